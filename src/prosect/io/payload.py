@@ -1,0 +1,190 @@
+"""Verified bytes: whole files, whole gzip streams, and size checks made before memory is taken.
+
+Nothing here trusts a declared size. A gzip stream is drained to its trailer, so a flipped bit or a cut shows
+(readers that stop at the last voxel never see the checksum), and a header may only promise what the file can hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from prosect.errors import FormatError, ResourceError
+from prosect.io.sniff import shown, unreadable
+
+__all__ = ["MAX_AXIS", "Payload", "check_extent", "check_memory", "corrupt", "inflate", "read_payload", "truncated"]
+
+MAX_AXIS = 8192
+# DEFLATE cannot shrink by more than 1032 to 1; bzip2 holds its densest block (all equal) at about 45,900 to 1.
+MAX_DEFLATE_RATIO = 1032
+MAX_BZIP2_RATIO = 46_000
+STEP = 1 << 18
+PIECE = 1 << 22
+
+
+class Decompressor(Protocol):
+    """What zlib and bz2 decompressors share."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the member, with its checksum, was reached."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """Bytes after that end."""
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """Input held back because the output limit was reached."""
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+        """Return at most `max_length` more bytes."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The bytes of one file.
+
+    Attributes:
+        name: File name for messages.
+        raw: The bytes as they lie on the disk.
+        sha256: Their hash.
+    """
+
+    name: str
+    raw: bytes
+    sha256: str
+
+
+def truncated(name: str, found: int, needed: int, what: str = "bytes") -> FormatError:
+    """Return the refusal for a file that ends too early."""
+    return FormatError(
+        f"{name}: the file ends early: {found} of {needed} {what} are there. Copy or download it again.",
+        code="INPUT_TRUNCATED",
+    )
+
+
+def corrupt(name: str, cause: str) -> FormatError:
+    """Return the refusal for a file whose bytes were damaged."""
+    return FormatError(f"{name}: the file is damaged ({cause}). Copy or download it again.", code="INPUT_CORRUPT")
+
+
+def read_payload(path: Path) -> Payload:
+    """Return the bytes of a plain file with their hash.
+
+    Raises:
+        FormatError: The system does not let us read it.
+        ResourceError: It is larger than the free memory.
+    """
+    try:
+        check_memory(shown(path), path.stat().st_size)
+        raw = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return Payload(shown(path), raw, hashlib.sha256(raw).hexdigest())
+
+
+def check_extent(name: str, shape: Sequence[int], itemsize: int) -> int:
+    """Return the number of bytes that voxels of `shape` take, after bounding each axis.
+
+    Raises:
+        FormatError: An axis is shorter than 1 or longer than 8192 (`INPUT_HEADER_INVALID`).
+    """
+    if any(not 1 <= n <= MAX_AXIS for n in shape):
+        raise FormatError(
+            f"{name}: the header declares {' x '.join(map(str, shape))} voxels; each axis must have 1 to {MAX_AXIS}. "
+            "The header is damaged or not a scan.",
+            code="INPUT_HEADER_INVALID",
+        )
+    return math.prod(shape) * itemsize
+
+
+def check_memory(name: str, need_bytes: int) -> None:
+    """Refuse to take more memory than is free.
+
+    Raises:
+        ResourceError: `need_bytes` exceeds what the system can give.
+    """
+    free = int(psutil.virtual_memory().available)
+    if need_bytes > free:
+        raise ResourceError(
+            f"{name}: reading takes {need_bytes / 2**30:.1f} GiB but {free / 2**30:.1f} GiB of memory are free. "
+            "Crop the scan or use a larger machine.",
+            code="MEMORY_EXHAUSTED",
+        )
+
+
+def inflate(raw: bytes | memoryview, size: int, name: str, *, wbits: int = 31) -> bytearray:
+    """Return exactly `size` bytes inflated from a whole stream, whose checksum and length are verified.
+
+    Several gzip members in a row are one stream (pigz, bgzip); zero padding after the last is accepted.
+
+    Args:
+        raw: The compressed bytes.
+        size: What the header inside or beside the stream promises.
+        name: File name for messages.
+        wbits: zlib's format switch: 31 gzip, 47 gzip or zlib.
+
+    Raises:
+        FormatError: Cut short (`INPUT_TRUNCATED`), checksum wrong or trailing rubbish (`INPUT_CORRUPT`), or more
+            bytes than the header promises (`INPUT_HEADER_INVALID`).
+        ResourceError: `size` exceeds the free memory.
+    """
+    return drain(raw, size, name, lambda: zlib.decompressobj(wbits=wbits), MAX_DEFLATE_RATIO)
+
+
+def drain(raw: bytes | memoryview, size: int, name: str, start: Callable[[], Decompressor], ratio: int) -> bytearray:
+    """Return `size` bytes from one or more compressed members in a row; see `inflate`."""
+    if size > (len(raw) + 64) * ratio:
+        raise truncated(name, len(raw), size // ratio, "compressed bytes at least")
+    check_memory(name, size)
+    source, out, filled, position = memoryview(raw), bytearray(size), 0, 0
+    while True:
+        position, filled = drain_member(source, position, out, filled, name, start())
+        if not any(source[position:]):
+            break
+        if source.nbytes - position >= 2 and source[position : position + 2] != source[:2]:
+            raise corrupt(name, f"{source.nbytes - position} stray bytes follow the compressed stream")
+    if filled < size:
+        raise truncated(name, filled, size, "bytes that the header declares")
+    return out
+
+
+def drain_member(
+    source: memoryview, position: int, out: bytearray, filled: int, name: str, stream: Decompressor
+) -> tuple[int, int]:
+    """Inflate one member from `position` into `out` at `filled`; return both positions after it."""
+    while not stream.eof:
+        piece: bytes | memoryview = source[position : position + STEP]
+        if not piece:
+            raise truncated(name, filled, len(out), "bytes that the header declares")
+        position += len(piece)
+        while not stream.eof:
+            try:
+                got = stream.decompress(piece, PIECE)
+            except (zlib.error, OSError, ValueError) as error:
+                raise corrupt(name, str(error)) from error
+            if filled + len(got) > len(out):
+                raise too_long(name, len(out))
+            out[filled : filled + len(got)] = got
+            filled += len(got)
+            piece = stream.unconsumed_tail
+            if not piece and len(got) < PIECE:
+                break
+    return position - len(stream.unused_data), filled
+
+
+def too_long(name: str, size: int) -> FormatError:
+    """Return the refusal for a file holding more than its header declares."""
+    return FormatError(
+        f"{name}: the file holds more than the {size} bytes that its header declares, so header and voxels disagree. "
+        "Export the scan again.",
+        code="INPUT_HEADER_INVALID",
+    )

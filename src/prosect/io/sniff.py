@@ -1,0 +1,177 @@
+"""What a file is, told from its first bytes: names and suffixes lie, magic numbers seldom do."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from prosect.errors import FormatError
+
+__all__ = ["Sniffed", "refuse_kind", "regular_file", "shown", "sniff", "sniff_bytes"]
+
+HEAD_BYTES = 1024
+NIFTI_SIZES = {348: "nifti", 540: "nifti"}
+IMAGE_KINDS = ("nifti", "nrrd", "metaimage", "dicom", "zip")
+
+MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"NRRD00", "nrrd"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard stream"),
+    (b"BZh", "a bzip2 stream"),
+    (b"\xfd7zXZ\x00", "an xz stream"),
+    (b"\x89HDF", "an HDF5 (or MINC 2) file"),
+    (b"CDF\x01", "a NetCDF (or MINC 1) file"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"II*\x00", "a TIFF picture"),
+    (b"MM\x00*", "a TIFF picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\x93NUMPY", "a NumPy array, which has no geometry"),
+    (b"version https://git-lfs", "a Git LFS pointer: the image itself was not downloaded"),
+    (b"\x7fELF", "a program"),
+)
+
+TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
+    (b"<!doctype html", "an HTML page, as a failed download leaves it"),
+    (b"<html", "an HTML page, as a failed download leaves it"),
+    (b"<?xml", "an XML document"),
+    (b"{", "a JSON document"),
+)
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """What a file holds.
+
+    Attributes:
+        kind: One of `nifti`, `nrrd`, `metaimage`, `dicom`, `zip`, or a phrase that names what else it is.
+        gzipped: Whether the content lies in a gzip stream.
+    """
+
+    kind: str
+    gzipped: bool = False
+
+
+def shown(path: Path | str) -> str:
+    """Return the name of a file for a message: without its folder, on one line, at most 120 characters."""
+    name = Path(path).name or str(path)
+    safe = "".join(c if c.isprintable() else "?" for c in name)
+    return safe if len(safe) <= 120 else f"{safe[:80]}...{safe[-30:]}"
+
+
+def regular_file(path: Path) -> None:
+    """Refuse a path that cannot be read as a plain file.
+
+    Raises:
+        FormatError: Missing (`INPUT_NOT_FOUND`), or a device, socket or unreadable (`INPUT_UNREADABLE`).
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise FormatError(
+            f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(mode):
+        raise FormatError(f"{shown(path)}: this is not a plain file. Give an image file.", code="INPUT_UNREADABLE")
+
+
+def unreadable(path: Path, error: Exception) -> FormatError:
+    """Return the refusal for a file that the system does not let us read."""
+    cause = getattr(error, "strerror", None) or type(error).__name__
+    return FormatError(
+        f"{shown(path)}: the file cannot be read ({cause}). Check its permissions and the disk.",
+        code="INPUT_UNREADABLE",
+    )
+
+
+def sniff(path: Path) -> Sniffed:
+    """Return what `path` holds, looking through one layer of gzip.
+
+    Raises:
+        FormatError: The file is missing or cannot be read.
+    """
+    regular_file(path)
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    kind = sniff_bytes(head)
+    return Sniffed(sniff_bytes(inflated_head(head)), gzipped=True) if kind == "gzip" else Sniffed(kind)
+
+
+def inflated_head(head: bytes) -> bytes:
+    """Return the first bytes inside a gzip stream, as far as its own first bytes give them."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
+    except zlib.error:
+        return b""
+
+
+def sniff_bytes(head: bytes) -> str:
+    """Return what a file beginning with `head` is: one of the kinds we read, or a phrase naming what else."""
+    if not head:
+        return "an empty file"
+    if head[128:132] == b"DICM":
+        return "dicom"
+    for magic, kind in MAGIC:
+        if head.startswith(magic):
+            return kind
+    return nifti_kind(head) or text_kind(head) or bare_dicom_kind(head) or "a file of unknown kind"
+
+
+def nifti_kind(head: bytes) -> str | None:
+    """Return `nifti`, a phrase naming a relative of it, or None."""
+    size = next((s for order in ("little", "big") if (s := as_int(head[:4], order)) in NIFTI_SIZES), None)
+    if size is None:
+        return "a FreeSurfer MGH volume" if as_int(head[:4], "big") == 1 and len(head) > 284 else None
+    magic = head[344:348] if size == 348 else head[4:12]
+    if len(head) < 348 or magic in (b"n+1\x00", b"n+2\x00\r\n\x1a\n"):
+        return "nifti"
+    if magic in (b"ni1\x00", b"ni2\x00\r\n\x1a\n"):
+        return "a NIfTI header without its voxels (.hdr/.img pair)"
+    return "an ANALYZE 7.5 header, which has no orientation" if size == 348 else None
+
+
+def as_int(raw: bytes, order: str) -> int:
+    """Return four bytes as an unsigned number in one byte order."""
+    return int.from_bytes(raw, "little" if order == "little" else "big")
+
+
+def text_kind(head: bytes) -> str | None:
+    """Return `metaimage`, a phrase naming another text file, or None where the bytes are not text."""
+    body = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    lowered = body.lower()
+    first_line = lowered.split(b"\n", 1)[0].split(b"=", 1)
+    if len(first_line) == 2 and first_line[0].strip() in (b"objecttype", b"ndims"):
+        return "metaimage"
+    for start, kind in TEXT_STARTS:
+        if lowered.startswith(start):
+            return kind
+    printable = sum(byte >= 32 or byte in (9, 10, 13) for byte in head)
+    return "a text file" if printable == len(head) and b"\x00" not in head else None
+
+
+def bare_dicom_kind(head: bytes) -> str | None:
+    """Return `dicom` for a data set stored without the 128-byte preamble, as some archives write it."""
+    if len(head) < 16 or head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3] != 0:
+        return None
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    implicit = int.from_bytes(head[4:8], "little") <= 512
+    return "dicom" if explicit or implicit else None
+
+
+def refuse_kind(path: Path, found: Sniffed) -> FormatError:
+    """Return the refusal for a file that is not one of the images we read, saying what it is."""
+    inside = " inside a gzip stream" if found.gzipped else ""
+    return FormatError(
+        f"{shown(path)}: this is {found.kind}{inside}, not an image we read. "
+        "Give NIfTI, NRRD, MetaImage, or DICOM (folder, file or zip)."
+    )

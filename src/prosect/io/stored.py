@@ -1,0 +1,140 @@
+"""What lies between a file format and the package: an image as stored, and an image about to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from prosect.errors import FormatError
+from prosect.geometry import Grid
+
+__all__ = ["Label", "Outgoing", "StoredImage", "StoredLabels", "voxel_chunks"]
+
+CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """One verified image file, voxels not yet scaled.
+
+    Attributes:
+        name: File name for messages.
+        format: As in `Source.format`.
+        array: Stored values (i j k c); `c` counts volumes and is 1 for an ordinary scan.
+        grid: Geometry of each volume.
+        slope: Multiplies stored values.
+        inter: Is added after that.
+        header: What a writer needs to repeat the geometry byte for byte.
+        sha256: Hash of the bytes read.
+        repairs: Assumptions worth a warning.
+        notes: Facts worth recording.
+        names: Structure name by label value (by layer value where `layers` is not empty).
+        layers: Label value of each volume along `c` where the file holds one mask per structure, else empty.
+    """
+
+    name: str
+    format: str
+    array: NDArray[Any]
+    grid: Grid
+    slope: float = 1.0
+    inter: float = 0.0
+    header: Any = None
+    sha256: str = ""
+    repairs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    names: dict[int, str] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLabels:
+    """Label values read from a file.
+
+    Attributes:
+        array: Label values (i j k) as unsigned integers; for a layered file the masks (c i j k) as bool.
+        grid: Their geometry.
+        names: Structure name by label value, as far as the file says.
+        layers: Label value of each mask along `c` of a layered file, else empty.
+        sha256: Hash of the bytes read.
+        notes: Every repair or assumption made while reading.
+    """
+
+    array: NDArray[Any]
+    grid: Grid
+    names: dict[int, str]
+    layers: tuple[int, ...] = ()
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure in a label file.
+
+    Attributes:
+        value: Its label value.
+        name: Its name.
+        rgb: Its colour, 0 to 255 each.
+    """
+
+    value: int
+    name: str
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Outgoing:
+    """An image about to be stored.
+
+    Attributes:
+        array: Values (i j k), or masks (c i j k) where `layered`.
+        grid: Their geometry.
+        labels: The structures present, in ascending order (in layer order where `layered`); empty for a scan.
+        layered: Whether each structure has a mask of its own.
+        is_labels: Whether the values are labels, not intensities.
+        header: The header of a source on the same grid whose geometry is to be repeated, or None.
+    """
+
+    array: NDArray[Any]
+    grid: Grid
+    labels: tuple[Label, ...] = ()
+    layered: bool = False
+    is_labels: bool = False
+    header: Any = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The voxel type that will be stored."""
+        return np.dtype(np.uint8) if self.layered else self.array.dtype
+
+
+def voxel_chunks(array: NDArray[Any], dtype: DTypeLike) -> Iterator[bytes]:
+    """Yield the voxels of `array` (i j k) with i running fastest, a few slices at a time."""
+    slices = max(1, CHUNK_BYTES // max(1, array[..., :1].size * np.dtype(dtype).itemsize))
+    for start in range(0, array.shape[-1], slices):
+        yield array[..., start : start + slices].astype(dtype, copy=False).tobytes(order="F")
+
+
+def integral(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return label values as the smallest unsigned type that holds them.
+
+    Raises:
+        FormatError: A value is negative, fractional, not finite or above 65535 (`LABELS_INVALID`).
+    """
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    if not (low >= 0 and high <= 65535):
+        raise FormatError(
+            f"{name}: values run from {low} to {high}; label values must lie within 0 to 65535. Is this a scan?",
+            code="LABELS_INVALID",
+        )
+    labels = array.astype(np.uint8 if high <= 255 else np.uint16)
+    if array.dtype.kind == "f" and not np.array_equal(labels, array):
+        raise FormatError(
+            f"{name}: some values are fractions; label values must be whole numbers. Is this a scan or a probability map?",
+            code="LABELS_INVALID",
+        )
+    return labels

@@ -1,0 +1,115 @@
+"""The interactive branch's head: clicks to a mask (VISTA3D, Sec. 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from prosect.networks.fourier_position import FourierPosition
+from prosect.networks.two_way_transformer import TwoWayTransformer
+
+__all__ = ["IGNORED", "NEGATIVE", "NEGATIVE_AMBIGUOUS", "POSITIVE", "POSITIVE_AMBIGUOUS", "PointHead"]
+
+IGNORED, NEGATIVE, POSITIVE, NEGATIVE_AMBIGUOUS, POSITIVE_AMBIGUOUS = -1, 0, 1, 2, 3
+
+
+class _HyperMlp(nn.Module):
+    """Three linear layers with ReLUs between."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(dim, dim) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, third = self.layers
+        out: Tensor = third(F.relu(second(F.relu(first(x)))))
+        return out
+
+
+class PointHead(nn.Module):
+    """Turn clicks on a patch into one mask per object.
+
+    Args:
+        width: Feature channels; must be divisible by 8 (four heads at half width).
+        classes: Rows of the class embedding table, kept only because checkpoints carry it.
+    """
+
+    def __init__(self, width: int, classes: int = 512) -> None:
+        super().__init__()
+        self.feat_downsample = nn.Sequential(
+            nn.Conv3d(width, width, 3, stride=2, padding=1),
+            nn.InstanceNorm3d(width),
+            nn.GELU(),
+            nn.Conv3d(width, width, 3, padding=1),
+            nn.InstanceNorm3d(width),
+        )
+        self.mask_downsample = nn.Conv3d(2, 2, 3, stride=2, padding=1)  # official: never used
+        self.transformer = TwoWayTransformer(depth=2, dim=width, heads=4, hidden=512)
+        self.pe_layer = FourierPosition(width // 2)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(2))
+        self.not_a_point_embed = nn.Embedding(1, width)
+        self.special_class_embed = nn.Embedding(1, width)
+        self.mask_tokens = nn.Embedding(1, width)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose3d(width, width, 3, stride=2, padding=1, output_padding=1),
+            nn.InstanceNorm3d(width),
+            nn.GELU(),
+            nn.Conv3d(width, width, 3, padding=1),
+        )
+        self.output_hypernetworks_mlps = _HyperMlp(width)
+        self.class_embeddings = nn.Embedding(classes, width)  # official: never used
+        self.zeroshot_embed = nn.Embedding(1, width)
+        self.supported_embed = nn.Embedding(1, width)
+
+    def embed_points(self, points: Tensor, labels: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """Return tokens (q n d) of points (q n 3), in voxels of a patch of `shape`, with labels (q n) from -1 to 3."""
+        unit = (points.float() + 0.5) / torch.tensor(shape, device=points.device, dtype=torch.float32)
+        codes = self.pe_layer(unit).to(self.mask_tokens.weight.dtype)
+        label = labels.unsqueeze(-1)
+        negative, positive = (e.weight for e in self.point_embeddings)
+        codes = torch.where(label == IGNORED, self.not_a_point_embed.weight, codes)
+        codes = codes + negative * ((label == NEGATIVE) | (label == NEGATIVE_AMBIGUOUS))
+        codes = codes + positive * ((label == POSITIVE) | (label == POSITIVE_AMBIGUOUS))
+        return codes + self.special_class_embed.weight * (label >= NEGATIVE_AMBIGUOUS)
+
+    def downsample(self, features: Tensor) -> Tensor:
+        """Return image features (1 d i/2 j/2 k/2): all that later clicks in the same patch need."""
+        out: Tensor = self.feat_downsample(features)
+        return out
+
+    def forward(self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+        """Return mask logits (q 1 i j k).
+
+        Args:
+            image: Result of `downsample` (1 d i/2 j/2 k/2).
+            points: Clicks (q n 3) in voxels of the full-resolution patch.
+            labels: Click labels (q n), -1 to 3.
+            zero_shot: Whether each object (q) is outside the supported classes.
+        """
+        half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        tokens = self.embed_points(points, labels, (2 * half[0], 2 * half[1], 2 * half[2]))
+        objects = tokens.shape[0]
+        kind = torch.where(zero_shot.view(-1, 1, 1), self.zeroshot_embed.weight, self.supported_embed.weight)
+        mask_token = self.mask_tokens.weight.expand(objects, 1, -1)
+        tokens = torch.cat([mask_token, tokens, kind.expand(objects, 1, -1)], dim=1)
+        image_pe = self.pe_layer.grid(half).to(image.dtype).flatten(1).T.unsqueeze(0)
+        image_tokens = image.flatten(2).transpose(1, 2).expand(objects, -1, -1)
+        tokens, image_tokens = self.transformer(image_tokens, image_pe, tokens)
+        return self.upscale(image_tokens.transpose(1, 2).unflatten(2, half), tokens[:, 0])
+
+    def upscale(self, image: Tensor, mask_token: Tensor) -> Tensor:
+        """Return logits (q 1 i j k) of image tokens (q d i/2 j/2 k/2) against the mask token (q d).
+
+        Differs from the official code: the last convolution is only ever multiplied by one vector per object, so the
+        two are folded into a single convolution to one channel. Exact, and six times less arithmetic.
+        """
+        vector = self.output_hypernetworks_mlps(mask_token)
+        *head, last = self.output_upscaling
+        for layer in head:
+            image = layer(image)
+        weight = torch.einsum("qo,oiabc->qiabc", vector, last.weight)
+        bias = vector @ last.bias
+        objects, channels = image.shape[:2]
+        grouped = F.conv3d(image.reshape(1, objects * channels, *image.shape[2:]), weight, bias, padding=1, groups=objects)
+        return grouped.transpose(0, 1)

@@ -1,0 +1,74 @@
+"""The scan: intensities on a grid, and where they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import Grid
+
+__all__ = ["Source", "Volume"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a volume came from, as far as results need to know.
+
+    Attributes:
+        name: File or folder name without its path (paths can carry patient names).
+        format: `nifti`, `nrrd`, `metaimage`, `dicom`, `phantom` or `array`.
+        sha256: Hash of the bytes read; for a DICOM series, of the sorted hashes of its files.
+        header: Format-specific header kept so that results on the same grid repeat it byte for byte.
+        notes: Every repair or assumption made while reading.
+    """
+
+    name: str = ""
+    format: str = "array"
+    sha256: str = ""
+    header: Any = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """3D intensities with geometry.
+
+    Args:
+        array: Intensities (i, j, k); Hounsfield units for CT. Converted to float32.
+        grid: Its geometry.
+        modality: `CT`, `MR` or None where the file does not say.
+        source: Where it came from.
+
+    Raises:
+        FormatError: Not a real-valued 3D array, or values that are not finite.
+        GeometryError: Array and grid differ in shape.
+    """
+
+    array: NDArray[np.float32]
+    grid: Grid
+    modality: str | None = None
+    source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.array)
+        if array.ndim != 3 or array.dtype.kind not in "biuf":
+            raise FormatError(
+                f"An array of shape {array.shape} and type {array.dtype} is not a 3D scan of real intensities.",
+                code="INPUT_NOT_SCALAR",
+            )
+        if array.shape != self.grid.shape:
+            raise GeometryError(f"The array has shape {array.shape} but its grid {self.grid.shape}.")
+        array = array.astype(np.float32, copy=False)
+        if not np.isfinite(array.sum(dtype=np.float64)):
+            count = int(np.count_nonzero(~np.isfinite(array)))
+            if count:
+                raise FormatError(
+                    f"{count} of {array.size} voxels are NaN or infinite; one is enough to spoil a whole window. "
+                    "Replace them (by -1024 in CT) and try again.",
+                    code="INPUT_NONFINITE",
+                )
+        object.__setattr__(self, "array", array)

@@ -117,7 +117,9 @@ def open_temporary(target: Path) -> tuple[int, Path]:
         stem = os.fsencode(target.name)[: MAX_NAME_BYTES - len(ending) - 1]
         temporary = target.parent / f".{os.fsdecode(stem)}{ending}"
         with suppress(FileExistsError):
-            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), temporary
+            return os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+            ), temporary
     raise FileExistsError(errno.EEXIST, "ten thousand temporary files are in the way")
 
 

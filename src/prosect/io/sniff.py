@@ -95,7 +95,7 @@ def sniff(path: Path) -> Sniffed:
     """Return what `path` holds, looking through one layer of gzip.
 
     Raises:
-        FormatError: The file is missing or cannot be read.
+        FormatError: The file is missing or cannot be read, or is gzip that is damaged at its beginning.
     """
     regular_file(path)
     try:
@@ -104,15 +104,29 @@ def sniff(path: Path) -> Sniffed:
     except OSError as error:
         raise unreadable(path, error) from error
     kind = sniff_bytes(head)
-    return Sniffed(sniff_bytes(inflated_head(head)), gzipped=True) if kind == "gzip" else Sniffed(kind)
+    return Sniffed(sniff_bytes(inflated_head(head, path)), gzipped=True) if kind == "gzip" else Sniffed(kind)
 
 
-def inflated_head(head: bytes) -> bytes:
-    """Return the first bytes inside a gzip stream, as far as its own first bytes give them."""
+def inflated_head(head: bytes, path: Path) -> bytes:
+    """Return the first bytes inside a gzip stream, as far as its own first bytes give them.
+
+    Raises:
+        FormatError: The stream is damaged, or ends before it tells anything.
+    """
+    stream = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(head, HEAD_BYTES)
-    except zlib.error:
-        return b""
+        inside = stream.decompress(head, HEAD_BYTES)
+    except zlib.error as error:
+        raise FormatError(
+            f"{shown(path)}: the gzip stream is damaged ({error}). Copy or download the file again.",
+            code="INPUT_CORRUPT",
+        ) from error
+    if len(inside) < 4 and len(head) < HEAD_BYTES and not stream.eof:
+        raise FormatError(
+            f"{shown(path)}: the gzip stream ends after {len(head)} bytes. Copy or download the file again.",
+            code="INPUT_TRUNCATED",
+        )
+    return inside
 
 
 def sniff_bytes(head: bytes) -> str:
@@ -164,7 +178,7 @@ def bare_dicom_kind(head: bytes) -> str | None:
     if len(head) < 16 or head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3] != 0:
         return None
     explicit = head[4:6].isalpha() and head[4:6].isupper()
-    implicit = int.from_bytes(head[4:8], "little") <= 512
+    implicit = head[:2] == b"\x08\x00" and int.from_bytes(head[4:8], "little") <= 512
     return "dicom" if explicit or implicit else None
 
 

@@ -123,18 +123,19 @@ def integral(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return label values as the smallest unsigned type that holds them.
 
     Raises:
-        FormatError: A value is negative, fractional, not finite or above 65535 (`LABELS_INVALID`).
+        FormatError: A value is negative, not finite or above 65535 (`LABELS_OUT_OF_RANGE`), or fractional
+            (`LABELS_NOT_INTEGER`).
     """
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if not (low >= 0 and high <= 65535):
         raise FormatError(
             f"{name}: values run from {low} to {high}; label values must lie within 0 to 65535. Is this a scan?",
-            code="LABELS_INVALID",
+            code="LABELS_OUT_OF_RANGE",
         )
     labels = array.astype(np.uint8 if high <= 255 else np.uint16)
     if array.dtype.kind == "f" and not np.array_equal(labels, array):
         raise FormatError(
-            f"{name}: some values are fractions; label values must be whole numbers. Is this a scan or a probability map?",
-            code="LABELS_INVALID",
+            f"{name}: some values are fractions; label values must be whole numbers. Is this a scan or a probability?",
+            code="LABELS_NOT_INTEGER",
         )
     return labels

@@ -1,0 +1,38 @@
+"""Data files that a header names: read only from the folder of the header itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prosect.errors import FormatError
+from prosect.io.payload import Payload, read_payload
+from prosect.io.sniff import regular_file, shown
+
+__all__ = ["data_beside"]
+
+
+def data_beside(header: Path, reference: str) -> Payload:
+    """Return the content of the data file that a header names.
+
+    A header from elsewhere could name `/etc/passwd`, and its bytes would come back as voxels; so only a plain name
+    is followed, and not through a link that leaves the folder.
+
+    Raises:
+        FormatError: The name leads elsewhere, lists several files (`INPUT_DETACHED`), or the file is missing.
+    """
+    name = reference.strip()
+    several = name.upper().startswith("LIST") or "%" in name
+    if several or Path(name).name != name or "\\" in name or "\x00" in name or name in ("", ".", ".."):
+        raise FormatError(
+            f"{shown(header)}: the header keeps its voxels {'in several files' if several else 'outside its folder'}; "
+            "only one data file in the same folder is read. Save the scan as one file.",
+            code="INPUT_DETACHED",
+        )
+    place = header.parent / name
+    regular_file(place)
+    if place.resolve().parent != header.parent.resolve():
+        raise FormatError(
+            f"{shown(header)}: the data file it names is a link out of the folder. Copy the data beside the header.",
+            code="INPUT_DETACHED",
+        )
+    return read_payload(place)

@@ -1,0 +1,332 @@
+"""Which files of a folder are slices, what each says of itself, and which of them belong together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import FloatArray
+from prosect.io.dicom_files import Member
+from prosect.io.dicom_pixels import PARSE_ERRORS, parse
+from prosect.io.payload import corrupt, truncated
+from prosect.io.sniff import HEAD_BYTES, Sniffed, refuse_kind, shown, sniff_bytes
+
+__all__ = ["Slice", "chosen_series", "image_slices", "slice_or_reason"]
+
+IDENTITY = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "SeriesDescription",
+)  # fmt: skip
+TAGS = [
+    *IDENTITY, "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
+    "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
+    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+]  # fmt: skip
+# Image objects that cannot be without Rows: a file of these classes that lacks it was cut.
+IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
+# Multi-frame scans, whose positions lie in functional groups.
+ENHANCED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130"))
+# They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
+DERIVED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("66", "30", "481", "88", "104", "11"))
+REASONS = ("not DICOM", "not images", "localizers", "in colour", "images without a position", "of other series")
+SLICE_SUFFIXES = (".dcm", ".ima", ".dicom")
+SAME_DIRECTION = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image file by its header; positions and directions in LPS mm.
+
+    Attributes:
+        member: Where its bytes are.
+        identity: Its identifiers as text, empty where absent, by tag name.
+        rows: Number of rows.
+        columns: Number of columns.
+        row_direction: Unit vector of increasing column index.
+        column_direction: Unit vector of increasing row index.
+        position: Centre of the first pixel.
+        spacing: Distance between rows, between columns.
+        thickness_mm: Spacing Between Slices, else Slice Thickness, else 0.
+        rescale: Rescale Slope and Intercept, None where either is absent.
+    """
+
+    member: Member
+    identity: Mapping[str, str]
+    rows: int
+    columns: int
+    row_direction: FloatArray
+    column_direction: FloatArray
+    position: FloatArray
+    spacing: tuple[float, float]
+    thickness_mm: float
+    rescale: tuple[float, float] | None
+
+    @property
+    def normal(self) -> FloatArray:
+        """Unit vector along which slices are sorted."""
+        return np.cross(self.row_direction, self.column_direction)
+
+    @property
+    def depth_mm(self) -> float:
+        """Position along the normal."""
+        return float(self.position @ self.normal)
+
+    @property
+    def modality(self) -> str:
+        """Modality, empty where absent."""
+        return self.identity["Modality"]
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID, empty where absent."""
+        return self.identity["SeriesInstanceUID"]
+
+    def belongs_with(self, other: Slice) -> bool:
+        """Return whether both can be slices of one volume."""
+        mine = (self.series_uid, self.identity["FrameOfReferenceUID"], self.rows, self.columns)
+        theirs = (other.series_uid, other.identity["FrameOfReferenceUID"], other.rows, other.columns)
+        turned = np.abs(self.row_direction - other.row_direction).max()
+        tipped = np.abs(self.column_direction - other.column_direction).max()
+        return (
+            mine == theirs
+            and max(turned, tipped) <= SAME_DIRECTION
+            and np.allclose(self.spacing, other.spacing, rtol=1e-4, atol=0)
+        )
+
+
+def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tuple[list[Slice], tuple[str, ...]]:
+    """Return the slices among `files`, and a note that counts what was passed over.
+
+    With `series`, files of series whose UID does not end so are passed over unread, whatever they are; if that leaves
+    nothing, all are returned, to be listed.
+
+    Raises:
+        FormatError: None is a slice, or one is damaged.
+        GeometryError: Images are there but none has a position.
+    """
+    found: list[Slice] = []
+    passed = dict.fromkeys(REASONS, 0)
+    for member in files:
+        item = slice_or_reason(member, series)
+        if isinstance(item, Slice):
+            found.append(item)
+        else:
+            passed[item] += 1
+    if not found and passed["of other series"]:
+        return image_slices(path, files, None)
+    if not found and passed["images without a position"]:
+        raise GeometryError(
+            f"{shown(path)}: {passed['images without a position']} DICOM images, none with Image Position and "
+            "Orientation, so nothing says where they lie. Export the original series.",
+            code="DICOM_NO_POSITION",
+        )
+    counts = ", ".join(f"{count} {reason}" for reason, count in passed.items() if count)
+    if not found:
+        raise FormatError(
+            f"{shown(path)}: no DICOM slices of one intensity per pixel were found ({counts or 'no files at all'}). "
+            "Give the folder or zip that holds the series.",
+            code="INPUT_NOT_SCALAR" if passed["in colour"] else "DICOM_NO_IMAGES",
+        )
+    return found, (f"Files passed over: {counts}.",) if counts else ()
+
+
+def slice_or_reason(member: Member, series: str | None) -> Slice | str:
+    """Return the slice in a file, or why it is passed over.
+
+    Raises:
+        FormatError: It is a DICOM image but damaged, multi-frame or in colour.
+    """
+    kind = sniff_bytes(member.head(HEAD_BYTES))
+    if kind != "dicom":
+        suffix = Path(member.name).suffix.lower()
+        if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
+            raise refuse_kind(Path(member.name), Sniffed(kind))
+        return "not DICOM"
+    dataset = parse(member.name, member.read(), TAGS)
+    try:
+        own = text(dataset, "SeriesInstanceUID")
+        if series is not None and own and not own.endswith(uid(series)):
+            return "of other series"
+        return classified(member, dataset)
+    except PARSE_ERRORS as error:
+        raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
+
+
+def classified(member: Member, dataset: Any) -> Slice | str:
+    """Return the slice that a parsed header describes, or why it is passed over."""
+    declared = text(dataset, "SOPClassUID") or str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
+    if dataset.get("Rows") is None or dataset.get("Columns") is None:
+        if declared in IMAGE_CLASSES or (not declared and member.head(132)[128:] == b"DICM"):
+            raise truncated(member.name, member.size, member.size + 1, "bytes at least")
+        return "not images" if declared else "not DICOM"
+    if any(declared == c or declared.startswith(c + ".") for c in DERIVED_CLASSES):
+        return "not images"
+    if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
+        return "localizers"
+    check_plain(member.name, dataset, declared)
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        return "in colour"
+    if (
+        int(dataset.get("NumberOfFrames") or 1) != 1
+        or not dataset.get("ImagePositionPatient")
+        or not dataset.get("ImageOrientationPatient")
+    ):
+        return "images without a position"
+    return slice_of(member, dataset)
+
+
+def slice_of(member: Member, dataset: Any) -> Slice:
+    """Return the slice that the header of one plain image describes.
+
+    Raises:
+        GeometryError: Orientation, position or spacing is unusable.
+        FormatError: A scale or thickness is no number.
+    """
+    name = member.name
+    directions = vector(name, dataset, "ImageOrientationPatient", 6).reshape(2, 3)
+    lengths = np.linalg.norm(directions, axis=1)
+    if np.abs(lengths - 1).max() > 1e-2 or abs(float(directions[0] @ directions[1])) > 1e-2:
+        raise GeometryError(
+            f"{name}: the Image Orientation {directions.ravel().tolist()} is not two perpendicular unit vectors. "
+            "Export the series again."
+        )
+    row, column = directions / lengths[:, np.newaxis]
+    between_rows, between_columns = vector(name, dataset, "PixelSpacing", 2)
+    slope, intercept = (number(name, dataset, f"Rescale{part}") for part in ("Slope", "Intercept"))
+    thickness = number(name, dataset, "SpacingBetweenSlices") or number(name, dataset, "SliceThickness") or 0.0
+    return Slice(
+        member,
+        {tag: text(dataset, tag) for tag in IDENTITY},
+        int(dataset.Rows),
+        int(dataset.Columns),
+        row,
+        column,
+        vector(name, dataset, "ImagePositionPatient", 3),
+        (float(between_rows), float(between_columns)),
+        abs(thickness),
+        (slope, intercept) if slope is not None and intercept is not None else None,
+    )
+
+
+def check_plain(name: str, dataset: Any, declared: str) -> None:
+    """Refuse scans stored in a way that is not read yet.
+
+    Raises:
+        FormatError: `DICOM_MULTIFRAME`, `DICOM_UNSUPPORTED`.
+    """
+    if declared in ENHANCED_CLASSES:
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        raise FormatError(
+            f"{name}: this is an enhanced multi-frame DICOM image ({frames} frames), which is not read yet. "
+            "Convert it to NIfTI (dcm2niix) or to a classic series.",
+            code="DICOM_MULTIFRAME",
+        )
+    if dataset.get("ModalityLUTSequence"):
+        raise FormatError(
+            f"{name}: intensities are stored through a lookup table, which is not read. Give the original series.",
+            code="DICOM_UNSUPPORTED",
+        )
+
+
+def vector(name: str, dataset: Any, tag: str, count: int) -> FloatArray:
+    """Return the numbers of a tag.
+
+    Raises:
+        GeometryError: Missing, not `count` of them, or not finite.
+    """
+    raw = dataset.get(tag)
+    values = np.array([] if raw is None else [float(part) for part in raw], dtype=np.float64)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise GeometryError(
+            f"{name}: {tag} holds {values.size} usable numbers; {count} are needed. Export the series again."
+        )
+    return values
+
+
+def number(name: str, dataset: Any, tag: str) -> float | None:
+    """Return the number of a tag, None where it is absent or empty.
+
+    Raises:
+        FormatError: It is not a finite number.
+    """
+    raw = dataset.get(tag)
+    if raw is None or raw == "":
+        return None
+    value = float(raw)
+    if not math.isfinite(value):
+        raise corrupt(name, f"{tag} is not a number")
+    return value
+
+
+def text(dataset: Any, tag: str) -> str:
+    """Return a tag as text, empty where absent."""
+    raw = dataset.get(tag)
+    return "" if raw is None else str(raw).strip()
+
+
+def chosen_series(path: Path, slices: Sequence[Slice], wanted: str | None) -> list[Slice]:
+    """Return the slices of the one series there is, or of the one asked for.
+
+    Raises:
+        FormatError: Several and none asked for (`DICOM_SEVERAL_SERIES`), or none or several match.
+    """
+    named = labelled(grouped(slices))
+    if wanted is None and len(named) == 1:
+        return next(iter(named.values()))
+    matching = [
+        label for label in named if wanted is not None and (label.endswith(wanted) or uid(label).endswith(wanted))
+    ]
+    exact = [label for label in matching if label == wanted]
+    if len(exact or matching) == 1:
+        return named[(exact or matching)[0]]
+    listed = "; ".join(described(label, group) for label, group in named.items())
+    asked = f", and {wanted!r} matches {len(matching)} of them" if wanted is not None else ""
+    raise FormatError(
+        f"{shown(path)}: {len(named)} series are here{asked}: {listed}. "
+        "Choose one by `series`, its UID or the end of it.",
+        code="DICOM_SEVERAL_SERIES",
+    )
+
+
+def uid(label: str) -> str:
+    """Return the series UID of a label of `labelled`."""
+    return label.partition("#")[0]
+
+
+def grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Return slices that can form one volume together."""
+    groups: list[list[Slice]] = []
+    for item in slices:
+        group = next((g for g in groups if g[0].belongs_with(item)), None)
+        if group is None:
+            groups.append([item])
+        else:
+            group.append(item)
+    return groups
+
+
+def labelled(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:
+    """Return groups by series UID, with #1, #2, ... after it where one series falls into several."""
+    uids = [group[0].series_uid for group in groups]
+    return {
+        series if uids.count(series) == 1 else f"{series}#{uids[: n + 1].count(series)}": group
+        for n, (series, group) in enumerate(zip(uids, groups, strict=True))
+    }
+
+
+def described(label: str, group: Sequence[Slice]) -> str:
+    """Return one line on a series: UID, description, slices, size, spacing. Nothing of the patient."""
+    first = group[0]
+    depths = sorted(s.depth_mm for s in group)
+    gap = float(np.median(np.diff(depths))) if len(depths) > 1 else first.thickness_mm
+    title = "".join(c for c in first.identity["SeriesDescription"] if c.isprintable())[:64]
+    return (
+        f"{label} {title!r} {first.modality} {len(group)} slices {first.columns}x{first.rows}, "
+        f"{first.spacing[1]:.3g} x {first.spacing[0]:.3g} x {gap:.3g} mm"
+    )

@@ -1,0 +1,261 @@
+"""A DICOM image series (folder, zip, or one slice of it) as one volume, or the reason why it is none.
+
+Geometry comes from Image Orientation and Image Position alone: slices are sorted by their position along the normal,
+never by instance number. The slice axis runs from the first position to the last, so a tilted gantry becomes a sheared
+grid in which every voxel keeps its place. DICOM's LPS ends in this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, GeometryError, ProsectWarning
+from prosect.geometry import FloatArray, Grid
+from prosect.io.dicom_files import file_member, members
+from prosect.io.dicom_headers import Slice, chosen_series, image_slices, slice_or_reason
+from prosect.io.dicom_pixels import parse, rescaled, slice_values
+from prosect.io.payload import check_extent, check_memory
+from prosect.io.sniff import shown, sniff
+from prosect.volume import Source, Volume
+
+__all__ = ["DicomHeader", "load"]
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# Scanners round positions; a hundredth of the spacing is what highdicom accepts too.
+JITTER = 0.01
+TILT_NOTE_DEGREES = 0.1
+SAME_PLACE_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What results that refer to the series need.
+
+    Attributes:
+        study_uid: Study Instance UID.
+        series_uid: Series Instance UID.
+        frame_of_reference_uid: Frame of Reference UID, empty where absent.
+        sop_class_uid: SOP Class UID of the slices.
+        instance_uids: SOP Instance UID of each slice along k.
+    """
+
+    study_uid: str
+    series_uid: str
+    frame_of_reference_uid: str
+    sop_class_uid: str
+    instance_uids: tuple[str, ...]
+
+
+def load(path: Path, *, series: str | None = None, modality: str | None = None) -> Volume:
+    """Return the series at `path` as a volume, in Hounsfield units for CT.
+
+    Args:
+        path: Folder (searched with all below it), zip, or one DICOM file, which stands for its series in its folder.
+        series: Series Instance UID or its end, where there are several.
+        modality: What the caller expects; used where the tag is missing.
+
+    Raises:
+        FormatError: No image, several series, missing or differing slices, damaged files; the code says which.
+        GeometryError: Positions or spacings are unusable.
+    """
+    with members(path) as files:
+        own = own_series(path)
+        series = series or own
+        slices, notes = image_slices(path, files, series)
+        group = chosen_series(path, slices, series)
+        ordered = in_order(group)
+        values, kept, hashes, dropped = pixels(path, ordered)
+    if own is not None and len(kept) > 1:
+        notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
+    grid, geometry_notes = placed(path, kept)
+    repairs = (*dropped, *scale_doubts(kept))
+    for repair in repairs:
+        warnings.warn(f"{shown(path)}: {repair}", ProsectWarning, stacklevel=3)
+    source = Source(shown(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
+    return Volume(values, grid, agreed_modality(path, kept[0].modality, modality), source)
+
+
+def own_series(path: Path) -> str | None:
+    """Return the series of the one file that was asked for; None for a folder or zip.
+
+    Raises:
+        FormatError: The file is DICOM but no image slice (`DICOM_NO_IMAGES`).
+    """
+    if path.is_dir() or sniff(path).kind == "zip":
+        return None
+    item = slice_or_reason(file_member(path), None)
+    if isinstance(item, Slice):
+        return item.series_uid
+    raise FormatError(
+        f"{shown(path)}: this DICOM file is no slice of a scan ({item}). Give the scan itself.", code="DICOM_NO_IMAGES"
+    )
+
+
+def in_order(group: Sequence[Slice]) -> list[Slice]:
+    """Return the slices along the normal, equal places in the order of their instance UID."""
+    return sorted(group, key=lambda s: (round(s.depth_mm, 4), s.identity["SOPInstanceUID"]))
+
+
+def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], list[Slice], str, tuple[str, ...]]:
+    """Return intensities (i j k), the slices kept, the hash of all files, and a sentence on duplicates dropped.
+
+    Raises:
+        FormatError: Slices are missing, two at one place differ, or a file is damaged.
+    """
+    kept = distinct(ordered)
+    check_positions(path, kept)
+    shape = (ordered[0].columns, ordered[0].rows, len(kept))
+    check_memory(shown(path), check_extent(shown(path), shape, 4))
+    out = np.empty(shape, np.float32, order="F")
+    hashes: list[str] = []
+    k = -1
+    for item in ordered:
+        values, digest = decoded(item)
+        hashes.append(digest)
+        if k + 1 < len(kept) and item is kept[k + 1]:
+            k += 1
+            out[..., k] = values
+        elif not np.array_equal(out[..., k], values):
+            raise FormatError(
+                f"{shown(path)}: two different slices lie at {item.depth_mm:.2f} mm ({kept[k].member.name} and "
+                f"{item.member.name}); the series mixes acquisitions or phases. Separate them and read one.",
+                code="DICOM_DUPLICATE_SLICES",
+            )
+    total = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
+    extra = len(ordered) - len(kept)
+    return out, kept, total, (f"{extra} duplicate slices with identical pixels were dropped.",) if extra else ()
+
+
+def distinct(ordered: Sequence[Slice]) -> list[Slice]:
+    """Return the first slice at each place."""
+    kept = [ordered[0]]
+    for item in ordered[1:]:
+        if np.abs(item.position - kept[-1].position).max() > SAME_PLACE_MM:
+            kept.append(item)
+    return kept
+
+
+def decoded(item: Slice) -> tuple[NDArray[np.float32], str]:
+    """Return the intensities of one slice (i j) and the hash of its file."""
+    raw = item.member.read()
+    dataset = parse(item.member.name, raw)
+    values = rescaled(slice_values(item.member.name, dataset, len(raw)), *(item.rescale or (1.0, 0.0)))
+    with np.errstate(over="ignore"):
+        return values.T.astype(np.float32), hashlib.sha256(raw).hexdigest()
+
+
+def check_positions(path: Path, kept: Sequence[Slice]) -> None:
+    """Refuse a series with slices missing or unevenly spaced.
+
+    Raises:
+        FormatError: `DICOM_MISSING_SLICES` with the places, `DICOM_IRREGULAR_SPACING`.
+    """
+    if len(kept) < 3:
+        return
+    depths = np.array([s.depth_mm for s in kept])
+    gaps = np.diff(depths)
+    spacing = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    steps = np.rint(gaps / spacing) if spacing > 0 else np.zeros(1)
+    if steps.min() >= 1 and steps.max() > 1 and np.abs(gaps - steps * spacing).max() <= 0.1 * spacing:
+        missing = [d + n * spacing for d, count in zip(depths, steps, strict=False) for n in range(1, int(count))]
+        listed = ", ".join(f"{z:.2f}" for z in missing[:8]) + (", ..." if len(missing) > 8 else "")
+        raise FormatError(
+            f"{shown(path)}: {len(missing)} slices are missing, at {listed} mm along the slice axis "
+            f"({len(kept)} found, {spacing:.3f} mm apart). Export or download the series again.",
+            code="DICOM_MISSING_SLICES",
+        )
+    places = np.stack([s.position for s in kept])
+    line = np.linspace(places[0], places[-1], len(kept))
+    off = float(np.sqrt(((places - line) ** 2).sum(axis=1)).max())
+    if off > JITTER * abs(depths[-1] - depths[0]) / (len(kept) - 1):
+        raise FormatError(
+            f"{shown(path)}: the slices are not evenly spaced (gaps from {gaps.min():.3f} to {gaps.max():.3f} mm, "
+            f"{off:.3f} mm off the line). One even spacing is needed; separate the parts or export again.",
+            code="DICOM_IRREGULAR_SPACING",
+        )
+
+
+def placed(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
+    """Return the grid in RAS mm and notes on jitter and tilt.
+
+    Raises:
+        GeometryError: A spacing is zero, or a single slice has no thickness.
+    """
+    first, last, count = kept[0], kept[-1], len(kept)
+    step = (last.position - first.position) / (count - 1) if count > 1 else first.normal * thickness(path, first)
+    affine = np.eye(4)
+    affine[:3, 0] = first.row_direction * first.spacing[1]
+    affine[:3, 1] = first.column_direction * first.spacing[0]
+    affine[:3, 2] = step
+    affine[:3, 3] = first.position
+    try:
+        grid = Grid((first.columns, first.rows, count), LPS_TO_RAS @ affine)
+    except GeometryError as error:
+        raise GeometryError(f"{shown(path)}: {error}") from None
+    return grid, (*jitter_note(kept, step), *tilt_note(first.normal, step), *single_note(count))
+
+
+def thickness(path: Path, only: Slice) -> float:
+    """Return the extent in mm of a single slice.
+
+    Raises:
+        GeometryError: The header does not say.
+    """
+    if not only.thickness_mm > 0:
+        raise GeometryError(f"{shown(path)}: there is one slice and no slice thickness; give the whole series.")
+    return only.thickness_mm
+
+
+def jitter_note(kept: Sequence[Slice], step: FloatArray) -> tuple[str, ...]:
+    """Return a note where positions stray measurably from even spacing."""
+    off = max(float(np.linalg.norm(s.position - kept[0].position - n * step)) for n, s in enumerate(kept))
+    return (f"Slice positions stray by up to {off:.4f} mm from even spacing.",) if off > SAME_PLACE_MM else ()
+
+
+def tilt_note(normal: FloatArray, step: FloatArray) -> tuple[str, ...]:
+    """Return a note where the slice axis is not the normal."""
+    angle = math.degrees(math.acos(min(1.0, abs(float(step @ normal)) / float(np.linalg.norm(step)))))
+    if angle < TILT_NOTE_DEGREES:
+        return ()
+    return (f"The gantry is tilted by {angle:.2f} degrees; the sheared grid keeps every voxel in its place.",)
+
+
+def single_note(count: int) -> tuple[str, ...]:
+    """Return a note for a volume of one slice."""
+    return ("The series has a single slice; its thickness stands for the slice spacing.",) if count == 1 else ()
+
+
+def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
+    """Return a warning for CT without a rescale intercept."""
+    if kept[0].modality == "CT" and not all(s.rescale for s in kept):
+        return ("CT slices have no Rescale Slope and Intercept; stored values were taken as Hounsfield units.",)
+    return ()
+
+
+def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:
+    """Return the modality by the tag, or the expected one where the tag is missing.
+
+    Raises:
+        FormatError: Both are there and differ (`MODALITY_MISMATCH`).
+    """
+    if tag and expected and tag != expected:
+        raise FormatError(
+            f"{shown(path)}: the series is {tag}, {expected} was asked for. Choose another series or modality.",
+            code="MODALITY_MISMATCH",
+        )
+    return tag or expected
+
+
+def header_of(kept: Sequence[Slice]) -> DicomHeader:
+    """Return the identifiers that results refer to."""
+    first = kept[0]
+    study, frame, kind = (first.identity[tag] for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID"))
+    return DicomHeader(study, first.series_uid, frame, kind, tuple(s.identity["SOPInstanceUID"] for s in kept))

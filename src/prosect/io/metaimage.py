@@ -1,0 +1,203 @@
+"""MetaImage (.mha, .mhd): verified reading, deterministic writing. ITK calls reading a truncated one a success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import FloatArray, Grid
+from prosect.io.atomic import gzip_chunks
+from prosect.io.beside import data_beside
+from prosect.io.payload import check_extent, inflate, joint_hash, read_payload, too_long, truncated
+from prosect.io.segments import segment_fields, segment_names
+from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
+
+__all__ = ["encode", "load"]
+
+TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}  # fmt: skip
+WORDS = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "f4": "MET_FLOAT"}
+MAX_HEADER_BYTES = 1 << 20
+ORIGIN_KEYS = ("offset", "origin", "position")
+DIRECTION_KEYS = ("transformmatrix", "orientation", "rotation")
+LPS_TO_RAS = np.array([[-1.0], [-1.0], [1.0]])
+
+
+def load(path: Path) -> StoredImage:
+    """Return the image in a MetaImage file, all bytes verified.
+
+    Raises:
+        FormatError: Truncated, corrupt, impossible header, colour voxels, not three axes, or data outside the folder.
+        GeometryError: No spacing, direction or origin.
+        ResourceError: Larger than the free memory.
+    """
+    payload = read_payload(path)
+    name = payload.name
+    fields, keys, start = parse_header(payload.raw, name)
+    sizes, dtype = voxel_layout(fields, name)
+    need = check_extent(name, sizes, dtype.itemsize)
+    data = memoryview(payload.raw)[start:]
+    sha256 = payload.sha256
+    if fields["elementdatafile"].upper() != "LOCAL":
+        beside = data_beside(path, fields["elementdatafile"])
+        data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
+    if fields.get("compresseddata", "false").lower() == "true":
+        raw: bytearray | memoryview = inflate(data, need, name, wbits=47)
+    elif len(data) == need:
+        raw = data
+    else:
+        raise truncated(name, len(data), need) if len(data) < need else too_long(name, need)
+    grid = geometry(fields, sizes, name)
+    array = np.frombuffer(raw, dtype).reshape((*sizes, 1)[:4], order="F")
+    names, layers = segment_names(keys, array.shape[3])
+    return StoredImage(name, "metaimage", array, grid, sha256=sha256, names=names, layers=layers)
+
+
+def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str], int]:
+    """Return the fields by lower-case key, the same by their own spelling, and where the data begin.
+
+    Raises:
+        FormatError: The header does not end with `ElementDataFile`.
+    """
+    fields: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    position = 0
+    while position < min(len(raw), MAX_HEADER_BYTES):
+        end = raw.find(b"\n", position, MAX_HEADER_BYTES)
+        end = end if end >= 0 else min(len(raw), MAX_HEADER_BYTES)
+        key, mark, value = raw[position:end].decode("utf-8", "replace").partition("=")
+        position = end + 1
+        if not mark:
+            continue
+        if key.strip().lower() in fields:
+            raise invalid(name, f"repeats {key.strip()[:40]!r}")
+        fields[key.strip().lower()] = keys[key.strip()] = value.strip()
+        if key.strip().lower() == "elementdatafile":
+            return fields, keys, position
+    raise truncated(name, len(raw), len(raw) + 1, "header bytes at least (no ElementDataFile)")
+
+
+def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the three (or four, the last of length 1 or more) sizes and the stored voxel type.
+
+    Raises:
+        FormatError: Impossible or unsupported declarations.
+    """
+    sizes = tuple(int(n) for n in numbers(fields, ("dimsize",), name))
+    if fields.get("ndims") != str(len(sizes)):
+        raise invalid(name, f"declares {fields.get('ndims')} axes but {len(sizes)} sizes")
+    if len(sizes) != 3:
+        raise FormatError(f"{name}: the image has {len(sizes)} axes; a 3D scan is needed.", code="INPUT_NOT_3D")
+    if fields.get("elementnumberofchannels", "1") != "1":
+        raise FormatError(
+            f"{name}: each voxel holds {fields['elementnumberofchannels']} numbers, not one intensity. "
+            "Convert the scan to a single channel.",
+            code="INPUT_NOT_SCALAR",
+        )
+    code = TYPES.get(fields.get("elementtype", ""))
+    plain = {"binarydata": "true", "headersize": "0", "elementtointensityfunctionslope": "1",
+             "elementtointensityfunctionoffset": "0"}  # fmt: skip
+    odd = [key for key, value in plain.items() if fields.get(key, value).lower() != value]
+    if code is None or odd:
+        raise invalid(
+            name, f"uses {odd[0] if odd else fields.get('elementtype', 'no ElementType')}, which we do not read"
+        )
+    big = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "false")).lower() == "true"
+    return sizes, np.dtype((">" if big else "<") + code)
+
+
+def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
+    """Return the grid in RAS mm; each row of the matrix in the file is the direction of one voxel axis in LPS.
+
+    Raises:
+        GeometryError: Spacing, direction or origin is missing or unusable.
+    """
+    spacing = numbers(fields, ("elementspacing",), name, 3)
+    directions = numbers(fields, DIRECTION_KEYS, name, 9).reshape(3, 3)
+    affine = np.eye(4)
+    affine[:3, :3] = directions.T * spacing
+    affine[:3, 3] = numbers(fields, ORIGIN_KEYS, name, 3)
+    affine[:3] *= LPS_TO_RAS
+    try:
+        return Grid((sizes[0], sizes[1], sizes[2]), affine)
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error}") from None
+
+
+def numbers(fields: dict[str, str], keys: tuple[str, ...], name: str, count: int | None = None) -> FloatArray:
+    """Return the numbers of the first of several keys that is there.
+
+    Raises:
+        GeometryError: A geometry key is missing or not `count` numbers.
+        FormatError: `DimSize` is not a list of numbers.
+    """
+    text = next((fields[key] for key in keys if key in fields), "")
+    try:
+        values = np.array([float(part) for part in text.split()])
+    except ValueError:
+        values = np.empty(0)
+    if count is None:
+        if values.size and np.isfinite(values).all() and np.array_equal(values, values.round()):
+            return values
+        raise invalid(name, f"declares sizes {text!r}")
+    if values.size != count:
+        raise GeometryError(
+            f"{name}: the header gives {text or 'nothing'!r} for {keys[0]}; {count} numbers are needed to place the "
+            "voxels in the patient. Export the scan again from a program that keeps its geometry.",
+        )
+    return values
+
+
+def invalid(name: str, cause: str) -> FormatError:
+    """Return the refusal for a header that contradicts itself or the format."""
+    return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
+
+
+def encode(image: Outgoing) -> Iterator[bytes]:
+    """Yield the bytes of a compressed .mha file in LPS.
+
+    Raises:
+        FormatError: Layered labels, or a sheared grid: MetaImage readers take neither.
+    """
+    if image.layered:
+        raise FormatError(
+            "Layered labels cannot be stored as MetaImage; use .nrrd or .nii.gz.", code="OUTPUT_UNSUPPORTED"
+        )
+    if image.grid.shear > 1e-6:
+        raise FormatError(
+            "The grid is sheared (gantry tilt), which MetaImage readers cannot place; use .nii.gz or .nrrd.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+    data = list(gzip_chunks(voxel_chunks(image.array, image.dtype.newbyteorder("<"))))
+    lps = image.grid.affine[:3] * LPS_TO_RAS + 0.0
+    spacing = image.grid.spacing_mm
+    lines = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(sum(map(len, data))),
+        "TransformMatrix": joined((lps[:, :3] / spacing).T.ravel()),
+        "Offset": joined(lps[:, 3]),
+        "CenterOfRotation": "0 0 0",
+        "ElementSpacing": joined(spacing),
+        "DimSize": " ".join(map(str, image.grid.shape)),
+        **dict(segment_fields(image)),
+        "ElementType": WORDS[image.dtype.str[1:]],
+        "ElementDataFile": "LOCAL",
+    }
+    yield "".join(f"{key} = {value}\n" for key, value in lines.items()).encode()
+    yield from data
+
+
+def joined(values: Any) -> str:
+    """Return numbers with all their digits, separated by blanks."""
+    return " ".join(repr(float(value)) for value in values)

@@ -1,0 +1,240 @@
+"""NIfTI-1 and NIfTI-2, plain or gzipped, either byte order: verified reading, deterministic writing.
+
+The bytes are checked here (stream, sizes, header bounds) before nibabel's header classes interpret them. World
+position comes from the sform if its code is above 0, else from the qform if its code is, else the file is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import Grid
+from prosect.io.label_table import caret_xml, parse_caret_xml
+from prosect.io.nifti_header import GEOMETRY_FIELDS, NiftiHeader, empty_header, parse_header, qform, set_forms, sform
+from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncated
+from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
+
+__all__ = ["encode", "load"]
+
+SCALARS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768, "i8": 1024, "u8": 1280}
+NOT_SCALAR = {
+    32: "complex", 1792: "complex", 2048: "complex", 128: "RGB colour", 2304: "RGBA colour", 511: "RGB colour",
+}  # fmt: skip
+MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+HEAD_BYTES = 4096
+LABEL_INTENT = 1002
+VECTOR_INTENTS = (1005, 1006, 1007)
+# The largest disagreement of sform and qform, in mm at a corner, that float32 alone explains (measured 7e-3).
+FORM_TOLERANCE_MM = 1e-2
+
+
+def load(path: Path) -> StoredImage:
+    """Return the image in a NIfTI file, all bytes verified.
+
+    Raises:
+        FormatError: Truncated, corrupt, impossible header, colour or complex voxels, fewer than three axes.
+        GeometryError: No usable sform or qform.
+        ResourceError: Larger than the free memory.
+    """
+    payload = read_payload(path)
+    name, gzipped = payload.name, payload.raw[:2] == b"\x1f\x8b"
+    stored = parse_header(inflate_head(payload.raw, HEAD_BYTES, name) if gzipped else payload.raw[:HEAD_BYTES], name)
+    header = stored.fields()
+    shape, dtype = voxel_layout(header, stored.endianness, name)
+    offset = data_offset(header, len(stored.raw), name)
+    total = offset + check_extent(name, shape, dtype.itemsize)
+    if gzipped:
+        whole: bytes | bytearray = inflate(payload.raw, total, name)
+    else:
+        whole = check_length(payload.raw, total, name)
+    array = np.frombuffer(whole, dtype, offset=offset).reshape(shape, order="F")
+    slope, inter = scaling(header, name)
+    grid, repairs, notes = geometry(header, shape[:3], name)
+    names, layers = label_names(whole, len(stored.raw), offset, stored.endianness)
+    layers = layers if len(layers) == shape[3] else ()
+    return StoredImage(
+        name, "nifti", array, grid, slope, inter, stored, payload.sha256, repairs, notes, names, layers
+    )  # fmt: skip
+
+
+def voxel_layout(header: NDArray[Any], endianness: str, name: str) -> tuple[tuple[int, int, int, int], np.dtype[Any]]:
+    """Return the shape (i j k c) and the stored voxel type.
+
+    Raises:
+        FormatError: Impossible dimensions, fewer than three axes, or voxels that are not one real number.
+    """
+    dims = [int(n) for n in header["dim"]]
+    if not 1 <= dims[0] <= 7:
+        raise header_invalid(name, f"declares {dims[0]} axes; 1 to 7 are possible")
+    sizes = dims[1 : dims[0] + 1]
+    if len(sizes) < 3:
+        raise FormatError(
+            f"{name}: the image has {len(sizes)} axes ({' x '.join(map(str, sizes))}); a 3D scan is needed.",
+            code="INPUT_NOT_3D",
+        )
+    check_extent(name, sizes, 1)
+    code = int(header["datatype"])
+    kind = NOT_SCALAR.get(code)
+    if kind or (len(sizes) > 4 and max(sizes[4:]) > 1) or int(header["intent_code"]) in VECTOR_INTENTS:
+        raise FormatError(
+            f"{name}: each voxel holds {kind or 'a vector'}, not one intensity. Convert the scan to a single channel.",
+            code="INPUT_NOT_SCALAR",
+        )
+    if code not in SCALARS:
+        raise header_invalid(name, f"declares voxel type {code}, which we do not read")
+    shape = (sizes[0], sizes[1], sizes[2], sizes[3] if len(sizes) > 3 else 1)
+    return shape, np.dtype(endianness + SCALARS[code])
+
+
+def data_offset(header: NDArray[Any], header_bytes: int, name: str) -> int:
+    """Return where the voxels begin; 0 means right after the header and its extension flag."""
+    offset, first = float(header["vox_offset"]), header_bytes + 4
+    if offset == 0:
+        return first
+    if not (first <= offset < 2**31 and offset == int(offset)):
+        raise header_invalid(name, f"says that the voxels begin at byte {offset:g}; {first} is the first possible")
+    return int(offset)
+
+
+def check_length(raw: bytes, total: int, name: str) -> bytes:
+    """Return `raw` if a plain file holds exactly what its header declares."""
+    if len(raw) < total:
+        raise truncated(name, len(raw), total)
+    if len(raw) > total:
+        raise too_long(name, total)
+    return raw
+
+
+def scaling(header: NDArray[Any], name: str) -> tuple[float, float]:
+    """Return slope and intercept; a slope of 0 or NaN means that nothing is scaled and the intercept is ignored."""
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or np.isnan(slope):
+        return 1.0, 0.0
+    if not (np.isfinite(slope) and np.isfinite(inter)):
+        raise header_invalid(name, f"scales voxels by {slope:g} and adds {inter:g}")
+    return slope, inter
+
+
+def header_invalid(name: str, cause: str) -> FormatError:
+    """Return the refusal for a header that contradicts itself or the format."""
+    return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
+
+
+def geometry(
+    header: NDArray[Any], shape: tuple[int, int, int], name: str
+) -> tuple[Grid, tuple[str, ...], tuple[str, ...]]:
+    """Return the grid in RAS mm, repairs worth a warning, and notes.
+
+    Raises:
+        GeometryError: Neither sform nor qform is in force, or the one in force is unusable.
+    """
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in MM_PER_UNIT:
+        raise header_invalid(name, f"declares the unknown length unit {unit}")
+    if sform <= 0 and qform <= 0:
+        raise GeometryError(
+            f"{name}: sform_code and qform_code are both 0, so the file does not say where its voxels are, and "
+            "programs disagree on which side is left. Set the sform from the original scan.",
+        )
+    grids = [placed(header, form, shape, MM_PER_UNIT[unit]) for form, on in (("s", sform), ("q", qform)) if on > 0]
+    if isinstance(grids[0], GeometryError):
+        raise GeometryError(f"{name}: {grids[0]}")
+    notes = () if MM_PER_UNIT[unit] == 1 else (f"Lengths were converted from {('m', 'mm', 'um')[unit - 1]} to mm.",)
+    return grids[0], form_conflict(grids), notes
+
+
+def placed(header: NDArray[Any], form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
+    """Return the grid by the sform (`s`) or the qform (`q`), or why it cannot be had."""
+    try:
+        affine = sform(header) if form == "s" else qform(header)
+        affine[:3] *= scale
+        return Grid(shape, affine)
+    except GeometryError as error:
+        return error
+
+
+def form_conflict(grids: list[Grid | GeometryError]) -> tuple[str, ...]:
+    """Return a sentence where sform and qform place a corner differently, else nothing."""
+    if len(grids) < 2 or not isinstance(grids[0], Grid):
+        return ()
+    if not isinstance(grids[1], Grid):
+        return (f"The sform was used; the qform is unusable. {grids[1]}",)
+    distance = grids[0].distance_to(grids[1])
+    if distance <= FORM_TOLERANCE_MM:
+        return ()
+    return (f"sform and qform differ by {distance:.3g} mm at a corner of the scan; the sform was used.",)
+
+
+def label_names(
+    whole: bytes | bytearray, header_bytes: int, offset: int, endianness: str
+) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Return the names, and per volume the label value, from the first Caret label table among the extensions."""
+    position, order = header_bytes + 4, "little" if endianness == "<" else "big"
+    while whole[header_bytes] and position + 8 <= offset:
+        size = int.from_bytes(whole[position : position + 4], order)  # type: ignore[arg-type]
+        if size < 16 or position + size > offset:
+            break
+        content = bytes(whole[position + 8 : position + size])
+        if b"<LabelTable" in content:
+            return parse_caret_xml(content)
+        position += size
+    return {}, ()
+
+
+def encode(image: Outgoing) -> Iterator[bytes]:
+    """Yield the bytes of a plain NIfTI file: header, label table, voxels.
+
+    On the grid of a NIfTI source, sform, qform, codes, pixdim and units are repeated bit for bit, in its NIfTI version
+    and byte order. Nothing else of the source header is copied: free-text fields can carry a patient's name.
+    """
+    like = image.header if isinstance(image.header, NiftiHeader) else None
+    header = header_for(image.grid, like)
+    endianness = like.endianness if like else "<"
+    extension = extension_bytes(caret_xml(image.labels, image.layered), endianness) if image.labels else b""
+    dtype = image.dtype.newbyteorder(endianness)  # type: ignore[arg-type]
+    fill_header(header, image, dtype, len(extension))
+    yield header.tobytes() + (b"\x01" if extension else b"\x00") + b"\x00\x00\x00" + extension
+    for volume in image.array if image.layered else image.array[np.newaxis]:
+        yield from voxel_chunks(volume, dtype)
+
+
+def header_for(grid: Grid, like: NiftiHeader | None) -> NDArray[Any]:
+    """Return an empty header with the geometry of `like`, or with `grid` where there is none."""
+    header = empty_header(like)
+    if like is not None:
+        source = like.fields()
+        for field in GEOMETRY_FIELDS:
+            header[field] = source[field]
+        return header
+    set_forms(header, grid.affine)
+    twin = placed(header, "q", grid.shape, 1.0)
+    if isinstance(twin, GeometryError) or twin.distance_to(grid) > FORM_TOLERANCE_MM:
+        header["qform_code"] = 0  # a qform cannot express shear: better none than another place
+    return header
+
+
+def fill_header(header: NDArray[Any], image: Outgoing, dtype: np.dtype[Any], extension: int) -> None:
+    """Set what does not concern geometry: shape, type, offset, neutral scaling and display range."""
+    shape = image.grid.shape + ((image.array.shape[0],) if image.layered else ())
+    header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
+    header["datatype"] = CODES[image.dtype.str[1:]]
+    header["bitpix"] = dtype.itemsize * 8
+    header["vox_offset"] = header.nbytes + 4 + extension
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["intent_code"] = LABEL_INTENT if image.is_labels else 0
+    header["descrip"] = b"prosect"
+
+
+def extension_bytes(content: bytes, endianness: str) -> bytes:
+    """Return a header extension with code 0, padded by blanks to a multiple of 16 bytes."""
+    padded = content + b" " * (-(len(content) + 8) % 16)
+    order = "little" if endianness == "<" else "big"
+    return (len(padded) + 8).to_bytes(4, order) + bytes(4) + padded  # type: ignore[arg-type]

@@ -1,0 +1,330 @@
+"""NRRD, attached or with its data beside it: verified reading, deterministic writing with Slicer's segment keys."""
+
+from __future__ import annotations
+
+import bz2
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import FloatArray, Grid
+from prosect.io.atomic import gzip_chunks
+from prosect.io.beside import data_beside
+from prosect.io.payload import (
+    MAX_BZIP2_RATIO,
+    check_extent,
+    drain,
+    inflate,
+    joint_hash,
+    read_payload,
+    too_long,
+    truncated,
+)
+from prosect.io.segments import segment_fields, segment_names
+from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
+
+__all__ = ["NrrdHeader", "encode", "load"]
+
+TYPES = {
+    "i1": "signed char|int8|int8_t",
+    "u1": "uchar|unsigned char|uint8|uint8_t",
+    "i2": "short|short int|signed short|signed short int|int16|int16_t",
+    "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+    "i4": "int|signed int|int32|int32_t",
+    "u4": "uint|unsigned int|uint32|uint32_t",
+    "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+    "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+TYPE_OF = {name: code for code, names in TYPES.items() for name in names.split("|")}
+WORDS = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32", "f4": "float"}
+# Signs that turn the file's axes into right, anterior, superior.
+SPACES = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "???", "none")
+MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+MAX_HEADER_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class NrrdHeader:
+    """The three geometry lines of an NRRD file, kept as written.
+
+    Attributes:
+        space: Value of `space`.
+        directions: The three vectors of `space directions`.
+        origin: Value of `space origin`.
+        units: Value of `space units`, empty where absent.
+    """
+
+    space: str
+    directions: tuple[str, str, str]
+    origin: str
+    units: str = ""
+
+
+class Bzip2Stream:
+    """bz2's decompressor with zlib's surface: output it holds back is fetched by further calls without input."""
+
+    unconsumed_tail = b""
+
+    def __init__(self) -> None:
+        self.stream = bz2.BZ2Decompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the member was reached."""
+        return self.stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """Bytes after that end."""
+        return self.stream.unused_data
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
+        """Return at most `max_length` more bytes."""
+        return self.stream.decompress(data, max_length)
+
+
+def load(path: Path) -> StoredImage:
+    """Return the image in an NRRD file, all bytes verified.
+
+    Raises:
+        FormatError: Truncated, corrupt, impossible header, colour or complex voxels, not three spatial axes, or data
+            outside the folder of the file.
+        GeometryError: No anatomical `space`, no directions or no origin.
+        ResourceError: Larger than the free memory.
+    """
+    payload = read_payload(path)
+    name = payload.name
+    fields, keys, data_start = parse_header(payload.raw, name)
+    sizes, dtype = voxel_layout(fields, name)
+    need = check_extent(name, sizes, dtype.itemsize)
+    data = memoryview(payload.raw)[data_start:]
+    sha256 = payload.sha256
+    if "data file" in fields:
+        beside = data_beside(path, fields["data file"])
+        data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
+    raw = decoded(data, need, fields, name)
+    spatial, grid, header, notes = geometry(fields, sizes, name)
+    array = np.frombuffer(raw, dtype).reshape(sizes, order="F")
+    array = array[..., np.newaxis] if array.ndim == 3 else np.moveaxis(array, other_axis(spatial), 3)
+    names, layers = segment_names(keys, array.shape[3])
+    return StoredImage(name, "nrrd", array, grid, header=header, sha256=sha256, notes=notes, names=names, layers=layers)
+
+
+def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str], int]:
+    """Return the fields, the key/value pairs, and where the data begin.
+
+    Raises:
+        FormatError: The header never ends, repeats a field, or lacks one that is needed.
+    """
+    end = re.search(rb"\r?\n\r?\n", raw[:MAX_HEADER_BYTES])
+    text = (raw[: end.start()] if end else raw[:MAX_HEADER_BYTES]).decode("utf-8", "replace")
+    fields: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for line in text.splitlines()[1:]:
+        if line.startswith("#") or not line.strip():
+            continue
+        key, mark, value = line.partition(":=")
+        if mark:
+            keys[key.strip()] = value.replace("\\n", "\n").replace("\\\\", "\\")
+            continue
+        key, mark, value = line.partition(": ")
+        if not mark or key.strip().lower() in fields:
+            raise invalid(name, f"line {line[:60]!r} is not a field or repeats one")
+        fields[key.strip().lower().replace("datafile", "data file")] = value.strip()
+    if end is None and "data file" not in fields:
+        raise truncated(name, len(raw), len(raw) + 1, "header bytes at least")
+    missing = [field for field in ("dimension", "type", "encoding", "sizes") if field not in fields]
+    if missing:
+        raise invalid(name, f"lacks {', '.join(missing)}")
+    return fields, keys, end.end() if end else len(raw)
+
+
+def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the sizes of all axes and the stored voxel type.
+
+    Raises:
+        FormatError: Contradictory sizes, fewer than three or more than four axes, or voxels of no number type.
+    """
+    try:
+        sizes = tuple(int(n) for n in fields["sizes"].split())
+        dimension = int(fields["dimension"])
+    except ValueError:
+        raise invalid(name, f"declares sizes {fields['sizes']!r} of {fields['dimension']!r} axes") from None
+    if dimension != len(sizes):
+        raise invalid(name, f"declares {dimension} axes but {len(sizes)} sizes")
+    if len(sizes) < 3:
+        raise FormatError(f"{name}: the image has {len(sizes)} axes; a 3D scan is needed.", code="INPUT_NOT_3D")
+    if len(sizes) > 4:
+        raise FormatError(f"{name}: the image has {len(sizes)} axes; 3 or 4 are read.", code="INPUT_NOT_SCALAR")
+    code = TYPE_OF.get(fields["type"].lower())
+    if code is None:
+        raise invalid(name, f"declares voxel type {fields['type']!r}, which we do not read")
+    endian = fields.get("endian", "" if code[1] != "1" else "little").lower()
+    if endian not in ("little", "big"):
+        raise invalid(name, "does not say whether the voxels are little or big endian")
+    return sizes, np.dtype(("<" if endian == "little" else ">") + code)
+
+
+def decoded(data: memoryview, need: int, fields: dict[str, str], name: str) -> bytes | bytearray | memoryview:
+    """Return exactly `need` bytes of voxels.
+
+    Raises:
+        FormatError: Cut short, damaged, longer than declared, or an encoding that is not read.
+    """
+    encoding = fields["encoding"].lower()
+    if fields.get("line skip", fields.get("lineskip", "0")) != "0":
+        raise invalid(name, "skips lines before the voxels, which we do not read")
+    skip = fields.get("byte skip", fields.get("byteskip", "0"))
+    if skip == "-1" and encoding == "raw":
+        data = data[max(0, len(data) - need) :]
+    elif skip != "0":
+        raise invalid(name, f"skips {skip} bytes before the voxels, which we do not read")
+    if encoding in ("gzip", "gz"):
+        return inflate(data, need, name)
+    if encoding in ("bzip2", "bz2"):
+        return drain(data, need, name, Bzip2Stream, MAX_BZIP2_RATIO)
+    if encoding != "raw":
+        raise invalid(name, f"declares the encoding {encoding!r}; raw, gzip and bzip2 are read")
+    if len(data) < need:
+        raise truncated(name, len(data), need)
+    if len(data) > need:
+        raise too_long(name, need)
+    return data
+
+
+def geometry(
+    fields: dict[str, str], sizes: tuple[int, ...], name: str
+) -> tuple[tuple[int, ...], Grid, NrrdHeader, tuple[str, ...]]:
+    """Return which axes are spatial, the grid in RAS mm, the lines to repeat, and notes.
+
+    Raises:
+        GeometryError: `space`, `space directions` or `space origin` is missing, not anatomical or unusable.
+        FormatError: The fourth axis holds colour or complex parts.
+    """
+    space = fields.get("space", "")
+    if space.lower() not in SPACES or "space directions" not in fields or "space origin" not in fields:
+        raise GeometryError(
+            f"{name}: the file does not place its voxels in the patient (space {space or 'missing'!r}, directions "
+            f"{'given' if 'space directions' in fields else 'missing'}, origin "
+            f"{'given' if 'space origin' in fields else 'missing'}). Save it again with `space: "
+            "left-posterior-superior`, directions and origin, as 3D Slicer does.",
+        )
+    vectors = re.findall(r"none|\([^)]*\)", fields["space directions"])
+    spatial = tuple(axis for axis, vector in enumerate(vectors) if vector != "none")
+    if len(vectors) != len(sizes) or len(spatial) != 3:
+        raise GeometryError(f"{name}: {len(spatial)} of {len(sizes)} axes have a direction; three are needed.")
+    check_kind(fields, spatial, len(sizes), name)
+    scale, unit = mm_per_unit(fields.get("space units", ""), name)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([numbers(vectors[axis], name) for axis in spatial], axis=1)
+    affine[:3, 3] = numbers(fields["space origin"], name)
+    affine[:3] *= np.array(SPACES[space.lower()])[:, np.newaxis] * scale
+    first, second, third = (vectors[axis] for axis in spatial)
+    header = NrrdHeader(space, (first, second, third), fields["space origin"], fields.get("space units", ""))
+    try:
+        grid = Grid(tuple(sizes[axis] for axis in spatial), affine)  # type: ignore[arg-type]
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error}") from None
+    return spatial, grid, header, () if scale == 1 else (f"Lengths were converted from {unit} to mm.",)
+
+
+def check_kind(fields: dict[str, str], spatial: tuple[int, ...], axes: int, name: str) -> None:
+    """Refuse a fourth axis that holds the parts of one voxel instead of several volumes."""
+    if axes == 3:
+        return
+    kinds = fields.get("kinds", "").lower().split()
+    kind = kinds[other_axis(spatial)] if len(kinds) == axes else "list"
+    if kind not in SCALAR_KINDS:
+        raise FormatError(
+            f"{name}: each voxel holds {kind}, not one intensity. Convert the scan to a single channel.",
+            code="INPUT_NOT_SCALAR",
+        )
+
+
+def other_axis(spatial: tuple[int, ...]) -> int:
+    """Return the one of four axes that is not spatial."""
+    return next(axis for axis in range(4) if axis not in spatial)
+
+
+def mm_per_unit(units: str, name: str) -> tuple[float, str]:
+    """Return the length in mm of the file's unit, and its name."""
+    found = sorted(set(re.findall(r'"([^"]*)"', units)))
+    if len(found) > 1 or (found and found[0].lower() not in MM_PER_UNIT):
+        raise GeometryError(f"{name}: the space units {units} are not one known unit of length. Save it again in mm.")
+    unit = found[0].lower() if found else ""
+    return MM_PER_UNIT[unit], unit
+
+
+def numbers(vector: str, name: str) -> FloatArray:
+    """Return the three numbers of `(a,b,c)`."""
+    try:
+        values = [float(part) for part in vector.strip(" ()").split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 3:
+        raise GeometryError(f"{name}: {vector[:60]!r} is not a vector of three numbers. Save the scan again.")
+    return np.array(values)
+
+
+def invalid(name: str, cause: str) -> FormatError:
+    """Return the refusal for a header that contradicts itself or the format."""
+    return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
+
+
+def encode(image: Outgoing) -> Iterator[bytes]:
+    """Yield the bytes of an attached, gzipped NRRD file in LPS, with Slicer's keys for the structures.
+
+    On the grid of an NRRD source its space, directions and origin are repeated as written.
+    """
+    kept = image.header if isinstance(image.header, NrrdHeader) else lps_header(image.grid)
+    dtype = image.dtype.newbyteorder("<")
+    layers = (image.array.shape[0],) if image.layered else ()
+    sizes = " ".join(map(str, (*layers, *image.grid.shape)))
+    extra, kinds = ("none ", "list ") if image.layered else ("", "")
+    lines = [
+        "NRRD0005",
+        "# Complete NRRD file format specification at:",
+        "# http://teem.sourceforge.net/nrrd/format.html",
+        f"type: {WORDS[image.dtype.str[1:]]}",
+        f"dimension: {3 + len(layers)}",
+        f"space: {kept.space}",
+        f"sizes: {sizes}",
+        f"space directions: {extra}{' '.join(kept.directions)}",
+        f"kinds: {kinds}domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        *([f"space units: {kept.units}"] if kept.units else []),
+        f"space origin: {kept.origin}",
+        *[f"{key}:={value}" for key, value in segment_fields(image)],
+    ]
+    yield ("\n".join(lines) + "\n\n").encode()
+    yield from gzip_chunks(layer_chunks(image.array, dtype) if image.layered else voxel_chunks(image.array, dtype))
+
+
+def layer_chunks(masks: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
+    """Yield masks (c i j k) with c running fastest, as Slicer stores layers."""
+    for k in range(masks.shape[3]):
+        yield masks[..., k].astype(dtype).tobytes(order="F")
+
+
+def lps_header(grid: Grid) -> NrrdHeader:
+    """Return the geometry lines of a grid in LPS, each number with all its digits."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine + 0.0
+    columns = [f"({','.join(repr(float(x)) for x in lps[:3, axis])})" for axis in range(4)]
+    return NrrdHeader("left-posterior-superior", (columns[0], columns[1], columns[2]), columns[3])

@@ -1,0 +1,184 @@
+"""One reader for every format: what the bytes are decides, not what the name says."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, ProsectWarning
+from prosect.io.payload import check_memory
+from prosect.io.sniff import Sniffed, refuse_kind, shown, sniff
+from prosect.io.stored import StoredImage, StoredLabels, integral
+from prosect.volume import Source, Volume
+
+__all__ = ["read", "read_labels"]
+
+# Loaded on first use: each brings a third party that takes time to import.
+READERS = {
+    "nifti": "prosect.io.nifti",
+    "nrrd": "prosect.io.nrrd",
+    "metaimage": "prosect.io.metaimage",
+    "dicom": "prosect.io.dicom_series",
+    "zip": "prosect.io.dicom_series",
+}
+SUFFIXES = {
+    Sniffed("nifti"): (".nii",),
+    Sniffed("nifti", gzipped=True): (".nii.gz",),
+    Sniffed("nrrd"): (".nrrd", ".nhdr"),
+    Sniffed("metaimage"): (".mha", ".mhd"),
+}
+MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR"}
+
+
+def read(
+    path: str | os.PathLike[str], *, series: str | None = None, volume: int | None = None, modality: str | None = None
+) -> Volume:
+    """Return the scan at `path`, verified to the last byte, on its own grid in RAS mm.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage file; DICOM folder, file or zip.
+        series: Which DICOM series, by its UID or the end of it, where there are several.
+        volume: Which volume of a file that holds several, from 0.
+        modality: `CT` or `MR`, for formats that do not say. DICOM says; a different value is refused.
+
+    Raises:
+        FormatError: Not an image, damaged, or not one 3D scan of real intensities; the code says which.
+        GeometryError: The file does not say, or contradicts itself about, where its voxels are.
+        ResourceError: Larger than the free memory.
+    """
+    place = Path(path)
+    wanted = known_modality(modality)
+    found = Sniffed("dicom") if place.is_dir() else sniff(place)
+    module = reader(place, found)
+    if found.kind in ("dicom", "zip"):
+        if volume is not None:
+            raise FormatError(f"{shown(place)}: `volume` picks from 4D files; for DICOM use `series`.", code="USAGE")
+        scan: Volume = module.load(place, series=series, modality=wanted)
+        return scan
+    if series is not None:
+        raise FormatError(f"{shown(place)}: `series` picks a DICOM series; this is not DICOM.", code="USAGE")
+    image: StoredImage = module.load(place)
+    repairs = name_conflict(place, found) + image.repairs
+    warn(image.name, repairs)
+    array = scaled(picked(image, volume), image.slope, image.inter)
+    source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes)
+    try:
+        return Volume(array, image.grid, wanted, source)
+    except FormatError as error:
+        raise FormatError(f"{image.name}: {error}", code=error.code) from None
+
+
+def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> StoredLabels:
+    """Return the label values at `path` with the names that the file carries.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage file.
+        volume: Which volume of a 4D file that is not one mask per structure.
+
+    Raises:
+        FormatError: As for `read`, or values that are no labels (`LABELS_OUT_OF_RANGE`, `LABELS_NOT_INTEGER`).
+        GeometryError: As for `read`.
+    """
+    place = Path(path)
+    found = Sniffed("dicom") if place.is_dir() else sniff(place)
+    if found.kind in ("dicom", "zip"):
+        raise FormatError(
+            f"{shown(place)}: DICOM label objects are not read yet; give labels as NIfTI, NRRD or MetaImage.",
+            code="LABELS_UNSUPPORTED",
+        )
+    image: StoredImage = reader(place, found).load(place)
+    repairs = name_conflict(place, found) + image.repairs
+    warn(image.name, repairs)
+    if image.layers and volume is None:
+        array = np.moveaxis(image.array != 0, 3, 0)
+    else:
+        values = picked(image, volume)
+        scales = (image.slope, image.inter) != (1.0, 0.0)
+        array = integral(scaled(values, image.slope, image.inter) if scales else values, image.name)
+    layers = image.layers if volume is None else ()
+    return StoredLabels(array, image.grid, dict(image.names), layers, image.sha256, repairs + image.notes)
+
+
+def known_modality(modality: str | None) -> str | None:
+    """Return `CT`, `MR` or None.
+
+    Raises:
+        FormatError: Another word.
+    """
+    if modality is None:
+        return None
+    if modality.upper() not in MODALITIES:
+        raise FormatError(f"The modality {modality!r} is unknown; `CT` and `MR` are known.", code="USAGE")
+    return MODALITIES[modality.upper()]
+
+
+def reader(path: Path, found: Sniffed) -> ModuleType:
+    """Return the module that reads what was found.
+
+    Raises:
+        FormatError: Nothing reads it; the message says what it is.
+    """
+    if found.kind not in READERS or (found.gzipped and found.kind != "nifti"):
+        raise refuse_kind(path, found)
+    return importlib.import_module(READERS[found.kind])
+
+
+def name_conflict(path: Path, found: Sniffed) -> tuple[str, ...]:
+    """Return a sentence where the name promises another format than the bytes hold, else nothing."""
+    expected = SUFFIXES[found]
+    if path.name.lower().endswith(expected):
+        return ()
+    what = ("gzipped " if found.gzipped else "") + found.kind
+    return (f"The content is {what} though the name does not end in {' or '.join(expected)}; read by content.",)
+
+
+def warn(name: str, repairs: Iterable[str]) -> None:
+    """Warn of every repair, naming the file."""
+    for repair in repairs:
+        warnings.warn(f"{name}: {repair}", ProsectWarning, stacklevel=3)
+
+
+def picked(image: StoredImage, volume: int | None) -> NDArray[Any]:
+    """Return one volume (i j k) of a file.
+
+    Raises:
+        FormatError: There are several and none was asked for (`INPUT_SEVERAL_VOLUMES`), or the one asked for is not
+            there.
+    """
+    count = image.array.shape[3]
+    if volume is None and count > 1:
+        raise FormatError(
+            f"{image.name}: the file holds {count} volumes; a single 3D scan is needed. "
+            f"Choose one with `volume`, 0 to {count - 1}.",
+            code="INPUT_SEVERAL_VOLUMES",
+        )
+    index = volume or 0
+    if not 0 <= index < count:
+        raise FormatError(
+            f"{image.name}: volume {index} was asked for, but the file holds {count}, counted from 0.",
+            code="INPUT_SEVERAL_VOLUMES",
+        )
+    chosen: NDArray[Any] = image.array[..., index]
+    return chosen
+
+
+def scaled(array: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
+    """Return slope * array + inter as float32 (i j k), computed in float64 one slice at a time.
+
+    Values beyond float32 become infinite, which `Volume` refuses.
+    """
+    check_memory("The scan", array.size * 4)
+    out = np.empty(array.shape, np.float32, order="F")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(array.shape[2]):
+            stored = array[..., k]
+            out[..., k] = stored if (slope, inter) == (1.0, 0.0) else stored.astype(np.float64) * slope + inter
+    return out

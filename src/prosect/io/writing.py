@@ -1,0 +1,107 @@
+"""One writer for every format: the suffix decides, the file appears whole or not at all."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from prosect.errors import FormatError
+from prosect.io.atomic import gzip_chunks, probe, write_atomically
+from prosect.io.sniff import shown
+from prosect.io.stored import Label, Outgoing
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
+
+__all__ = ["Writable", "check_writable", "write"]
+
+Writable: TypeAlias = LabelMap | LabelLayers | Volume
+
+# Suffix, module that encodes, whether the whole stream is gzipped. Longer suffixes first.
+WRITERS = (
+    (".nii.gz", "prosect.io.nifti", True),
+    (".nii", "prosect.io.nifti", False),
+    (".nrrd", "prosect.io.nrrd", False),
+    (".mha", "prosect.io.metaimage", False),
+)
+
+
+def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None = None) -> Path:
+    """Write labels or a scan to `path` in the format of its suffix, and return the path.
+
+    The file appears whole or not at all, and the same input gives the same bytes.
+
+    Args:
+        thing: A label map, layered labels, or a scan.
+        path: Ends in `.nii`, `.nii.gz`, `.nrrd` or `.mha`.
+        like: The scan that the labels belong to. Where it came from a file of the same format and its grid equals
+            that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
+
+    Raises:
+        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
+        ResourceError: The disk is full.
+    """
+    target = Path(path)
+    module, gzipped = writer(target)
+    chunks: Iterator[bytes] = importlib.import_module(module).encode(outgoing(thing, like))
+    write_atomically(target, gzip_chunks(chunks) if gzipped else chunks)
+    return target
+
+
+def check_writable(path: str | os.PathLike[str], need_bytes: int = 0) -> None:
+    """Check, before hours of work, that a result could be written to `path`.
+
+    Args:
+        path: The output to come.
+        need_bytes: How large it may become; twice that must be free.
+
+    Raises:
+        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`); folder missing or read-only (`OUTPUT_UNWRITABLE`).
+        ResourceError: Too little disk space (`DISK_FULL`).
+    """
+    target = Path(path)
+    writer(target)
+    probe(target, need_bytes)
+
+
+def writer(path: Path) -> tuple[str, bool]:
+    """Return the module that encodes for this suffix, and whether its stream is gzipped.
+
+    Raises:
+        FormatError: No format has this suffix.
+    """
+    lowered = path.name.lower()
+    for suffix, module, gzipped in WRITERS:
+        if lowered.endswith(suffix) and len(lowered) > len(suffix):
+            return module, gzipped
+    raise FormatError(
+        f"{shown(path)}: no format is known by this ending. End the name in "
+        f"{', '.join(suffix for suffix, _, _ in WRITERS)}.",
+        code="OUTPUT_FORMAT_UNKNOWN",
+    )
+
+
+def outgoing(thing: Writable, like: Volume | None) -> Outgoing:
+    """Return what the formats need to know of `thing`."""
+    if isinstance(thing, Volume):
+        return Outgoing(thing.array, thing.grid, header=header_of(thing, like or thing))
+    header = header_of(thing, like)
+    if isinstance(thing, LabelLayers):
+        labels = described(thing.vocabulary, thing.indices)
+        return Outgoing(thing.masks, thing.grid, labels, layered=True, is_labels=True, header=header)
+    labels = described(thing.vocabulary, thing.present)
+    return Outgoing(thing.array, thing.grid, labels, is_labels=True, header=header)
+
+
+def header_of(thing: Writable, like: Volume | None) -> Any:
+    """Return the header whose geometry can be repeated, or None."""
+    return like.source.header if like is not None and like.grid == thing.grid else None
+
+
+def described(vocabulary: Vocabulary, indices: Iterable[int]) -> tuple[Label, ...]:
+    """Return value, name and colour of each structure; a value that the vocabulary does not know goes unnamed."""
+    structures = [structure for index in indices if (structure := vocabulary.get(index)) is not None]
+    return tuple(Label(structure.index, structure.name, structure.color) for structure in structures)

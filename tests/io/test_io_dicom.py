@@ -1,0 +1,326 @@
+"""A DICOM series is one exact volume, or the message says why it is none."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from io_phantoms import LPS, SHAPE, bright_world, dicom_slice, label_map, letter_f, outcome, save_series, save_slice
+from pydicom.uid import JPEGLSLossless, RLELossless
+
+from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
+from prosect.io import dicom_files, read, read_labels, write
+from prosect.volume import Volume
+
+SCAN = letter_f()
+ORIENTATIONS = {
+    "axial": (1, 0, 0, 0, 1, 0),
+    "negative columns": (1, 0, 0, 0, -1, 0),
+    "negative rows": (-1, 0, 0, 0, 1, 0),
+    "both negative": (-1, 0, 0, 0, -1, 0),
+    "coronal": (1, 0, 0, 0, 0, -1),
+    "sagittal": (0, 1, 0, 0, 0, -1),
+    "oblique": (0.9396926208, 0.3420201433, 0, -0.3213938048, 0.8830222216, 0.3420201433),
+}
+
+
+def refused(path: Path, code: str, kind: type[ProsectError] = FormatError, **options: str) -> str:
+    """Read, expect a refusal in one line without the patient, and return the message."""
+    with pytest.raises(kind) as caught:
+        read(path, **options)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert caught.value.code == code, message
+    assert "\n" not in message
+    assert "Secret" not in message
+    assert "SECRET" not in message
+    assert str(path.parent) not in message
+    return message
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_every_orientation_lies_where_its_header_says(tmp_path: Path, orientation: str) -> None:
+    affine = save_series(tmp_path / "s", SCAN, ORIENTATIONS[orientation])
+    volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN)
+    assert np.abs(volume.grid.affine - affine).max() < 1e-6
+    assert volume.modality == "CT"
+    assert volume.source.notes == ()
+    assert "Secret" not in repr(volume)
+    labels = write(label_map(volume.grid), tmp_path / "labels.nii.gz", like=volume)
+    assert read_labels(labels).grid.distance_to(volume.grid) < 1e-3
+
+
+@pytest.mark.parametrize("orientation", ["axial", "negative columns", "sagittal", "oblique"])
+def test_itk_finds_the_bright_voxel_at_the_same_place(tmp_path: Path, orientation: str) -> None:
+    save_series(tmp_path / "s", SCAN, ORIENTATIONS[orientation])
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "s")))
+    image = reader.Execute()
+    values = SimpleITK.GetArrayFromImage(image).T
+    index = [int(n) for n in np.unravel_index(int(values.argmax()), values.shape)]
+    volume = read(tmp_path / "s")
+    truth = bright_world(volume.array, volume.grid.affine)
+    assert np.abs(LPS[:3, :3] @ image.TransformIndexToPhysicalPoint(index) - truth).max() < 1e-5
+
+
+def test_slices_are_sorted_by_place_even_downwards(tmp_path: Path) -> None:
+    affine = save_series(tmp_path / "s", SCAN, step=(0, 0, -2.5))
+    volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN[..., ::-1])
+    assert np.abs(bright_world(volume.array, volume.grid.affine) - bright_world(SCAN, affine)).max() < 1e-6
+
+
+def test_a_tilted_gantry_is_a_sheared_grid_and_said_so(tmp_path: Path) -> None:
+    affine = save_series(tmp_path / "s", SCAN, step=(0, 0.66, 2.4))
+    volume = read(tmp_path / "s")
+    assert np.abs(volume.grid.affine - affine).max() < 1e-6
+    assert volume.grid.shear > 0.2
+    assert "tilted by 15.38 degrees" in volume.source.notes[0]
+
+
+def test_each_slice_has_its_own_slope_and_intercept(tmp_path: Path) -> None:
+    for k in range(5):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), RescaleSlope=0.5 + k, RescaleIntercept=-1024 + k)
+        save_slice(tmp_path / "s", f"{k}", data)
+    expected = np.stack([SCAN[..., k] * (0.5 + k) - 1024 + k for k in range(5)], axis=2)
+    assert np.array_equal(read(tmp_path / "s").array, expected.astype(np.float32))
+
+
+def test_missing_slices_are_refused_with_their_places(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN)
+    for path in list((tmp_path / "s").iterdir()):
+        if pydicom.dcmread(path).ImagePositionPatient[2] in (107.5, 112.5, 115.0):
+            path.unlink()
+    message = refused(tmp_path / "s", "DICOM_MISSING_SLICES")
+    assert "3 slices are missing, at 107.50, 112.50, 115.00 mm" in message
+
+
+def test_uneven_spacing_is_refused_and_jitter_is_noted(tmp_path: Path) -> None:
+    for folder, offsets in (("bad", (0, 0, 0.2, 0, 0)), ("good", (0, 0.004, -0.003, 0.01, 0)),
+                            ("two", (0, 0, 0, 1.2, 2.4))):  # fmt: skip
+        for k, offset in enumerate(offsets):
+            save_slice(tmp_path / folder, f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k + offset)))
+    refused(tmp_path / "bad", "DICOM_IRREGULAR_SPACING")
+    refused(tmp_path / "two", "DICOM_IRREGULAR_SPACING")
+    volume = read(tmp_path / "good")
+    assert volume.grid.spacing_mm == pytest.approx((0.7, 0.9, 2.5))
+    assert "stray by up to 0.0100 mm" in volume.source.notes[0]
+
+
+def test_identical_duplicates_are_dropped_and_different_ones_refused(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN)
+    save_slice(tmp_path / "s", "copy", dicom_slice(SCAN[..., 4].T, (-40, 25, 110)))
+    with pytest.warns(ProsectWarning, match="1 duplicate"):
+        volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN)
+    save_slice(tmp_path / "s", "other", dicom_slice(SCAN[..., 4].T + 1, (-40, 25, 110)))
+    assert "110.00 mm" in refused(tmp_path / "s", "DICOM_DUPLICATE_SLICES")
+
+
+def test_several_series_are_listed_and_one_can_be_chosen(tmp_path: Path) -> None:
+    save_series(tmp_path / "s" / "a", SCAN)
+    save_series(tmp_path / "s" / "b", SCAN[..., :5] + 1, SeriesInstanceUID="1.2.3.99", SeriesDescription="lung\n1.0")
+    message = refused(tmp_path / "s", "DICOM_SEVERAL_SERIES")
+    for part in ("1.2.3.4 'chest 2.5' CT 11 slices 7x9, 0.7 x 0.9 x 2.5 mm", "1.2.3.99 'lung1.0' CT 5 slices"):
+        assert part in message
+    assert read(tmp_path / "s", series="1.2.3.4").array.shape == SHAPE
+    assert read(tmp_path / "s", series="99").array.shape == (7, 9, 5)
+    for wrong in ("7.7", "", "."):
+        assert "1.2.3.99" in refused(tmp_path / "s", "DICOM_SEVERAL_SERIES", series=wrong)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"FrameOfReferenceUID": "1.2.9"}, {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, {"PixelSpacing": [0.8, 0.8]}],
+)
+def test_parts_of_one_series_that_cannot_be_one_volume_are_told_apart(tmp_path: Path, tags: dict[str, object]) -> None:
+    save_series(tmp_path / "s", SCAN)
+    for k in range(3):
+        save_slice(tmp_path / "s", f"x{k}", dicom_slice(SCAN[..., k].T, (500 + 2.5 * k, 0, 900 + 2.5 * k), **tags))
+    message = refused(tmp_path / "s", "DICOM_SEVERAL_SERIES")
+    assert "1.2.3.4#1" in message
+    assert "1.2.3.4#2" in message
+    assert read(tmp_path / "s", series="#1").array.shape == SHAPE
+    refused(tmp_path / "s", "DICOM_SEVERAL_SERIES", series="1.2.3.4")
+
+
+def test_what_is_no_slice_is_passed_over_and_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    save_series(folder, SCAN)
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (folder / "notes.txt").write_text("hello")
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM rubbish ../../etc/passwd")
+    (folder / ".hidden.dcm").write_bytes(b"rubbish")
+    save_slice(folder, "scout", dicom_slice(SCAN[..., 0].T, (0, 0, 0), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    save_slice(folder, "sr", dicom_slice(SCAN[..., 0].T, (0, 0, 0), Rows=None, Columns=None, PixelData=None,
+                                         SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22"))  # fmt: skip
+    save_slice(folder, "seg", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4"))
+    save_slice(folder, "dose", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SamplesPerPixel=3))
+    save_slice(folder, "screen", dicom_slice(SCAN[..., 0].T, (0, 0, 0), ImagePositionPatient=None))
+    volume = read(folder)
+    assert np.array_equal(volume.array, SCAN)
+    assert volume.source.notes == (
+        "Files passed over: 2 not DICOM, 2 not images, 1 localizers, 1 in colour, 1 images without a position.",
+    )
+
+
+def test_nothing_but_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no files at all" in refused(tmp_path / "empty", "DICOM_NO_IMAGES")
+    save_slice(tmp_path / "a", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), ImageOrientationPatient=None))
+    refused(tmp_path / "a", "DICOM_NO_POSITION", GeometryError)
+    save_slice(tmp_path / "b", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SamplesPerPixel=3))
+    refused(tmp_path / "b", "INPUT_NOT_SCALAR")
+    save_slice(tmp_path / "c", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), NumberOfFrames=8,
+                                                SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1"))  # fmt: skip
+    refused(tmp_path / "c", "DICOM_MULTIFRAME")
+
+
+@pytest.mark.parametrize("cut", [0, 100, 140, 0.3, 0.6, -1])
+def test_a_cut_slice_is_refused_by_name(tmp_path: Path, cut: float) -> None:
+    save_series(tmp_path / "s", SCAN)
+    raw = (tmp_path / "s" / "IM005").read_bytes()
+    (tmp_path / "s" / "IM005").unlink()
+    (tmp_path / "s" / "IM005.dcm").write_bytes(raw[: int(cut * len(raw)) if isinstance(cut, float) else cut])
+    with pytest.raises(FormatError) as caught:
+        read(tmp_path / "s")
+    assert caught.value.code in ("INPUT_TRUNCATED", "INPUT_CORRUPT", "INPUT_NOT_AN_IMAGE")
+    assert "IM005.dcm" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({"Rows": 60000}, "INPUT_HEADER_INVALID"),
+        ({"Rows": 8000}, "INPUT_TRUNCATED"),
+        ({"Columns": 6}, "INPUT_CORRUPT"),
+        ({"PixelSpacing": [0, 0.7]}, "GEOMETRY_INVALID"),
+        ({"PixelSpacing": None}, "GEOMETRY_INVALID"),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "GEOMETRY_INVALID"),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "GEOMETRY_INVALID"),
+        ({"ModalityLUTSequence": [pydicom.Dataset()]}, "DICOM_UNSUPPORTED"),
+        ({"Modality": "MR"}, "MODALITY_MISMATCH"),
+    ],
+)
+def test_forged_or_unusable_headers_are_refused(tmp_path: Path, tags: dict[str, object], code: str) -> None:
+    for k in range(3):
+        save_slice(tmp_path / "s", f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), **tags))
+    refused(tmp_path / "s", code, GeometryError if code.startswith("GEO") else FormatError, modality="CT")
+
+
+def test_compressed_pixels_are_decoded_or_the_missing_decoder_is_named(tmp_path: Path) -> None:
+    for k in range(3):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))
+        data.compress(RLELossless)
+        save_slice(tmp_path / "rle", f"{k}", data)
+    assert np.array_equal(read(tmp_path / "rle").array, SCAN[..., :3])
+    data.file_meta.TransferSyntaxUID = JPEGLSLossless
+    save_slice(tmp_path / "jls", "x", data)
+    assert "pyjpegls" in refused(tmp_path / "jls", "DICOM_NO_DECODER")
+    forged = dicom_slice(SCAN[..., 0].T, (0, 0, 0))
+    forged.compress(RLELossless)
+    forged.Rows = forged.Columns = 8000
+    save_slice(tmp_path / "forged", "x", forged)
+    refused(tmp_path / "forged", "INPUT_CORRUPT")
+
+
+def test_ct_without_rescale_is_read_with_a_warning(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN, RescaleSlope=None, RescaleIntercept=None)
+    with pytest.warns(ProsectWarning, match="no Rescale"):
+        assert np.array_equal(read(tmp_path / "s").array, SCAN)
+
+
+def test_modality_comes_from_the_tag_or_the_caller(tmp_path: Path) -> None:
+    save_series(tmp_path / "a", SCAN, Modality="MR")
+    assert read(tmp_path / "a").modality == "MR"
+    save_series(tmp_path / "b", SCAN, Modality=None)
+    assert read(tmp_path / "b").modality is None
+    assert read(tmp_path / "b", modality="CT").modality == "CT"
+    with pytest.raises(FormatError, match="series"):
+        read(tmp_path / "a", volume=0)
+
+
+def test_one_file_stands_for_its_series_in_its_folder(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN)
+    save_slice(tmp_path / "s", "other.dcm", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SeriesInstanceUID="1.9"))
+    seg = dicom_slice(SCAN[..., 0].T, (0, 0, 0), SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", SeriesInstanceUID="1.8")
+    save_slice(tmp_path / "s", "seg.dcm", seg)
+    volume = read(tmp_path / "s" / "IM003")
+    assert np.array_equal(volume.array, SCAN)
+    assert "whole series" in volume.source.notes[0]
+    single = read(tmp_path / "s" / "other.dcm")
+    assert single.array.shape == (7, 9, 1)
+    assert any("single slice" in note for note in single.source.notes)
+    refused(tmp_path / "s" / "seg.dcm", "DICOM_NO_IMAGES")
+
+
+def test_a_slice_without_preamble_is_read(tmp_path: Path) -> None:
+    for k in range(3):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))
+        del data.file_meta
+        (tmp_path / "s").mkdir(exist_ok=True)
+        pydicom.dcmwrite(tmp_path / "s" / f"{k}", data, implicit_vr=True, little_endian=True)
+    assert np.array_equal(read(tmp_path / "s").array, SCAN[..., :3])
+
+
+def zipped(folder: Path, path: Path, *, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Pack a folder."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for member in sorted(folder.rglob("*")):
+            archive.write(member, Path("study") / member.name)
+        archive.writestr("__MACOSX/._IM001", b"rubbish")
+        archive.writestr("readme.txt", "hello")
+    return path
+
+
+def test_a_zip_reads_like_its_folder_and_unpacks_nothing(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN)
+    path = zipped(tmp_path / "s", tmp_path / "s.zip")
+    before = sorted(tmp_path.rglob("*"))
+    volume = read(path)
+    assert sorted(tmp_path.rglob("*")) == before
+    folder = read(tmp_path / "s")
+    assert np.array_equal(volume.array, folder.array)
+    assert volume.grid == folder.grid
+    assert volume.source.sha256 == folder.source.sha256
+    assert volume.source.notes == ("Files passed over: 1 not DICOM.",)
+
+
+def test_damaged_and_explosive_zips_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_series(tmp_path / "s", SCAN)
+    path = zipped(tmp_path / "s", tmp_path / "s.zip", method=zipfile.ZIP_STORED)
+    raw = bytearray(path.read_bytes())
+    raw[raw.find(b"DICM") + 1500] ^= 1
+    (tmp_path / "flipped.zip").write_bytes(raw)
+    refused(tmp_path / "flipped.zip", "INPUT_CORRUPT")
+    (tmp_path / "cut.zip").write_bytes(raw[: len(raw) // 2])
+    refused(tmp_path / "cut.zip", "INPUT_CORRUPT")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", bytes(20_000_000))
+    refused(tmp_path / "bomb.zip", "INPUT_TOO_LARGE")
+    monkeypatch.setattr(dicom_files, "MAX_MEMBERS", 5)
+    refused(path, "INPUT_TOO_LARGE")
+    refused(tmp_path / "s", "INPUT_TOO_LARGE")
+
+
+def test_fuzzed_slices_are_read_or_refused_but_never_an_accident(tmp_path: Path) -> None:
+    data = dicom_slice(SCAN[..., 0].T, (0, 0, 0))
+    data.compress(RLELossless)
+    raw = save_slice(tmp_path, "x.dcm", data).read_bytes()
+    rng = np.random.default_rng(9)
+    path, read_count = tmp_path / "x.dcm", 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(300):
+            damaged = bytearray(raw)
+            for _ in range(rng.integers(1, 4)):
+                damaged[rng.integers(len(raw))] = rng.integers(0, 256)
+            path.write_bytes(damaged)
+            found = outcome(path)
+            read_count += isinstance(found, Volume)
+    assert 0 < read_count < 300

@@ -1,0 +1,362 @@
+"""NRRD and MetaImage: the same world as in other libraries, damage and guesses refused."""
+
+from __future__ import annotations
+
+import bz2
+import warnings
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+
+import nrrd
+import numpy as np
+import pytest
+import SimpleITK
+from io_phantoms import (
+    BRIGHT,
+    LPS,
+    ORDERS,
+    SHAPE,
+    bright_world,
+    gzipped,
+    label_layers,
+    label_map,
+    letter_f,
+    oblique,
+    outcome,
+)  # fmt: skip
+
+from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
+from prosect.geometry import Grid
+from prosect.io import read, read_labels, write
+from prosect.volume import Volume
+
+GRID = Grid(SHAPE, oblique())
+SCAN = letter_f()
+HEADER = """NRRD0004
+# a comment
+type: short
+dimension: 3
+space: left-posterior-superior
+sizes: 7 9 11
+space directions: (0.7,0,0) (0,0.9,0) (0.1,0,2.5)
+kinds: domain domain domain
+endian: little
+encoding: raw
+space origin: (1,2,3)
+
+"""
+MHA = """ObjectType = Image
+NDims = 3
+BinaryData = True
+BinaryDataByteOrderMSB = False
+CompressedData = False
+TransformMatrix = 0 1 0 -1 0 0 0 0 1
+Offset = 1 2 3
+CenterOfRotation = 0 0 0
+AnatomicalOrientation = RAI
+ElementSpacing = 0.7 0.9 2.5
+DimSize = 7 9 11
+ElementType = MET_SHORT
+ElementDataFile = LOCAL
+"""
+VOXELS = SCAN.astype("<i2").tobytes(order="F")
+
+
+def refused(path: Path, code: str, kind: type[ProsectError] = FormatError) -> None:
+    """Read, and expect a refusal in one line that names the file."""
+    with pytest.raises(kind) as caught:
+        read(path)
+    assert caught.value.code == code, str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.name in str(caught.value)
+
+
+def itk_image(grid: Grid, scan: np.ndarray) -> SimpleITK.Image:
+    """Return the same scan as an ITK image."""
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(scan.T))
+    lps = LPS @ grid.affine
+    image.SetSpacing(grid.spacing_mm)
+    image.SetDirection((lps[:3, :3] / grid.spacing_mm).ravel())
+    image.SetOrigin(lps[:3, 3])
+    return image
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_forty_eight_orders_written_by_itk_lie_in_the_same_world(tmp_path: Path, name: str, compressed: bool) -> None:
+    truth = bright_world(SCAN, GRID.affine)
+    for order in ORDERS:
+        grid, scan = GRID.reorder(order), order.apply(SCAN)
+        SimpleITK.WriteImage(itk_image(grid, scan), str(tmp_path / name), compressed)
+        volume = read(tmp_path / name)
+        assert np.array_equal(volume.array, scan)
+        assert volume.grid.distance_to(grid) < 1e-6
+        assert np.abs(bright_world(volume.array, volume.grid.affine) - truth).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_what_we_write_lies_where_other_libraries_find_it(tmp_path: Path, name: str) -> None:
+    truth = bright_world(SCAN, GRID.affine)
+    path = write(Volume(SCAN.astype(np.float32), GRID), tmp_path / name)
+    itk = SimpleITK.ReadImage(str(path))
+    assert itk[BRIGHT] == 1234
+    assert np.abs(LPS[:3, :3] @ itk.TransformIndexToPhysicalPoint(BRIGHT) - truth).max() < 1e-6
+    assert read(path).grid.distance_to(GRID) < 1e-6
+    assert np.array_equal(read(path).array, SCAN)
+    assert read(path).source.notes == ()
+    if name.endswith("nrrd"):
+        data, header = nrrd.read(str(path))
+        affine = np.eye(4)
+        affine[:3, :3], affine[:3, 3] = header["space directions"].T, header["space origin"]
+        assert np.abs(bright_world(data, LPS @ affine) - truth).max() < 1e-6
+
+
+@pytest.mark.parametrize("space", ["left-posterior-superior", "LPS", "right-anterior-superior", "RAS", "LAS",
+                                   "left-anterior-superior"])  # fmt: skip
+def test_each_anatomical_space_is_turned_into_ras(tmp_path: Path, space: str) -> None:
+    signs = {"l": (-1, -1, 1), "r": (1, 1, 1)}[space[0].lower()]
+    signs = (-1, 1, 1) if space in ("LAS", "left-anterior-superior") else signs
+    (tmp_path / "a.nrrd").write_bytes(HEADER.replace("left-posterior-superior", space).encode() + VOXELS)
+    grid = read(tmp_path / "a.nrrd").grid
+    stored = np.array([[0.7, 0, 0.1, 1], [0, 0.9, 0, 2], [0, 0, 2.5, 3], [0, 0, 0, 1]])
+    assert np.array_equal(grid.affine, np.diag([*signs, 1]) @ stored)
+
+
+@pytest.mark.parametrize("missing", ["space: ", "space directions: ", "space origin: "])
+def test_nrrd_without_a_place_in_the_patient_is_refused(tmp_path: Path, missing: str) -> None:
+    lines = [line for line in HEADER.split("\n") if not line.startswith(missing)]
+    (tmp_path / "a.nrrd").write_bytes("\n".join(lines).encode() + VOXELS)
+    refused(tmp_path / "a.nrrd", "GEOMETRY_INVALID", GeometryError)
+
+
+@pytest.mark.parametrize("missing", ["TransformMatrix", "Offset", "ElementSpacing"])
+def test_metaimage_without_a_place_in_the_patient_is_refused(tmp_path: Path, missing: str) -> None:
+    lines = [line for line in MHA.split("\n") if not line.startswith(missing)]
+    (tmp_path / "a.mha").write_bytes("\n".join(lines).encode() + VOXELS)
+    refused(tmp_path / "a.mha", "GEOMETRY_INVALID", GeometryError)
+
+
+@pytest.mark.parametrize(
+    ("found", "changed", "code"),
+    [
+        ("type: short", "type: block", "INPUT_HEADER_INVALID"),
+        ("endian: little\n", "", "INPUT_HEADER_INVALID"),
+        ("encoding: raw", "encoding: hex", "INPUT_HEADER_INVALID"),
+        ("encoding: raw", "encoding: raw\nencoding: raw", "INPUT_HEADER_INVALID"),
+        ("encoding: raw", "encoding: raw\nline skip: 2", "INPUT_HEADER_INVALID"),
+        ("encoding: raw", "encoding: raw\nbyte skip: 2", "INPUT_HEADER_INVALID"),
+        ("sizes: 7 9 11", "sizes: 7 9 x", "INPUT_HEADER_INVALID"),
+        ("sizes: 7 9 11", "sizes: 7 9 0", "INPUT_HEADER_INVALID"),
+        ("sizes: 7 9 11", "sizes: 7 9 -11", "INPUT_HEADER_INVALID"),
+        ("sizes: 7 9 11", "sizes: 7 9 9999", "INPUT_HEADER_INVALID"),
+        ("sizes: 7 9 11", "sizes: 8000 8000 8000", "INPUT_TRUNCATED"),
+        ("sizes: 7 9 11", "sizes: 7 9 12", "INPUT_TRUNCATED"),
+        ("sizes: 7 9 11", "sizes: 7 9 10", "INPUT_HEADER_INVALID"),
+        ("dimension: 3", "dimension: 4", "INPUT_HEADER_INVALID"),
+        ("(0.7,0,0)", "(0,0,0)", "GEOMETRY_INVALID"),
+        ("(0.7,0,0)", "(nan,0,0)", "GEOMETRY_INVALID"),
+        ("(0.7,0,0)", "(0.7,0)", "GEOMETRY_INVALID"),
+        ("(0.7,0,0)", "none", "GEOMETRY_INVALID"),
+        ("space: left-posterior-superior", "space: scanner-xyz", "GEOMETRY_INVALID"),
+        ("encoding: raw", 'encoding: raw\nspace units: "mm" "cm" "mm"', "GEOMETRY_INVALID"),
+    ],
+)
+def test_contradictory_nrrd_headers_are_refused(tmp_path: Path, found: str, changed: str, code: str) -> None:
+    assert found in HEADER
+    (tmp_path / "a.nrrd").write_bytes(HEADER.replace(found, changed).encode() + VOXELS)
+    refused(tmp_path / "a.nrrd", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
+
+
+@pytest.mark.parametrize(
+    ("found", "changed", "code"),
+    [
+        ("NDims = 3", "NDims = 2", "INPUT_HEADER_INVALID"),
+        ("DimSize = 7 9 11", "DimSize = 7 9 0", "INPUT_HEADER_INVALID"),
+        ("DimSize = 7 9 11", "DimSize = 7 9 nan", "INPUT_HEADER_INVALID"),
+        ("DimSize = 7 9 11", "DimSize = 7 9 12", "INPUT_TRUNCATED"),
+        ("DimSize = 7 9 11", "DimSize = 7 9 10", "INPUT_HEADER_INVALID"),
+        ("DimSize = 7 9 11", "DimSize = 8000 8000 8000", "INPUT_TRUNCATED"),
+        ("MET_SHORT", "MET_STRING", "INPUT_HEADER_INVALID"),
+        ("BinaryData = True", "BinaryData = False", "INPUT_HEADER_INVALID"),
+        ("NDims = 3", "NDims = 3\nElementNumberOfChannels = 3", "INPUT_NOT_SCALAR"),
+        ("NDims = 3", "NDims = 3\nNDims = 3", "INPUT_HEADER_INVALID"),
+        ("NDims = 3\n", "NDims = 2\n", "INPUT_HEADER_INVALID"),
+        ("0 1 0 -1 0 0 0 0 1", "0 1 0 0 1 0 0 0 1", "GEOMETRY_INVALID"),
+        ("ElementDataFile = LOCAL\n", "", "INPUT_TRUNCATED"),
+    ],
+)
+def test_contradictory_metaimage_headers_are_refused(tmp_path: Path, found: str, changed: str, code: str) -> None:
+    assert found in MHA
+    (tmp_path / "a.mha").write_bytes(MHA.replace(found, changed).encode() + VOXELS)
+    refused(tmp_path / "a.mha", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
+def test_compressed_nrrd_is_verified_to_the_last_bit(tmp_path: Path, encoding: str) -> None:
+    data = gzipped(VOXELS) if encoding == "gzip" else bz2.compress(VOXELS)
+    header = HEADER.replace("encoding: raw", f"encoding: {encoding}").encode()
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(header + data)
+    assert np.array_equal(read(path).array, SCAN)
+    for count in (0, 1, 10, len(data) // 2, len(data) - 1):
+        path.write_bytes(header + data[:count])
+        refused(path, "INPUT_TRUNCATED")
+    noticed = 0
+    for bit in np.random.default_rng(5).choice(8 * (len(data) - 10), 60, replace=False):
+        damaged = bytearray(data)
+        damaged[10 + bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(header + damaged)
+        try:
+            assert np.array_equal(read(path).array, SCAN)  # a padding bit of the stream carries nothing
+        except FormatError:
+            noticed += 1
+    assert noticed >= 58
+    path.write_bytes(header + (gzipped(VOXELS + b"more") if encoding == "gzip" else bz2.compress(VOXELS + b"more")))
+    refused(path, "INPUT_HEADER_INVALID")
+
+
+def test_a_bzip2_bomb_is_cut_off_at_the_declared_size(tmp_path: Path) -> None:
+    header = HEADER.replace("encoding: raw", "encoding: bzip2").encode()
+    (tmp_path / "a.nrrd").write_bytes(header + bz2.compress(bytes(40_000_000)))
+    refused(tmp_path / "a.nrrd", "INPUT_HEADER_INVALID")
+    big = header.replace(b"sizes: 7 9 11", b"sizes: 200 200 200")
+    (tmp_path / "b.nrrd").write_bytes(big + bz2.compress(bytes(16_000_000)))
+    assert read(tmp_path / "b.nrrd").array.shape == (200, 200, 200)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.6, 0.95, 0.999])
+def test_a_cut_metaimage_that_itk_calls_a_success_is_refused(tmp_path: Path, keep: float) -> None:
+    for compress in (zlib.compress, gzipped, None):
+        data = compress(VOXELS) if compress else VOXELS
+        header = MHA.replace("CompressedData = False", f"CompressedData = {compress is not None}")
+        (tmp_path / "a.mha").write_bytes(header.encode() + data)
+        assert np.array_equal(read(tmp_path / "a.mha").array, SCAN)
+        (tmp_path / "a.mha").write_bytes(header.encode() + data[: int(keep * len(data))])
+        refused(tmp_path / "a.mha", "INPUT_TRUNCATED")
+
+
+def detached(tmp_path: Path, name: str, data_file: str) -> Path:
+    """Write a header that keeps its voxels in another file."""
+    if name.endswith("nhdr"):
+        text = HEADER.rstrip("\n") + f"\ndata file: {data_file}\n"
+    else:
+        text = MHA.replace("LOCAL", data_file)
+    (tmp_path / name).write_text(text)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
+def test_data_beside_the_header_is_read_and_nothing_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "scan").mkdir()
+    folder = tmp_path / "scan"
+    (folder / "a.raw").write_bytes(VOXELS)
+    (tmp_path / "secret.raw").write_bytes(VOXELS)
+    assert np.array_equal(read(detached(folder, name, "a.raw")).array, SCAN)
+    hashed = read(folder / name).source.sha256
+    (folder / "a.raw").write_bytes(VOXELS[:-2] + b"\x07\x00")
+    assert read(folder / name).source.sha256 != hashed
+    for place in ("../secret.raw", str(tmp_path / "secret.raw"), "/etc/passwd", "sub/a.raw", "..", "..\\a.raw",
+                  "LIST", "a%d.raw 1 2 1"):  # fmt: skip
+        refused(detached(folder, name, place), "INPUT_DETACHED")
+    (folder / "link.raw").symlink_to(tmp_path / "secret.raw")
+    refused(detached(folder, name, "link.raw"), "INPUT_DETACHED")
+    (folder / "a.raw").write_bytes(VOXELS[:-1])
+    refused(detached(folder, name, "a.raw"), "INPUT_TRUNCATED")
+
+
+def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"b\.raw") as caught:
+        read(detached(tmp_path, "a.nhdr", "b.raw"))
+    assert caught.value.code == "INPUT_NOT_FOUND"
+
+
+def test_colour_and_several_volumes_are_told_apart(tmp_path: Path) -> None:
+    header = HEADER.replace("dimension: 3", "dimension: 4").replace("sizes: 7", "sizes: 3 7")
+    header = header.replace("space directions: ", "space directions: none ").replace("kinds: ", "kinds: KIND ")
+    three = np.stack([SCAN, SCAN + 1, SCAN + 2]).astype("<i2").tobytes(order="F")
+    (tmp_path / "a.nrrd").write_bytes(header.replace("KIND", "RGB-color").encode() + three)
+    refused(tmp_path / "a.nrrd", "INPUT_NOT_SCALAR")
+    (tmp_path / "a.nrrd").write_bytes(header.replace("KIND", "list").encode() + three)
+    refused(tmp_path / "a.nrrd", "INPUT_SEVERAL_VOLUMES")
+    assert np.array_equal(read(tmp_path / "a.nrrd", volume=1).array, SCAN + 1)
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_label_maps_round_trip_with_names_and_repeat_byte_for_byte(tmp_path: Path, name: str) -> None:
+    for high in (False, True):
+        labels = label_map(GRID, high)
+        path = write(labels, tmp_path / name)
+        first = path.read_bytes()
+        assert write(labels, tmp_path / f"b{name}").read_bytes() == first
+        back = read_labels(path)
+        assert np.array_equal(back.array, labels.array)
+        assert back.grid.distance_to(GRID) < 1e-6
+        assert back.names == {index: labels.vocabulary[index].name for index in labels.present}
+        itk = SimpleITK.ReadImage(str(path))
+        assert np.array_equal(SimpleITK.GetArrayFromImage(itk).T, labels.array)
+        assert itk.GetMetaData("Segment0_Name") == "liver"
+
+
+def test_slicer_keys_and_geometry_lines_are_repeated_from_an_nrrd_source(tmp_path: Path) -> None:
+    (tmp_path / "a.nrrd").write_bytes(HEADER.replace("left-posterior-superior", "RAS").encode() + VOXELS)
+    volume = read(tmp_path / "a.nrrd")
+    path = write(label_map(volume.grid), tmp_path / "b.nrrd", like=volume)
+    text = path.read_bytes().split(b"\n\n")[0].decode()
+    for line in ("space: RAS", "space directions: (0.7,0,0) (0,0.9,0) (0.1,0,2.5)", "space origin: (1,2,3)",
+                 "Segment1_LabelValue:=5", "Segment1_Layer:=0",
+                 "Segment0_Color:=0.866667 0.509804 0.396078"):  # fmt: skip
+        assert line in text.split("\n"), line
+    assert read_labels(path).grid == volume.grid
+
+
+def test_layers_round_trip_through_slicer_layers(tmp_path: Path) -> None:
+    layers = label_layers(GRID)
+    path = write(layers, tmp_path / "a.seg.nrrd")
+    data, header = nrrd.read(str(path))
+    assert data.shape == (2, *SHAPE)
+    assert np.array_equal(data, layers.masks)
+    assert (header["Segment0_Layer"], header["Segment1_Layer"]) == ("0", "1")
+    back = read_labels(path)
+    assert back.layers == (300, 3)
+    assert back.names == {300: "high value", 3: "spleen"}
+    assert np.array_equal(back.array, layers.masks)
+
+
+def test_labels_written_by_pynrrd_without_names_are_read(tmp_path: Path) -> None:
+    labels = label_map(GRID).array
+    lps = LPS @ GRID.affine
+    header = OrderedDict({"space": "left-posterior-superior", "space directions": lps[:3, :3].T,
+                          "space origin": lps[:3, 3], "encoding": "bzip2"})  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nrrd.write(str(tmp_path / "a.nrrd"), labels, header)
+    back = read_labels(tmp_path / "a.nrrd")
+    assert np.array_equal(back.array, labels)
+    assert back.names == {}
+    assert back.grid.distance_to(GRID) < 1e-6
+
+
+def test_metaimage_refuses_to_hold_what_its_readers_cannot_place(tmp_path: Path) -> None:
+    sheared = oblique()
+    sheared[:3, 2] += 0.4 * sheared[:3, 1]
+    for thing in (label_map(Grid(SHAPE, sheared)), label_layers(GRID)):
+        with pytest.raises(FormatError) as caught:
+            write(thing, tmp_path / "a.mha")
+        assert caught.value.code == "OUTPUT_UNSUPPORTED"
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("start", [HEADER, MHA])
+def test_damaged_text_headers_are_read_or_refused_but_never_an_accident(tmp_path: Path, start: str) -> None:
+    rng = np.random.default_rng(11)
+    path, read_count = tmp_path / "a.bin", 0
+    for _ in range(300):
+        raw = bytearray(start.encode() + VOXELS)
+        for _ in range(rng.integers(1, 4)):
+            raw[rng.integers(8, len(start))] = rng.integers(0, 256)
+        path.write_bytes(raw)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ProsectWarning)
+            read_count += isinstance(outcome(path), Volume)
+    assert 0 < read_count < 300

@@ -1,0 +1,236 @@
+"""The bridge between patient space and network space: a volume made ready for one model, and the way back.
+
+No other file reorients or resamples for a network. The default is to reorient first and resample second, so that one
+scan gives one answer however its axes are stored. Differs from the official bundle, which resamples first and gives up
+to eight answers; `reorient_first=False` repeats that for parity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prosect.errors import PromptError
+from prosect.geometry import AxisOrder, Grid
+from prosect.resample import SHEAR_TOLERANCE, resample_affine, resample_separable, respaced_grid
+from prosect.volume import Volume
+
+__all__ = ["Case", "Intensity", "Preparation"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How intensities become [0, 1].
+
+    Attributes:
+        kind: `window` takes `low` and `high` as intensities (HU), `percentile` as percentiles of the prepared volume.
+        low: Mapped to 0; values below are clipped.
+        high: Mapped to 1; values above are clipped.
+    """
+
+    # VISTA3D's CT window: the constants of the released configuration.
+    kind: Literal["window", "percentile"] = "window"
+    low: float = -963.8247715525971
+    high: float = 1053.678477684517
+
+    def scale(self, volume: Tensor) -> Tensor:
+        """Return intensities scaled to [0, 1], in place."""
+        low, high = self.low, self.high
+        if self.kind == "percentile":
+            low, high = (float(v) for v in np.percentile(volume.numpy(), [low, high]))
+        if high <= low:
+            return volume.zero_()
+        return volume.sub_(low).div_(high - low).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What one model needs of a volume.
+
+    Attributes:
+        spacing_mm: Working spacing.
+        intensity: Scaling to [0, 1].
+        reorient_first: Whether axes are brought to RAS before resampling (ours, `research`) or after (`bundle`).
+        crop_above: Crop to the box of voxels above this intensity; None keeps the whole field of view.
+        crop_margin: Voxels kept around that box.
+        scale_first: Scale and clip before resampling (`research`) or after.
+    """
+
+    spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    intensity: Intensity = Intensity()
+    reorient_first: bool = True
+    crop_above: float | None = None
+    crop_margin: int = 10
+    scale_first: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A volume made ready for one model.
+
+    Attributes:
+        image: Network input (1 1 i j k) float32 in [0, 1].
+        grid: Its grid; i, j, k run nearest to right, anterior, superior.
+        native: The scan's own grid.
+        order: Brings the scan's axes into the order of the network axes.
+        to_prepared: Maps voxels of the reordered scan to voxels of `image` (4 4).
+    """
+
+    image: Tensor
+    grid: Grid
+    native: Grid
+    order: AxisOrder
+    to_prepared: FloatArray
+
+    @classmethod
+    def prepare(cls, volume: Volume, preparation: Preparation) -> Case:
+        """Return the case of `volume`.
+
+        Resamples linearly at the working spacing, crops, scales intensities and brings the axes to RAS.
+        """
+        native = volume.grid
+        order = native.to_ras()
+        first = order if preparation.reorient_first else AxisOrder((0, 1, 2), (False, False, False))
+        source = native.reorder(first)
+        array = volume.array
+        if preparation.scale_first:
+            array = preparation.intensity.scale(torch.from_numpy(array.copy())).numpy()
+        image, grid, matrix = _respace(first.apply(array), source, preparation.spacing_mm)
+        start, stop = _content_box(image, preparation)
+        image = image[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+        grid = grid.crop(start, stop)
+        matrix[:3, 3] -= start
+        if not preparation.scale_first:
+            image = preparation.intensity.scale(image.clone())
+        if not preparation.reorient_first:
+            last = grid.to_ras()
+            matrix = _reorder_matrix(matrix, source.shape, grid.shape, last)
+            image = torch.from_numpy(np.ascontiguousarray(last.apply(image.numpy())))
+            grid = grid.reorder(last)
+            order = last
+        return cls(image[None, None].contiguous(), grid, native, order, matrix)
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether each network axis depends on one scan axis only (no shear)."""
+        linear = self.to_prepared[:3, :3]
+        return bool(np.abs(linear - np.diag(np.diag(linear))).max() <= 1e-9)
+
+    @property
+    def native_shape(self) -> tuple[int, int, int]:
+        """Shape of the scan with its axes in network order."""
+        a, b, c = (self.native.shape[axis] for axis in self.order.axes)
+        return a, b, c
+
+    def native_positions(self, axis: int) -> FloatArray:
+        """Return the network index of every scan plane along a network axis. Separable cases only."""
+        return np.asarray(
+            np.arange(self.native_shape[axis]) * self.to_prepared[axis, axis] + self.to_prepared[axis, 3]
+        )
+
+    def to_network(self, points_ras: FloatArray) -> FloatArray:
+        """Return network voxel positions (n, 3) of world points (n, 3).
+
+        Raises:
+            PromptError: A point lies outside the scan.
+        """
+        voxels = self.native.to_voxel(points_ras)
+        for voxel, inside in zip(voxels, self.native.contains(voxels), strict=True):
+            if not inside:
+                raise PromptError(
+                    f"The point at voxel {voxel.round(2).tolist()} lies outside the scan; voxels run from (0, 0, 0) to "
+                    f"{tuple(n - 1 for n in self.native.shape)}.",
+                    code="POINT_OUTSIDE",
+                )
+        return self.grid.to_voxel(points_ras)
+
+    def restore(self, native_order: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return an array on the scan's voxels in network axis order as the scan stores it (contiguous)."""
+        return np.ascontiguousarray(self.order.inverse().apply(native_order))
+
+    def restore_nearest(self, prepared: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return labels on network voxels (i j k) as labels on the scan's voxels by nearest neighbour.
+
+        Voxels of the scan outside the prepared box are 0.
+        """
+        out = np.zeros(self.native_shape, dtype=prepared.dtype)
+        if self.is_separable:
+            index = [_nearest(self.native_positions(axis), prepared.shape[axis]) for axis in range(3)]
+            inside = [np.flatnonzero(i >= 0) for i in index]
+            picked = [i[i >= 0] for i in index]
+            out[np.ix_(*inside)] = prepared[np.ix_(*picked)]
+        else:
+            _gather_nearest(prepared, self.to_prepared, out)
+        return self.restore(out)
+
+
+def _nearest(positions: FloatArray, size: int) -> NDArray[np.int64]:
+    """Return the nearest index of each position, -1 outside [-0.5, size - 0.5]; ties go to the even index."""
+    index = np.round(positions).astype(np.int64)
+    index[(positions < -0.5) | (positions > size - 0.5)] = -1
+    return np.minimum(index, size - 1)
+
+
+def _gather_nearest(prepared: NDArray[np.generic], matrix: FloatArray, out: NDArray[np.generic]) -> None:
+    """Fill `out` by nearest neighbour through a general affine, plane by plane."""
+    j, k = np.meshgrid(np.arange(out.shape[1]), np.arange(out.shape[2]), indexing="ij")
+    size = np.asarray(prepared.shape)
+    for i in range(out.shape[0]):
+        index = np.round(np.stack([np.full_like(j, i), j, k, np.ones_like(j)], axis=-1) @ matrix[:3].T).astype(int)
+        inside = ((index >= 0) & (index < size)).all(axis=-1)
+        out[i][inside] = prepared[tuple(index[inside].T)]
+
+
+def _respace(
+    array: NDArray[np.float32], source: Grid, spacing_mm: tuple[float, float, float]
+) -> tuple[Tensor, Grid, FloatArray]:
+    """Return the resampled array, its grid and the matrix from source voxels to resampled voxels."""
+    grid = respaced_grid(source, spacing_mm)
+    matrix = np.eye(4)
+    if source.shear <= SHEAR_TOLERANCE:
+        ratio = tuple(n / o for n, o in zip(spacing_mm, source.spacing_mm, strict=True))
+        ratio = tuple(1.0 if abs(r - 1) < 1e-5 else r for r in ratio)
+        matrix[:3, :3] = np.diag([1 / r for r in ratio])
+        return resample_separable(array, ratio, grid.shape), grid, matrix
+    matrix = np.linalg.solve(grid.affine, source.affine)
+    return resample_affine(array, np.linalg.inv(matrix), grid.shape), grid, matrix
+
+
+def _content_box(image: Tensor, preparation: Preparation) -> tuple[list[int], list[int]]:
+    """Return start and stop of the box above the crop threshold plus margin; everything where nothing is above."""
+    shape = list(image.shape)
+    if preparation.crop_above is None:
+        return [0, 0, 0], shape
+    content = image > preparation.crop_above
+    start, stop = [0, 0, 0], shape.copy()
+    for axis in range(3):
+        others = [a for a in range(3) if a != axis]
+        where = content.amax(dim=others).nonzero().flatten()
+        if len(where) == 0:
+            return [0, 0, 0], shape
+        start[axis] = max(int(where[0]) - preparation.crop_margin, 0)
+        stop[axis] = min(int(where[-1]) + 1 + preparation.crop_margin, shape[axis])
+    return start, stop
+
+
+def _reorder_matrix(
+    matrix: FloatArray, source: tuple[int, int, int], prepared: tuple[int, int, int], order: AxisOrder
+) -> FloatArray:
+    """Return the voxel map after both its sides are permuted and mirrored by `order`."""
+    out = np.eye(4)
+    for new, (old, flip) in enumerate(zip(order.axes, order.flips, strict=True)):
+        for new2, (old2, flip2) in enumerate(zip(order.axes, order.flips, strict=True)):
+            sign = -1.0 if flip != flip2 else 1.0
+            out[new, new2] = sign * matrix[old, old2]
+        offset = matrix[old, 3] + sum(
+            matrix[old, o] * (source[o] - 1) for o, f in zip(order.axes, order.flips, strict=True) if f
+        )
+        out[new, 3] = (prepared[old] - 1) - offset if flip else offset
+    return out

@@ -1,0 +1,1 @@
+"""How a network meets a volume larger than itself. Knows protocols, not our networks."""

@@ -1,0 +1,163 @@
+"""Blend overlapping windows of features in one slab of memory.
+
+Windows are visited in order of their start along the sweep axis. As soon as no later window can touch a plane, it is
+finished: divided by its weight, handed out, and its memory used again. What is blended are features, not class logits:
+logits are linear in them, so the answer is the same and its cost does not depend on the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prosect.inference.windows import Blending, WindowPlan, blend_weights
+
+__all__ = ["FeatureFunction", "Padding", "Slab", "pad_volume", "sweep"]
+
+FeatureFunction = Callable[[Tensor], Tensor]
+Padding = Literal["constant", "replicate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """Finished planes along the sweep axis.
+
+    Attributes:
+        start: Index of the first plane in the volume (before padding).
+        features: Blended features (p a b c): planes, the two other axes in order, channels. Valid until the next slab.
+    """
+
+    start: int
+    features: Tensor
+
+
+def pad_volume(image: Tensor, plan: WindowPlan, padding: Padding) -> Tensor:
+    """Return the image (1 1 i j k) padded as planned, by zeros (air) or by its border values."""
+    pads = [n for pair in zip(plan.pad_before[::-1], plan.pad_after[::-1], strict=True) for n in pair]
+    if not any(pads):
+        return image
+    return F.pad(image, pads, mode="replicate") if padding == "replicate" else F.pad(image, pads)
+
+
+def sweep(
+    image: Tensor,
+    plan: WindowPlan,
+    features: FeatureFunction,
+    channels: int,
+    *,
+    blending: Blending = "constant",
+    padding: Padding = "constant",
+    batch: int = 1,
+    on_window: Callable[[int], None] | None = None,
+) -> Iterator[Slab]:
+    """Yield the blended features of a volume slab by slab, along `plan.sweep_axis`.
+
+    Args:
+        image: Network input (1 1 i j k).
+        plan: Window placement.
+        features: Maps windows (b 1 i j k) to features (b c i j k).
+        channels: Number of feature channels.
+        blending: Weights of a window's voxels.
+        padding: How a volume smaller than a window is extended.
+        batch: Windows per call of `features`.
+        on_window: Called with the number of windows done.
+    """
+    axis = plan.sweep_axis
+    image = pad_volume(image, plan, padding)
+    weights = blend_weights(plan.roi, blending).to(image.device).movedim(axis, 0).contiguous()
+    buffer = _Ring(plan, axis, channels, image.device)
+    cached = _SharedAir(features)
+    starts = plan.starts[axis]
+    others = [s for a, s in enumerate(plan.starts) if a != axis]
+    done = 0
+    for n, start in enumerate(starts):
+        corners = [(start, *rest) for rest in product(*others)]
+        for first in range(0, len(corners), batch):
+            group = corners[first : first + batch]
+            windows = torch.cat([_window(image, plan.roi, _unswept(corner, axis)) for corner in group])
+            for corner, feature in zip(group, cached(windows), strict=True):
+                buffer.add(corner, feature.movedim(0, -1).movedim(axis, 0), weights)
+            done += len(group)
+            if on_window is not None:
+                on_window(done)
+        yield from buffer.finish(start, starts[n + 1] if n + 1 < len(starts) else plan.padded[axis])
+
+
+def _unswept(corner: Sequence[int], axis: int) -> tuple[int, ...]:
+    """Return a window corner in volume axis order; it is stored sweep axis first."""
+    rest = list(corner[1:])
+    rest.insert(axis, corner[0])
+    return tuple(rest)
+
+
+def _window(image: Tensor, roi: Sequence[int], corner: Sequence[int]) -> Tensor:
+    i, j, k = (slice(c, c + n) for c, n in zip(corner, roi, strict=True))
+    return image[:, :, i, j, k]
+
+
+class _SharedAir:
+    """Evaluate windows; those without any signal share one evaluation, which is exact because they are equal."""
+
+    def __init__(self, features: FeatureFunction) -> None:
+        self._features = features
+        self._air: Tensor | None = None
+
+    def __call__(self, windows: Tensor) -> list[Tensor]:
+        empty = [not bool(w.any()) for w in windows]
+        full = [n for n, e in enumerate(empty) if not e]
+        found: dict[int, Tensor] = {}
+        if full:
+            found = dict(zip(full, self._features(windows[full] if len(full) < len(empty) else windows), strict=True))
+        if any(empty) and self._air is None:
+            self._air = self._features(windows[empty.index(True)][None])[0]
+        return [found[n] if n in found else self._air for n in range(len(empty))]  # type: ignore[misc]
+
+
+class _Ring:
+    """As many planes as a window is deep; plane p of the padded volume lives at p modulo the depth."""
+
+    def __init__(self, plan: WindowPlan, axis: int, channels: int, device: torch.device) -> None:
+        self.axis, self.plan = axis, plan
+        self.depth = plan.roi[axis]
+        plane = [n for a, n in enumerate(plan.padded) if a != axis]
+        self.sum = torch.zeros(self.depth, *plane, channels, device=device)
+        self.weight = torch.zeros(self.depth, *plane, device=device)
+
+    def add(self, corner: Sequence[int], feature: Tensor, weights: Tensor) -> None:
+        """Add a window's features (p a b c), weighted, at its corner (sweep axis first)."""
+        start, *rest = corner
+        a, b = (slice(c, c + n) for c, n in zip(rest, feature.shape[1:3], strict=True))
+        for first, last in self._segments(start, start + self.depth):
+            ring = slice(first % self.depth, first % self.depth + last - first)
+            window = slice(first - start, last - start)
+            weight = weights[window]
+            self.sum[ring, a, b].addcmul_(feature[window].float(), weight.unsqueeze(-1))
+            self.weight[ring, a, b] += weight
+
+    def finish(self, start: int, stop: int) -> Iterator[Slab]:
+        """Yield the finished planes [start, stop) of the padded volume that belong to the volume, and clear them."""
+        before = self.plan.pad_before[self.axis]
+        low, high = before, before + self.plan.shape[self.axis]
+        inner = [slice(p, p + n) for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True)]
+        a, b = (s for axis, s in enumerate(inner) if axis != self.axis)
+        for first, last in self._segments(max(start, low), min(stop, high)):
+            ring = slice(first % self.depth, first % self.depth + last - first)
+            planes = self.sum[ring].div_(self.weight[ring].unsqueeze(-1))
+            yield Slab(first - before, planes[:, a, b])
+        for first, last in self._segments(start, stop):
+            ring = slice(first % self.depth, first % self.depth + last - first)
+            self.sum[ring] = 0
+            self.weight[ring] = 0
+
+    def _segments(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield [first, last) runs of planes that are contiguous in the ring."""
+        while start < stop:
+            end = min(stop, (start // self.depth + 1) * self.depth)
+            yield start, end
+            start = end

@@ -1,0 +1,173 @@
+"""From blended features to labels on the scan's own grid.
+
+Class logits are linear in the features, and so is interpolation. The linear result on the scan's grid is therefore the
+argmax of interpolated logits, which gives smooth borders at native resolution. It is computed exactly but cheaply: where
+the eight network voxels around a scan voxel agree, their interpolation agrees too, so only the voxels at a border need
+the full computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prosect.case import Case
+from prosect.inference.accumulate import Slab
+from prosect.resample import linear_weights
+
+__all__ = ["Classes", "Interpolation", "NearestPainter", "NativePainter", "decide"]
+
+Interpolation = Literal["linear", "nearest"]
+
+# Voxels per product with the class vectors: small enough for the logits to stay in cache.
+CHUNK = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of one flat label map.
+
+    Attributes:
+        vectors: Class vectors (q c); the logit is their dot product with the features.
+        values: Label value of each class (q).
+        tiers: Precedence of each class (q): a positive class of a higher tier covers those below, within a tier the
+            largest logit wins. All equal repeats the official rule, under which a vessel inside the liver vanishes.
+    """
+
+    vectors: Tensor
+    values: tuple[int, ...]
+    tiers: tuple[int, ...]
+
+
+def decide(logits: Tensor, tiers: Sequence[int]) -> Tensor:
+    """Return for logits (q m) the winning class plus one (m), or 0 where no class is positive."""
+    code = torch.zeros(logits.shape[1], dtype=torch.int64, device=logits.device)
+    for tier in sorted(set(tiers)):
+        member = [n for n, t in enumerate(tiers) if t == tier]
+        if len(member) == logits.shape[0]:
+            best, index = logits.max(dim=0)
+        else:
+            best, index = logits[member].max(dim=0)
+            index = torch.tensor(member, device=logits.device)[index]
+        code = torch.where(best > 0, index + 1, code)
+    return code
+
+
+def _codes(rows: Tensor, classes: Classes) -> Tensor:
+    """Return the decisions (m) for features (m c), chunk by chunk."""
+    out = torch.empty(rows.shape[0], dtype=torch.int16, device=rows.device)
+    for first in range(0, rows.shape[0], CHUNK):
+        part = rows[first : first + CHUNK]
+        out[first : first + CHUNK] = decide(classes.vectors @ part.T, classes.tiers)
+    return out
+
+
+class NearestPainter:
+    """Collect labels on network voxels; the scan's voxels take their nearest neighbour (official behaviour)."""
+
+    def __init__(self, case: Case, axis: int, classes: Classes, dtype: type[np.generic]) -> None:
+        self._case, self._axis, self._classes = case, axis, classes
+        self._lut = np.array([0, *classes.values], dtype=dtype)
+        self._prepared = np.zeros(case.grid.shape, dtype=dtype)
+
+    def add(self, slab: Slab) -> None:
+        """Label the finished planes."""
+        shape = slab.features.shape[:3]
+        codes = _codes(slab.features.reshape(-1, slab.features.shape[3]), self._classes).cpu().numpy()
+        planes = np.moveaxis(self._prepared, self._axis, 0)
+        planes[slab.start : slab.start + shape[0]] = self._lut[codes].reshape(shape)
+
+    def result(self) -> NDArray[Any]:
+        """Return labels as the scan stores them."""
+        return self._case.restore_nearest(self._prepared)
+
+
+class NativePainter:
+    """Paint labels on the scan's voxels from linearly interpolated logits, plane by plane as slabs arrive."""
+
+    def __init__(self, case: Case, axis: int, classes: Classes, dtype: type[np.generic]) -> None:
+        self._case, self._axis, self._classes = case, axis, classes
+        self._lut = np.array([0, *classes.values], dtype=dtype)
+        self._out = np.zeros(case.native_shape, dtype=dtype)
+        self._planes = np.moveaxis(self._out, axis, 0)
+        self._size = case.grid.shape[axis]
+        positions = case.native_positions(axis)
+        self._lower, _, self._weight = linear_weights(positions, self._size)
+        self._inside = (positions >= -0.5) & (positions <= self._size - 0.5)
+        self._in_plane = [_PlaneAxis(case, a) for a in range(3) if a != axis]
+        self._last: Slab | None = None
+
+    def add(self, slab: Slab) -> None:
+        """Paint every scan plane that lies between finished network planes."""
+        start, features = slab.start, slab.features
+        if self._last is not None:
+            features = torch.cat([self._last.features, features])
+            start -= 1
+        stop = start + features.shape[0]
+        codes = _codes(features.reshape(-1, features.shape[3]), self._classes).view(features.shape[:3])
+        mixed = _mixed_cells(codes)
+        ready = stop - 1 if self._size > 1 else stop
+        for n in np.flatnonzero(self._inside & (self._lower >= start) & (self._lower < ready)):
+            self._paint(int(n), int(self._lower[n]) - start, features, codes, mixed)
+        self._last = Slab(stop - 1, features[-1:].clone())
+
+    def result(self) -> NDArray[Any]:
+        """Return labels as the scan stores them."""
+        return self._case.restore(self._out)
+
+    def _paint(self, plane: int, lower: int, features: Tensor, codes: Tensor, mixed: Tensor) -> None:
+        a, b = self._in_plane
+        cell = (a.lower[:, None], b.lower[None, :])
+        code = codes[lower][cell]
+        where = mixed[min(lower, mixed.shape[0] - 1)][cell].nonzero()
+        if len(where):
+            u, v = where.unbind(1)
+            along = (lower, min(lower + 1, features.shape[0] - 1), float(self._weight[plane]))
+            code[u, v] = _codes(_interpolate(features, along, a, u, b, v), self._classes)
+        label = self._lut[code.cpu().numpy()]
+        self._planes[plane][np.ix_(a.inside, b.inside)] = label
+
+
+class _PlaneAxis:
+    """One in-plane axis: the scan indices inside the prepared box, their lower neighbour and weight."""
+
+    def __init__(self, case: Case, axis: int) -> None:
+        positions = case.native_positions(axis)
+        size = case.grid.shape[axis]
+        self.inside = np.flatnonzero((positions >= -0.5) & (positions <= size - 0.5))
+        lower, upper, weight = linear_weights(positions[self.inside], size)
+        device = case.image.device
+        self.lower = torch.from_numpy(lower).to(device)
+        self.upper = torch.from_numpy(upper).to(device)
+        self.weight = torch.from_numpy(weight).to(device)
+
+
+def _mixed_cells(codes: Tensor) -> Tensor:
+    """Return for each voxel (p a b) whether the cell it opens holds different decisions; at the far faces, clamped."""
+    mixed = torch.zeros(codes.shape, dtype=torch.bool, device=codes.device)
+    low = high = codes
+    for axis in range(3):
+        index = torch.arange(1, codes.shape[axis] + 1, device=codes.device).clamp_(max=codes.shape[axis] - 1)
+        low = torch.minimum(low, low.index_select(axis, index))
+        high = torch.maximum(high, high.index_select(axis, index))
+    return torch.ne(low, high, out=mixed)
+
+
+def _interpolate(
+    features: Tensor, along: tuple[int, int, float], a: _PlaneAxis, u: Tensor, b: _PlaneAxis, v: Tensor
+) -> Tensor:
+    """Return features (m c) at scan voxels (u, v) of one plane, blended from their eight neighbours."""
+    below, above, weight = along
+    a_weight, b_weight = a.weight[u].unsqueeze(1), b.weight[v].unsqueeze(1)
+    corners = []
+    for plane in (features[below], features[above]):
+        near = torch.lerp(plane[a.lower[u], b.lower[v]], plane[a.lower[u], b.upper[v]], b_weight)
+        far = torch.lerp(plane[a.upper[u], b.lower[v]], plane[a.upper[u], b.upper[v]], b_weight)
+        corners.append(torch.lerp(near, far, a_weight))
+    return torch.lerp(corners[0], corners[1], weight)

@@ -1,0 +1,106 @@
+"""How much memory a run needs, told before anything is allocated; and what the machine has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from prosect.errors import ResourceError
+from prosect.inference.windows import Shape, WindowPlan
+
+__all__ = ["MemoryPlan", "available_bytes", "plan_memory"]
+
+# Full-resolution feature maps alive at once inside one window of the network, scratch included; measured.
+WINDOW_MAPS = 7.0
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The peak of a run above the loaded model, in bytes, by part.
+
+    Attributes:
+        native: The scan's shape.
+        prepared: The shape the network sees.
+        windows: Number of windows.
+        parts: Bytes by part; those of a phase are alive together.
+    """
+
+    native: Shape
+    prepared: Shape
+    windows: int
+    parts: dict[str, int]
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the peak: the largest of preparing, sweeping and writing."""
+        p = self.parts
+        preparing = p["scan"] + p["resampling"] + p["prepared"]
+        sweeping = p["scan"] + p["prepared"] + p["slab"] + p["window"] + p["labels"]
+        return max(preparing, sweeping)
+
+    def __str__(self) -> str:
+        shape = " x ".join(str(n) for n in self.native)
+        prepared = " x ".join(str(n) for n in self.prepared)
+        lines = [f"scan {shape}, network grid {prepared}, {self.windows} windows"]
+        lines += [f"  {name:<12}{size / GIB:8.3f} GiB" for name, size in self.parts.items()]
+        lines.append(f"  {'peak':<12}{self.peak / GIB:8.3f} GiB above the loaded model")
+        return "\n".join(lines)
+
+    def require(self, available: int) -> None:
+        """Refuse a run that does not fit.
+
+        Raises:
+            ResourceError: The peak exceeds `available` bytes.
+        """
+        if self.peak > available:
+            raise ResourceError(
+                f"This run needs {self.peak / GIB:.2f} GiB and {available / GIB:.2f} GiB are free. Crop the scan, name "
+                "fewer classes with overlap, or use a machine with more memory.",
+                code="MEMORY_INSUFFICIENT",
+            )
+
+
+def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, label_bytes: int) -> MemoryPlan:
+    """Return the memory plan of one automatic run.
+
+    Args:
+        native: The scan's shape.
+        plan: Window placement on the network grid.
+        channels: Feature channels.
+        layers: Label arrays on the scan's grid: 1, or one per class with overlap.
+        label_bytes: Bytes per label.
+    """
+    voxels = _count(native)
+    prepared = _count(plan.padded)
+    depth = plan.roi[plan.sweep_axis]
+    cross_section = prepared // plan.padded[plan.sweep_axis]
+    # Slab: the ring itself, plus the piece handed to the painter with its decisions (at most one stride).
+    slab = depth * cross_section * (channels + 1) * 4 + depth * cross_section * (channels + 4) * 4
+    parts = {
+        "scan": voxels * 4,
+        "resampling": voxels * 4 * 2,
+        "prepared": prepared * 4 * 2,
+        "slab": slab,
+        "window": int(_count(plan.roi) * channels * 4 * WINDOW_MAPS),
+        "labels": voxels * layers * label_bytes * 2,
+    }
+    return MemoryPlan(native, plan.shape, plan.count, parts)
+
+
+def _count(shape: Shape) -> int:
+    return int(shape[0]) * int(shape[1]) * int(shape[2])
+
+
+def available_bytes() -> int:
+    """Return free memory in bytes, no more than a container's limit leaves."""
+    free = int(psutil.virtual_memory().available)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists():
+        text = limit.read_text().strip()
+        if text.isdigit():
+            free = min(free, int(text) - int(used.read_text()))
+    return free
+

@@ -1,0 +1,89 @@
+"""Where windows are placed, how they blend, and in which order they are swept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Blending", "WindowPlan", "blend_weights", "plan_windows"]
+
+Shape = tuple[int, int, int]
+Blending = Literal["constant", "gaussian"]
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """The placement of windows over a padded volume.
+
+    Attributes:
+        shape: Volume before padding.
+        pad_before: Padding in front of each axis.
+        padded: Volume after padding; at least one window along each axis.
+        roi: Window shape.
+        starts: Window starts along each axis of the padded volume; the windows are their product.
+    """
+
+    shape: Shape
+    pad_before: Shape
+    padded: Shape
+    roi: Shape
+    starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def count(self) -> int:
+        """Number of windows."""
+        return math.prod(len(s) for s in self.starts)
+
+    @property
+    def pad_after(self) -> Shape:
+        """Padding behind each axis."""
+        a, b, c = (p - n - q for p, n, q in zip(self.padded, self.shape, self.pad_before, strict=True))
+        return a, b, c
+
+    @property
+    def sweep_axis(self) -> int:
+        """The axis to sweep along: the longest, so that the slab in memory has the smallest cross-section."""
+        return max(range(3), key=lambda axis: (self.padded[axis] - self.roi[axis], self.padded[axis]))
+
+
+def plan_windows(shape: Shape, roi: Shape, overlap: float) -> WindowPlan:
+    """Return the official placement: a fixed stride, the last window shifted back to end at the border.
+
+    Args:
+        shape: Volume.
+        roi: Window; a shorter volume is padded to it, evenly on both sides.
+        overlap: Share of a window that the next one repeats, 0 <= overlap < 1.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap is {overlap}; it must be at least 0 and less than 1")
+    padded = tuple(max(n, r) for n, r in zip(shape, roi, strict=True))
+    before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
+    starts = tuple(_axis_starts(n, r, overlap) for n, r in zip(padded, roi, strict=True))
+    return WindowPlan(shape, before, padded, roi, starts)  # type: ignore[arg-type]
+
+
+def _axis_starts(size: int, roi: int, overlap: float) -> tuple[int, ...]:
+    if size == roi:
+        return (0,)
+    stride = max(int(roi * (1 - overlap)), 1)
+    count = math.ceil((size - roi) / stride) + 1
+    return tuple(min(n * stride, size - roi) for n in range(count))
+
+
+def blend_weights(roi: Shape, blending: Blending) -> Tensor:
+    """Return the weight (i j k) of every voxel of a window.
+
+    Gaussian: sigma is an eighth of the window, floored at 1e-3 so that the outermost voxels still count.
+    """
+    if blending == "constant":
+        return torch.ones(roi)
+    weights = torch.ones(1)
+    for n in roi:
+        x = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
+        weights = weights.unsqueeze(-1) * torch.exp(-(x**2) / (2 * (0.125 * n) ** 2))
+    weights = weights.squeeze(0)
+    return weights.clamp(min=max(float(weights.min()), 1e-3))

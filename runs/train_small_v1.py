@@ -29,6 +29,7 @@ PATCH = (64, 64, 64)
 HU_WINDOW = (-963.8247715525971, 1053.678477684517)
 
 HEAD_NECK = {1: 220, 2: 121, 3: 205, 4: 204, 5: 11, 6: 210, 7: 347}  # label of the head-neck set -> class index
+NAMES = ("Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible")
 TORSO = {  # label of the torso reference -> class index
     40: 1, 77: 3, 39: 5, 38: 14, 78: 12, 3: 6, 37: 7, 9: 62, 76: 19, 80: 15, 73: 97, 27: 95, 28: 96, 13: 93, 14: 94,
     4: 104, 5: 105, 35: 106, 36: 107, 16: 98, 17: 99, 18: 100, 19: 101, 46: 4, 11: 11, 92: 33, 91: 34, 90: 35, 89: 36,
@@ -36,7 +37,7 @@ TORSO = {  # label of the torso reference -> class index
 }  # fmt: skip
 LUNG_LOBES = (41, 42, 43, 44, 45)
 LUNG, BODY = 20, 346
-CLASSES = tuple(sorted({*HEAD_NECK.values(), *TORSO.values()})) + (LUNG, BODY)
+CLASSES = (*sorted({*HEAD_NECK.values(), *TORSO.values()}), LUNG, BODY)
 NESTED = {LUNG: 0, BODY: 1}  # class index -> bit
 ABSENT_IN_NECK = {*TORSO.values()} - {11, 104, 105}
 ABSENT_IN_TORSO = {220, 205, 204, 210, 347}
@@ -63,32 +64,48 @@ def body_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.stack([ndimage.binary_fill_holes(body[:, :, k]) for k in range(hu.shape[2])], axis=2)
 
 
-def lung_mask(hu: NDArray[np.float32], body: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Return aerated lung: large air inside the body, denser than the gas of gut, larynx and trachea."""
+def lung_mask(
+    hu: NDArray[np.float32], body: NDArray[np.bool_], spacing: tuple[float, ...]
+) -> tuple[NDArray[np.bool_], bool]:
+    """Return aerated lung, and whether that is certain.
+
+    Lung is large air inside the body, denser than the gas of gut, larynx and trachea. Where its
+    largest part is between 20 and 150 mL it may be an apex or a wide pharynx: such a scan says nothing about lungs.
+    """
     air = (hu < -400) & body
     reach = [max(1, round(7.0 / s)) for s in spacing]
     ball = np.ones([2 * r + 1 for r in reach], dtype=bool)
     core = ndimage.binary_opening(air, ball)
     parts, count = ndimage.label(ndimage.binary_dilation(core, ball) & air)
-    lung = np.zeros(hu.shape, dtype=bool)
+    lung, largest = np.zeros(hu.shape, dtype=bool), 0.0
     voxel_ml = float(np.prod(spacing)) / 1000
     for part in range(1, count + 1):
         inside = parts == part
-        if inside.sum() * voxel_ml > 20 and -930 < float(hu[inside].mean()) < -550:
+        volume_ml = inside.sum() * voxel_ml
+        if volume_ml > 20 and -930 < float(hu[inside].mean()) < -550:
+            largest = max(largest, volume_ml)
             lung |= inside
-    return lung
+    return lung, largest == 0.0 or largest > 150
 
 
 def scan_of(
-    name: str, hu: NDArray[np.float32], spacing: tuple[float, float, float], labels: NDArray[np.uint8], known: set[int]
+    name: str,
+    hu: NDArray[np.float32],
+    spacing: tuple[float, float, float],
+    labels: NDArray[np.uint8],
+    known: set[int],
+    lung: NDArray[np.bool_] | None = None,
 ) -> TrainingScan:
-    """Assemble a scan; body is always known, lung where its voxels were given or are found by physics."""
+    """Assemble a scan; body is always known, lung where its voxels were given or physics is certain."""
     body = body_mask(hu)
-    lung = lung_mask(hu, body, spacing)
+    certain = True
+    if lung is None:
+        lung, certain = lung_mask(hu, body, spacing)
     nested = (lung.astype(np.uint8) << NESTED[LUNG]) | (body.astype(np.uint8) << NESTED[BODY])
     low, high = HU_WINDOW
     scaled = np.clip((hu - low) / (high - low), 0, 1).astype(np.float16)
-    mask = np.array([c in known or c in (LUNG, BODY) for c in CLASSES])
+    known = known | {BODY} | ({LUNG} if certain else set())
+    mask = np.array([c in known for c in CLASSES])
     present = tuple(int(v) for v in np.unique(labels) if v)
     return TrainingScan(name, scaled, labels, nested, spacing, present, mask)
 
@@ -101,8 +118,7 @@ def local(index: int) -> int:
 def head_neck_scans(folder: Path, split: str) -> list[TrainingScan]:
     """Return the head-neck scans of a split (`train` or `valid`)."""
     scans = []
-    names = {"Brainstem": 220, "SpinalCord": 121, "RightParotid": 205, "LeftParotid": 204, "Esophagus": 11, "Larynx": 210,
-             "Mandible": 347}  # fmt: skip
+    names = dict(zip(NAMES, HEAD_NECK.values(), strict=True))
     with (folder / "cases.tsv").open() as table:
         for row in csv.DictReader(table, delimiter="\t"):
             if not row["case"].startswith(split):
@@ -124,13 +140,13 @@ def torso_scan(folder: Path) -> TrainingScan:
     labels = np.zeros(hu.shape, dtype=np.uint8)
     for value, index in TORSO.items():
         labels[organs == value] = local(index)
-    return scan_of("torso", hu, spacing, labels, {*TORSO.values()} | ABSENT_IN_TORSO)
+    return scan_of("torso", hu, spacing, labels, {*TORSO.values()} | ABSENT_IN_TORSO, np.isin(organs, LUNG_LOBES))
 
 
 def unlabelled_scans(data: Path) -> list[TrainingScan]:
     """Return scans that teach body and lung only."""
     scans = []
-    for name in ("crlm_ct/CRLM-CT-1004", "moose_neck_ct/CT_enhance_pet_1446_neck_slice", "innereye_scan_small/scan_small"):
+    for name in ("crlm_ct/CRLM-CT-1004", "moose_neck_ct/CT_enhance_pet_1446_neck_slice"):
         hu, spacing = load_ras(data / f"{name}.nii.gz")
         step = tuple(slice(None, None, max(1, int(2.0 / s))) for s in spacing)
         hu = np.ascontiguousarray(hu[step])

@@ -131,9 +131,7 @@ class Case:
 
     def native_positions(self, axis: int) -> FloatArray:
         """Return the network index of every scan plane along a network axis. Separable cases only."""
-        return np.asarray(
-            np.arange(self.native_shape[axis]) * self.to_prepared[axis, axis] + self.to_prepared[axis, 3]
-        )
+        return np.asarray(np.arange(self.native_shape[axis]) * self.to_prepared[axis, axis] + self.to_prepared[axis, 3])
 
     def to_network(self, points_ras: FloatArray) -> FloatArray:
         """Return network voxel positions (n, 3) of world points (n, 3).
@@ -193,14 +191,15 @@ def _respace(
 ) -> tuple[Tensor, Grid, FloatArray]:
     """Return the resampled array, its grid and the matrix from source voxels to resampled voxels."""
     grid = respaced_grid(source, spacing_mm)
-    matrix = np.eye(4)
+    matrix: FloatArray = np.eye(4)
     if source.shear <= SHEAR_TOLERANCE:
         ratio = tuple(n / o for n, o in zip(spacing_mm, source.spacing_mm, strict=True))
         ratio = tuple(1.0 if abs(r - 1) < 1e-5 else r for r in ratio)
         matrix[:3, :3] = np.diag([1 / r for r in ratio])
         return resample_separable(array, ratio, grid.shape), grid, matrix
-    matrix = np.linalg.solve(grid.affine, source.affine)
-    return resample_affine(array, np.linalg.inv(matrix), grid.shape), grid, matrix
+    matrix = np.asarray(np.linalg.solve(grid.affine, source.affine), dtype=np.float64)
+    inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    return resample_affine(array, inverse, grid.shape), grid, matrix
 
 
 def _content_box(image: Tensor, preparation: Preparation) -> tuple[list[int], list[int]]:

@@ -69,7 +69,7 @@ def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], sha
     for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
             continue
-        lower, upper, weight = linear_weights(np.arange(shape[axis]) * ratio[axis], array.shape[axis])
+        lower, upper, weight = linear_weights(np.arange(shape[axis], dtype=np.float64) * ratio[axis], array.shape[axis])
         view = [1, 1, 1]
         view[axis] = -1
         low = out.index_select(axis, torch.from_numpy(lower))

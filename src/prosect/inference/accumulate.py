@@ -116,7 +116,7 @@ class _SharedAir:
             found = dict(zip(full, self._features(windows[full] if len(full) < len(empty) else windows), strict=True))
         if any(empty) and self._air is None:
             self._air = self._features(windows[empty.index(True)][None])[0]
-        return [found[n] if n in found else self._air for n in range(len(empty))]  # type: ignore[misc]
+        return [found.get(n, self._air) for n in range(len(empty))]  # type: ignore[misc]
 
 
 class _Ring:

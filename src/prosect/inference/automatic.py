@@ -1,9 +1,9 @@
 """From blended features to labels on the scan's own grid.
 
-Class logits are linear in the features, and so is interpolation. The linear result on the scan's grid is therefore the
-argmax of interpolated logits, which gives smooth borders at native resolution. It is computed exactly but cheaply: where
-the eight network voxels around a scan voxel agree, their interpolation agrees too, so only the voxels at a border need
-the full computation.
+Class logits are linear in the features, and so is interpolation. The linear result on the scan's grid is therefore
+the argmax of interpolated logits, which gives smooth borders at native resolution. It is computed exactly but cheaply:
+where the eight network voxels around a scan voxel agree, their interpolation agrees too, so only the voxels at a
+border need the full computation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prosect.case import Case
 from prosect.inference.accumulate import Slab
 from prosect.resample import linear_weights
 
-__all__ = ["Classes", "Interpolation", "NearestPainter", "NativePainter", "decide"]
+__all__ = ["Classes", "Interpolation", "NativePainter", "NearestPainter", "decide"]
 
 Interpolation = Literal["linear", "nearest"]
 

@@ -103,4 +103,3 @@ def available_bytes() -> int:
         if text.isdigit():
             free = min(free, int(text) - int(used.read_text()))
     return free
-

@@ -30,7 +30,7 @@ class Attention(nn.Module):
         """Return attended values (b t d) for queries (b t d), keys and values (b s d)."""
 
         def split(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
 
         mixed = F.scaled_dot_product_attention(split(self.q_proj(q)), split(self.k_proj(k)), split(self.v_proj(v)))
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(-2))

@@ -88,9 +88,10 @@ class PatchSampler:
             flat = np.flatnonzero(scan.labels == wanted)
             if len(flat):
                 voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
-                jitter = g.uniform(-0.3, 0.3, 3) * np.asarray(self.shape) * self.spacing_mm / np.asarray(scan.spacing_mm)
+                reach = np.asarray(self.shape) * self.spacing_mm / np.asarray(scan.spacing_mm)
+                jitter = g.uniform(-0.3, 0.3, 3) * reach
                 return np.asarray(voxel, dtype=np.float64) + jitter
-        return g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1)
+        return np.asarray(g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1), dtype=np.float64)
 
     def _transform(self) -> NDArray[np.float64]:
         """Return a random rotation times zoom (3 3), mm of the patch -> mm of the scan."""
@@ -105,11 +106,10 @@ class PatchSampler:
             matrix = matrix @ turn
         low, high = (math.log(z) for z in self.zoom)
         zoom = math.exp(g.uniform(low, high)) * np.exp(g.uniform(-0.07, 0.07, 3))
-        return np.asarray(matrix / zoom)
+        scaled: NDArray[np.float64] = matrix / zoom
+        return scaled
 
-    def _sampling_grid(
-        self, scan: TrainingScan, centre: NDArray[np.float64], transform: NDArray[np.float64]
-    ) -> Tensor:
+    def _sampling_grid(self, scan: TrainingScan, centre: NDArray[np.float64], transform: NDArray[np.float64]) -> Tensor:
         """Return the normalised coordinates (1 i j k 3) that `grid_sample` reads, its last axis ordered k, j, i."""
         axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
         offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ transform.T

@@ -7,6 +7,8 @@ this package are the slow twin that the tests compare with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,7 +43,8 @@ class CpuAutomaticBranch:
         return torch.stack([self._one(w) for w in windows]).permute(0, 4, 1, 2, 3)
 
     def _one(self, window: Tensor) -> Tensor:
-        encoder = self.network.image_encoder.encoder
+        network: Any = self.network
+        encoder = network.image_encoder.encoder
         x = self._convolve(encoder.conv_init, window.movedim(0, -1))
         pyramid = []
         for level in encoder.layers:
@@ -51,21 +54,21 @@ class CpuAutomaticBranch:
             if isinstance(level.downsample, nn.Conv3d):
                 x = self._convolve(level.downsample, x)
         x = pyramid.pop()
-        for up in self.network.image_encoder.up_layers_auto:
+        for up in network.image_encoder.up_layers_auto:
             x = self._transposed(up.upsample.deconv, x).add_(pyramid.pop())
             for block in up.blocks:
                 x = self._res_block(block, x)
             if isinstance(up.head, nn.Conv3d):
                 x = _linear(up.head, x)
-        for mapping in self.network.class_head.image_post_mapping:
+        for mapping in network.class_head.image_post_mapping:
             x = self._mapping_block(mapping.layer, x)
         return x
 
-    def _res_block(self, block: nn.Module, x: Tensor) -> Tensor:
+    def _res_block(self, block: Any, x: Tensor) -> Tensor:
         y = self._conv3(block.conv1, x, _affine(x, block.norm1))
         return self._conv3(block.conv2, y, _affine(y, block.norm2), residual=x)
 
-    def _mapping_block(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def _mapping_block(self, layer: Any, x: Tensor) -> Tensor:
         y = self._conv3(layer.conv1.conv, x)
         y = self._conv3(layer.conv2.conv, y, _affine(y, None, slope=0.01))
         scale, shift, _ = _affine(y, None)
@@ -73,7 +76,9 @@ class CpuAutomaticBranch:
             F.leaky_relu_(a.mul_(scale).add_(shift).add_(b), 0.01)
         return y
 
-    def _conv3(self, conv: nn.Conv3d, x: Tensor, affine: Affine | None = None, residual: Tensor | None = None) -> Tensor:
+    def _conv3(
+        self, conv: nn.Conv3d, x: Tensor, affine: Affine | None = None, residual: Tensor | None = None
+    ) -> Tensor:
         """Return conv(activation(x)) + residual."""
         if WinogradConv3.fits(conv.weight, x.shape[0]):
             if conv.weight not in self._winograd:
@@ -86,10 +91,9 @@ class CpuAutomaticBranch:
         out = self._convolve(conv, x)
         return out if residual is None else out.add_(residual)
 
-    def _convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
-        assert isinstance(conv, nn.Conv3d)
+    def _convolve(self, conv: Any, x: Tensor) -> Tensor:
         weight = self._strided[conv.weight]
-        out = F.conv3d(x.permute(3, 0, 1, 2)[None], weight, stride=conv.stride, padding=conv.padding)  # type: ignore[arg-type]
+        out = F.conv3d(x.permute(3, 0, 1, 2)[None], weight, stride=conv.stride, padding=conv.padding)
         return out[0].permute(1, 2, 3, 0).contiguous()
 
     def _transposed(self, conv: nn.ConvTranspose3d, x: Tensor) -> Tensor:
@@ -101,7 +105,7 @@ class CpuAutomaticBranch:
 
 def _rows(x: Tensor) -> tuple[Tensor, ...]:
     """Return views (n c) of a channels-last array that fit the cache."""
-    return x.view(-1, x.shape[-1]).split(CHUNK)
+    return torch.split(x.view(-1, x.shape[-1]), CHUNK)
 
 
 def _linear(head: nn.Conv3d, x: Tensor) -> Tensor:

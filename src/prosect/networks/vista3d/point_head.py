@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -65,13 +67,15 @@ class PointHead(nn.Module):
     def embed_points(self, points: Tensor, labels: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """Return tokens (q n d) of points (q n 3), in voxels of a patch of `shape`, with labels (q n) from -1 to 3."""
         unit = (points.float() + 0.5) / torch.tensor(shape, device=points.device, dtype=torch.float32)
-        codes = self.pe_layer(unit).to(self.mask_tokens.weight.dtype)
+        positions: Tensor = self.pe_layer(unit).to(self.mask_tokens.weight.dtype)
         label = labels.unsqueeze(-1)
-        negative, positive = (e.weight for e in self.point_embeddings)
-        codes = torch.where(label == IGNORED, self.not_a_point_embed.weight, codes)
+        embeddings: Any = self.point_embeddings
+        negative, positive = embeddings[0].weight, embeddings[1].weight
+        codes: Tensor = torch.where(label == IGNORED, self.not_a_point_embed.weight, positions)
         codes = codes + negative * ((label == NEGATIVE) | (label == NEGATIVE_AMBIGUOUS))
         codes = codes + positive * ((label == POSITIVE) | (label == POSITIVE_AMBIGUOUS))
-        return codes + self.special_class_embed.weight * (label >= NEGATIVE_AMBIGUOUS)
+        special: Tensor = self.special_class_embed.weight * (label >= NEGATIVE_AMBIGUOUS)
+        return codes + special
 
     def downsample(self, features: Tensor) -> Tensor:
         """Return image features (1 d i/2 j/2 k/2): all that later clicks in the same patch need."""
@@ -111,5 +115,5 @@ class PointHead(nn.Module):
         weight = torch.einsum("qo,oiabc->qiabc", vector, last.weight)
         bias = vector @ last.bias
         objects, channels = image.shape[:2]
-        grouped = F.conv3d(image.reshape(1, objects * channels, *image.shape[2:]), weight, bias, padding=1, groups=objects)
-        return grouped.transpose(0, 1)
+        stacked = image.reshape(1, objects * channels, *image.shape[2:])
+        return F.conv3d(stacked, weight, bias, padding=1, groups=objects).transpose(0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class _ResBlock(nn.Module):
         self.conv2 = _conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(self.norm1(x), inplace=True))
+        y: Tensor = self.conv1(F.relu(self.norm1(x), inplace=True))
         y = self.conv2(F.relu(self.norm2(y), inplace=True))
         return y.add_(x) if not y.requires_grad else y + x
 
@@ -52,6 +53,7 @@ class Encoder(nn.Module):
         """Return one feature map per level, finest first."""
         x = self.conv_init(x)
         pyramid = []
+        level: Any
         for level in self.layers:
             x = level.blocks(x)
             pyramid.append(x)

@@ -1,0 +1,58 @@
+"""prosect: segment 3D medical scans, automatically and by clicks. Research use only; not for diagnosis.
+
+The public names load on first use: importing the package loads neither torch nor any image library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from prosect.errors import ProsectError, ProsectWarning
+    from prosect.geometry import Grid
+    from prosect.io import read, read_labels, write
+    from prosect.labelmap import LabelLayers, LabelMap
+    from prosect.models import load
+    from prosect.vocabulary import Vocabulary
+    from prosect.volume import Volume
+
+_HOMES = {
+    "Grid": "prosect.geometry",
+    "LabelLayers": "prosect.labelmap",
+    "LabelMap": "prosect.labelmap",
+    "ProsectError": "prosect.errors",
+    "ProsectWarning": "prosect.errors",
+    "Vocabulary": "prosect.vocabulary",
+    "Volume": "prosect.volume",
+    "load": "prosect.models",
+    "read": "prosect.io",
+    "read_labels": "prosect.io",
+    "write": "prosect.io",
+}
+
+__all__ = [
+    "Grid",
+    "LabelLayers",
+    "LabelMap",
+    "ProsectError",
+    "ProsectWarning",
+    "Vocabulary",
+    "Volume",
+    "load",
+    "read",
+    "read_labels",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prosect' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

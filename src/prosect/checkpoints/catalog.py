@@ -1,0 +1,203 @@
+"""The models prosect knows by name: where their weights come from, under which licence, and where they lie here.
+
+The only module below the command line and the server that reads environment variables. Nothing is fetched unless
+`pull` is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from prosect.checkpoints.files import read_weights, write_weights
+from prosect.checkpoints.fit import FitReport, fit
+from prosect.errors import CheckpointError
+
+__all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "verify", "weights_folder"]
+
+Fetch = Callable[[str, Path], None]
+
+NVIDIA_LICENCE = (
+    "NVIDIA states this licence differently in different places: the model card and one table of the research "
+    "repository name the NVIDIA Open Model License, the repository's footer and the bundle a non-commercial licence. "
+    "Read them and settle which binds you before any commercial use."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model known by name.
+
+    Attributes:
+        name: What `load` and `-m` take.
+        summary: One line for people.
+        vocabulary: Name of its vocabulary.
+        patch: Window the weights were trained with.
+        spacing_mm: Working spacing.
+        intensity: Kind, low and high of the intensity scaling; see `prosect.case.Intensity`.
+        everything: The vocabulary's list segmented when no class is named.
+        licence: Licence of the weights.
+        url: Official public location; empty for weights that come with the package.
+        shipped: Name of the file inside the package; empty for others.
+        automatic_only: Its interactive branch must not be offered.
+    """
+
+    name: str
+    summary: str
+    vocabulary: str
+    patch: tuple[int, int, int] = (128, 128, 128)
+    spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    intensity: tuple[str, float, float] = ("window", -963.8247715525971, 1053.678477684517)
+    everything: str | None = None
+    licence: str = ""
+    url: str = ""
+    shipped: str = ""
+    automatic_only: bool = False
+
+
+CATALOG: dict[str, Entry] = {
+    e.name: e
+    for e in (
+        Entry(
+            "prosect-small",
+            "shipped with prosect: a small VISTA3D-shaped network for head-neck and torso CT",
+            "prosect",
+            licence="CC BY 4.0, trained on openly licensed scans; see the model card",
+            shipped="prosect-small.safetensors",
+        ),
+        Entry(
+            "vista3d",
+            "official VISTA3D for CT, 127 structures (NV-Segment-CT)",
+            "vista3d-ct",
+            everything="CT",
+            licence=NVIDIA_LICENCE,
+            url="https://huggingface.co/nvidia/NV-Segment-CT/resolve/main/vista3d_pretrained_model/model.safetensors",
+        ),
+        Entry(
+            "vista3d-ctmr",
+            "official VISTA3D for CT and MR, 345 structures, automatic only (NV-Segment-CTMR)",
+            "vista3d-ctmr",
+            patch=(192, 192, 128),
+            intensity=("percentile", 1.0, 99.0),
+            everything="CT_BODY",
+            licence="Non-commercial, as its model card states; the licence file in its repository is empty.",
+            url="https://huggingface.co/nvidia/NV-Segment-CTMR/resolve/main/vista3d_pretrained_model/model.pt",
+            automatic_only=True,  # official: its point head is the CT model's over a changed encoder
+        ),
+    )
+}
+DEFAULT = "prosect-small"
+
+
+def entry(name: str | None) -> Entry:
+    """Return the entry of a model; None is the shipped one.
+
+    Raises:
+        CheckpointError: There is no model of that name (`MODEL_UNKNOWN`).
+    """
+    found = CATALOG.get(name or DEFAULT)
+    if found is None:
+        raise CheckpointError(f"There is no model '{name}'; known are {', '.join(CATALOG)}.", code="MODEL_UNKNOWN")
+    return found
+
+
+def weights_folder() -> Path:
+    """Return where imported weights lie: `PROSECT_WEIGHTS_DIR`, else the user's data folder."""
+    if chosen := os.environ.get("PROSECT_WEIGHTS_DIR"):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "prosect" / "weights"
+
+
+def locate(name: str | None) -> Path:
+    """Return the weights file of a model.
+
+    Raises:
+        CheckpointError: The weights are not on this machine (`MODEL_NOT_INSTALLED`), or the model is unknown.
+    """
+    found = entry(name)
+    if found.shipped:
+        path = Path(str(resources.files("prosect") / "weights" / found.shipped))
+    else:
+        path = weights_folder() / f"{found.name}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"The weights of '{found.name}' are not on this machine. Pass a file with -w, take one over with "
+            f"'prosect weights import FILE {found.name}', or fetch it with 'prosect weights pull {found.name}'.",
+            code="MODEL_NOT_INSTALLED",
+        )
+    return path
+
+
+def import_weights(path: str | Path, name: str) -> tuple[Path, FitReport]:
+    """Convert a weights file to ours and keep it under a model's name; return where and what was found.
+
+    Raises:
+        CheckpointError: The file is unsafe, damaged or another network's, or the model comes with the package.
+    """
+    found = entry(name)
+    if found.shipped:
+        raise CheckpointError(f"'{name}' comes with prosect and takes no other weights.", code="MODEL_UNKNOWN")
+    raw = read_weights(path)
+    network, report = fit(raw)
+    folder = weights_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, Any] = {
+        "format": 1,
+        "model": found.name,
+        "vocabulary": found.vocabulary,
+        "licence": found.licence,
+        "source_sha256": raw.sha256,
+    }
+    target = write_weights(folder / f"{found.name}.safetensors", network.state_dict(), metadata)
+    return target, report
+
+
+def verify(name: str) -> FitReport:
+    """Read a model's weights, check their content hash and fit them; return the report.
+
+    Raises:
+        CheckpointError: They are missing or damaged.
+    """
+    return fit(read_weights(locate(name)))[1]
+
+
+def fetch_https(url: str, target: Path) -> None:
+    """Download `url` to `target`. Only https."""
+    if urllib.parse.urlsplit(url).scheme != "https":
+        raise CheckpointError(f"{url} is not an https address.", code="MODEL_UNKNOWN")
+    with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as file:
+        shutil.copyfileobj(response, file, 2**20)
+
+
+def pull(name: str, fetch: Fetch = fetch_https) -> tuple[Path, str, FitReport]:
+    """Download the official weights of a model and take them over; return where, the download's sha256, the report.
+
+    Raises:
+        CheckpointError: The model comes with the package, the download fails, or the file is not what it should be.
+    """
+    found = entry(name)
+    if not found.url:
+        raise CheckpointError(f"'{name}' comes with prosect; there is nothing to fetch.", code="MODEL_UNKNOWN")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / Path(urllib.parse.urlsplit(found.url).path).name
+        try:
+            fetch(found.url, target)
+        except OSError as error:
+            raise CheckpointError(
+                f"The weights of '{name}' could not be fetched from {found.url} ({error}). Download the file by other "
+                f"means and run 'prosect weights import FILE {name}'.",
+                code="MODEL_DOWNLOAD_FAILED",
+            ) from error
+        sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
+        path, report = import_weights(target, name)
+    return path, sha256, report

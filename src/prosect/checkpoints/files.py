@@ -1,0 +1,180 @@
+"""Read weights without running anything in them, and write ours so that one flipped bit is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor
+
+from prosect.errors import CheckpointError
+from prosect.io.atomic import write_atomically
+
+__all__ = ["RawWeights", "content_sha256", "read_weights", "write_weights"]
+
+WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "net")
+KEY = "prosect"
+CONTENT = "content_sha256"
+
+
+@dataclass(frozen=True, eq=False)
+class RawWeights:
+    """Tensors as a file holds them.
+
+    Attributes:
+        tensors: Tensor by key, on the CPU.
+        sha256: Hash of the file.
+        format: `safetensors` or `torch`.
+        metadata: What our own files say about themselves; empty for others.
+        wrapper: Keys that were unwrapped to reach the tensors.
+    """
+
+    tensors: dict[str, Tensor]
+    sha256: str
+    format: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
+
+
+def read_weights(path: str | Path) -> RawWeights:
+    """Return the weights in a safetensors or torch file.
+
+    A torch file is opened with `weights_only=True` and never otherwise; its archive checksums are verified, and so is
+    the content hash that our own files carry.
+
+    Raises:
+        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT` or `MODEL_NONFINITE`.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name}: the weights cannot be read ({error.strerror}). Check the path.", code="MODEL_MISSING"
+        ) from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if data[:2] == b"PK" or data[:1] == b"\x80":
+        tensors, wrapper = _read_torch(path, is_zip=data[:2] == b"PK")
+        found = RawWeights(tensors, sha256, "torch", {}, wrapper)
+    elif len(data) > 9 and data[8:9] == b"{":
+        found = _read_safetensors(path, data, sha256)
+    else:
+        raise CheckpointError(
+            f"{path.name}: this is neither a safetensors nor a torch file ({len(data)} bytes). Download it again.",
+            code="MODEL_CORRUPT",
+        )
+    _require_finite(path, found.tensors)
+    return found
+
+
+def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:
+    try:
+        tensors = load_safetensors(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        metadata = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path.name}: the file is damaged or cut short. Download it again.", code="MODEL_CORRUPT"
+        ) from error
+    if not isinstance(metadata, dict) or metadata.get(CONTENT, "") not in ("", content_sha256(tensors, metadata)):
+        raise CheckpointError(
+            f"{path.name}: its content does not match the hash it carries; it was damaged. Download it again.",
+            code="MODEL_CORRUPT",
+        )
+    return RawWeights(tensors, sha256, "safetensors", metadata)
+
+
+def _read_torch(path: Path, is_zip: bool) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    try:
+        if is_zip:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise zipfile.BadZipFile(damaged)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name}: the file holds more than weights and could run code when opened, so it stays closed. "
+            "Ask its author for plain weights or safetensors.",
+            code="MODEL_UNSAFE",
+        ) from error
+    # A damaged archive or pickle surfaces as almost any error of the reader; none of its content has been used.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path.name}: the file is damaged, cut short or no torch file. Download it again.", code="MODEL_CORRUPT"
+        ) from error
+    return _unwrap(path, found)
+
+
+def _unwrap(path: Path, found: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the tensors and the wrapper keys that led to them."""
+    wrapper: list[str] = []
+    while isinstance(found, Mapping):
+        inner = next((k for k in WRAPPERS if isinstance(found.get(k), Mapping)), None)
+        if inner is None:
+            break
+        wrapper.append(inner)
+        found = found[inner]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise CheckpointError(
+            f"{path.name}: no table of tensors was found in it. Save the network's state_dict alone.",
+            code="MODEL_WRONG_NETWORK",
+        )
+    return {str(k): v for k, v in found.items()}, tuple(wrapper)
+
+
+def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    bad = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if bad:
+        raise CheckpointError(
+            f"{path.name}: {len(bad)} tensors hold NaN or infinite weights, the first is {bad[0]}. The training that "
+            "made this file failed; use an earlier checkpoint.",
+            code="MODEL_NONFINITE",
+        )
+
+
+def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Return the hash of tensors and metadata, the hash's own entry left out."""
+    digest = hashlib.sha256()
+    rest = {k: v for k, v in metadata.items() if k != CONTENT}
+    digest.update(json.dumps(rest, sort_keys=True).encode())
+    for key in sorted(tensors):
+        value = tensors[key].contiguous()
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_weights(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], dtype: torch.dtype | None = None
+) -> Path:
+    """Write safetensors atomically, with metadata and a content hash; the same input gives the same bytes.
+
+    Args:
+        path: Where to.
+        tensors: Weights by key.
+        metadata: JSON-able description.
+        dtype: Floating-point type to store; None keeps each tensor's own.
+
+    Raises:
+        CheckpointError: A weight is not finite after conversion.
+        ResourceError: The disk is full.
+    """
+    path = Path(path)
+    kept = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    _require_finite(path, kept)
+    described = {**metadata, CONTENT: content_sha256(kept, metadata)}
+    data = save_safetensors(kept, {KEY: json.dumps(described, sort_keys=True)})
+    write_atomically(path, [data])
+    return path

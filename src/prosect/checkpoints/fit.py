@@ -1,0 +1,138 @@
+"""Find out which network weights belong to, and put them into it, strictly and with a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prosect.checkpoints.files import RawWeights
+from prosect.checkpoints.layouts import canonical
+from prosect.errors import CheckpointError
+from prosect.networks.vista3d import Architecture, Vista3D
+
+__all__ = ["FitReport", "architecture_of", "fit"]
+
+INIT = "image_encoder.encoder.conv_init.weight"
+EMBEDDINGS = "class_head.class_embeddings.weight"
+BLOCK = re.compile(r"image_encoder\.encoder\.layers\.(\d+)\.blocks\.(\d+)\.conv1\.weight$")
+# Keys by which other networks that users try are told apart.
+OTHERS = {
+    "image_encoder.patch_embed.proj.weight": "a SAM-like network with a vision transformer (SAM or SAM-Med3D)",
+    "encoder.stages.0.0.convs.0.conv.weight": "an nnU-Net",
+    "swinViT.patch_embed.proj.weight": "a Swin UNETR",
+    "image_encoder.encoder.layers.0.blocks.0.conv1.weight": "an incomplete VISTA3D",
+}
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What happened between the file and the network.
+
+    Attributes:
+        sha256: Hash of the file.
+        format: `safetensors` or `torch`.
+        wrapper: Keys that were unwrapped.
+        prefix: Prefix that was stripped.
+        renamed: Keys that were renamed.
+        dropped: Keys that no network reads and that were left out.
+        converted: Tensors widened from half precision.
+        architecture: What was read from the shapes.
+    """
+
+    sha256: str
+    format: str
+    wrapper: tuple[str, ...]
+    prefix: str
+    renamed: int
+    dropped: tuple[str, ...]
+    converted: int
+    architecture: Architecture
+
+    def __str__(self) -> str:
+        a = self.architecture
+        branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
+        parts = [f"width {a.width}", f"blocks {a.blocks}", " and ".join(branches), self.format]
+        if self.wrapper:
+            parts.append(f"unwrapped {'.'.join(self.wrapper)}")
+        if self.prefix:
+            parts.append(f"stripped prefix {self.prefix}")
+        if self.renamed:
+            parts.append(f"renamed {self.renamed} keys")
+        if self.dropped:
+            parts.append(f"left out {len(self.dropped)} unused tensors")
+        if self.converted:
+            parts.append(f"widened {self.converted} tensors to float32")
+        return f"VISTA3D: {', '.join(parts)}; sha256 {self.sha256[:12]}"
+
+
+def architecture_of(tensors: Mapping[str, Tensor]) -> Architecture:
+    """Return the architecture that tensors under our keys belong to.
+
+    Raises:
+        CheckpointError: They are another network's (`MODEL_WRONG_NETWORK`).
+    """
+    blocks: dict[int, int] = {}
+    for key in tensors:
+        if match := BLOCK.match(key):
+            level = int(match[1])
+            blocks[level] = max(blocks.get(level, 0), int(match[2]) + 1)
+    if INIT not in tensors or tensors[INIT].ndim != 5 or sorted(blocks) != list(range(len(blocks))) or not blocks:
+        known = next((name for key, name in OTHERS.items() if key in tensors), "an unknown network")
+        raise CheckpointError(
+            f"These are the weights of {known} ({len(tensors)} tensors, the first is {next(iter(tensors), 'none')}); "
+            "VISTA3D weights are needed.",
+            code="MODEL_WRONG_NETWORK",
+        )
+    width, in_channels = (int(n) for n in tensors[INIT].shape[:2])
+    table = next((tensors[k] for k in (EMBEDDINGS, "point_head.class_embeddings.weight") if k in tensors), None)
+    return Architecture(
+        width=width,
+        blocks=tuple(blocks[level] for level in sorted(blocks)),
+        classes=512 if table is None else int(table.shape[0]),
+        in_channels=in_channels,
+        automatic=any(k.startswith("image_encoder.up_layers_auto.") for k in tensors),
+        interactive=any(k.startswith("image_encoder.up_layers.") for k in tensors),
+    )
+
+
+def fit(weights: RawWeights) -> tuple[Vista3D, FitReport]:
+    """Return a network in evaluation mode with these weights in float32, and the report.
+
+    Every tensor must find its place and every place its tensor. The network is built without memory of its own and
+    takes over the tensors.
+
+    Raises:
+        CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
+    """
+    layout = canonical(weights.tensors)
+    architecture = architecture_of(layout.tensors)
+    with torch.device("meta"):
+        network = Vista3D(architecture)
+    expected = network.state_dict()
+    wrong = [k for k in expected if k in layout.tensors and layout.tensors[k].shape != expected[k].shape]
+    _require_none("missing", expected.keys() - layout.tensors.keys())
+    _require_none("left over", layout.tensors.keys() - expected.keys())
+    _require_none("of the wrong shape", wrong)
+    converted = sum(v.is_floating_point() and v.dtype != torch.float32 for v in layout.tensors.values())
+    network.load_state_dict({k: v.float() for k, v in layout.tensors.items()}, strict=True, assign=True)
+    network.requires_grad_(False)
+    report = FitReport(
+        weights.sha256, weights.format, weights.wrapper, layout.prefix, layout.renamed, layout.dropped, converted,
+        architecture,
+    )  # fmt: skip
+    return network.eval(), report
+
+
+def _require_none(what: str, keys: Iterable[str]) -> None:
+    found = sorted(keys)
+    if found:
+        groups = sorted({".".join(k.split(".")[:2]) for k in found})
+        raise CheckpointError(
+            f"{len(found)} tensors are {what}: {found[0]}{' ...' if len(found) > 1 else ''} (in {', '.join(groups)}). "
+            "The file is not a complete VISTA3D.",
+            code="MODEL_WRONG_NETWORK",
+        )

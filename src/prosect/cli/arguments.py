@@ -1,0 +1,141 @@
+"""What can be typed. Flag names follow TotalSegmentator where the meaning is the same."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["build_parser", "check"]
+
+DEVICE = re.compile(r"(auto|cpu|mps|(?:gpu|cuda)(?::\d{1,3})?)")
+PROFILES = ("prosect", "bundle", "research")
+PHANTOMS = ("torso", "head-neck")
+DESCRIPTION = "Segment 3D medical scans. Research use only: not for diagnosis or treatment."
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help that keeps the line breaks of examples."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+
+def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
+    """Return the parser of every command; it loads none of them.
+
+    Args:
+        version: Says the version when it is asked for.
+    """
+    parser = argparse.ArgumentParser("prosect", description=DESCRIPTION, formatter_class=Help)
+    parser.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add: dict[str, Any] = {"parents": [shared], "formatter_class": Help}
+    segment_arguments(commands.add_parser("segment", help="label a scan", description="Label a scan.", **add))
+    info = commands.add_parser("info", help="what a scan file holds, without patient data", **add)
+    info.add_argument("input", metavar="FILE", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    picking_arguments(info)
+    info.add_argument("--json", action="store_true", help="print JSON")
+    labels = commands.add_parser("labels", help="the structures of a model", **add)
+    labels.add_argument("model", metavar="MODEL", nargs="?", default="prosect", help="vocabulary (default: prosect)")
+    labels.add_argument("--json", action="store_true", help="print JSON")
+    weights = commands.add_parser("weights", help="list, import, verify or fetch model weights", formatter_class=Help)
+    weights_arguments(weights, add)
+    commands.add_parser("doctor", help="check this installation", **add)
+    return parser
+
+
+class Version(argparse.Action):
+    """Print the version, which is worked out only then, and leave."""
+
+    def __init__(self, *args: Any, say: Callable[[], str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.say = say
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        """Print and exit with status 0."""
+        parser.exit(0, f"prosect {self.say()}\n")
+
+
+def segment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `segment`."""
+    parser.epilog = (
+        "examples:\n"
+        "  prosect segment ct.nii.gz -o labels.nii.gz -p\n"
+        "  prosect segment dicom_folder -o labels.nrrd -rs liver spleen 'left kidney'\n"
+        "  prosect segment --phantom torso -o labels.nii.gz -p"
+    )
+    source = parser.add_argument_group("input and output")
+    source.add_argument("input", metavar="INPUT", nargs="?", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    source.add_argument("-i", dest="input_flag", metavar="INPUT", type=Path, help="the same, as a flag")
+    source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
+    source.add_argument("-o", dest="output", metavar="OUT", type=Path, help="label file: .nii.gz, .nii, .nrrd or .mha")
+    source.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    source.add_argument("-p", "--preview", action="store_true", help="also write OUT_preview.png")
+    source.add_argument("-ml", "--ml", action="store_true", help="one file for all structures (always so)")
+    picking_arguments(source)
+    model = parser.add_argument_group("model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="weights file of that model")
+    model.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures or groups")
+    model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
+    sweep = "how the scan is swept (default: prosect)"
+    model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
+    machine = "cpu, gpu, gpu:N, cuda, cuda:N, mps or auto (default)"
+    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
+    talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
+    talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
+
+
+def picking_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the flags that pick one scan of several."""
+    parser.add_argument("--series", metavar="UID", help="which DICOM series, by its UID or the end of it")
+    parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file, from 0")
+
+
+def weights_arguments(parser: argparse.ArgumentParser, add: dict[str, Any]) -> None:
+    """Add the actions of `weights`."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="models known, and where their weights are", **add)
+    bring = actions.add_parser("import", help="take a file of official weights", **add)
+    bring.add_argument("file", metavar="FILE", type=Path, help="model.pt, .pth or .safetensors")
+    bring.add_argument("-m", dest="model", metavar="MODEL", help="which model the file belongs to")
+    verify = actions.add_parser("verify", help="check weights against their hashes", **add)
+    verify.add_argument("model", metavar="MODEL", nargs="?", help="one model (default: all that are here)")
+    pull = actions.add_parser("pull", help="download weights", **add)
+    pull.add_argument("model", metavar="MODEL", help="model name")
+
+
+def device(text: str) -> str:
+    """Return the device as torch names it: `gpu` is `cuda`."""
+    if not DEVICE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no device; use cpu, gpu, gpu:0, cuda, cuda:0, mps or auto")
+    return text.replace("gpu", "cuda")
+
+
+def count(text: str) -> int:
+    """Return a whole number from 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse (exit 2) what only the flags together show, and settle the one input of `segment`."""
+    if args.command != "segment":
+        return
+    given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]
+    if len(given) != 1:
+        named = " and ".join(str(place) for place in given) or "none"
+        parser.error(f"segment takes one input (a file, a folder or --phantom); given: {named}")
+    if args.phantom and (args.series is not None or args.volume is not None):
+        parser.error("--series and --volume pick from a file; a phantom holds one scan")
+    args.input = args.input if args.input is not None else args.input_flag
+    if args.output is None and not args.dry_run:
+        parser.error("segment needs an output: -o labels.nii.gz")

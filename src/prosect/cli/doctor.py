@@ -1,0 +1,110 @@
+"""`prosect doctor`: what this machine offers and what is missing; it reports, and never fails with a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata, util
+
+from prosect.cli.screen import open_console, plain_table
+from prosect.errors import CheckpointError, ResourceError
+
+__all__ = ["run"]
+
+GOOD, NOTE, BAD = "ok", "note", "bad"
+STYLES = {GOOD: "green", NOTE: "yellow", BAD: "bold red"}
+NEEDED = ("torch", "numpy", "nibabel", "pynrrd", "SimpleITK", "pydicom", "safetensors", "matplotlib", "psutil", "rich")
+DECODERS = {
+    "JPEG 2000": ("openjpeg",), "JPEG lossless": ("libjpeg",), "JPEG-LS": ("libjpeg", "jpeg_ls"), "GDCM": ("gdcm",),
+}  # fmt: skip
+LITTLE_MEMORY = 4 << 30
+
+Row = tuple[str, str, str]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line per check.
+
+    Returns:
+        0; 5 where a library is missing; 6 where the shipped weights are missing or damaged.
+    """
+    table = plain_table(header=False)
+    status = 0
+    for check, failure in CHECKS:
+        for name, state, detail in guarded(check):
+            table.add_row(name, f"[{STYLES[state]}]{state}[/]", detail.replace("[", r"\["))
+            status = max(status, failure if state == BAD else 0)
+    open_console(markup=True).print(table)
+    return status
+
+
+def guarded(check: Callable[[], Iterator[Row]]) -> Iterator[Row]:
+    """Yield the rows of a check; a check that breaks becomes a row that says how."""
+    try:
+        yield from check()
+    except Exception as error:  # a doctor that dies of the illness is of no use
+        yield check.__name__.replace("_", " "), BAD, f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
+def python() -> Iterator[Row]:
+    """Yield interpreter and system."""
+    recent = sys.version_info >= (3, 11)
+    yield "python", GOOD if recent else BAD, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def libraries() -> Iterator[Row]:
+    """Yield the versions of what is needed."""
+    found, missing = [], []
+    for name in NEEDED:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    yield "libraries", GOOD, ", ".join(found)
+    if missing:
+        yield "missing", BAD, f"{', '.join(missing)}; install prosect again with pip"
+
+
+def devices() -> Iterator[Row]:
+    """Yield processor threads and every accelerator."""
+    torch = importlib.import_module("torch")
+    yield "processor", GOOD, f"{torch.get_num_threads()} threads for {os.cpu_count()} cores"
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        yield "accelerator", NOTE, "none; everything runs on the processor"
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        card = torch.cuda.get_device_properties(number)
+        yield f"cuda:{number}", GOOD, f"{card.name}, {card.total_memory / 2**30:.0f} GiB"
+    if torch.backends.mps.is_available():
+        yield "mps", GOOD, "Apple GPU"
+
+
+def memory() -> Iterator[Row]:
+    """Yield what is free."""
+    free = importlib.import_module("psutil").virtual_memory()
+    state = GOOD if free.available > LITTLE_MEMORY else NOTE
+    yield "memory", state, f"{free.available / 2**30:.1f} of {free.total / 2**30:.1f} GiB free"
+
+
+def decoders() -> Iterator[Row]:
+    """Yield which compressed DICOM can be read beyond the plain kinds."""
+    for name, modules in DECODERS.items():
+        there = any(util.find_spec(module) for module in modules)
+        yield f"DICOM {name}", GOOD if there else NOTE, "can be decoded" if there else "no decoder installed (optional)"
+
+
+def shipped_weights() -> Iterator[Row]:
+    """Yield whether the model that ships is there and unharmed."""
+    catalog = importlib.import_module("prosect.checkpoints.catalog")
+    try:
+        yield "shipped model", GOOD, str(catalog.verify("prosect"))
+    except (CheckpointError, ResourceError) as error:
+        yield "shipped model", BAD, f"[{error.code}] {error}"
+
+
+CHECKS: tuple[tuple[Callable[[], Iterator[Row]], int], ...] = (
+    (python, 5), (libraries, 5), (devices, 5), (memory, 5), (decoders, 0), (shipped_weights, 6),
+)  # fmt: skip

@@ -1,0 +1,132 @@
+"""The entry of the command line: reads the words, loads the one command they name, turns errors into exit codes.
+
+Exit codes: 0 ok, 1 internal bug, 2 usage, 3 input refused, 4 cohort partly failed, 5 resources, 6 model refused,
+130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from io import TextIOWrapper
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from prosect.cli.arguments import build_parser, check
+from prosect.errors import ProsectError, ProsectWarning
+
+__all__ = ["main"]
+
+INTERNAL_BUG, RESOURCES, INTERRUPTED, TERMINATED, BROKEN_PIPE = 1, 5, 130, 143, 141
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; blocks are left as for an interrupt, so that no temporary file stays."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        argv: The words after `prosect`; those of the process by default.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal cannot show must not spoil a result that is already written.
+        sys.stdout.reconfigure(errors="replace")
+    parser = build_parser(version)
+    try:
+        args = parser.parse_args(argv)
+        check(parser, args)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    with sigterm_raises(), plain_warnings(getattr(args, "quiet", False)):
+        return guarded(args)
+
+
+def guarded(args: argparse.Namespace) -> int:
+    """Run the command; every way it can end has one status and at most one line."""
+    try:
+        command = importlib.import_module(f"prosect.cli.{args.command}")
+        status = int(command.run(args))
+        sys.stdout.flush()
+        return status
+    except ProsectError as error:
+        return failed(args, f"error [{error.code}]: {error}", error.exit_status)
+    except KeyboardInterrupt:
+        return failed(None, "interrupted; nothing was written under the output name", INTERRUPTED)
+    except Terminated:
+        return failed(None, "terminated; nothing was written under the output name", TERMINATED)
+    except MemoryError:
+        return failed(args, "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run", RESOURCES)
+    except BrokenPipeError:
+        # The reader of our output left (`prosect labels | head`); Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        cause = " ".join(str(error).split())[:200]
+        line = f"internal bug ({type(error).__name__}: {cause}); repeat with --debug and report it"
+        return failed(args, line, INTERNAL_BUG)
+
+
+def failed(args: argparse.Namespace | None, line: str, status: int) -> int:
+    """Say on stderr, in one line, why there is no result; the traceback only with --debug."""
+    if args is not None and args.debug:
+        traceback.print_exc(file=sys.stderr)
+    print(f"prosect: {' '.join(line.split())}", file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into an exception, where this is the main thread."""
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def plain_warnings(quiet: bool) -> Iterator[None]:
+    """Show our own warnings as one line each on stderr, and those of libraries not at all."""
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        print(f"prosect: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not quiet:
+            warnings.simplefilter("always", ProsectWarning)
+        warnings.showwarning = show
+        yield
+
+
+def version() -> str:
+    """Return the installed version; `unknown` in a bare source tree."""
+    try:
+        return metadata.version("prosect")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

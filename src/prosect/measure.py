@@ -1,0 +1,151 @@
+"""What was found, in numbers: one `Measurement` per structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import GeometryError
+from prosect.geometry import Grid
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.volume import Volume
+
+__all__ = ["Measurement", "measure"]
+
+Positions: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+
+SLAB_VOXELS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One structure in one scan.
+
+    Attributes:
+        name: Its name in the vocabulary.
+        index: Its label value.
+        voxels: How many voxels it has.
+        volume_ml: Its volume.
+        mean_hu: Mean intensity of the scan inside it; None without a scan. Hounsfield units for CT.
+        start_vox: First voxel of its bounding box (i, j, k).
+        stop_vox: One past the last.
+        extents_mm: Size of that box along the voxel axes.
+        touches_border: Whether it reaches the edge of the scan, so that the rest of it may be missing.
+        centroid_ras: Mean position of its voxels in world mm.
+    """
+
+    name: str
+    index: int
+    voxels: int
+    volume_ml: float
+    mean_hu: float | None
+    start_vox: tuple[int, int, int]
+    stop_vox: tuple[int, int, int]
+    extents_mm: tuple[float, float, float]
+    touches_border: bool
+    centroid_ras: tuple[float, float, float]
+
+
+def measure(labels: LabelMap | LabelLayers, volume: Volume | None = None) -> tuple[Measurement, ...]:
+    """Return a measurement of each structure that is present, in the order of the label values.
+
+    Args:
+        labels: What was found; layers are measured each for itself.
+        volume: The scan, for mean intensities.
+
+    Raises:
+        GeometryError: The scan has another shape than the labels.
+    """
+    if volume is not None and volume.grid.shape != labels.grid.shape:
+        raise GeometryError(f"The labels have shape {labels.grid.shape} but the scan {volume.grid.shape}.")
+    scan = None if volume is None else volume.array
+    rows: list[Measurement] = []
+    for indices, array in layers(labels):
+        row_of = np.zeros(max(indices) + 1, dtype=np.intp)
+        row_of[list(indices)] = np.arange(len(indices))
+        sums = Sums(labels.grid.shape, len(indices))
+        for values, positions, intensities in slabs(array, scan):
+            sums.add(row_of[values], positions, intensities)
+        rows += [
+            described(labels.name_of(index), index, row, sums, labels.grid, scan is not None)
+            for row, index in enumerate(indices)
+            if sums.count(row)
+        ]
+    return tuple(rows)
+
+
+def layers(labels: LabelMap | LabelLayers) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Yield the indices that occur with an array of label values (i j k)."""
+    if isinstance(labels, LabelMap):
+        if labels.present:
+            yield labels.present, labels.array
+        return
+    for index, mask in sorted(zip(labels.indices, labels.masks, strict=True), key=lambda layer: layer[0]):
+        yield (index,), np.where(mask, np.uint16(index), np.uint16(0))
+
+
+class Sums:
+    """Voxel counts by structure and by position along each axis: all that a measurement needs."""
+
+    def __init__(self, shape: tuple[int, int, int], rows: int) -> None:
+        self.shape = shape
+        self.profiles = [np.zeros((rows, n), dtype=np.int64) for n in shape]
+        self.intensity = np.zeros(rows)
+
+    def add(
+        self,
+        rows: NDArray[np.intp],
+        positions: Positions,
+        intensities: NDArray[np.float32] | None,
+    ) -> None:
+        """Add voxels: the row of each, its position along i, j, k, and its intensity."""
+        for profile, position in zip(self.profiles, positions, strict=True):
+            bins = np.bincount(rows * profile.shape[1] + position, minlength=profile.size)
+            profile += bins.reshape(profile.shape)
+        if intensities is not None:
+            self.intensity += np.bincount(rows, weights=intensities, minlength=len(self.intensity))
+
+    def count(self, row: int) -> int:
+        """Return how many voxels a row has."""
+        return int(self.profiles[0][row].sum())
+
+
+def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tuple[NDArray[Any], Positions, Any]]:
+    """Yield values, positions and intensities of the labelled voxels, a few slices at a time."""
+    ni, nj, nk = array.shape
+    depth = max(1, SLAB_VOXELS // (ni * nj))
+    for start in range(0, nk, depth):
+        flat = array[:, :, start : start + depth].ravel(order="F")
+        inside = np.flatnonzero(flat)
+        if not inside.size:
+            continue
+        plane, i = np.divmod(inside, ni)
+        k, j = np.divmod(plane, nj)
+        intensities = None if scan is None else scan[:, :, start : start + depth].ravel(order="F")[inside]
+        yield flat[inside], (i, j, k + start), intensities
+
+
+def described(name: str, index: int, row: int, sums: Sums, grid: Grid, has_scan: bool) -> Measurement:
+    """Return the measurement that follows from the counts of one structure."""
+    count = sums.count(row)
+    occupied = [np.flatnonzero(profile[row]) for profile in sums.profiles]
+    start = tuple(int(o[0]) for o in occupied)
+    stop = tuple(int(o[-1]) + 1 for o in occupied)
+    middle = [float(profile[row] @ np.arange(profile.shape[1])) / count for profile in sums.profiles]
+    size = tuple((b - a) * s for a, b, s in zip(start, stop, grid.spacing_mm, strict=True))
+    return Measurement(
+        name=name,
+        index=index,
+        voxels=count,
+        volume_ml=count * grid.voxel_volume_ml,
+        mean_hu=float(sums.intensity[row] / count) if has_scan else None,
+        start_vox=start,  # type: ignore[arg-type]
+        stop_vox=stop,  # type: ignore[arg-type]
+        extents_mm=size,  # type: ignore[arg-type]
+        touches_border=any(a == 0 or b == n for a, b, n in zip(start, stop, sums.shape, strict=True)),
+        centroid_ras=tuple(grid.to_world([middle])[0].tolist()),
+    )

@@ -1,0 +1,99 @@
+"""What a model was trained with, and the profiles under which it can be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from prosect.case import Intensity, Preparation
+from prosect.errors import PromptError
+from prosect.inference.accumulate import Padding
+from prosect.inference.automatic import Interpolation
+from prosect.inference.windows import Blending
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile"]
+
+ProfileName = Literal["prosect", "bundle", "research"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How a scan is prepared, swept and restored.
+
+    Attributes:
+        name: `prosect` (ours), `bundle` or `research` (effective behaviour of the official code).
+        overlap: Share of a window repeated by the next.
+        blending: Weights of a window's voxels.
+        padding: How a scan smaller than a window is extended; None takes the model's.
+        fit_windows: Shrink windows to a small scan instead of padding the scan to the window.
+        interpolation: `linear` interpolates logits to the scan's grid, `nearest` copies labels.
+        tiers: Whether nested classes keep their place in a flat map; False is the official argmax of raw logits.
+        preparation: Order of steps; spacing and intensity come from the model.
+    """
+
+    name: ProfileName
+    overlap: float
+    blending: Blending
+    padding: Padding
+    fit_windows: bool
+    interpolation: Interpolation
+    tiers: bool
+    preparation: Preparation
+
+
+PROFILES: dict[str, Profile] = {
+    "prosect": Profile(
+        "prosect", 0.25, "gaussian", "replicate", True, "linear", True, Preparation(reorient_first=True, crop_above=0.0)
+    ),
+    # official: the bundle's configured overlap (0.3) and blending never reach its sliding window; these values do.
+    "bundle": Profile(
+        "bundle", 0.25, "constant", "replicate", False, "nearest", False,
+        Preparation(reorient_first=False, crop_above=0.0),
+    ),
+    "research": Profile(
+        "research", 0.625, "gaussian", "constant", False, "nearest", False,
+        Preparation(reorient_first=True, crop_above=None, scale_first=True),
+    ),
+}  # fmt: skip
+
+
+def profile(name: str) -> Profile:
+    """Return a profile by name.
+
+    Raises:
+        PromptError: There is no such profile.
+    """
+    if name not in PROFILES:
+        raise PromptError(f"There is no profile '{name}'; choose one of {', '.join(PROFILES)}.", code="PROFILE_UNKNOWN")
+    return PROFILES[name]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model was trained with.
+
+    Attributes:
+        name: Name shown to people.
+        vocabulary: Its structures; those it was not trained for are marked unsupported.
+        spacing_mm: Working spacing.
+        patch: Window shape.
+        intensity: Scaling to [0, 1].
+        everything: Name of the vocabulary's list that is segmented when no class is named.
+        licence: Licence of the weights.
+        weights_sha256: Hash of the weights file.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    patch: tuple[int, int, int] = (128, 128, 128)
+    intensity: Intensity = field(default_factory=Intensity)
+    everything: str | None = None
+    licence: str = ""
+    weights_sha256: str = ""
+
+    def preparation(self, chosen: Profile) -> Preparation:
+        """Return how a volume is prepared for this model under a profile."""
+        crop = chosen.preparation.crop_above if self.intensity.kind == "window" or chosen.name == "bundle" else None
+        return replace(chosen.preparation, spacing_mm=self.spacing_mm, intensity=self.intensity, crop_above=crop)

@@ -1,0 +1,78 @@
+"""A small scan on disk and a model that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prosect
+from prosect import vocabulary
+from prosect.cli.main import main
+from prosect.geometry import Grid
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.volume import Source, Volume
+
+WORDS = vocabulary.load("prosect")
+
+
+@dataclass
+class FakeModel:
+    """Labels everything above 0 as liver, or as what was asked for; can be told to fail."""
+
+    failure: BaseException | None = None
+    calls: list[dict[str, object]] = field(default_factory=list)
+    vocabulary: vocabulary.Vocabulary = WORDS
+
+    def load(self, name: str | None = None, **options: object) -> FakeModel:
+        self.calls.append({"load": name, **options})
+        return self
+
+    def plan(self, volume: Volume, classes: list[str] | None = None, overlap: bool = False) -> str:
+        return f"peak 1.5 GiB for {volume.grid.shape}"
+
+    def segment(
+        self, volume: Volume, classes: list[str] | None = None, overlap: bool = False
+    ) -> LabelMap | LabelLayers:
+        if self.failure is not None:
+            raise self.failure
+        asked = self.vocabulary.resolve(classes or ["liver"])
+        where = volume.array > 0
+        expansions = {name: list(parts) for name, parts in asked.expansions.items()}
+        provenance = {"expansions": expansions, "notes": ["something was assumed"]}
+        if overlap:
+            masks = np.stack([where] * len(asked.indices))
+            return LabelLayers(masks, asked.indices, volume.grid, self.vocabulary, provenance)
+        values = np.where(where, asked.indices[0], 0).astype(np.uint16)
+        return LabelMap(values, volume.grid, self.vocabulary, provenance)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> FakeModel:
+    fake = FakeModel()
+    monkeypatch.setitem(prosect.__dict__, "load", fake.load)
+    return fake
+
+
+@pytest.fixture
+def scan_path(tmp_path: Path) -> Path:
+    array = np.full((12, 10, 8), -1000.0, dtype=np.float32)
+    array[2:8, 3:7, 2:6] = 55.0
+    affine = np.diag([3.0, 3.0, 5.0, 1.0])
+    volume = Volume(array, Grid(array.shape, affine), "CT", Source("scan", "array"))
+    return prosect.write(volume, tmp_path / "scan.nii.gz")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line and return its status, what it printed, and what it complained about."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        status = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return call

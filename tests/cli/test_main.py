@@ -1,0 +1,162 @@
+"""The entry: help is light, every way to end has its code, and no command ends with a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prosect.cli import main as entry
+from prosect.cli.main import main
+
+HEAVY = ("torch", "monai", "nibabel", "matplotlib", "numpy", "SimpleITK", "pydicom", "rich")
+PROBE = """
+import sys
+from prosect.cli.main import main
+status = main(sys.argv[1:])
+print("LOADED", sorted({name.split(".")[0] for name in sys.modules} & set(%r)))
+sys.exit(status)
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(entry.__file__).parents[2])}
+
+
+def python(*words: str, code: str = PROBE % (HEAVY,)) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *words], env=ENVIRONMENT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["segment", "--help"], ["--version"], ["weights", "import", "--help"], ["doctor", "-h"], []]
+)
+def test_help_and_version_load_nothing_heavy(words: list[str]) -> None:
+    done = python(*words)
+    assert "LOADED []" in done.stdout, done
+    assert done.returncode == (0 if words else 2)
+
+
+def test_help_names_every_command_and_the_research_limit() -> None:
+    said = python("--help").stdout
+    for word in ("segment", "info", "labels", "weights", "doctor", "--version", "Research use only"):
+        assert word in said
+
+
+def test_labels_load_no_torch() -> None:
+    done = python("labels", "--json", code=PROBE % (("torch", "monai"),))
+    assert done.returncode == 0
+    assert "LOADED []" in done.stdout
+
+
+def test_sigterm_ends_cleanly_with_143(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, types, prosect.cli.info as info\n"
+        "def wait(args):\n    print('ready', flush=True)\n    time.sleep(30)\n"
+        "info.run = wait\n"
+        "from prosect.cli.main import main\n"
+        "sys.exit(main(['info', 'x']))\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    begin = time.perf_counter()
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=10)
+    assert child.returncode == 143
+    assert time.perf_counter() - begin < 5
+    assert err.startswith("prosect: terminated")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["labels"], ["labels", "--json"]])
+def test_a_reader_that_leaves_is_no_bug(words: list[str]) -> None:
+    """`prosect labels | true`: the pipe is closed before anything is read from it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "prosect.cli.main", *words]
+    done = subprocess.run(command, env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_our_warnings_are_one_line_and_quiet_hides_them(monkeypatch, capsys) -> None:
+    import warnings
+
+    from prosect.cli import info
+    from prosect.errors import ProsectWarning
+
+    def warn(args: object) -> int:
+        warnings.warn("first\nsecond", ProsectWarning, stacklevel=1)
+        warnings.warn("a library's own business", UserWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(info, "run", warn)
+    assert main(["info", "x"]) == 0
+    assert capsys.readouterr().err == "prosect: warning: first second\n"
+
+
+def test_info_prints_geometry_and_no_path(run, scan_path) -> None:
+    status, out, err = run("info", scan_path)
+    assert (status, err) == (0, "")
+    for word in ("scan.nii.gz", "12  10  8", "RAS", "-1000", "nifti"):
+        assert word in out
+    assert str(scan_path.parent) not in out
+
+
+def test_a_name_the_terminal_cannot_show_is_no_error(scan_path: Path) -> None:
+    place = scan_path.rename(scan_path.with_name("Zürich 画像.nii.gz"))
+    ascii_only = {**ENVIRONMENT, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "prosect.cli.main", "info", str(place)]
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"Z\?+rich", done.stdout)
+
+
+def test_info_as_json_is_json(run, scan_path) -> None:
+    facts = json.loads(run("info", scan_path, "--json")[1])
+    assert facts["shape"] == [12, 10, 8]
+    assert facts["spacing_mm"] == [3.0, 3.0, 5.0]
+    assert len(facts["sha256"]) == 64
+
+
+def test_info_on_rubbish_is_exit_3_in_one_line(run, tmp_path) -> None:
+    (tmp_path / "a.nii").write_bytes(b"rubbish" * 100)
+    status, out, err = run("info", tmp_path / "a.nii")
+    assert (status, out) == (3, "")
+    assert err.startswith("prosect: error [INPUT_")
+    assert err.count("\n") == 1
+
+
+def test_labels_list_every_structure(run) -> None:
+    status, out, _ = run("labels", "prosect")
+    assert status == 0
+    assert "mandible" in out
+    rows = json.loads(run("labels", "--json")[1])
+    assert {row["name"]: row["index"] for row in rows}["left kidney"] == 14
+    kidney = next(row for row in rows if row["name"] == "left kidney")
+    assert "kidney" in kidney["groups"]
+
+
+def test_labels_of_an_unknown_model_are_refused(run) -> None:
+    status, _, err = run("labels", "vista4d")
+    assert status == 3
+    assert err.count("\n") == 1
+
+
+def test_doctor_reports_a_broken_check_instead_of_breaking(run, monkeypatch) -> None:
+    from prosect.cli import doctor
+
+    def broken() -> object:
+        raise OSError("no such\nthing")
+
+    monkeypatch.setattr(doctor, "CHECKS", ((doctor.python, 5), (broken, 5)))
+    status, out, err = run("doctor")
+    assert (status, err) == (5, "")
+    assert "OSError: no such thing" in out
+    assert "Python" in out or "python" in out

@@ -1,0 +1,124 @@
+"""Synthetic people: one seed is one person on every grid, and left is left."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from prosect.geometry import AxisOrder, Grid
+from prosect.measure import Measurement, measure
+from prosect.phantom import head_neck, torso
+
+EXPECTED_TORSO = {
+    "liver": 1, "spleen": 3, "right kidney": 5, "left kidney": 14, "aorta": 6, "lung": 20, "heart": 115,
+    "spinal cord": 121, "body": 346,
+}  # fmt: skip
+EXPECTED_HEAD = {220, 121, 205, 204, 11, 210, 347, 20, 346}
+COARSE = (4.0, 4.0, 5.0)
+
+
+def found(person, *args, seed: int = 4, **kwargs) -> dict[int, Measurement]:
+    volume, labels = person(np.random.default_rng(seed), *args, noise_hu=0.0, **kwargs)
+    return {m.index: m for m in measure(labels, volume)}
+
+
+@pytest.fixture(scope="module")
+def torso_found() -> dict[int, Measurement]:
+    return found(torso, (2.0, 2.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def head_found() -> dict[int, Measurement]:
+    return found(head_neck, (2.0, 2.0, 2.0))
+
+
+def test_torso_holds_the_promised_structures(torso_found) -> None:
+    assert {torso_found[i].name: i for i in EXPECTED_TORSO.values()} == EXPECTED_TORSO
+
+
+def test_head_and_neck_hold_the_promised_structures(head_found) -> None:
+    assert set(head_found) >= EXPECTED_HEAD
+
+
+def test_the_liver_is_right_the_spleen_left_and_the_spine_behind(torso_found) -> None:
+    x = {m.name: m.centroid_ras[0] for m in torso_found.values()}
+    y = {m.name: m.centroid_ras[1] for m in torso_found.values()}
+    assert x["liver"] > 20
+    assert x["spleen"] < -40
+    assert x["stomach"] < -15
+    assert y["spinal cord"] < y["aorta"] < y["heart"] < y["sternum"]
+
+
+@pytest.mark.parametrize("which", ["torso_found", "head_found"])
+def test_everything_named_left_is_left_and_right_is_right(which, request) -> None:
+    pairs = 0
+    for m in request.getfixturevalue(which).values():
+        if m.name.startswith("left "):
+            assert m.centroid_ras[0] < -8, m.name
+            pairs += 1
+        if m.name.startswith("right "):
+            assert m.centroid_ras[0] > 8, m.name
+    assert pairs >= 5
+
+
+def test_organs_have_the_size_and_density_of_organs(torso_found) -> None:
+    by_name = {m.name: m for m in torso_found.values()}
+    ranges = {"liver": (900, 2200, 70, 160), "spleen": (90, 350, 80, 170), "heart": (350, 800, 60, 200)}
+    ranges |= {"left kidney": (100, 260, 80, 250), "lung": (2000, 6000, -900, -700), "aorta": (120, 320, 110, 220)}
+    for name, (least, most, low, high) in ranges.items():
+        assert least < by_name[name].volume_ml < most, name
+        assert low < by_name[name].mean_hu < high, name
+
+
+def test_the_same_person_on_two_grids_is_the_same(torso_found) -> None:
+    turn = np.deg2rad(9.0)
+    c, s = 1.5 * np.cos(turn), 1.5 * np.sin(turn)
+    affine = np.array([[-c, s, 0, 150.0], [s, c, 0, -150.0], [0, 0, -1.25, 60.0], [0, 0, 0, 1.0]])
+    inner = found(torso, grid=Grid((200, 220, 170), affine))
+    for name, index in (("liver", 1), ("spleen", 3), ("left kidney", 14), ("right kidney", 5)):
+        assert not inner[index].touches_border, name
+        assert inner[index].volume_ml == pytest.approx(torso_found[index].volume_ml, rel=0.01), name
+        np.testing.assert_allclose(inner[index].centroid_ras, torso_found[index].centroid_ras, atol=0.06, err_msg=name)
+
+
+def test_intensities_agree_between_grids_where_voxels_coincide() -> None:
+    every, _ = torso(np.random.default_rng(2), (2.0, 2.0, 2.0), (60, 60, 40), noise_hu=0)
+    order = AxisOrder((1, 2, 0), (True, True, False))
+    turned, _ = torso(np.random.default_rng(2), grid=every.grid.reorder(order), noise_hu=0)
+    assert np.abs(order.apply(every.array) - turned.array).max() <= 1.0  # rounding to whole HU
+
+
+def test_one_seed_gives_one_volume_and_another_seed_another_person() -> None:
+    first, labels = head_neck(np.random.default_rng(5), COARSE)
+    again, same = head_neck(np.random.default_rng(5), COARSE)
+    _, other = head_neck(np.random.default_rng(6), COARSE)
+    np.testing.assert_array_equal(first.array, again.array)
+    np.testing.assert_array_equal(labels.array, same.array)
+    assert (labels.array != other.array).mean() > 0.01
+
+
+def test_noise_has_the_asked_strength_and_no_bias() -> None:
+    clean, _ = torso(np.random.default_rng(7), COARSE, noise_hu=0)
+    noisy, _ = torso(np.random.default_rng(7), COARSE, noise_hu=20)
+    tissue = clean.array > -500
+    difference = (noisy.array - clean.array)[tissue]
+    assert difference.std() == pytest.approx(20, rel=0.03)
+    assert abs(difference.mean()) < 0.5
+
+
+def test_a_person_is_cut_by_a_small_grid_but_stays_in_place() -> None:
+    whole = torso(np.random.default_rng(3), COARSE, noise_hu=0)[1]
+    start, stop = (20, 10, 15), (60, 50, 45)
+    part = torso(np.random.default_rng(3), grid=whole.grid.crop(start, stop), noise_hu=0)[1]
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    assert (part.array != whole.array[box]).mean() < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_person_has_all_organs_apart_from_another(seed) -> None:
+    everything = found(torso, COARSE, seed=seed)
+    organs = [everything[i] for i in (1, 3, 5, 14, 6, 20, 115)]
+    for one, other in itertools.combinations(organs, 2):
+        assert np.linalg.norm(np.subtract(one.centroid_ras, other.centroid_ras)) > 15, (one.name, other.name)

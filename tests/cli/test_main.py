@@ -47,7 +47,7 @@ def test_help_names_every_command_and_the_research_limit() -> None:
 
 
 def test_labels_load_no_torch() -> None:
-    done = python("labels", "--json", code=PROBE % (("torch", "monai"),))
+    done = python("labels", "prosect", "--json", code=PROBE % (("torch", "monai"),))
     assert done.returncode == 0
     assert "LOADED []" in done.stdout
 
@@ -74,7 +74,7 @@ def test_sigterm_ends_cleanly_with_143(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("words", [["labels"], ["labels", "--json"]])
+@pytest.mark.parametrize("words", [["labels", "prosect"], ["labels", "prosect", "--json"]])
 def test_a_reader_that_leaves_is_no_bug(words: list[str]) -> None:
     """`prosect labels | true`: the pipe is closed before anything is read from it."""
     reader, writer = os.pipe()
@@ -137,15 +137,28 @@ def test_labels_list_every_structure(run) -> None:
     status, out, _ = run("labels", "prosect")
     assert status == 0
     assert "mandible" in out
-    rows = json.loads(run("labels", "--json")[1])
+    rows = json.loads(run("labels", "prosect", "--json")[1])
     assert {row["name"]: row["index"] for row in rows}["left kidney"] == 14
     kidney = next(row for row in rows if row["name"] == "left kidney")
     assert "kidney" in kidney["groups"]
 
 
+def test_labels_show_only_what_the_shipped_model_was_trained_for(run, model) -> None:
+    model.vocabulary = model.vocabulary.restrict(["liver"], "not trained", everything="TRAINED")
+    out = run("labels")[1]
+    assert "liver" in out
+    assert "spleen" not in out
+    assert "1 structures can be segmented" in out
+    assert "spleen" in run("labels", "--all")[1]
+
+
+def test_labels_of_an_official_model_need_no_weights(run) -> None:
+    assert "hepatic tumor" in run("labels", "vista3d")[1]
+
+
 def test_labels_of_an_unknown_model_are_refused(run) -> None:
     status, _, err = run("labels", "vista4d")
-    assert status == 3
+    assert status == 6
     assert err.count("\n") == 1
 
 

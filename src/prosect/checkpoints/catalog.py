@@ -129,6 +129,11 @@ def locate(name: str | None) -> Path:
         path = Path(str(resources.files("prosect") / "weights" / found.shipped))
     else:
         path = weights_folder() / f"{found.name}.safetensors"
+    if not path.is_file() and found.shipped:
+        raise CheckpointError(
+            f"The weights of '{found.name}' are part of prosect but missing from this installation. Install it again.",
+            code="MODEL_NOT_INSTALLED",
+        )
     if not path.is_file():
         raise CheckpointError(
             f"The weights of '{found.name}' are not on this machine. Pass a file with -w, take one over with "

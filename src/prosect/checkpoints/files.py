@@ -25,6 +25,8 @@ __all__ = ["RawWeights", "content_sha256", "read_weights", "write_weights"]
 WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "net")
 KEY = "prosect"
 CONTENT = "content_sha256"
+# A tensor that only our files hold: where it is, the metadata must be too, so that damage to them cannot go unnoticed.
+MARKER = "prosect.format"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +84,13 @@ def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:
         tensors = load_safetensors(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
-        metadata = json.loads(header.get("__metadata__", {}).get(KEY, "{}"))
+        metadata = dict(json.loads(header.get("__metadata__", {}).get(KEY, "{}")))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path.name}: the file is damaged or cut short. Download it again.", code="MODEL_CORRUPT"
         ) from error
-    if not isinstance(metadata, dict) or metadata.get(CONTENT, "") not in ("", content_sha256(tensors, metadata)):
+    ours = tensors.pop(MARKER, None) is not None
+    if ours != bool(metadata) or (ours and metadata.get(CONTENT) != content_sha256(tensors, metadata)):
         raise CheckpointError(
             f"{path.name}: its content does not match the hash it carries; it was damaged. Download it again.",
             code="MODEL_CORRUPT",
@@ -175,6 +178,8 @@ def write_weights(
     kept = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
     _require_finite(path, kept)
     described = {**metadata, CONTENT: content_sha256(kept, metadata)}
-    data = save_safetensors(kept, {KEY: json.dumps(described, sort_keys=True)})
+    data = save_safetensors(
+        {**kept, MARKER: torch.ones(1, dtype=torch.uint8)}, {KEY: json.dumps(described, sort_keys=True)}
+    )
     write_atomically(path, [data])
     return path

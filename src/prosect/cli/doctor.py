@@ -100,7 +100,7 @@ def shipped_weights() -> Iterator[Row]:
     """Yield whether the model that ships is there and unharmed."""
     catalog = importlib.import_module("prosect.checkpoints.catalog")
     try:
-        yield "shipped model", GOOD, str(catalog.verify("prosect"))
+        yield "shipped model", GOOD, str(catalog.verify(catalog.entry(None).name))
     except (CheckpointError, ResourceError) as error:
         yield "shipped model", BAD, f"[{error.code}] {error}"
 

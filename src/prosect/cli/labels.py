@@ -1,10 +1,13 @@
-"""`prosect labels`: the structures of a vocabulary."""
+"""`prosect labels`: the structures of a model."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+from typing import Any
 
+import prosect
 from prosect import vocabulary
 from prosect.cli.screen import open_console, plain_table
 from prosect.vocabulary import Structure, Vocabulary
@@ -15,8 +18,8 @@ NONE = "-"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every structure of a vocabulary and return 0."""
-    words = vocabulary.load(args.model)
+    """Print the structures and return 0."""
+    words = vocabulary_of(args.model)
     if args.json:
         print(json.dumps([row(words, structure) for structure in words], indent=2, ensure_ascii=False))
         return 0
@@ -24,26 +27,42 @@ def run(args: argparse.Namespace) -> int:
     table.add_column("index", justify="right")
     for name in ("name", "status", "everything", "groups"):
         table.add_column(name, overflow="fold")
-    for structure in words:
+    askable = [s for s in words if s.status in ("supported", "group")]
+    for structure in words if args.all else askable:
         facts = row(words, structure)
         lists, groups = (", ".join(facts[key]) or NONE for key in ("everything", "groups"))
         table.add_row(str(structure.index), structure.name, structure.status, lists, groups)
     console = open_console()
     console.print(table)
     able = sum(structure.supported for structure in words)
-    console.print(f"{words.name}: {len(words)} structures, {able} can be segmented")
+    console.print(f"{able} structures can be segmented, {len(words)} are known by name (--all shows them)")
     return 0
 
 
-def row(words: Vocabulary, structure: Structure) -> dict[str, list[str]]:
+def vocabulary_of(name: str | None) -> Vocabulary:
+    """Return the vocabulary of that name, or of the model of that name; None is the shipped model.
+
+    What the shipped model was trained for is written in its weights, so those are read; official models know their
+    whole vocabulary.
+
+    Raises:
+        CheckpointError: There is no such model, or the shipped weights are missing.
+    """
+    if name in vocabulary.NAMES:
+        return vocabulary.load(name)
+    # Loaded on first use: it brings torch.
+    entry = importlib.import_module("prosect.checkpoints.catalog").entry(name)
+    return prosect.load(entry.name).vocabulary if entry.shipped else vocabulary.load(entry.vocabulary)
+
+
+def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:
     """Return the facts about one structure; `groups` names what it is part of."""
-    groups = [other.name for other in words if other.status == "group" and structure.index in other.parts]
-    facts: dict[str, object] = {
+    return {
         "index": structure.index,
         "name": structure.name,
         "status": structure.status,
         "everything": sorted(structure.everything),
-        "groups": groups,
+        "groups": [other.name for other in words if other.status == "group" and structure.index in other.parts],
         "parts": [words[part].name for part in structure.parts],
         "modalities": sorted(structure.modalities),
         "aliases": list(structure.aliases),
@@ -51,4 +70,3 @@ def row(words: Vocabulary, structure: Structure) -> dict[str, list[str]]:
         "color": list(structure.color),
         "reason": structure.reason,
     }
-    return facts  # type: ignore[return-value]

@@ -15,11 +15,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from prosect import __version__
 from prosect.cli.arguments import build_parser, check
 from prosect.errors import ProsectError, ProsectWarning
 
@@ -121,11 +121,8 @@ def plain_warnings(quiet: bool) -> Iterator[None]:
 
 
 def version() -> str:
-    """Return the installed version; `unknown` in a bare source tree."""
-    try:
-        return metadata.version("prosect")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """Return the version of the package."""
+    return __version__
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 
 from prosect.checkpoints import catalog
 from prosect.cli.screen import open_console, plain_table
@@ -21,39 +22,59 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print every model of the catalogue with its licence and place."""
-    table = plain_table()
-    for name in ("model", "here", "licence", "file"):
-        table.add_column(name)
-    for entry in catalog.entries():
-        place = catalog.locate(entry.name)
-        table.add_row(entry.name, "yes" if place else "no", entry.licence, str(place or "-"))
+    """Print every model of the catalogue: what it is, its licence, and where its weights are."""
+    table = plain_table(header=False)
+    for entry in catalog.CATALOG.values():
+        place = found(entry.name)
+        table.add_row(entry.name, entry.summary)
+        table.add_row("", f"weights: {place or 'not on this machine'}")
+        table.add_row("", f"licence: {entry.licence}")
     open_console().print(table)
     return 0
 
 
+def found(name: str) -> Path | None:
+    """Return where the weights of a model are, or None where they are not."""
+    try:
+        return catalog.locate(name)
+    except CheckpointError:
+        return None
+
+
 def bring(args: argparse.Namespace) -> int:
-    """Take a weights file."""
-    open_console().print(f"imported: {catalog.import_weights(args.file, args.model)}")
+    """Take over a weights file."""
+    place, report = catalog.import_weights(args.file, args.model)
+    say(f"{args.model}: {report}", f"kept as {place}", f"licence: {catalog.entry(args.model).licence}")
     return 0
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Check hashes; 6 where one is wrong."""
-    names = [args.model] if args.model else [e.name for e in catalog.entries() if catalog.locate(e.name)]
-    console, status = open_console(), 0
+    """Check weights; without a name, all that are here, and 6 where one is not whole."""
+    if args.model:
+        say(f"{args.model}: whole; {catalog.verify(args.model)}")
+        return 0
+    status, names = 0, [name for name in catalog.CATALOG if found(name)]
     for name in names:
         try:
-            console.print(f"{name}: whole ({catalog.verify(name)})")
+            say(f"{name}: whole; {catalog.verify(name)}")
         except CheckpointError as error:
-            if args.model:
-                raise
-            console.print(f"{name}: [{error.code}] {error}")
+            say(f"{name}: [{error.code}] {error}")
             status = error.exit_status
+    if not names:
+        say("No weights are on this machine; see `prosect weights list`.")
     return status
 
 
 def pull(args: argparse.Namespace) -> int:
-    """Download weights."""
-    open_console().print(f"fetched: {catalog.pull(args.model)}")
+    """Download weights and take them over."""
+    say(f"licence: {catalog.entry(args.model).licence}")
+    place, sha256, report = catalog.pull(args.model)
+    say(f"{args.model}: {report}", f"sha256 of the download: {sha256}", f"kept as {place}")
     return 0
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are."""
+    console = open_console()
+    for line in lines:
+        console.print(line)

@@ -25,7 +25,7 @@ from prosect.training.patches import PatchSampler, TrainingScan
 
 ARCHITECTURE = Architecture(width=16, blocks=(1, 1, 2, 2, 1), interactive=False)
 SPACING_MM = 4.0
-PATCH = (64, 64, 64)
+PATCH = (48, 48, 48)
 HU_WINDOW = (-963.8247715525971, 1053.678477684517)
 
 HEAD_NECK = {1: 220, 2: 121, 3: 205, 4: 204, 5: 11, 6: 210, 7: 347}  # label of the head-neck set -> class index
@@ -169,11 +169,11 @@ def main() -> None:
     scans = head_neck_scans(args.data / "openkbp", "train")
     weights = [1.0] * len(scans)
     scans.append(torso_scan(args.data / "totalsegmentator_refs"))
-    weights.append(0.35 * len(weights))
+    weights.append(0.25 * len(weights))
     for scan in unlabelled_scans(args.data):
         scans.append(scan)
         weights.append(3.0)
-    sampler = PatchSampler(PATCH, SPACING_MM, np.random.default_rng(settings.seed))
+    sampler = PatchSampler(PATCH, SPACING_MM, np.random.default_rng(settings.seed), foreground=0.85)
     nested = {CLASSES.index(c): bit for c, bit in NESTED.items()}
     loop = AutomaticLoop(vista3d(ARCHITECTURE), CLASSES, nested, scans, weights, sampler, settings, args.work)
     loop.resume()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import augment_intensities
-from prosect.training.losses import partial_dice_bce
+from prosect.training.losses import exclusive_loss, nested_loss
 from prosect.training.patches import Patch, PatchSampler, TrainingScan
 
 __all__ = ["AutomaticLoop", "LoopSettings"]
@@ -128,13 +128,14 @@ class AutomaticLoop:
     def _loss(self, patch: Patch) -> Tensor:
         image = augment_intensities(patch.image, self.generator)
         logits = self.network(image, self.classes)[0]
-        targets = torch.stack(
-            [
-                (patch.nested >> self.nested_bits[q]) & 1 == 1 if q in self.nested_bits else patch.labels == q + 1
-                for q in range(len(self.classes))
-            ]
-        )
-        return partial_dice_bce(logits, targets, patch.known)
+        exclusive = patch.known.clone()
+        exclusive[list(self.nested_bits)] = False
+        loss = exclusive_loss(logits, patch.labels, exclusive)
+        nested = [q for q in self.nested_bits if patch.known[q]]
+        if nested:
+            masks = torch.stack([(patch.nested >> self.nested_bits[q]) & 1 for q in nested])
+            loss = loss + 0.5 * nested_loss(logits[nested], masks)
+        return loss
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -1,0 +1,47 @@
+"""Write the averaged weights of a training run as a model file: `python runs/export_small_v1.py --work WORK -o FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from train_small_v1 import HU_WINDOW, PATCH, SPACING_MM
+
+from prosect.case import Intensity
+from prosect.checkpoints.files import write_weights
+
+LICENCE = (
+    "CC BY 4.0. Trained on OpenKBP (MIT), TotalSegmentator example (Apache-2.0), CRLM-CT (CC BY 4.0) and a MOOSE "
+    "example (Apache-2.0). Research use only."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args()
+    state = torch.load(args.work / "state.pt", weights_only=True)
+    metadata = {
+        "format": 1,
+        "model": "prosect-small",
+        "version": 1,
+        "vocabulary": "prosect",
+        "classes": json.loads((args.work / "classes.json").read_text()),
+        "preprocessing": {
+            "spacing_mm": [SPACING_MM] * 3,
+            "patch": list(PATCH),
+            "intensity": asdict(Intensity("window", *HU_WINDOW)),
+        },
+        "training": {"steps": state["step"], "settings": state["settings"]},
+        "licence": LICENCE,
+    }
+    write_weights(args.output, state["average"], metadata, torch.float16)
+    print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB after {state['step']} steps")
+
+
+if __name__ == "__main__":
+    main()

@@ -167,13 +167,15 @@ def main() -> None:
     settings = LoopSettings(steps=args.steps)
     torch.manual_seed(settings.seed)
     scans = head_neck_scans(args.data / "openkbp", "train")
-    weights = [1.0] * len(scans)
+    # Oesophagus and larynx are labelled in a third and a half of the scans: draw those scans more often.
+    rare = [CLASSES.index(c) for c in (11, 210)]
+    weights = [1.0 + sum(bool(s.known[q]) for q in rare) for s in scans]
     scans.append(torso_scan(args.data / "totalsegmentator_refs"))
-    weights.append(0.25 * len(weights))
+    weights.append(0.12 * sum(weights))
     for scan in unlabelled_scans(args.data):
         scans.append(scan)
         weights.append(3.0)
-    sampler = PatchSampler(PATCH, SPACING_MM, np.random.default_rng(settings.seed), foreground=0.85)
+    sampler = PatchSampler(PATCH, SPACING_MM, np.random.default_rng(settings.seed), foreground=0.9)
     nested = {CLASSES.index(c): bit for c, bit in NESTED.items()}
     loop = AutomaticLoop(vista3d(ARCHITECTURE), CLASSES, nested, scans, weights, sampler, settings, args.work)
     loop.resume()

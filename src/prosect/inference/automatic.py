@@ -105,6 +105,8 @@ class NativePainter:
 
     def add(self, slab: Slab) -> None:
         """Paint every scan plane that lies between finished network planes."""
+        if slab.start == 0:  # a new sweep, also after one that ran out of memory
+            self._last = None
         start, features = slab.start, slab.features
         if self._last is not None:
             features = torch.cat([self._last.features, features])

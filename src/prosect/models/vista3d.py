@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -58,6 +59,11 @@ class Vista3DModel:
         return self.network.architecture.width >= 32
 
     @property
+    def _first_batch(self) -> int:
+        """Windows per batch to begin with; a processor gains nothing from more than one."""
+        return 1 if self.device.type == "cpu" else 4
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The structures it knows by name; those it was not trained for are marked unsupported."""
         return self.spec.vocabulary
@@ -73,6 +79,34 @@ class Vista3DModel:
         prepared = self._prepared_shape(grid)
         layers = len(self._resolve(classes).indices) if overlap else 1
         return self._memory(grid.shape, self._windows(prepared), layers)
+
+    @overload
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: Literal[False] = False,
+        on_window: OnWindow | None = None,
+    ) -> LabelMap: ...
+
+    @overload
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None,
+        overlap: Literal[True],
+        on_window: OnWindow | None = None,
+    ) -> LabelLayers: ...
+
+    @overload
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        *,
+        overlap: bool,
+        on_window: OnWindow | None = None,
+    ) -> LabelMap | LabelLayers: ...
 
     @torch.inference_mode()
     def segment(
@@ -94,33 +128,39 @@ class Vista3DModel:
             VocabularyError: A class is unknown, or the model was not trained for it.
             ResourceError: The run does not fit in memory.
         """
-        started = time.perf_counter()
         resolution = self._resolve(classes)
         self._require_memory(volume.grid, len(resolution.indices) if overlap else 1)
-        case = Case.prepare(volume, self.spec.preparation(self.profile))
-        prepared = time.perf_counter()
-        painters = self._painters(case, resolution.indices, overlap)
-        axis_plan = self._windows(case.grid.shape)
-        swept = self._sweep(case, axis_plan, painters, on_window)
-        arrays = [painter.result() for painter in painters]
-        provenance = {
+        clock = _Clock(self.device)
+        with clock.stage("prepare"):
+            case = Case.prepare(volume, self.spec.preparation(self.profile))
+            case = replace(case, image=case.image.to(self.device))
+        windows = self._windows(case.grid.shape)
+        painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap)
+        with clock.stage("restore"):
+            self._sweep(case, windows, painters, clock, on_window)
+            arrays = [painter.result() for painter in painters]
+        provenance = self._provenance(volume, resolution, windows, clock)
+        if overlap:
+            return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
+        return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
+
+    def _provenance(
+        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock
+    ) -> dict[str, object]:
+        """Return what made this result, for people and for a later check."""
+        seconds = dict(clock.seconds)
+        seconds["restore"] -= seconds["network"]  # the sweep alternates between the two
+        return {
             "model": self.spec.name,
             "weights_sha256": self.spec.weights_sha256,
             "profile": self.profile.name,
             "device": str(self.device),
-            "windows": axis_plan.count,
+            "windows": windows.count,
             "classes": list(resolution.indices),
             "expansions": {k: list(v) for k, v in resolution.expansions.items()},
             "notes": [*volume.source.notes, *resolution.notes],
-            "seconds": {
-                "prepare": prepared - started,
-                "network": swept,
-                "restore": time.perf_counter() - prepared - swept,
-            },
+            "seconds": seconds,
         }
-        if overlap:
-            return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
-        return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
 
     def _require_memory(self, grid: Grid, layers: int) -> None:
         """Refuse a run that cannot fit, before anything is allocated; the scan itself is in memory already."""
@@ -146,7 +186,8 @@ class Vista3DModel:
         roi = self.spec.patch
         if self.profile.fit_windows:
             divisor = self.network.architecture.divisor
-            a, b, c = (min(p, -(-n // divisor) * divisor) for p, n in zip(roi, shape, strict=True))
+            # Two strides at least: an instance norm over a single voxel is not defined.
+            a, b, c = (min(p, max(-(-n // divisor), 2) * divisor) for p, n in zip(roi, shape, strict=True))
             roi = (a, b, c)
         return plan_windows(shape, roi, self.profile.overlap)
 
@@ -154,8 +195,9 @@ class Vista3DModel:
         highest = max(s.index for s in self.vocabulary)
         return plan_memory(native, plan, self.network.architecture.width, layers, 1 if highest < 256 else 2)
 
-    def _painters(self, case: Case, indices: Sequence[int], overlap: bool) -> Sequence[NativePainter | NearestPainter]:
-        axis = self._windows(case.grid.shape).sweep_axis
+    def _painters(
+        self, case: Case, axis: int, indices: Sequence[int], overlap: bool
+    ) -> Sequence[NativePainter | NearestPainter]:
         kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
         vectors = self.network.class_vectors(indices).float()
         if overlap:
@@ -169,25 +211,32 @@ class Vista3DModel:
             return tuple(0 for _ in indices)
         return self.vocabulary.tiers(indices)
 
-    def _sweep(self, case: Case, plan: WindowPlan, painters: Sequence[Any], on_window: OnWindow | None) -> float:
-        """Feed every painter; return the seconds spent in the network. Out of GPU memory halves the window batch."""
-        batch = 1 if self.device.type == "cpu" else 4
-        clock = _Clock(self._features, self.device)
+    def _sweep(
+        self,
+        case: Case,
+        windows: WindowPlan,
+        painters: Sequence[NativePainter | NearestPainter],
+        clock: _Clock,
+        on_window: OnWindow | None,
+    ) -> None:
+        """Feed every painter. Out of GPU memory halves the windows per batch and starts over."""
+        batch = self._first_batch
+        features = clock.timed("network", self._features)
+        width, profile = self.network.architecture.width, self.profile
+        blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "on_window": on_window}
         while True:
             try:
-                for slab in sweep(
-                    case.image.to(self.device), plan, clock, self.network.architecture.width,
-                    blending=self.profile.blending, padding=self.profile.padding, batch=batch, on_window=on_window,
-                ):  # fmt: skip
+                for slab in sweep(case.image, windows, features, width, batch=batch, **blend):
                     for painter in painters:
                         painter.add(slab)
-                return clock.seconds
             except torch.OutOfMemoryError as error:
                 if batch == 1:
                     raise ResourceError(
                         "The GPU ran out of memory with one window at a time; use --device cpu.", code="GPU_MEMORY"
                     ) from error
-                batch = max(1, batch // 2)
+                batch //= 2
+            else:
+                return
 
     def _features(self, windows: Tensor) -> Tensor:
         if self.device.type == "cuda":
@@ -199,16 +248,26 @@ class Vista3DModel:
 
 
 class _Clock:
-    """Count the seconds spent inside a function on a device."""
+    """Seconds by stage, the work of a GPU included."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self._function, self._device = function, device
-        self.seconds = 0.0
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block."""
         started = time.perf_counter()
-        out = self._function(windows)
+        yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        self.seconds += time.perf_counter() - started
-        return out
+        self.seconds[name] += time.perf_counter() - started
+
+    def timed(self, name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return the function with its time added to a stage."""
+
+        def timed(windows: Tensor) -> Tensor:
+            with self.stage(name):
+                return function(windows)
+
+        return timed

@@ -1,0 +1,178 @@
+"""From a volume to labels, with a small random network."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+import prosect
+from prosect import vocabulary
+from prosect.checkpoints.files import write_weights
+from prosect.errors import PromptError, ResourceError, VocabularyError
+from prosect.geometry import AxisOrder, Grid
+from prosect.models import vista3d as module
+from prosect.models.spec import ModelSpec, profile
+from prosect.models.vista3d import Vista3DModel
+from prosect.networks.vista3d import Architecture, vista3d
+from prosect.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def model() -> Vista3DModel:
+    """Return a random model whose classes disagree."""
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False)).eval()
+    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
+    return Vista3DModel(network, spec, profile("prosect"), torch.device("cpu"))
+
+
+def scan(shape: tuple[int, int, int] = (30, 26, 14)) -> Volume:
+    """Return a smooth random scan in RAS."""
+    noise = np.random.default_rng(0).normal(100, 900, shape)
+    return Volume(ndimage.gaussian_filter(noise, 1.5).astype(np.float32), Grid(shape, np.diag([1.4, 1.5, 3.0, 1.0])))
+
+
+def test_labels_lie_on_the_scans_grid_and_carry_their_origin(model: Vista3DModel) -> None:
+    volume = scan()
+    labels = model.segment(volume)
+    assert labels.grid == volume.grid
+    assert labels.array.dtype == np.uint8
+    assert len(labels.present) > 3
+    assert set(labels.present) <= set(model.vocabulary.everything())
+    assert labels.provenance["profile"] == "prosect"
+
+
+def test_storage_orders_give_one_answer(model: Vista3DModel) -> None:
+    volume = scan()
+    expected = model.segment(volume).array
+    orders = [
+        AxisOrder(axes, flips)
+        for axes in itertools.permutations(range(3))
+        for flips in itertools.product((False, True), repeat=3)
+    ]
+    assert len(orders) == 48
+    for order in orders:
+        stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
+        np.testing.assert_array_equal(model.segment(stored).array, order.apply(expected))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 20, 3), (40, 2, 2), (17, 16, 33)])
+@pytest.mark.parametrize("name", ["prosect", "bundle", "research"])
+def test_every_size_is_segmented_under_every_profile(
+    model: Vista3DModel, shape: tuple[int, int, int], name: str
+) -> None:
+    other = Vista3DModel(model.network, model.spec, profile(name), model.device)
+    assert other.segment(scan(shape), ["liver", "spleen"]).array.shape == shape
+
+
+def test_constant_and_empty_scans_are_segmented(model: Vista3DModel) -> None:
+    for value in (-1000.0, 0.0, 40.0):
+        volume = Volume(np.full((9, 9, 9), value, dtype=np.float32), Grid((9, 9, 9), np.eye(4)))
+        assert model.segment(volume).array.shape == (9, 9, 9)
+
+
+def test_layers_equal_one_class_at_a_time(model: Vista3DModel) -> None:
+    volume = scan()
+    names = ["liver", "hepatic vessel", "aorta"]
+    layers = model.segment(volume, names, overlap=True)
+    assert layers.indices == (1, 25, 6)
+    for name in names:
+        alone = model.segment(volume, [name])
+        np.testing.assert_array_equal(layers.mask(name), alone.array > 0)
+    both = layers.mask("liver") & layers.mask("hepatic vessel")
+    assert both.any(), "the example must overlap to mean anything"
+    flat = model.segment(volume, names)
+    assert (flat.array[both] == 25).all(), "a vessel stays visible inside its organ"
+
+
+def test_a_group_expands_to_its_parts_and_says_so(model: Vista3DModel) -> None:
+    labels = model.segment(scan(), ["kidney"])
+    assert set(labels.present) <= {5, 14}
+    assert labels.provenance["expansions"] == {"kidney": ["left kidney", "right kidney"]}
+
+
+@pytest.mark.parametrize("classes", [["livr"], ["rectum"], [0], [999], []])
+def test_what_it_does_not_know_is_refused_before_any_work(model: Vista3DModel, classes: list[str | int]) -> None:
+    with pytest.raises(VocabularyError):
+        model.segment(scan(), classes)
+
+
+def test_a_run_that_does_not_fit_is_refused_with_the_numbers(
+    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "available_bytes", lambda: 1000)
+    with pytest.raises(ResourceError, match="GiB are free") as caught:
+        model.segment(scan())
+    assert caught.value.exit_status == 5
+    assert "windows" in str(model.plan(scan()))
+
+
+def test_out_of_memory_halves_the_batch_until_nothing_is_left(
+    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    expected = model.segment(scan(), ["liver", "spleen"]).array
+
+    def scarce(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(windows))
+        if len(windows) > 1:
+            raise torch.OutOfMemoryError("made up")
+        return self.network.automatic_features(windows)
+
+    other = Vista3DModel(model.network, model.spec, model.profile, torch.device("cpu"))
+    monkeypatch.setattr(Vista3DModel, "_features", scarce)
+    monkeypatch.setattr(Vista3DModel, "_first_batch", 4, raising=False)
+    np.testing.assert_array_equal(other.segment(scan(), ["liver", "spleen"]).array, expected)
+    assert sizes[:2] == [4, 2]
+
+    def none(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("made up")
+
+    monkeypatch.setattr(Vista3DModel, "_features", none)
+    with pytest.raises(ResourceError, match="one window at a time"):
+        other.segment(scan(), ["liver"])
+
+
+def weights_file(folder: Path, metadata: dict[str, object]) -> Path:
+    """Write the weights of a small network."""
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False))
+    return write_weights(folder / "model.safetensors", network.state_dict(), metadata)
+
+
+def test_a_file_says_what_it_was_trained_with(tmp_path: Path) -> None:
+    metadata: dict[str, object] = {
+        "model": "prosect-small",
+        "vocabulary": "prosect",
+        "classes": [1, 347],
+        "preprocessing": {"spacing_mm": [3, 3, 4], "patch": [16, 16, 8]},
+    }
+    loaded = prosect.load(weights=weights_file(tmp_path, metadata), device="cpu")
+    assert loaded.spec.spacing_mm == (3, 3, 4)
+    assert loaded.spec.patch == (16, 16, 8)
+    assert loaded.vocabulary.everything() == (1, 347)
+    with pytest.raises(VocabularyError, match="official VISTA3D weights"):
+        loaded.segment(scan(), ["spleen"])
+
+
+def test_plain_weights_are_taken_for_the_official_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(vista3d(Architecture(width=8, blocks=(1, 1))).state_dict(), tmp_path / "model.pt")
+    loaded = prosect.load("vista3d", weights=tmp_path / "model.pt", device="cpu", profile="bundle")
+    assert len(loaded.vocabulary.everything(loaded.spec.everything)) == 117
+    assert loaded.spec.patch == (128, 128, 128)
+
+
+def test_unknown_profiles_and_devices_are_refused(tmp_path: Path) -> None:
+    path = weights_file(tmp_path, {"model": "vista3d"})
+    with pytest.raises(PromptError, match="bundle"):
+        prosect.load(weights=path, profile="fast")
+    with pytest.raises(ResourceError):
+        prosect.load(weights=path, device="cuda:9")
+    with pytest.raises(ResourceError):
+        prosect.load(weights=path, device="abacus")

@@ -1,0 +1,50 @@
+"""The arrangement for processors equals the modules."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from prosect.networks.vista3d import Architecture, vista3d
+from prosect.networks.vista3d.cpu import CpuAutomaticBranch
+from prosect.networks.winograd import WinogradConv3
+
+
+@pytest.mark.parametrize(
+    ("width", "blocks", "shape"), [(32, (1, 2), (16, 8, 12)), (48, (1, 1, 1), (16, 16, 16)), (8, (1, 1), (6, 4, 8))]
+)
+def test_the_fast_branch_equals_the_modules(width: int, blocks: tuple[int, ...], shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=width, blocks=blocks, interactive=False)).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.InstanceNorm3d) and module.affine:
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+    windows = torch.rand(2, 1, *shape)
+    with torch.inference_mode():
+        expected = network.automatic_features(windows)
+        found = CpuAutomaticBranch(network)(windows)
+    assert float((found - expected).abs().max() / expected.std()) < 3e-4
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 7), (12, 3, 20), (8, 33, 5)])
+@pytest.mark.parametrize("slope", [0.0, 0.01])
+def test_winograd_equals_the_direct_convolution(shape: tuple[int, int, int], slope: float) -> None:
+    torch.manual_seed(1)
+    conv = nn.Conv3d(32, 40, 3, padding=1, bias=False)
+    x, residual = torch.randn(*shape, 32), torch.randn(*shape, 40)
+    scale, shift = torch.rand(32) + 0.5, torch.randn(32)
+    activated = F.leaky_relu(x * scale + shift, slope)
+    with torch.inference_mode():
+        expected = conv(activated.permute(3, 0, 1, 2)[None])[0].permute(1, 2, 3, 0) + residual
+        found = WinogradConv3(conv.weight)(x, (scale, shift, slope), residual)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_is_left_alone_where_it_does_not_fit() -> None:
+    assert WinogradConv3.fits(torch.empty(48, 48, 3, 3, 3), 8)
+    assert not WinogradConv3.fits(torch.empty(48, 48, 3, 3, 3), 6)
+    assert not WinogradConv3.fits(torch.empty(16, 16, 3, 3, 3), 8)

@@ -1,0 +1,120 @@
+"""Patches keep geometry and labels together; a killed run resumes bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prosect.networks.vista3d import Architecture, vista3d
+from prosect.training.augment import augment_intensities
+from prosect.training.loop import AutomaticLoop, LoopSettings
+from prosect.training.patches import PatchSampler, TrainingScan
+
+
+def scan() -> TrainingScan:
+    """Return a scan whose intensity tells its label, left and right differing."""
+    labels = np.zeros((30, 20, 24), dtype=np.uint8)
+    labels[4:12, 5:15, 5:15] = 1
+    labels[18:26, 5:15, 5:15] = 2
+    nested = (labels > 0).astype(np.uint8)
+    return TrainingScan(
+        "made", (labels / 2).astype(np.float16), labels, nested, (2.0, 3.0, 2.5), (1, 2), np.array([True, True, True])
+    )
+
+
+def test_a_patch_shows_labels_where_its_intensities_say() -> None:
+    sampler = PatchSampler((24, 24, 24), 2.0, np.random.default_rng(0))
+    agree = []
+    for _ in range(10):
+        patch = sampler(scan())
+        agree.append(float(((patch.image[0, 0] * 2).round() == patch.labels).float().mean()))
+        assert torch.equal(patch.nested > 0, patch.labels > 0)
+    assert min(agree) > 0.9
+    assert any(a < 1 for a in agree), "linear and nearest sampling differ at borders"
+
+
+def test_patches_are_never_mirrored() -> None:
+    sampler = PatchSampler((32, 24, 24), 2.0, np.random.default_rng(1), foreground=0)
+    for _ in range(20):
+        labels = sampler(scan()).labels
+        if (labels == 1).any() and (labels == 2).any():
+            first, second = ((labels == v).nonzero()[:, 0].float().mean() for v in (1, 2))
+            assert first < second
+
+
+def test_augmented_intensities_stay_in_range() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(30):
+        out = augment_intensities(torch.rand(1, 1, 12, 10, 8), generator)
+        assert out.shape == (1, 1, 12, 10, 8)
+        assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+def loop(folder: Path, steps: int = 6) -> AutomaticLoop:
+    """Return a small run."""
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, interactive=False))
+    sampler = PatchSampler((8, 8, 8), 3.0, np.random.default_rng(0))
+    settings = LoopSettings(steps=steps, warmup_steps=2)
+    return AutomaticLoop(network, [1, 2, 7], {2: 0}, [scan()], [1.0], sampler, settings, folder)
+
+
+def digest(run: AutomaticLoop) -> str:
+    """Return a hash of weights and their average."""
+    sha = hashlib.sha256()
+    for tensors in (run.network.state_dict(), run.average):
+        for value in tensors.values():
+            sha.update(value.numpy().tobytes())
+    return sha.hexdigest()
+
+
+@pytest.fixture
+def _one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield None
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole")
+    whole.run()
+    first = loop(tmp_path / "cut")
+    first.run(stop_at=0)
+    for _ in range(3):
+        first._one_step()
+    first.save()
+    second = loop(tmp_path / "cut")
+    assert second.resume()
+    assert second.step == 3
+    second.run()
+    assert digest(second) == digest(whole)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path: Path) -> None:
+    run = loop(tmp_path)
+    before = digest(run)
+    broken = run.network.class_head.mlp[0].weight
+    kept = broken.detach().clone()
+    with torch.no_grad():
+        broken.fill_(float("nan"))
+    run._one_step()
+    with torch.no_grad():
+        broken.copy_(kept)
+    assert run.skipped == 1
+    assert digest(run) == before
+
+
+def test_the_rate_warms_up_and_falls_to_zero(tmp_path: Path) -> None:
+    run = loop(tmp_path, steps=10)
+    rates = []
+    for step in range(11):
+        run.step = step
+        rates.append(run.rate())
+    assert rates[0] < rates[1] == max(rates)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)

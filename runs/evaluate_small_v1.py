@@ -1,7 +1,7 @@
 """Dice of an automatic model on labelled head-neck scans, on their own grids.
 
-`python runs/evaluate_small_v1.py --data OPENKBP [--weights FILE] [--every N] [--json FILE]`. A structure counts where a
-scan is labelled for it; one that is labelled and not found scores 0. Structures a scan is not labelled for are left out.
+`python runs/evaluate_small_v1.py --data OPENKBP [--weights FILE] [--every N] [--json FILE]`. A structure
+counts where a scan is labelled for it; one that is labelled and not found scores 0. The others are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the averaged weights of a training run as a model file: `python runs/export_small_v1.py --work WORK -o FILE`."""
+"""Write the averaged weights of a run as a model file: `python runs/export_small_v1.py --work WORK -o FILE`."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ class PatchSampler:
                 voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
                 reach = np.asarray(self.shape) * self.spacing_mm / np.asarray(scan.spacing_mm)
                 jitter = g.uniform(-0.3, 0.3, 3) * reach
-                return np.asarray(voxel, dtype=np.float64) + jitter
+                centre: NDArray[np.float64] = np.asarray(voxel, dtype=np.float64) + jitter
+                return centre
         return np.asarray(g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1), dtype=np.float64)
 
     def _transform(self) -> NDArray[np.float64]:

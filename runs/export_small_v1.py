@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from train_small_v1 import HU_WINDOW, PATCH, SPACING_MM
 
 from prosect.case import Intensity
 from prosect.checkpoints.files import write_weights
+from train_small_v1 import HU_WINDOW, PATCH, SPACING_MM
 
 LICENCE = (
     "CC BY 4.0. Trained on OpenKBP (MIT), TotalSegmentator example (Apache-2.0), CRLM-CT (CC BY 4.0) and a MOOSE "

@@ -7,30 +7,28 @@ position comes from the sform if its code is above 0, else from the qform if its
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from nibabel.nifti1 import Nifti1Extension, intent_codes
+from nibabel.spatialimages import HeaderDataError
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.io.label_table import caret_xml, parse_caret_xml
-from prosect.io.nifti_header import GEOMETRY_FIELDS, NiftiHeader, empty_header, parse_header, qform, set_forms, sform
+from prosect.io.nifti_header import GEOMETRY_FIELDS, Header, NiftiHeader, empty_header, parse_header, qform
 from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncated
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
 __all__ = ["encode", "load"]
 
-SCALARS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768, "i8": 1024, "u8": 1280}
-NOT_SCALAR = {
-    32: "complex", 1792: "complex", 2048: "complex", 128: "RGB colour", 2304: "RGBA colour", 511: "RGB colour",
-}  # fmt: skip
+# Colour stored plane by plane, as some converters number it; not in the standard, so unknown to nibabel.
+RGB_PLANES = 511
+VECTOR_INTENTS = [intent_codes[label] for label in ("symmetric matrix", "displacement vector", "vector")]
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 HEAD_BYTES = 4096
-LABEL_INTENT = 1002
-VECTOR_INTENTS = (1005, 1006, 1007)
 # The largest disagreement of sform and qform, in mm at a corner, that float32 alone explains (measured 7e-3).
 FORM_TOLERANCE_MM = 1e-2
 
@@ -47,7 +45,7 @@ def load(path: Path) -> StoredImage:
     name, gzipped = payload.name, payload.raw[:2] == b"\x1f\x8b"
     stored = parse_header(inflate_head(payload.raw, HEAD_BYTES, name) if gzipped else payload.raw[:HEAD_BYTES], name)
     header = stored.fields()
-    shape, dtype = voxel_layout(header, stored.endianness, name)
+    shape, dtype = voxel_layout(header, name)
     offset = data_offset(header, len(stored.raw), name)
     total = offset + check_extent(name, shape, dtype.itemsize)
     if gzipped:
@@ -64,7 +62,7 @@ def load(path: Path) -> StoredImage:
     )  # fmt: skip
 
 
-def voxel_layout(header: NDArray[Any], endianness: str, name: str) -> tuple[tuple[int, int, int, int], np.dtype[Any]]:
+def voxel_layout(header: Header, name: str) -> tuple[tuple[int, int, int, int], np.dtype[Any]]:
     """Return the shape (i j k c) and the stored voxel type.
 
     Raises:
@@ -81,19 +79,24 @@ def voxel_layout(header: NDArray[Any], endianness: str, name: str) -> tuple[tupl
         )
     check_extent(name, sizes, 1)
     code = int(header["datatype"])
-    kind = NOT_SCALAR.get(code)
-    if kind or (len(sizes) > 4 and max(sizes[4:]) > 1) or int(header["intent_code"]) in VECTOR_INTENTS:
+    label = "RGB" if code == RGB_PLANES else header.get_value_label("datatype")
+    vector = (len(sizes) > 4 and max(sizes[4:]) > 1) or int(header["intent_code"]) in VECTOR_INTENTS
+    if vector or label.startswith(("RGB", "complex")):
         raise FormatError(
-            f"{name}: each voxel holds {kind or 'a vector'}, not one intensity. Convert the scan to a single channel.",
+            f"{name}: each voxel holds {'a vector' if vector else label}, not one intensity. "
+            "Convert the scan to a single channel.",
             code="INPUT_NOT_SCALAR",
         )
-    if code not in SCALARS:
-        raise header_invalid(name, f"declares voxel type {code}, which we do not read")
-    shape = (sizes[0], sizes[1], sizes[2], sizes[3] if len(sizes) > 3 else 1)
-    return shape, np.dtype(endianness + SCALARS[code])
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except KeyError:
+        dtype = np.dtype(np.void)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise header_invalid(name, f"declares voxel type {code} ({label}), which we do not read")
+    return (sizes[0], sizes[1], sizes[2], sizes[3] if len(sizes) > 3 else 1), dtype
 
 
-def data_offset(header: NDArray[Any], header_bytes: int, name: str) -> int:
+def data_offset(header: Header, header_bytes: int, name: str) -> int:
     """Return where the voxels begin; 0 means right after the header and its extension flag."""
     offset, first = float(header["vox_offset"]), header_bytes + 4
     if offset == 0:
@@ -112,7 +115,7 @@ def check_length(raw: bytes, total: int, name: str) -> bytes:
     return raw
 
 
-def scaling(header: NDArray[Any], name: str) -> tuple[float, float]:
+def scaling(header: Header, name: str) -> tuple[float, float]:
     """Return slope and intercept; a slope of 0 or NaN means that nothing is scaled and the intercept is ignored."""
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or np.isnan(slope):
@@ -127,9 +130,7 @@ def header_invalid(name: str, cause: str) -> FormatError:
     return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
 
 
-def geometry(
-    header: NDArray[Any], shape: tuple[int, int, int], name: str
-) -> tuple[Grid, tuple[str, ...], tuple[str, ...]]:
+def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Grid, tuple[str, ...], tuple[str, ...]]:
     """Return the grid in RAS mm, repairs worth a warning, and notes.
 
     Raises:
@@ -151,10 +152,10 @@ def geometry(
     return grids[0], form_conflict(grids), notes
 
 
-def placed(header: NDArray[Any], form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
+def placed(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
     """Return the grid by the sform (`s`) or the qform (`q`), or why it cannot be had."""
     try:
-        affine = sform(header) if form == "s" else qform(header)
+        affine = header.get_sform() if form == "s" else qform(header)
         affine[:3] *= scale
         return Grid(shape, affine)
     except GeometryError as error:
@@ -197,16 +198,18 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     """
     like = image.header if isinstance(image.header, NiftiHeader) else None
     header = header_for(image.grid, like)
-    endianness = like.endianness if like else "<"
-    extension = extension_bytes(caret_xml(image.labels, image.layered), endianness) if image.labels else b""
-    dtype = image.dtype.newbyteorder(endianness)  # type: ignore[arg-type]
-    fill_header(header, image, dtype, len(extension))
-    yield header.tobytes() + (b"\x01" if extension else b"\x00") + b"\x00\x00\x00" + extension
+    dtype = image.dtype.newbyteorder(header.endianness)
+    fill_header(header, image, dtype)
+    if image.labels:
+        header.extensions.append(label_table(image))
+    start = BytesIO()
+    header.write_to(start)
+    yield start.getvalue()
     for volume in image.array if image.layered else image.array[np.newaxis]:
         yield from voxel_chunks(volume, dtype)
 
 
-def header_for(grid: Grid, like: NiftiHeader | None) -> NDArray[Any]:
+def header_for(grid: Grid, like: NiftiHeader | None) -> Header:
     """Return an empty header with the geometry of `like`, or with `grid` where there is none."""
     header = empty_header(like)
     if like is not None:
@@ -214,27 +217,36 @@ def header_for(grid: Grid, like: NiftiHeader | None) -> NDArray[Any]:
         for field in GEOMETRY_FIELDS:
             header[field] = source[field]
         return header
-    set_forms(header, grid.affine)
+    header.set_sform(grid.affine, "scanner")
+    header.set_qform(grid.affine, "scanner")
+    header.set_xyzt_units("mm")
     twin = placed(header, "q", grid.shape, 1.0)
     if isinstance(twin, GeometryError) or twin.distance_to(grid) > FORM_TOLERANCE_MM:
         header["qform_code"] = 0  # a qform cannot express shear: better none than another place
     return header
 
 
-def fill_header(header: NDArray[Any], image: Outgoing, dtype: np.dtype[Any], extension: int) -> None:
-    """Set what does not concern geometry: shape, type, offset, neutral scaling and display range."""
+def fill_header(header: Header, image: Outgoing, dtype: np.dtype[Any]) -> None:
+    """Set what does not concern geometry: shape, type, neutral scaling and intent.
+
+    Raises:
+        FormatError: The shape or the voxel type does not fit.
+    """
     shape = image.grid.shape + ((image.array.shape[0],) if image.layered else ())
-    header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
-    header["datatype"] = CODES[image.dtype.str[1:]]
-    header["bitpix"] = dtype.itemsize * 8
-    header["vox_offset"] = header.nbytes + 4 + extension
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    header["intent_code"] = LABEL_INTENT if image.is_labels else 0
+    try:
+        # Not by set_data_shape, which overwrites pixel sizes that must be repeated and has special shapes of its own.
+        header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
+        header.set_data_dtype(dtype)
+    except (HeaderDataError, OverflowError) as error:
+        raise FormatError(
+            f"NIfTI cannot hold {shape} voxels of {dtype.name}: {error}.", code="OUTPUT_UNSUPPORTED"
+        ) from error
+    header.set_slope_inter(1, 0)
+    header.set_intent("label" if image.is_labels else "none")
     header["descrip"] = b"prosect"
 
 
-def extension_bytes(content: bytes, endianness: str) -> bytes:
-    """Return a header extension with code 0, padded by blanks to a multiple of 16 bytes."""
-    padded = content + b" " * (-(len(content) + 8) % 16)
-    order = "little" if endianness == "<" else "big"
-    return (len(padded) + 8).to_bytes(4, order) + bytes(4) + padded  # type: ignore[arg-type]
+def label_table(image: Outgoing) -> Nifti1Extension[bytes]:
+    """Return the names as a header extension with code 0, filled with blanks (nibabel would fill with zero bytes)."""
+    content = caret_xml(image.labels, image.layered)
+    return Nifti1Extension(0, content + b" " * (-(len(content) + 8) % 16))

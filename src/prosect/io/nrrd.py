@@ -1,4 +1,9 @@
-"""NRRD, attached or with its data beside it: verified reading, deterministic writing with Slicer's segment keys."""
+"""NRRD, attached or with its data beside it: verified reading, deterministic writing with Slicer's segment keys.
+
+The header is parsed here, not by pynrrd (1.1.3): that drops every letter beyond ASCII from structure names, reads sizes
+of `7.9 9 11` as 7 9 11, mixes key/value pairs with fields, refuses `(0.7, 0, 0)` and `Space Origin`, and keeps no text
+to repeat. The tests compare what is written with pynrrd.
+"""
 
 from __future__ import annotations
 

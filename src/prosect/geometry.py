@@ -65,10 +65,11 @@ class Grid:
     affine: FloatArray
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 3 or min(shape) < 1:
-            raise GeometryError(f"The shape {tuple(self.shape)} is not three positive voxel counts.")
-        affine = np.array(self.affine, dtype=np.float64)
+        counts = tuple(self.shape)
+        if len(counts) != 3 or not all(n >= 1 and n == n // 1 for n in counts):
+            raise GeometryError(f"The shape {counts} is not three positive voxel counts.")
+        shape = tuple(int(n) for n in counts)
+        affine = np.array(self.affine, dtype=np.float64) + 0.0  # no negative zeros: equal grids must hash alike
         check_affine(affine)
         affine.setflags(write=False)
         object.__setattr__(self, "shape", shape)
@@ -183,15 +184,16 @@ def check_affine(affine: FloatArray) -> None:
 def ras_order(affine: ArrayLike) -> AxisOrder:
     """Return the axis order that brings voxel axes nearest to RAS.
 
-    All six assignments are scored by the summed absolute direction cosines; a tie (exactly 45 degrees) goes to the
-    assignment that keeps the stored order, so that the answer never depends on rounding alone.
+    All six assignments are scored by the summed absolute direction cosines. A tie (exactly 45 degrees) is settled by
+    the directions themselves, so that neither rounding nor the stored order decides.
     """
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
     cosines = matrix / np.sqrt((matrix**2).sum(axis=0))
-    scored = [
-        (round(sum(abs(cosines[world, axis]) for world, axis in enumerate(axes)), 9), [-a for a in axes], axes)
-        for axes in itertools.permutations(range(3))
-    ]
-    axes = max(scored)[2]
-    flips = tuple(bool(cosines[world, axis] < 0) for world, axis in enumerate(axes))
-    return AxisOrder(axes, flips)  # type: ignore[arg-type]
+    scored = []
+    for axes in itertools.permutations(range(3)):
+        chosen = cosines[:, axes]
+        flips = np.diag(chosen) < 0
+        directions = np.where(flips, -chosen, chosen).round(9) + 0.0
+        scored.append((float(np.trace(directions).round(8)), directions.ravel().tolist(), axes, flips.tolist()))
+    _, _, axes, flips = max(scored)
+    return AxisOrder(axes, tuple(flips))  # type: ignore[arg-type]

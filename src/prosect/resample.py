@@ -60,12 +60,17 @@ def linear_weights(
     return lower, upper, (clamped - lower).astype(np.float32)
 
 
+def _writable(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a contiguous array that torch can share; one that must not be written is copied, as torch warns of it."""
+    return np.require(array, requirements=["C", "W"])
+
+
 def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], shape: tuple[int, ...]) -> Tensor:
     """Return `array` (i j k) sampled at voxel positions `index * ratio` on an output of `shape`; borders repeat.
 
     The axis that shrinks most goes first, so the intermediate arrays stay small.
     """
-    out = torch.from_numpy(np.ascontiguousarray(array))
+    out = torch.from_numpy(_writable(array))
     for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
             continue
@@ -80,7 +85,7 @@ def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], sha
 
 def resample_affine(array: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> Tensor:
     """Return `array` (i j k) sampled linearly at `matrix @ output index`, plane by plane; outside is the minimum."""
-    source = torch.from_numpy(np.ascontiguousarray(array))[None, None]
+    source = torch.from_numpy(_writable(array))[None, None]
     floor = source.amin()
     source = source - floor
     out = torch.empty(shape)

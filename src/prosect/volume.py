@@ -62,8 +62,10 @@ class Volume:
             )
         if array.shape != self.grid.shape:
             raise GeometryError(f"The array has shape {array.shape} but its grid {self.grid.shape}.")
-        array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array.sum(dtype=np.float64)):
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, with a count
+            array = array.astype(np.float32, copy=False)
+            total = array.sum(dtype=np.float64)
+        if not np.isfinite(total):
             count = int(np.count_nonzero(~np.isfinite(array)))
             if count:
                 raise FormatError(

@@ -14,6 +14,8 @@ __all__ = ["MemoryPlan", "available_bytes", "plan_memory"]
 
 # Full-resolution feature maps alive at once inside one window of the network, scratch included; measured.
 WINDOW_MAPS = 7.0
+# What torch and its kernels keep for themselves; measured.
+LIBRARIES = 48 * 2**20
 GIB = 2**30
 
 
@@ -39,7 +41,7 @@ class MemoryPlan:
         p = self.parts
         preparing = p["scan"] + p["resampling"] + p["prepared"]
         sweeping = p["scan"] + p["prepared"] + p["slab"] + p["window"] + p["labels"]
-        return max(preparing, sweeping)
+        return max(preparing, sweeping) + p["libraries"]
 
     def __str__(self) -> str:
         shape = " x ".join(str(n) for n in self.native)
@@ -86,6 +88,7 @@ def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, lab
         "slab": slab,
         "window": int(_count(plan.roi) * channels * 4 * WINDOW_MAPS),
         "labels": voxels * layers * label_bytes * 2,
+        "libraries": LIBRARIES,
     }
     return MemoryPlan(native, plan.shape, plan.count, parts)
 

@@ -12,13 +12,12 @@ import json
 import time
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from prosect.geometry import Grid
+import prosect
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.loop import AutomaticLoop, LoopSettings
 from prosect.training.patches import PatchSampler, TrainingScan
@@ -45,11 +44,9 @@ ABSENT_IN_TORSO = {220, 205, 204, 210, 347}
 
 def load_ras(path: Path) -> tuple[NDArray[np.float32], tuple[float, float, float]]:
     """Return intensities with axes nearest to RAS, and their spacing."""
-    image = nibabel.load(path)
-    grid = Grid(image.shape[:3], image.affine)
-    order = grid.to_ras()
-    array = np.asarray(image.dataobj, dtype=np.float32).reshape(image.shape[:3])
-    return np.ascontiguousarray(order.apply(array)), grid.reorder(order).spacing_mm
+    volume = prosect.read(path)
+    order = volume.grid.to_ras()
+    return np.ascontiguousarray(order.apply(volume.array)), volume.grid.reorder(order).spacing_mm
 
 
 def body_mask(hu: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -143,6 +140,13 @@ def torso_scan(folder: Path) -> TrainingScan:
     return scan_of("torso", hu, spacing, labels, {*TORSO.values()} | ABSENT_IN_TORSO, np.isin(organs, LUNG_LOBES))
 
 
+def chest_scan(folder: Path) -> TrainingScan:
+    """Return the chest scan whose lungs are labelled."""
+    hu, spacing = load_ras(folder / "ct-64.nrrd")
+    lung, _ = load_ras(folder / "wholeLung-64.nrrd")
+    return scan_of("chest", hu, spacing, np.zeros(hu.shape, dtype=np.uint8), set(), lung > 0)
+
+
 def unlabelled_scans(data: Path) -> list[TrainingScan]:
     """Return scans that teach body and lung only."""
     scans = []
@@ -160,11 +164,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=14000)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    settings = LoopSettings(steps=args.steps)
+    settings = LoopSettings(steps=args.steps, bfloat16=True)
     torch.manual_seed(settings.seed)
     scans = head_neck_scans(args.data / "openkbp", "train")
     # Oesophagus and larynx are labelled in a third and a half of the scans: draw those scans more often.
@@ -172,7 +176,7 @@ def main() -> None:
     weights = [1.0 + sum(bool(s.known[q]) for q in rare) for s in scans]
     scans.append(torso_scan(args.data / "totalsegmentator_refs"))
     weights.append(0.12 * sum(weights))
-    for scan in unlabelled_scans(args.data):
+    for scan in (chest_scan(args.data / "cip_chest64"), *unlabelled_scans(args.data)):
         scans.append(scan)
         weights.append(3.0)
     sampler = PatchSampler(PATCH, SPACING_MM, np.random.default_rng(settings.seed), foreground=0.9)

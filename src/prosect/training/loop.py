@@ -35,6 +35,7 @@ class LoopSettings:
         ema: Decay of the running average of the weights that is saved as the model.
         max_gradient_norm: Gradients are scaled down to this norm.
         patches_per_step: Patches whose gradients are added up before a step.
+        bfloat16: Compute the network in mixed bfloat16; weights, losses and the optimiser stay in float32.
         seed: Of initial weights, sampling and augmentation.
     """
 
@@ -45,6 +46,7 @@ class LoopSettings:
     ema: float = 0.995
     max_gradient_norm: float = 1.0
     patches_per_step: int = 1
+    bfloat16: bool = False
     seed: int = 0
 
 
@@ -127,7 +129,9 @@ class AutomaticLoop:
 
     def _loss(self, patch: Patch) -> Tensor:
         image = augment_intensities(patch.image, self.generator)
-        logits = self.network(image, self.classes)[0]
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
+            logits = self.network(image, self.classes)[0]
+        logits = logits.float()
         exclusive = patch.known.clone()
         exclusive[list(self.nested_bits)] = False
         loss = exclusive_loss(logits, patch.labels, exclusive)

@@ -92,15 +92,6 @@ def test_native_labels_equal_the_slow_answer(
     assert (found != expected).mean() <= 1e-3  # ties within rounding
 
 
-def test_painting_again_after_a_broken_sweep_gives_the_same() -> None:
-    case, chosen = case_of((20, 20, 12), (1.0, 1.0, 2.0)), classes()
-    features = smooth_features(case)
-    painter = NativePainter(case, 2, chosen, np.uint16)
-    painter.add(Slab(0, torch.randn(5, *case.grid.shape[:2], 4)))
-    again = feed(painter, features, 2, [4])
-    np.testing.assert_array_equal(again, feed(NativePainter(case, 2, chosen, np.uint16), features, 2, [7]))
-
-
 def test_nearest_labels_take_the_nearest_network_voxel() -> None:
     case, chosen = case_of((15, 11, 10), (1.1, 2.0, 1.3)), classes()
     features = smooth_features(case)

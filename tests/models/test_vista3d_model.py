@@ -127,8 +127,12 @@ def test_out_of_memory_halves_the_batch_until_nothing_is_left(
     other = Vista3DModel(model.network, model.spec, model.profile, torch.device("cpu"))
     monkeypatch.setattr(Vista3DModel, "_features", scarce)
     monkeypatch.setattr(Vista3DModel, "_first_batch", 4, raising=False)
-    np.testing.assert_array_equal(other.segment(scan(), ["liver", "spleen"]).array, expected)
+    labels = other.segment(scan(), ["liver", "spleen"])
+    np.testing.assert_array_equal(labels.array, expected)
     assert sizes[:2] == [4, 2]
+    notes = labels.provenance["notes"]
+    assert isinstance(notes, list)
+    assert ["4 windows" in notes[-2], "2 windows" in notes[-1]] == [True, True]
 
     def none(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("made up")
@@ -136,6 +140,37 @@ def test_out_of_memory_halves_the_batch_until_nothing_is_left(
     monkeypatch.setattr(Vista3DModel, "_features", none)
     with pytest.raises(ResourceError, match="one window at a time"):
         other.segment(scan(), ["liver"])
+
+
+def test_on_a_gpu_blending_moves_to_the_processor_last(model: Vista3DModel) -> None:
+    on_gpu = Vista3DModel(model.network, model.spec, model.profile, torch.device("cuda"))
+    assert [(batch, where.type) for batch, where in on_gpu._attempts()] == [
+        (4, "cuda"), (2, "cuda"), (1, "cuda"), (1, "cpu"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")])
+def test_memory_that_runs_out_after_all_is_a_typed_error(
+    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(Vista3DModel, "_features", fail)
+    with pytest.raises(ResourceError) as caught:
+        model.segment(scan(), ["liver"])
+    assert caught.value.code == "MEMORY_EXHAUSTED"
+
+
+def test_other_failures_of_torch_are_not_called_a_lack_of_memory(
+    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Vista3DModel, "_features", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        model.segment(scan(), ["liver"])
 
 
 def weights_file(folder: Path, metadata: dict[str, object]) -> Path:

@@ -54,6 +54,7 @@ def sweep(
     blending: Blending = "constant",
     padding: Padding = "constant",
     batch: int = 1,
+    accumulate_on: torch.device | None = None,
     on_window: Callable[[int], None] | None = None,
 ) -> Iterator[Slab]:
     """Yield the blended features of a volume slab by slab, along `plan.sweep_axis`.
@@ -66,12 +67,14 @@ def sweep(
         blending: Weights of a window's voxels.
         padding: How a volume smaller than a window is extended.
         batch: Windows per call of `features`.
+        accumulate_on: Where features are blended and handed out; by default where the image is.
         on_window: Called with the number of windows done.
     """
     axis = plan.sweep_axis
     image = pad_volume(image, plan, padding)
-    weights = blend_weights(plan.roi, blending).to(image.device).movedim(axis, 0).contiguous()
-    buffer = _Ring(plan, axis, channels, image.device)
+    where = accumulate_on or image.device
+    weights = blend_weights(plan.roi, blending).to(where).movedim(axis, 0).contiguous()
+    buffer = _Ring(plan, axis, channels, where)
     cached = _SharedAir(features)
     starts = plan.starts[axis]
     others = [s for a, s in enumerate(plan.starts) if a != axis]
@@ -82,7 +85,7 @@ def sweep(
             group = corners[first : first + batch]
             windows = torch.cat([_window(image, plan.roi, _unswept(corner, axis)) for corner in group])
             for corner, feature in zip(group, cached(windows), strict=True):
-                buffer.add(corner, feature.movedim(0, -1).movedim(axis, 0), weights)
+                buffer.add(corner, feature.to(where).movedim(0, -1).movedim(axis, 0), weights)
             done += len(group)
             if on_window is not None:
                 on_window(done)

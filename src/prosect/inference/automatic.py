@@ -100,13 +100,11 @@ class NativePainter:
         positions = case.native_positions(axis)
         self._lower, _, self._weight = linear_weights(positions, self._size)
         self._inside = (positions >= -0.5) & (positions <= self._size - 0.5)
-        self._in_plane = [_PlaneAxis(case, a) for a in range(3) if a != axis]
+        self._in_plane = [_PlaneAxis(case, a, classes.vectors.device) for a in range(3) if a != axis]
         self._last: Slab | None = None
 
     def add(self, slab: Slab) -> None:
         """Paint every scan plane that lies between finished network planes."""
-        if slab.start == 0:  # a new sweep, also after one that ran out of memory
-            self._last = None
         start, features = slab.start, slab.features
         if self._last is not None:
             features = torch.cat([self._last.features, features])
@@ -139,12 +137,11 @@ class NativePainter:
 class _PlaneAxis:
     """One in-plane axis: the scan indices inside the prepared box, their lower neighbour and weight."""
 
-    def __init__(self, case: Case, axis: int) -> None:
+    def __init__(self, case: Case, axis: int, device: torch.device) -> None:
         positions = case.native_positions(axis)
         size = case.grid.shape[axis]
         self.inside = np.flatnonzero((positions >= -0.5) & (positions <= size - 0.5))
         lower, upper, weight = linear_weights(positions[self.inside], size)
-        device = case.image.device
         self.lower = torch.from_numpy(lower).to(device)
         self.upper = torch.from_numpy(upper).to(device)
         self.weight = torch.from_numpy(weight).to(device)

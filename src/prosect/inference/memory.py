@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import psutil
 from prosect.errors import ResourceError
 from prosect.inference.windows import Shape, WindowPlan
 
-__all__ = ["MemoryPlan", "available_bytes", "plan_memory"]
+__all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion"]
 
 # Full-resolution feature maps alive at once inside one window of the network, scratch included; measured.
 WINDOW_MAPS = 7.0
@@ -93,16 +96,44 @@ def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, lab
     return MemoryPlan(native, plan.shape, plan.count, parts)
 
 
+@contextmanager
+def refuse_exhaustion() -> Iterator[None]:
+    """Turn every way in which memory runs out inside the block into one typed error.
+
+    Raises:
+        ResourceError: An allocation failed, in numpy or in torch.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise ResourceError(
+            "The memory ran out; nothing was written. Other programs may hold it: see the need with --dry-run, close "
+            "them, crop the scan, or use a machine with more memory.",
+            code="MEMORY_EXHAUSTED",
+        ) from error
+
+
 def _count(shape: Shape) -> int:
     return int(shape[0]) * int(shape[1]) * int(shape[2])
 
 
 def available_bytes() -> int:
-    """Return free memory in bytes, no more than a container's limit leaves."""
+    """Return free memory in bytes, no more than a container's limit or the process's own leaves."""
     free = int(psutil.virtual_memory().available)
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists():
         text = limit.read_text().strip()
         if text.isdigit():
             free = min(free, int(text) - int(used.read_text()))
-    return free
+    return min(free, _address_space())
+
+
+def _address_space() -> int:
+    """Return how far this process may grow under its own limit (`ulimit -v`), where there are such limits."""
+    if not hasattr(psutil, "RLIMIT_AS"):
+        return sys.maxsize
+    process = psutil.Process()
+    limit = int(process.rlimit(psutil.RLIMIT_AS)[0])
+    return sys.maxsize if limit == psutil.RLIM_INFINITY else max(limit - int(process.memory_info().vms), 0)

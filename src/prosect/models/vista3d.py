@@ -17,7 +17,7 @@ from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
-from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory
+from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.spec import ModelSpec, Profile
@@ -108,6 +108,7 @@ class Vista3DModel:
         on_window: OnWindow | None = None,
     ) -> LabelMap | LabelLayers: ...
 
+    @refuse_exhaustion()
     @torch.inference_mode()
     def segment(
         self,
@@ -135,17 +136,15 @@ class Vista3DModel:
             case = Case.prepare(volume, self.spec.preparation(self.profile))
             case = replace(case, image=case.image.to(self.device))
         windows = self._windows(case.grid.shape)
-        painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap)
         with clock.stage("restore"):
-            self._sweep(case, windows, painters, clock, on_window)
-            arrays = [painter.result() for painter in painters]
-        provenance = self._provenance(volume, resolution, windows, clock)
+            arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
+        provenance = self._provenance(volume, resolution, windows, clock, fallbacks)
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
         return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
 
     def _provenance(
-        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock
+        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, fallbacks: Sequence[str]
     ) -> dict[str, object]:
         """Return what made this result, for people and for a later check."""
         seconds = dict(clock.seconds)
@@ -158,7 +157,7 @@ class Vista3DModel:
             "windows": windows.count,
             "classes": list(resolution.indices),
             "expansions": {k: list(v) for k, v in resolution.expansions.items()},
-            "notes": [*volume.source.notes, *resolution.notes],
+            "notes": [*volume.source.notes, *resolution.notes, *fallbacks],
             "seconds": seconds,
         }
 
@@ -196,10 +195,10 @@ class Vista3DModel:
         return plan_memory(native, plan, self.network.architecture.width, layers, 1 if highest < 256 else 2)
 
     def _painters(
-        self, case: Case, axis: int, indices: Sequence[int], overlap: bool
+        self, case: Case, axis: int, indices: Sequence[int], overlap: bool, where: torch.device
     ) -> Sequence[NativePainter | NearestPainter]:
         kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
-        vectors = self.network.class_vectors(indices).float()
+        vectors = self.network.class_vectors(indices).float().to(where)
         if overlap:
             return [kind(case, axis, Classes(v[None], (1,), (0,)), np.uint8) for v in vectors]
         dtype = np.uint8 if max(indices) < 256 else np.uint16
@@ -211,32 +210,47 @@ class Vista3DModel:
             return tuple(0 for _ in indices)
         return self.vocabulary.tiers(indices)
 
-    def _sweep(
+    def _attempts(self) -> list[tuple[int, torch.device]]:
+        """Return what to try in turn when memory runs out: windows per batch, and where they are blended."""
+        batch, attempts = self._first_batch, []
+        while batch >= 1:
+            attempts.append((batch, self.device))
+            batch //= 2
+        if self.device.type != "cpu":
+            attempts.append((1, torch.device("cpu")))
+        return attempts
+
+    def _label(
         self,
         case: Case,
         windows: WindowPlan,
-        painters: Sequence[NativePainter | NearestPainter],
+        indices: Sequence[int],
+        overlap: bool,
         clock: _Clock,
         on_window: OnWindow | None,
-    ) -> None:
-        """Feed every painter. Out of GPU memory halves the windows per batch and starts over."""
-        batch = self._first_batch
+    ) -> tuple[list[Any], list[str]]:
+        """Return the painted arrays, and what was given up for want of memory.
+
+        Raises:
+            ResourceError: Nothing is left to give up.
+        """
         features = clock.timed("network", self._features)
         width, profile = self.network.architecture.width, self.profile
         blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "on_window": on_window}
-        while True:
+        fallbacks: list[str] = []
+        for batch, where in self._attempts():
+            painters = self._painters(case, windows.sweep_axis, indices, overlap, where)
             try:
-                for slab in sweep(case.image, windows, features, width, batch=batch, **blend):
+                for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
                     for painter in painters:
                         painter.add(slab)
-            except torch.OutOfMemoryError as error:
-                if batch == 1:
-                    raise ResourceError(
-                        "The GPU ran out of memory with one window at a time; use --device cpu.", code="GPU_MEMORY"
-                    ) from error
-                batch //= 2
-            else:
-                return
+                return [painter.result() for painter in painters], fallbacks
+            except torch.OutOfMemoryError:
+                fallbacks.append(f"out of memory with {batch} windows per batch, blended on {where.type}: started over")
+        raise ResourceError(
+            f"The {self.device.type} device ran out of memory with one window at a time; use --device cpu.",
+            code="GPU_MEMORY",
+        )
 
     def _features(self, windows: Tensor) -> Tensor:
         if self.device.type == "cuda":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -155,3 +157,30 @@ def test_a_sphere_keeps_its_centre_and_volume(
     assert np.abs(shifts).max() < 0.05, "within 0.05 mm"
     assert np.abs(np.mean(shifts, axis=0)).max() < 0.02, "and to no side"
     np.testing.assert_allclose(volumes, 1, atol=0.01)
+
+
+def test_how_the_scan_lies_in_memory_does_not_show_in_one_bit() -> None:
+    array = np.random.default_rng(0).normal(0, 500, (13, 21, 34)).astype(np.float32)
+    ratio, shape = (1.7, 0.6, 1.0), (8, 35, 34)
+    expected = resample_separable(array, ratio, shape).numpy()
+    for axes in itertools.permutations(range(3)):
+        for flips in itertools.product((1, -1), repeat=3):
+            step = tuple(slice(None, None, flip) for flip in flips)
+            back = np.argsort(axes)
+            stored = np.ascontiguousarray(array[step].transpose(axes))
+            seen = stored.transpose(back)[step]  # the same values, laid out otherwise
+            assert (seen == array).all()
+            np.testing.assert_array_equal(resample_separable(seen, ratio, shape).numpy(), expected)
+
+
+def test_a_scan_that_must_not_be_written_is_resampled_all_the_same() -> None:
+    array = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    array.setflags(write=False)
+    assert (resample_separable(array[::-1], (1.0, 1.0, 1.0), (3, 4, 5)).numpy() == array[::-1]).all()
+
+
+def test_resampling_leaves_the_scan_as_it_was() -> None:
+    array = np.random.default_rng(0).normal(0, 500, (6, 7, 8)).astype(np.float32)
+    before = array.copy()
+    resample_separable(array, (1.5, 1.0, 0.5), (4, 7, 15))
+    np.testing.assert_array_equal(array, before)

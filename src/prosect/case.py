@@ -7,6 +7,7 @@ to eight answers; `reorient_first=False` repeats that for parity.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,10 +18,16 @@ from torch import Tensor
 
 from prosect.errors import PromptError
 from prosect.geometry import AxisOrder, Grid
-from prosect.resample import SHEAR_TOLERANCE, resample_affine, resample_separable, respaced_grid
+from prosect.resample import (
+    SHEAR_TOLERANCE,
+    resample_affine,
+    resample_separable,
+    resampling_bytes,
+    respaced_grid,
+)
 from prosect.volume import Volume
 
-__all__ = ["Case", "Intensity", "Preparation"]
+__all__ = ["Case", "Intensity", "Preparation", "preparing_bytes"]
 
 FloatArray = NDArray[np.float64]
 
@@ -167,6 +174,18 @@ class Case:
         else:
             _gather_nearest(prepared, self.to_prepared, out)
         return self.restore(out)
+
+
+def preparing_bytes(native: Grid, prepared: tuple[int, int, int], preparation: Preparation) -> int:
+    """Return the most bytes that `Case.prepare` holds beside the scan, for a network grid of this shape."""
+    scan, image = native.voxel_count * 4, math.prod(prepared) * 4
+    if native.shear > SHEAR_TOLERANCE:
+        held = scan + image
+    else:
+        axes = native.to_ras().axes
+        held = resampling_bytes([native.shape[axis] for axis in axes], prepared)
+    copies = 3 if preparation.intensity.kind == "percentile" else 2
+    return max(held, copies * image) + (scan if preparation.scale_first else 0)
 
 
 def _nearest(positions: FloatArray, size: int) -> NDArray[np.int64]:

@@ -6,6 +6,9 @@ coordinate array and runs at memory speed. A sheared grid takes the general path
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,7 +17,7 @@ from torch import Tensor
 
 from prosect.geometry import Grid
 
-__all__ = ["linear_weights", "resample_affine", "resample_separable", "respaced_grid"]
+__all__ = ["linear_weights", "resample_affine", "resample_separable", "resampling_bytes", "respaced_grid"]
 
 # Cosine between two voxel axes above which a grid counts as sheared: below it a scan of 512 voxels moves by less than
 # a twentieth of a voxel.
@@ -60,32 +63,57 @@ def linear_weights(
     return lower, upper, (clamped - lower).astype(np.float32)
 
 
-def _writable(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a contiguous array that torch can share; one that must not be written is copied, as torch warns of it."""
-    return np.require(array, requirements=["C", "W"])
+def _shared(array: NDArray[np.float32]) -> Tensor:
+    """Return a tensor over the array's own memory; one that must not be written is copied, as torch warns of it."""
+    return torch.from_numpy(np.require(array, requirements=["W"]))
 
 
 def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], shape: tuple[int, ...]) -> Tensor:
     """Return `array` (i j k) sampled at voxel positions `index * ratio` on an output of `shape`; borders repeat.
 
-    The axis that shrinks most goes first, so the intermediate arrays stay small.
+    The axis that shrinks most goes first, so the intermediate arrays stay small. The array is never copied whole: it
+    is read in the order of its memory, and an axis it shows mirrored is mirrored by the indices that are read.
     """
-    out = torch.from_numpy(_writable(array))
-    for axis in sorted(range(3), key=lambda a: shape[a] / array.shape[a]):
+    mirrored = [step < 0 for step in array.strides]
+    stored = array[tuple(slice(None, None, -1 if flip else 1) for flip in mirrored)]
+    memory = sorted(range(3), key=lambda a: -stored.strides[a])
+    out = _shared(stored.transpose(memory))
+    for axis in shrinking_order(array.shape, shape):
+        place = memory.index(axis)
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
+            out = out.flip(place) if mirrored[axis] else out
             continue
-        lower, upper, weight = linear_weights(np.arange(shape[axis], dtype=np.float64) * ratio[axis], array.shape[axis])
+        size = array.shape[axis]
+        lower, upper, weight = linear_weights(np.arange(shape[axis], dtype=np.float64) * ratio[axis], size)
+        if mirrored[axis]:
+            lower, upper = size - 1 - lower, size - 1 - upper
         view = [1, 1, 1]
-        view[axis] = -1
-        low = out.index_select(axis, torch.from_numpy(lower))
-        high = out.index_select(axis, torch.from_numpy(upper))
-        out = low.lerp_(high, torch.from_numpy(weight).view(view))
-    return out
+        view[place] = -1
+        low = out.index_select(place, torch.from_numpy(lower))
+        high = out.index_select(place, torch.from_numpy(upper))
+        # Step by step, not `lerp_`: that rounds differently along contiguous memory, and storage must not show.
+        out = low.add_(high.sub_(low).mul_(torch.from_numpy(weight).view(view)))
+    return out.permute([memory.index(axis) for axis in range(3)]).contiguous()
+
+
+def shrinking_order(shape: Sequence[int], target: Sequence[int]) -> list[int]:
+    """Return the axes in the order in which they are resampled."""
+    return sorted(range(3), key=lambda axis: target[axis] / shape[axis])
+
+
+def resampling_bytes(shape: Sequence[int], target: Sequence[int]) -> int:
+    """Return the most that `resample_separable` holds beside its input, in bytes."""
+    sizes, now = [0], [int(n) for n in shape]
+    for axis in shrinking_order(shape, target):
+        now[axis] = int(target[axis])
+        sizes.append(now[0] * now[1] * now[2] * 4)
+    held = [before + 2 * after for before, after in itertools.pairwise(sizes)]
+    return max(*held, 2 * sizes[-1])
 
 
 def resample_affine(array: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> Tensor:
     """Return `array` (i j k) sampled linearly at `matrix @ output index`, plane by plane; outside is the minimum."""
-    source = torch.from_numpy(_writable(array))[None, None]
+    source = _shared(np.ascontiguousarray(array))[None, None]
     floor = source.amin()
     source = source - floor
     out = torch.empty(shape)

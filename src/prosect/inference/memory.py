@@ -42,7 +42,7 @@ class MemoryPlan:
     def peak(self) -> int:
         """Bytes at the peak: the largest of preparing, sweeping and writing."""
         p = self.parts
-        preparing = p["scan"] + p["resampling"] + p["prepared"]
+        preparing = p["scan"] + max(p["preparing"], p["prepared"])
         sweeping = p["scan"] + p["prepared"] + p["slab"] + p["window"] + p["labels"]
         return max(preparing, sweeping) + p["libraries"]
 
@@ -68,7 +68,9 @@ class MemoryPlan:
             )
 
 
-def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, label_bytes: int) -> MemoryPlan:
+def plan_memory(
+    native: Shape, plan: WindowPlan, channels: int, layers: int, label_bytes: int, preparing: int
+) -> MemoryPlan:
     """Return the memory plan of one automatic run.
 
     Args:
@@ -77,6 +79,7 @@ def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, lab
         channels: Feature channels.
         layers: Label arrays on the scan's grid: 1, or one per class with overlap.
         label_bytes: Bytes per label.
+        preparing: Most bytes held beside the scan while it is prepared.
     """
     voxels = _count(native)
     prepared = _count(plan.padded)
@@ -86,7 +89,7 @@ def plan_memory(native: Shape, plan: WindowPlan, channels: int, layers: int, lab
     slab = depth * cross_section * (channels + 1) * 4 + depth * cross_section * (channels + 4) * 4
     parts = {
         "scan": voxels * 4,
-        "resampling": voxels * 4 * 2,
+        "preparing": preparing,
         "prepared": prepared * 4 * 2,
         "slab": slab,
         "window": int(_count(plan.roi) * channels * 4 * WINDOW_MAPS),

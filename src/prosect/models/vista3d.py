@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prosect.case import Case
+from prosect.case import Case, preparing_bytes
 from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import sweep
@@ -78,7 +78,7 @@ class Vista3DModel:
         grid = volume.grid if isinstance(volume, Volume) else volume
         prepared = self._prepared_shape(grid)
         layers = len(self._resolve(classes).indices) if overlap else 1
-        return self._memory(grid.shape, self._windows(prepared), layers)
+        return self._memory(grid, self._windows(prepared), layers)
 
     @overload
     def segment(
@@ -164,7 +164,7 @@ class Vista3DModel:
     def _require_memory(self, grid: Grid, layers: int) -> None:
         """Refuse a run that cannot fit, before anything is allocated; the scan itself is in memory already."""
         if self.device.type == "cpu":
-            plan = self._memory(grid.shape, self._windows(self._prepared_shape(grid)), layers)
+            plan = self._memory(grid, self._windows(self._prepared_shape(grid)), layers)
             plan.require(available_bytes() + plan.parts["scan"])
 
     def _resolve(self, classes: Sequence[str | int] | None) -> Resolution:
@@ -190,9 +190,11 @@ class Vista3DModel:
             roi = (a, b, c)
         return plan_windows(shape, roi, self.profile.overlap)
 
-    def _memory(self, native: Shape, plan: WindowPlan, layers: int) -> MemoryPlan:
+    def _memory(self, grid: Grid, plan: WindowPlan, layers: int) -> MemoryPlan:
         highest = max(s.index for s in self.vocabulary)
-        return plan_memory(native, plan, self.network.architecture.width, layers, 1 if highest < 256 else 2)
+        preparing = preparing_bytes(grid, plan.shape, self.profile.preparation)
+        channels, label_bytes = self.network.architecture.width, 1 if highest < 256 else 2
+        return plan_memory(grid.shape, plan, channels, layers, label_bytes, preparing)
 
     def _painters(
         self, case: Case, axis: int, indices: Sequence[int], overlap: bool, where: torch.device

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from prosect.volume import Volume
 __all__ = ["Case", "Intensity", "Preparation", "preparing_bytes"]
 
 FloatArray = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,17 @@ class Case:
                 )
         return self.grid.to_voxel(points_ras)
 
-    def restore(self, native_order: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return an array on the scan's voxels in network axis order as the scan stores it (contiguous)."""
-        return np.ascontiguousarray(self.order.inverse().apply(native_order))
+    def native_canvas(self, dtype: type[np.generic] | np.dtype[np.generic]) -> tuple[Array, Array]:
+        """Return zeros on the scan's voxels as the scan stores them, and the same memory in network axis order."""
+        stored = np.zeros(self.native.shape, dtype=dtype)
+        return stored, self.order.apply(stored)
 
     def restore_nearest(self, prepared: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return labels on network voxels (i j k) as labels on the scan's voxels by nearest neighbour.
 
         Voxels of the scan outside the prepared box are 0.
         """
-        out = np.zeros(self.native_shape, dtype=prepared.dtype)
+        stored, out = self.native_canvas(prepared.dtype)
         if self.is_separable:
             index = [_nearest(self.native_positions(axis), prepared.shape[axis]) for axis in range(3)]
             inside = [np.flatnonzero(i >= 0) for i in index]
@@ -173,7 +175,7 @@ class Case:
             out[np.ix_(*inside)] = prepared[np.ix_(*picked)]
         else:
             _gather_nearest(prepared, self.to_prepared, out)
-        return self.restore(out)
+        return stored
 
 
 def preparing_bytes(native: Grid, prepared: tuple[int, int, int], preparation: Preparation) -> int:

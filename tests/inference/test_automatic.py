@@ -66,7 +66,7 @@ def slow_labels(case: Case, features: torch.Tensor, chosen: Classes) -> np.ndarr
     size = np.asarray(case.grid.shape)[:, None]
     inside = ((points >= -0.5) & (points <= size - 0.5)).all(axis=0)
     labels = np.where(inside, slow_decision(at, chosen.tiers), 0).reshape(case.native_shape)
-    return case.restore(labels)
+    return np.ascontiguousarray(case.order.inverse().apply(labels))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

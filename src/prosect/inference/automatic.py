@@ -92,10 +92,10 @@ class NativePainter:
     """Paint labels on the scan's voxels from linearly interpolated logits, plane by plane as slabs arrive."""
 
     def __init__(self, case: Case, axis: int, classes: Classes, dtype: type[np.generic]) -> None:
-        self._case, self._axis, self._classes = case, axis, classes
+        self._classes = classes
         self._lut = np.array([0, *classes.values], dtype=dtype)
-        self._out = np.zeros(case.native_shape, dtype=dtype)
-        self._planes = np.moveaxis(self._out, axis, 0)
+        self._stored, in_network_order = case.native_canvas(dtype)
+        self._planes = np.moveaxis(in_network_order, axis, 0)
         self._size = case.grid.shape[axis]
         positions = case.native_positions(axis)
         self._lower, _, self._weight = linear_weights(positions, self._size)
@@ -119,7 +119,7 @@ class NativePainter:
 
     def result(self) -> NDArray[Any]:
         """Return labels as the scan stores them."""
-        return self._case.restore(self._out)
+        return self._stored
 
     def _paint(self, plane: int, lower: int, features: Tensor, codes: Tensor, mixed: Tensor) -> None:
         a, b = self._in_plane

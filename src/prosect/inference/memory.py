@@ -18,7 +18,7 @@ __all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion"]
 # Full-resolution feature maps alive at once inside one window of the network, scratch included; measured.
 WINDOW_MAPS = 7.0
 # What torch and its kernels keep for themselves; measured.
-LIBRARIES = 48 * 2**20
+LIBRARIES = 64 * 2**20
 GIB = 2**30
 
 
@@ -93,7 +93,7 @@ def plan_memory(
         "prepared": prepared * 4 * 2,
         "slab": slab,
         "window": int(_count(plan.roi) * channels * 4 * WINDOW_MAPS),
-        "labels": voxels * layers * label_bytes * 2,
+        "labels": voxels * layers * label_bytes,
         "libraries": LIBRARIES,
     }
     return MemoryPlan(native, plan.shape, plan.count, parts)

@@ -23,6 +23,7 @@ LAYERS = [
     {"inference"},
     {"models"},
     {"training"},
+    {"cohort"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

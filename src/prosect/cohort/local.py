@@ -1,0 +1,71 @@
+"""A cohort on this machine: the pipeline, with every step in the ledger before the next builds on it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prosect.cohort.ledger import DONE, REFUSED, SAVING, START, Ledger, digest
+from prosect.cohort.manifest import Scan
+from prosect.cohort.pipeline import SLOTS, Outcome, Work, run
+from prosect.cohort.plan import fingerprint, identity
+
+__all__ = ["segment_all"]
+
+V = TypeVar("V")
+R = TypeVar("R")
+
+
+def segment_all(
+    scans: Sequence[Scan],
+    work: Work[V, R],
+    ledger: Ledger,
+    out: Path,
+    settings: Mapping[str, Any],
+    watch: Callable[[Outcome], None],
+    *,
+    slots: int = SLOTS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Segment every scan, writing down what became of each.
+
+    A case is done when its files are on the disk and then the ledger says so. The ledger says beforehand whose files
+    are about to be written, so that the next run knows them for its own.
+
+    Args:
+        scans: What is left to do.
+        work: How; `save` returns under `files` the paths it has written.
+        ledger: Where it is written down.
+        out: Folder of the results.
+        settings: What was asked, by name; results of different settings are never mixed.
+        watch: Told of each outcome once it is on the disk.
+        slots: How many scans may be in memory at once.
+        clock: Seconds.
+
+    Raises:
+        ProsectError: The disk is full, or the ledger cannot be written.
+    """
+    mine = digest(settings)
+    inputs = {scan.name: identity(scan) for scan in scans}
+    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(scans))
+
+    def save(scan: Scan, volume: V, result: R) -> Mapping[str, Any]:
+        ledger.append(SAVING, case=scan.name, settings=mine)
+        kept = work.save(scan, volume, result)
+        files = {Path(path).relative_to(out).as_posix(): fingerprint(path) for path in kept["files"]}
+        return {**kept, "files": files}
+
+    def record(outcome: Outcome) -> None:
+        what = {"case": outcome.scan.name, "settings": mine, "input": inputs[outcome.scan.name]}
+        seconds = {stage: round(value, 3) for stage, value in outcome.seconds.items()}
+        if outcome.code:
+            ledger.append(REFUSED, **what, code=outcome.code, message=outcome.message, seconds=seconds)
+        else:
+            ledger.append(DONE, **what, seconds=seconds, **outcome.kept)
+        watch(outcome)
+
+    run(scans, replace(work, save=save), record, slots=slots, clock=clock)

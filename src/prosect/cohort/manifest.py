@@ -1,0 +1,201 @@
+"""Which scans a folder holds, what their results are called, and which results would overwrite one another."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from prosect.cohort.series import folder_series
+from prosect.errors import FormatError
+from prosect.io.sniff import shown, sniff, unreadable
+
+__all__ = ["Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
+
+READ_KINDS = ("nifti", "nrrd", "metaimage", "zip")
+# A name that promises an image makes a case even where the bytes do not keep the promise: it is refused by name, never
+# passed over in silence. Longer endings first.
+IMAGE_SUFFIXES = (
+    ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".mgz", ".mgh", ".mnc", ".zip", ".dcm", ".ima",
+    ".dicom",
+)  # fmt: skip
+# Voxels that belong to a header beside them; as bare numbers they could look like anything.
+DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
+CLASHES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan of a cohort.
+
+    Attributes:
+        name: What its results are called.
+        path: File or DICOM folder, as the reader takes it.
+        series: Which DICOM series of that folder; None where there is no choice.
+        files: The files whose size and time tell whether the input changed.
+    """
+
+    name: str
+    path: Path
+    series: str | None = None
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder holds.
+
+    Attributes:
+        folder: The folder.
+        scans: Its scans in the order of their names.
+        passed: Number of files that are no scans, by what they are.
+    """
+
+    folder: Path
+    scans: tuple[Scan, ...]
+    passed: Mapping[str, int]
+
+    @property
+    def is_one_series(self) -> bool:
+        """Whether the folder is a single DICOM series: one scan rather than a cohort."""
+        return len(self.scans) == 1 and self.scans[0].path.is_dir()
+
+
+def find_scans(folder: Path, skip: Collection[Path] = ()) -> Manifest:
+    """Return every scan in `folder` and the folders below it.
+
+    A scan is an image file or zip, told by its content; a file that only its name calls an image, so that it is
+    refused visibly; and each DICOM series of a folder. Hidden files and folders and links to folders are not entered.
+
+    Args:
+        folder: Where to look.
+        skip: Folders to leave out, such as that of the results.
+
+    Raises:
+        FormatError: A folder cannot be read.
+    """
+    scans: list[Scan] = []
+    dicom: list[Path] = []
+    passed: dict[str, int] = {}
+    for base, names in folders(folder, {Path(os.path.realpath(place)) for place in skip}):
+        for name in names:
+            path = base / name
+            kind = kind_of(path)
+            if kind == "dicom":
+                dicom.append(path)
+            elif kind in READ_KINDS or promises_image(name):
+                scans.append(Scan(flat_name(folder, path, stem(name)), path, files=(path,)))
+            else:
+                passed[kind] = passed.get(kind, 0) + 1
+    series, others = folder_series(dicom)
+    for found in series:
+        scans.append(Scan(series_name(folder, found.path, found.label), found.path, found.uid, found.files))
+    for reason, count in others.items():
+        passed[reason] = passed.get(reason, 0) + count
+    return Manifest(folder, tuple(sorted(scans, key=lambda scan: (scan.name, str(scan.path)))), passed)
+
+
+def folders(top: Path, skip: Collection[Path]) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder and the names of its visible plain files, parents before children, in order."""
+
+    def complain(error: OSError) -> None:
+        raise unreadable(Path(error.filename or top), error) from error
+
+    for base, below, names in os.walk(top, onerror=complain):
+        here = Path(base)
+        below[:] = sorted(
+            name for name in below
+            if not name.startswith((".", "__MACOSX")) and Path(os.path.realpath(here / name)) not in skip
+        )  # fmt: skip
+        yield here, sorted(name for name in names if not name.startswith(".") and (here / name).is_file())
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file holds: a kind that is read, or a phrase for what else."""
+    if path.name.lower().endswith(DATA_SUFFIXES):
+        return "voxel data of a header"
+    try:
+        found = sniff(path)
+    except FormatError:
+        return "a damaged gzip stream"
+    if path.stem.upper() == "DICOMDIR":
+        return "a DICOM directory"
+    return found.kind if not found.gzipped or found.kind == "nifti" else f"{found.kind} inside a gzip stream"
+
+
+def promises_image(name: str) -> bool:
+    """Return whether a name ends like that of an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def stem(name: str) -> str:
+    """Return a file name without the ending of an image."""
+    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)] or name
+
+
+def flat_name(top: Path, path: Path, last: str) -> str:
+    """Return the folders below `top` and `last`, joined by underscores, so that all results lie side by side."""
+    return "_".join([*path.relative_to(top).parts[:-1], last])
+
+
+def series_name(top: Path, folder: Path, label: str) -> str:
+    """Return the name of a series: its folders, and its short id where the folder holds several."""
+    parts = folder.relative_to(top).parts or (folder.resolve().name or "series",)
+    return "_".join([*parts, label] if label else parts)
+
+
+def stamp(scan: Scan) -> str:
+    """Return count, bytes and newest change of the scan's files: it differs when the input was replaced.
+
+    Raises:
+        FormatError: A file is gone.
+    """
+    try:
+        states = [path.stat() for path in scan.files]
+    except OSError as error:
+        raise unreadable(scan.path, error) from error
+    return f"{len(states)}:{sum(s.st_size for s in states)}:{max((s.st_mtime_ns for s in states), default=0)}"
+
+
+def refuse_clashes(
+    scans: Sequence[Scan], planned: Callable[[str], Sequence[str]], reserved: Collection[str] = ()
+) -> None:
+    """Refuse results that would overwrite one another, here or on a file system that ignores case.
+
+    Args:
+        scans: All scans.
+        planned: The files of a case by its name, relative to the folder of the results.
+        reserved: Relative names that are not free.
+
+    Raises:
+        FormatError: `OUTPUT_NAME_CLASH`; the message names the scans.
+    """
+    owners: dict[str, str] = {folded(name): "a file of the run itself" for name in reserved}
+    clashes: list[str] = []
+    for scan in scans:
+        mine = origin(scan)
+        taken = {owners[key] for name in planned(scan.name) if (key := folded(name)) in owners}
+        clashes += [f"{other} and {mine} (both {shown(scan.name)})" for other in sorted(taken)]
+        for name in planned(scan.name):
+            owners.setdefault(folded(name), mine)
+    if clashes:
+        more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
+        raise FormatError(
+            f"Results would overwrite one another: {'; '.join(clashes[:CLASHES_SHOWN])}{more}. "
+            "Rename the scans, or segment them into different folders.",
+            code="OUTPUT_NAME_CLASH",
+        )
+
+
+def folded(name: str) -> str:
+    """Return the name as a file system that ignores case and Unicode form sees it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold())
+
+
+def origin(scan: Scan) -> str:
+    """Return the input for a message: folder and file name, and the series."""
+    place = "/".join(shown(part) for part in scan.path.parts[-2:])
+    return f"{place} series {scan.series}" if scan.series else place

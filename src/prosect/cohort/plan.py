@@ -1,0 +1,199 @@
+"""What is left to do in a folder of results: what the ledger calls finished is believed only if the files agree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from prosect.cohort.ledger import Event, History
+from prosect.cohort.manifest import Scan, stamp
+from prosect.errors import FormatError, ProsectError
+from prosect.io.sniff import shown
+
+__all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_inputs", "sweep"]
+
+LEFTOVER = re.compile(r"\..+\.tmp-(\d+)-\d{4}")
+STANDINGS = ("finished", "changed", "again", "new")
+SHOWN = 5
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does with each scan.
+
+    Attributes:
+        todo: To be segmented.
+        finished: Done by an earlier run; their files are as they were left.
+        changed: Done by an earlier run and changed by someone since; they are left alone.
+        again: Of `todo`, those whose input was replaced since they were done.
+    """
+
+    todo: tuple[Scan, ...]
+    finished: tuple[Scan, ...]
+    changed: tuple[Scan, ...]
+    again: tuple[Scan, ...]
+
+
+def plan(
+    scans: Sequence[Scan], out: Path, known: History, planned: Callable[[str], Sequence[str]], overwrite: bool = False
+) -> Plan:
+    """Return what is left to do.
+
+    Args:
+        scans: All scans.
+        out: Folder of the results.
+        known: What the ledger tells.
+        planned: The files of a case by its name, relative to `out`.
+        overwrite: Whether files that the ledger does not account for may be replaced.
+
+    Raises:
+        FormatError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
+    """
+    standings = {scan.name: standing(scan, out, known) for scan in scans}
+    here = {word: tuple(scan for scan in scans if standings[scan.name] == word) for word in STANDINGS}
+    if not overwrite:
+        unknown = [scan for scan in here["new"] if scan.name not in known.begun]
+        refuse_foreign([name for scan in unknown for name in planned(scan.name) if os.path.lexists(out / name)])
+    kept = () if overwrite else here["changed"]
+    todo = tuple(scan for scan in scans if scan not in kept and standings[scan.name] != "finished")
+    return Plan(todo, here["finished"], kept, here["again"])
+
+
+def standing(scan: Scan, out: Path, known: History) -> str:
+    """Return how far a scan is: `finished`, `changed` (its files), `again` (its input was replaced) or `new`."""
+    event = known.done.get(scan.name)
+    if event is None:
+        return "new"
+    states = states_of(out, event)
+    if "changed" in states:
+        return "changed"
+    if event["input"] != identity(scan):
+        return "again"
+    return "finished" if "missing" not in states else "new"
+
+
+def states_of(out: Path, event: Event) -> set[str]:
+    """Return what the files of a finished case are: `same`, `changed`, `missing`."""
+    states = set()
+    for name, recorded in event["files"].items():
+        try:
+            states.add("same" if fingerprint(out / name) == recorded else "changed")
+        except FileNotFoundError:
+            states.add("missing")
+        except OSError:
+            states.add("changed")
+    return states
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Return size and SHA-256 of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    total = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            total.update(chunk)
+        return {"bytes": handle.tell(), "sha256": total.hexdigest()}
+
+
+def identity(scan: Scan) -> dict[str, Any]:
+    """Return what tells whether a case is still the same input."""
+    try:
+        return {"series": scan.series, "stamp": stamp(scan)}
+    except ProsectError:
+        return {"series": scan.series, "stamp": ""}
+
+
+def refuse_foreign(names: Sequence[str]) -> None:
+    """Refuse to replace files that no run of this ledger has written.
+
+    Raises:
+        FormatError: There are any (`OUTPUT_EXISTS`).
+    """
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        raise FormatError(
+            f"{', '.join(shown(name) for name in names[:SHOWN])}{more}: in the way, and not written by an earlier run "
+            "of this command. Choose another folder, or replace them with --overwrite.",
+            code="OUTPUT_EXISTS",
+        )
+
+
+def refuse_changed_settings(known: History, settings: Mapping[str, Any], overwrite: bool = False) -> None:
+    """Refuse to mix results of different models or parameters in one folder.
+
+    Raises:
+        FormatError: The last run here was asked something else (`COHORT_CHANGED`); the message says what differs.
+    """
+    before = known.settings
+    if before is None or overwrite or not known.begun:
+        return
+    changes = [
+        f"{key} was {before.get(key)!s:.60} and is {settings.get(key)!s:.60}"
+        for key in sorted({*before, *settings})
+        if before.get(key) != settings.get(key)
+    ]
+    if changes:
+        raise FormatError(
+            f"This folder holds results of another run: {'; '.join(changes)}. "
+            "Choose another folder, or do all cases anew with --overwrite.",
+            code="COHORT_CHANGED",
+        )
+
+
+def refuse_inputs(scans: Iterable[Scan], out: Path, planned: Callable[[str], Sequence[str]]) -> None:
+    """Refuse results that would replace a scan; links count.
+
+    Raises:
+        FormatError: `OUTPUT_IS_INPUT`.
+    """
+    inputs = {key for scan in scans for path in scan.files if (key := file_key(path)) is not None}
+    for scan in scans:
+        for name in planned(scan.name):
+            if file_key(out / name) in inputs:
+                raise FormatError(
+                    f"{shown(name)}: the output is one of the scans, which would destroy it. Choose another folder.",
+                    code="OUTPUT_IS_INPUT",
+                )
+
+
+def file_key(path: Path) -> tuple[int, int] | None:
+    """Return what is the same for all names of one file, None where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def sweep(folders: Iterable[Path]) -> int:
+    """Remove the temporary files and folders of processes that are gone, and return how many there were."""
+    count = 0
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            found = LEFTOVER.fullmatch(path.name)
+            if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+                remove(path)
+                count += 1
+    return count
+
+
+def remove(path: Path) -> None:
+    """Remove a leftover, if the system lets us."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()

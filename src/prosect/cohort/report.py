@@ -1,0 +1,61 @@
+"""What became of a cohort, as data: one row per case, whichever run it was done in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prosect.cohort.ledger import History
+from prosect.cohort.manifest import Manifest, Scan
+from prosect.cohort.plan import Plan
+from prosect.io.atomic import write_atomically
+
+__all__ = ["LEFT", "case_row", "summary", "write_json"]
+
+LEFT = "left"
+
+
+def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every case with what became of it, and the counts.
+
+    Args:
+        manifest: All cases.
+        plan: What was to be done.
+        known: What the ledger tells now.
+        settings: What was asked.
+    """
+    rows = [case_row(manifest, plan, known, scan) for scan in manifest.scans]
+    states = [row["state"] for row in rows]
+    return {
+        "settings": dict(settings),
+        "counts": {state: states.count(state) for state in ("done", "refused", LEFT)},
+        "passed_over": dict(manifest.passed),
+        "cases": rows,
+    }
+
+
+def case_row(manifest: Manifest, plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
+    """Return one case: its input within the folder, and how it ended."""
+    row: dict[str, Any] = {"case": scan.name, "input": scan.path.relative_to(manifest.folder).as_posix()}
+    if scan.series:
+        row["series"] = scan.series
+    event = known.done.get(scan.name) or known.refused.get(scan.name)
+    if scan in plan.changed:
+        message = "A file of its result was changed since it was written; it was left alone."
+        return {**row, "state": "refused", "code": "OUTPUT_CHANGED", "message": message}
+    if event is None:
+        return {**row, "state": LEFT}
+    words = ("code", "message", "seconds", "files")
+    return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
+
+
+def write_json(thing: Mapping[str, Any], path: Path) -> Path:
+    """Write data as JSON, whole or not at all, and return the path.
+
+    Raises:
+        ProsectError: The place cannot be written, or the disk is full.
+    """
+    write_atomically(path, [json.dumps(thing, indent=2).encode("ascii"), b"\n"])
+    return path

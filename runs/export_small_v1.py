@@ -14,8 +14,8 @@ from prosect.checkpoints.files import write_weights
 from train_small_v1 import HU_WINDOW, PATCH, SPACING_MM
 
 LICENCE = (
-    "CC BY 4.0. Trained on OpenKBP (MIT), TotalSegmentator example (Apache-2.0), CRLM-CT (CC BY 4.0) and a MOOSE "
-    "example (Apache-2.0). Research use only."
+    "CC BY 4.0. Trained on OpenKBP (MIT), TotalSegmentator example (Apache-2.0), CRLM-CT (CC BY 4.0), a CIP "
+    "chest (BSD-style) and a MOOSE example (Apache-2.0). Research use only."
 )
 
 

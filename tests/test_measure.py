@@ -21,12 +21,16 @@ def slow(labels: LabelMap, volume: Volume, index: int) -> Measurement:
     where = np.argwhere(labels.array == index)
     start, stop = where.min(axis=0), where.max(axis=0) + 1
     spacing = np.asarray(labels.grid.spacing_mm)
+    inside = volume.array[labels.array == index].astype(np.float64)
     return Measurement(
         name=labels.vocabulary[index].name,
         index=index,
         voxels=len(where),
         volume_ml=len(where) * labels.grid.voxel_volume_ml,
-        mean_hu=float(volume.array[labels.array == index].astype(np.float64).mean()),
+        mean_hu=float(inside.mean()),
+        sd_hu=float(inside.std()),
+        min_hu=float(inside.min()),
+        max_hu=float(inside.max()),
         start_vox=tuple(int(v) for v in start),
         stop_vox=tuple(int(v) for v in stop),
         extents_mm=tuple((stop - start) * spacing),
@@ -54,7 +58,9 @@ def test_measure_agrees_with_a_slow_count_in_either_memory_order(scattered, orde
         assert (m.name, m.voxels) == (truth.name, truth.voxels)
         assert (m.start_vox, m.stop_vox) == (truth.start_vox, truth.stop_vox)
         assert m.touches_border == truth.touches_border
-        assert m.mean_hu == pytest.approx(truth.mean_hu, abs=1e-3)
+        assert m.mean_hu == pytest.approx(truth.mean_hu, abs=1e-6)
+        assert m.sd_hu == pytest.approx(truth.sd_hu, abs=1e-6)
+        assert (m.min_hu, m.max_hu) == (truth.min_hu, truth.max_hu)
         np.testing.assert_allclose(m.centroid_ras, truth.centroid_ras, atol=1e-9)
         np.testing.assert_allclose(m.extents_mm, truth.extents_mm)
 
@@ -62,7 +68,7 @@ def test_measure_agrees_with_a_slow_count_in_either_memory_order(scattered, orde
 def test_every_structure_present_is_measured_once_in_rising_order(scattered) -> None:
     labels, _ = scattered
     assert [m.index for m in measure(labels)] == [1, 3, 20, 115, 345]
-    assert all(m.mean_hu is None for m in measure(labels))
+    assert all(n is None for m in measure(labels) for n in (m.mean_hu, m.sd_hu, m.min_hu, m.max_hu))
 
 
 def test_splitting_into_slabs_changes_nothing(scattered, monkeypatch) -> None:
@@ -70,7 +76,17 @@ def test_splitting_into_slabs_changes_nothing(scattered, monkeypatch) -> None:
     monkeypatch.setattr("prosect.measure.SLAB_VOXELS", 1)
     for one, other in zip(whole, measure(*scattered), strict=True):
         assert one.mean_hu == pytest.approx(other.mean_hu, rel=1e-9)
+        assert one.sd_hu == pytest.approx(other.sd_hu, rel=1e-9)
         assert (one.voxels, one.centroid_ras, one.start_vox) == (other.voxels, other.centroid_ras, other.start_vox)
+
+
+def test_the_spread_of_a_nearly_constant_structure_far_from_zero_is_exact() -> None:
+    """A sum of squares would lose all digits of it."""
+    grid = Grid((20, 20, 20), np.eye(4))
+    values = np.where(np.indices(grid.shape).sum(axis=0) % 2, 20000.0, 20000.25)
+    labels = LabelMap(np.ones(grid.shape, np.uint8), grid, vocabulary.load("prosect"))
+    (only,) = measure(labels, Volume(values, grid))
+    assert only.sd_hu == pytest.approx(0.125, rel=1e-9)
 
 
 def test_axis_order_does_not_change_volume_or_centroid() -> None:

@@ -65,6 +65,11 @@ class LabelMap:
         counts[0] = 0
         return tuple(int(value) for value in np.flatnonzero(counts))
 
+    @property
+    def sought(self) -> tuple[int, ...]:
+        """The structures that were looked for, found or not, and all that occur, ascending."""
+        return sought(self.provenance, self.present)
+
     def mask(self, structure: str | int, *, whole: bool = False) -> Mask:
         """Return where a structure is (i j k).
 
@@ -138,6 +143,11 @@ class LabelLayers:
         """The structures that have a voxel, ascending."""
         return tuple(sorted(i for i, mask in zip(self.indices, self.masks, strict=True) if mask.any()))
 
+    @property
+    def sought(self) -> tuple[int, ...]:
+        """The structures that were looked for, found or not, ascending."""
+        return sought(self.provenance, self.indices)
+
     def mask(self, structure: str | int, *, whole: bool = False) -> Mask:
         """Return where a structure is (i j k); all False where it has no layer.
 
@@ -187,6 +197,13 @@ class LabelLayers:
     def _by_tier(self) -> tuple[int, ...]:
         tiers = dict(zip(self.indices, self.vocabulary.tiers(self.indices), strict=True))
         return tuple(sorted(self.indices, key=tiers.__getitem__))
+
+
+def sought(provenance: Mapping[str, object], there: Sequence[int]) -> tuple[int, ...]:
+    """Return the structures that provenance says were looked for (its `classes`), and those that are there."""
+    classes = provenance.get("classes", ())
+    looked_for = classes if isinstance(classes, list | tuple) else ()
+    return tuple(sorted({*there, *map(int, looked_for)}))
 
 
 def check_shape(array: NDArray[Any], grid: Grid) -> None:

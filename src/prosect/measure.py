@@ -31,6 +31,9 @@ class Measurement:
         voxels: How many voxels it has.
         volume_ml: Its volume.
         mean_hu: Mean intensity of the scan inside it; None without a scan. Hounsfield units for CT.
+        sd_hu: Standard deviation of the intensity (of these voxels, not of a sample).
+        min_hu: Smallest intensity.
+        max_hu: Largest intensity.
         start_vox: First voxel of its bounding box (i, j, k).
         stop_vox: One past the last.
         extents_mm: Size of that box along the voxel axes.
@@ -43,6 +46,9 @@ class Measurement:
     voxels: int
     volume_ml: float
     mean_hu: float | None
+    sd_hu: float | None
+    min_hu: float | None
+    max_hu: float | None
     start_vox: tuple[int, int, int]
     stop_vox: tuple[int, int, int]
     extents_mm: tuple[float, float, float]
@@ -67,11 +73,11 @@ def measure(labels: LabelMap | LabelLayers, volume: Volume | None = None) -> tup
     for indices, array in layers(labels):
         row_of = np.zeros(max(indices) + 1, dtype=np.intp)
         row_of[list(indices)] = np.arange(len(indices))
-        sums = Sums(labels.grid.shape, len(indices))
+        sums = Sums(labels.grid.shape, len(indices), scan is not None)
         for values, positions, intensities in slabs(array, scan):
             sums.add(row_of[values], positions, intensities)
         rows += [
-            described(labels.name_of(index), index, row, sums, labels.grid, scan is not None)
+            described(labels.name_of(index), index, row, sums, labels.grid)
             for row, index in enumerate(indices)
             if sums.count(row)
         ]
@@ -89,12 +95,12 @@ def layers(labels: LabelMap | LabelLayers) -> Iterator[tuple[tuple[int, ...], ND
 
 
 class Sums:
-    """Voxel counts by structure and by position along each axis: all that a measurement needs."""
+    """Voxel counts by structure and by position along each axis, and intensities: all that a measurement needs."""
 
-    def __init__(self, shape: tuple[int, int, int], rows: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], rows: int, has_scan: bool) -> None:
         self.shape = shape
         self.profiles = [np.zeros((rows, n), dtype=np.int64) for n in shape]
-        self.intensity = np.zeros(rows)
+        self.intensities = Intensities(rows) if has_scan else None
 
     def add(
         self,
@@ -106,12 +112,44 @@ class Sums:
         for profile, position in zip(self.profiles, positions, strict=True):
             bins = np.bincount(rows * profile.shape[1] + position, minlength=profile.size)
             profile += bins.reshape(profile.shape)
-        if intensities is not None:
-            self.intensity += np.bincount(rows, weights=intensities, minlength=len(self.intensity))
+        if self.intensities is not None and intensities is not None:
+            self.intensities.add(rows, intensities)
 
     def count(self, row: int) -> int:
         """Return how many voxels a row has."""
         return int(self.profiles[0][row].sum())
+
+
+class Intensities:
+    """Count, mean, squared deviations, smallest and largest intensity by structure."""
+
+    def __init__(self, rows: int) -> None:
+        self.count, self.mean, self.squares = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+        self.low, self.high = np.full(rows, np.inf, np.float32), np.full(rows, -np.inf, np.float32)
+
+    def add(self, rows: NDArray[np.intp], values: NDArray[np.float32]) -> None:
+        """Add voxels. Deviations are taken from the mean of these and then merged: sums of squares would cancel."""
+        count = np.bincount(rows, minlength=len(self.count)).astype(np.float64)
+        mean = np.bincount(rows, weights=values, minlength=len(count)) / np.maximum(count, 1)
+        squares = np.bincount(rows, weights=(values - mean[rows]) ** 2, minlength=len(count))
+        total, apart = np.maximum(self.count + count, 1), mean - self.mean
+        self.squares += squares + apart**2 * self.count * count / total
+        self.mean += apart * count / total
+        self.count += count
+        np.minimum.at(self.low, rows, values)
+        np.maximum.at(self.high, rows, values)
+
+    def of(self, row: int) -> dict[str, float]:
+        """Return the numbers of one structure."""
+        return {
+            "mean_hu": float(self.mean[row]),
+            "sd_hu": float(np.sqrt(self.squares[row] / self.count[row])),
+            "min_hu": float(self.low[row]),
+            "max_hu": float(self.high[row]),
+        }
+
+
+NO_SCAN: dict[str, None] = {"mean_hu": None, "sd_hu": None, "min_hu": None, "max_hu": None}
 
 
 def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tuple[NDArray[Any], Positions, Any]]:
@@ -129,7 +167,7 @@ def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tup
         yield flat[inside], (i, j, k + start), intensities
 
 
-def described(name: str, index: int, row: int, sums: Sums, grid: Grid, has_scan: bool) -> Measurement:
+def described(name: str, index: int, row: int, sums: Sums, grid: Grid) -> Measurement:
     """Return the measurement that follows from the counts of one structure."""
     count = sums.count(row)
     occupied = [np.flatnonzero(profile[row]) for profile in sums.profiles]
@@ -142,7 +180,7 @@ def described(name: str, index: int, row: int, sums: Sums, grid: Grid, has_scan:
         index=index,
         voxels=count,
         volume_ml=count * grid.voxel_volume_ml,
-        mean_hu=float(sums.intensity[row] / count) if has_scan else None,
+        **(NO_SCAN if sums.intensities is None else sums.intensities.of(row)),
         start_vox=start,  # type: ignore[arg-type]
         stop_vox=stop,  # type: ignore[arg-type]
         extents_mm=size,  # type: ignore[arg-type]

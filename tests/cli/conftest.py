@@ -26,6 +26,7 @@ class FakeModel:
     failure: BaseException | None = None
     calls: list[dict[str, object]] = field(default_factory=list)
     vocabulary: vocabulary.Vocabulary = WORDS
+    weights_sha256: str = "0" * 64
 
     def load(self, name: str | None = None, **options: object) -> FakeModel:
         self.calls.append({"load": name, **options})
@@ -35,14 +36,17 @@ class FakeModel:
         return f"peak 1.5 GiB for {volume.grid.shape}"
 
     def segment(
-        self, volume: Volume, classes: list[str] | None = None, overlap: bool = False
+        self, volume: Volume, classes: list[str] | None = None, overlap: bool = False, on_window: object = None
     ) -> LabelMap | LabelLayers:
         if self.failure is not None:
             raise self.failure
         asked = self.vocabulary.resolve(classes or ["liver"])
         where = volume.array > 0
         expansions = {name: list(parts) for name, parts in asked.expansions.items()}
-        provenance = {"expansions": expansions, "notes": ["something was assumed"]}
+        provenance = {
+            "model": "fake", "weights_sha256": self.weights_sha256, "classes": list(asked.indices),
+            "expansions": expansions, "notes": ["something was assumed"],
+        }  # fmt: skip
         if overlap:
             masks = np.stack([where] * len(asked.indices))
             return LabelLayers(masks, asked.indices, volume.grid, self.vocabulary, provenance)

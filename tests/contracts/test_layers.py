@@ -20,7 +20,7 @@ LAYERS = [
     {"volume", "labelmap", "measure", "resample"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
-    {"inference"},
+    {"inference", "results"},
     {"models"},
     {"training"},
     {"cohort"},

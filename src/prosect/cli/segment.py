@@ -1,13 +1,11 @@
-"""`prosect segment`: a scan in, a label file out, what was found on the screen."""
+"""`prosect segment`: a scan in, its results out, what was found on the screen."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +13,19 @@ import numpy as np
 from rich.table import Table
 
 import prosect
-from prosect import io
+from prosect import results
+from prosect.cli.progress import progress
+from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
-from prosect.errors import FormatError
-from prosect.io.atomic import probe
 from prosect.measure import Measurement, measure
+from prosect.results import Parameters, Request, Run, Stopwatch
 from prosect.volume import Volume
 
-__all__ = ["run"]
+__all__ = ["parameters_of", "request_of", "run", "scan"]
 
 ROWS_SHOWN = 24
-PREVIEW_BYTES = 4 << 20
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+FILES_SHOWN = 6
 PHANTOM_SEED = 0
-
-
-class Stopwatch:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the block."""
-        begin = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - begin
-
-    def __str__(self) -> str:
-        parts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items())
-        return f"{sum(self.seconds.values()):.1f} s ({parts})"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,81 +33,77 @@ def run(args: argparse.Namespace) -> int:
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
-    watch = Stopwatch()
-    picture = picture_path(args.output) if args.preview and args.output else None
-    if not args.dry_run:
-        refuse_outputs(args, picture)
-    with watch.stage("reading"):
-        volume = scan(args)
-    if not args.dry_run:
-        io.check_writable(args.output, volume.grid.voxel_count * 2)
-    with watch.stage("model"):
-        model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
-    if args.dry_run:
-        print(model.plan(volume, classes=args.roi_subset, overlap=args.overlap))
-        return 0
-    with watch.stage("segmenting"):
-        labels = model.segment(volume, classes=args.roi_subset, overlap=args.overlap)
-    with watch.stage("writing"):
-        prosect.write(labels, args.output, like=volume)
+    watch, started = Stopwatch(), datetime.now(UTC)
+    request = None if args.output is None else request_of(args)
+    if request is not None and not args.dry_run:
+        results.refuse(request, args.input, args.overwrite)
+    with recorded(show=not args.quiet) as warned:
+        with watch.stage("reading"):
+            volume = scan(args.input, args.series, args.volume, args.phantom)
+        if request is not None and not args.dry_run:
+            results.refuse(request, args.input, args.overwrite, volume.grid)
+        with watch.stage("model"):
+            model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+        if args.dry_run or request is None:
+            print(model.plan(volume, classes=args.roi_subset, overlap=args.overlap))
+            return 0
+        with watch.stage("segmenting"), progress(model, volume, args) as on_window:
+            labels = model.segment(volume, classes=args.roi_subset, overlap=args.overlap, on_window=on_window)
     with watch.stage("measuring"):
         found = measure(labels, volume)
-    if picture is not None:
-        with watch.stage("preview"):
-            # Loaded on first use: it brings a plotting library.
-            preview = importlib.import_module("prosect.preview")
-            preview.render(volume, labels, picture, title=volume.source.name, measurements=found)
+    how = run_of(args, started, warned)
+    files = results.write(labels, volume, request, how, found=found, watch=watch)
     if not args.quiet:
         announce(labels.provenance, args.verbose)
-        report(found, watch, [args.output, *([picture] if picture else [])], args.verbose, volume)
+        report(found, watch, shown_files(request, files), args.verbose, volume)
     return 0
 
 
-def refuse_outputs(args: argparse.Namespace, picture: Path | None) -> None:
-    """Refuse outputs that exist, are the input itself, or could not be written.
-
-    Raises:
-        FormatError: `OUTPUT_IS_INPUT`, `OUTPUT_EXISTS`, `OUTPUT_FORMAT_UNKNOWN` or `OUTPUT_UNWRITABLE`.
-        ResourceError: The disk is full.
-    """
-    io.check_writable(args.output)
-    for path in (args.output, picture):
-        if path is None or not os.path.lexists(path):
-            continue
-        if same_file(path, args.input):
-            raise FormatError(
-                f"{path.name}: the output is the input itself, which would destroy the scan. Choose another name.",
-                code="OUTPUT_IS_INPUT",
-            )
-        if not args.overwrite:
-            raise FormatError(
-                f"{path.name}: the file exists already. Choose another name, or replace it with --overwrite.",
-                code="OUTPUT_EXISTS",
-            )
-    if picture is not None:
-        probe(picture, PREVIEW_BYTES)
+def request_of(args: argparse.Namespace) -> Request:
+    """Return what the flags ask to be written."""
+    return results.request_for(
+        args.output,
+        is_folder=args.output_is_folder,
+        kinds=args.output_type,
+        per_class=args.per_class,
+        multilabel=args.ml,
+        overlap=args.overlap,
+        statistics=args.statistics or args.statistics_extra,
+        extra=args.statistics_extra,
+        preview=args.preview,
+        report=args.report,
+    )
 
 
-def same_file(path: Path, other: Path | None) -> bool:
-    """Return whether both names lead to one file; links count."""
-    try:
-        return other is not None and os.path.samefile(path, other)
-    except OSError:
-        return False
+def parameters_of(args: argparse.Namespace) -> Parameters:
+    """Return what the flags ask of the model, without paths."""
+    return Parameters(
+        classes=None if args.roi_subset is None else tuple(args.roi_subset),
+        overlap=args.overlap,
+        model=args.model,
+        weights=None if args.weights is None else args.weights.name,
+        profile=args.profile,
+        device=args.device,
+        series=args.series,
+        volume=args.volume,
+        phantom=args.phantom,
+    )
 
 
-def picture_path(output: Path) -> Path:
-    """Return the name of the preview beside an output."""
-    ending = next((suffix for suffix in SUFFIXES if output.name.lower().endswith(suffix)), output.suffix)
-    return output.with_name(output.name[: len(output.name) - len(ending)] + "_preview.png")
+def run_of(args: argparse.Namespace, started: datetime, warned: Sequence[str]) -> Run:
+    """Return how this run was made, for the report."""
+    # Loaded here, after the model: it asks torch.
+    environment = importlib.import_module("prosect.results.environment")
+    return Run(parameters_of(args), started, tuple(warned), environment.libraries(), environment.threads())
 
 
-def scan(args: argparse.Namespace) -> Volume:
+def scan(path: Path | None, series: str | None, volume: int | None, phantom: str | None) -> Volume:
     """Return the scan that was asked for: a file, or a synthetic person."""
-    if args.phantom is None:
-        return prosect.read(args.input, series=args.series, volume=args.volume)
-    phantom = importlib.import_module("prosect.phantom")
-    person = phantom.torso if args.phantom == "torso" else phantom.head_neck
+    if phantom is None:
+        assert path is not None
+        return prosect.read(path, series=series, volume=volume)
+    people = importlib.import_module("prosect.phantom")
+    person = people.torso if phantom == "torso" else people.head_neck
     made: Volume = person(np.random.default_rng(PHANTOM_SEED))[0]
     return made
 
@@ -141,7 +117,15 @@ def announce(provenance: Mapping[str, Any], verbose: bool) -> None:
         console.print(f"note: {note}")
 
 
-def report(found: Sequence[Measurement], watch: Stopwatch, files: list[Any], verbose: bool, volume: Volume) -> None:
+def shown_files(request: Request, files: Sequence[Path]) -> list[str]:
+    """Return what is said of the files: a folder of many by its name."""
+    if not request.is_folder or len(files) <= FILES_SHOWN:
+        return [str(path) for path in files]
+    outside = [str(path) for path in files if path.parent != request.output]
+    return [f"{request.output} ({len(files) - len(outside)} files)", *outside]
+
+
+def report(found: Sequence[Measurement], watch: Stopwatch, files: Sequence[str], verbose: bool, volume: Volume) -> None:
     """Print the structures by size, the time taken, and where the results are."""
     console = open_console()
     largest = sorted(found, key=lambda m: -m.volume_ml)
@@ -153,7 +137,7 @@ def report(found: Sequence[Measurement], watch: Stopwatch, files: list[Any], ver
     number = f"{len(found)} structure{'s' if len(found) != 1 else ''}" if found else "Nothing found"
     console.print(f"{number} in {watch}")
     for path in files:
-        console.print(str(path))
+        console.print(path)
 
 
 def found_table(rows: Sequence[Measurement], modality: str | None) -> Table:

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from prosect.errors import FormatError
 from prosect.geometry import Grid
+from prosect.vocabulary import Structure
 
 __all__ = ["Label", "Outgoing", "StoredImage", "StoredLabels", "voxel_chunks"]
 
@@ -79,11 +80,13 @@ class Label:
         value: Its label value.
         name: Its name.
         rgb: Its colour, 0 to 255 each.
+        structure: Its codes, for formats that carry them.
     """
 
     value: int
     name: str
     rgb: tuple[int, int, int]
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prosect.errors import FormatError
+from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
 from prosect.io.sniff import shown
 from prosect.io.stored import Label, Outgoing
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.vocabulary import Vocabulary
+from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["Writable", "check_writable", "write"]
+__all__ = ["Writable", "check_writable", "write", "write_mask"]
 
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 
@@ -44,9 +48,33 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
         FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
         ResourceError: The disk is full.
     """
-    target = Path(path)
+    writer(Path(path))  # an unknown ending is refused before anything is done
+    return store(outgoing(thing, like), Path(path))
+
+
+def write_mask(
+    mask: NDArray[np.bool_],
+    grid: Grid,
+    structure: Structure,
+    path: str | os.PathLike[str],
+    *,
+    like: Volume | None = None,
+) -> Path:
+    """Write the mask of one structure (i j k) as uint8 of 0 and 1, and return the path; else as `write`.
+
+    Raises:
+        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
+        ResourceError: The disk is full.
+    """
+    header = like.source.header if like is not None and like.grid == grid else None
+    label = Label(1, structure.name, structure.color, structure)
+    return store(Outgoing(mask.view(np.uint8), grid, (label,), is_labels=True, header=header), Path(path))
+
+
+def store(image: Outgoing, target: Path) -> Path:
+    """Write an image in the format of the suffix, and return the path."""
     module, gzipped = writer(target)
-    chunks: Iterator[bytes] = importlib.import_module(module).encode(outgoing(thing, like))
+    chunks: Iterator[bytes] = importlib.import_module(module).encode(image)
     write_atomically(target, gzip_chunks(chunks) if gzipped else chunks)
     return target
 
@@ -92,7 +120,7 @@ def outgoing(thing: Writable, like: Volume | None) -> Outgoing:
     if isinstance(thing, LabelLayers):
         labels = described(thing.vocabulary, thing.indices)
         return Outgoing(thing.masks, thing.grid, labels, layered=True, is_labels=True, header=header)
-    labels = described(thing.vocabulary, thing.present)
+    labels = described(thing.vocabulary, thing.sought)
     return Outgoing(thing.array, thing.grid, labels, is_labels=True, header=header)
 
 
@@ -104,4 +132,4 @@ def header_of(thing: Writable, like: Volume | None) -> Any:
 def described(vocabulary: Vocabulary, indices: Iterable[int]) -> tuple[Label, ...]:
     """Return value, name and colour of each structure; a value that the vocabulary does not know goes unnamed."""
     structures = [structure for index in indices if (structure := vocabulary.get(index)) is not None]
-    return tuple(Label(structure.index, structure.name, structure.color) for structure in structures)
+    return tuple(Label(structure.index, structure.name, structure.color, structure) for structure in structures)

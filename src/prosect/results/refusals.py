@@ -1,0 +1,142 @@
+"""Whether the results of a request can be made at all: everything that can be said before the work."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from prosect.errors import FormatError
+from prosect.geometry import Grid
+from prosect.io import check_writable
+from prosect.io.atomic import probe
+from prosect.io.sniff import shown
+from prosect.results.request import ENDINGS, REPORT_NAME, Request, planned_files
+
+__all__ = ["refuse"]
+
+SMALL_BYTES = 4 << 20
+# MetaImage readers place no sheared grid.
+MAX_SHEAR = 1e-6
+
+
+def refuse(request: Request, source: Path | None = None, overwrite: bool = False, grid: Grid | None = None) -> None:
+    """Refuse outputs that exist, clash, are the input itself, or could not be written.
+
+    Args:
+        request: What is to be written.
+        source: The input file or folder.
+        overwrite: Whether existing results may be replaced; the input never is.
+        grid: The scan's grid, once it is known: then the disk space and the format are checked against it.
+
+    Raises:
+        FormatError: `OUTPUT_IS_INPUT`, `OUTPUT_EXISTS`, `OUTPUT_CLASH`, `OUTPUT_FORMAT_UNKNOWN`, `OUTPUT_UNSUPPORTED`
+            or `OUTPUT_UNWRITABLE`.
+        ResourceError: Too little disk space (`DISK_FULL`).
+    """
+    if grid is not None:
+        refuse_grid(request, grid)
+    refuse_endings(request)
+    refuse_clashes(request)
+    for path in planned_files(request):
+        refuse_input(request, path, source)
+        refuse_kind(request, path)
+        if not overwrite:
+            refuse_existing(request, path)
+    refuse_unwritable(request, 0 if grid is None else grid.voxel_count * 2)
+
+
+def refuse_grid(request: Request, grid: Grid) -> None:
+    """Refuse a format that cannot hold this scan's labels."""
+    if grid.shear > MAX_SHEAR and "mha" in request.kinds:
+        raise FormatError(
+            f"{shown(request.output)}: the scan's grid is sheared (gantry tilt), which MetaImage readers cannot place; "
+            "use .nii.gz or .nrrd.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+
+
+def refuse_endings(request: Request) -> None:
+    """Refuse statistics, reports and labels under names that promise something else."""
+    wanted = [(request.statistics, (".json", ".csv"), "the statistics"), (request.report, (".json",), "the report")]
+    for path, endings, what in wanted:
+        if isinstance(path, Path) and path.suffix.lower() not in endings:
+            raise FormatError(
+                f"{shown(path)}: the name of {what} must end in {' or '.join(endings)}.", code="OUTPUT_FORMAT_UNKNOWN"
+            )
+    if request.overlap and "mha" in request.kinds and any(p.name.endswith(ENDINGS["mha"]) for p in request.label_files):
+        raise FormatError(
+            f"{shown(request.output)}: layers that overlap cannot be stored as MetaImage; use .nii.gz or .nrrd.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+
+
+def refuse_clashes(request: Request) -> None:
+    """Refuse two results under one name."""
+    inside = [*request.label_files, *request.statistics_files, request.preview_file, request.report_file]
+    count = Counter(os.path.realpath(path).casefold() for path in inside if path is not None)
+    for path in inside:
+        if path is not None and count[os.path.realpath(path).casefold()] > 1:
+            raise FormatError(
+                f"{shown(path)}: two results would have this name. Choose different names.", code="OUTPUT_CLASH"
+            )
+
+
+def refuse_input(request: Request, path: Path, source: Path | None) -> None:
+    """Refuse to write over the scan, or to make a folder of results of the folder that holds it; links count."""
+    if source is None:
+        return
+    if same_file(path, source):
+        raise FormatError(
+            f"{shown(path)}: the output is the input itself, which would destroy the scan. Choose another name.",
+            code="OUTPUT_IS_INPUT",
+        )
+    if request.is_folder and path == request.output and same_file(path, Path(os.path.realpath(source)).parent):
+        raise FormatError(
+            f"{shown(path)}: the output folder holds the input, which a result could replace. Choose another folder.",
+            code="OUTPUT_IS_INPUT",
+        )
+
+
+def refuse_kind(request: Request, path: Path) -> None:
+    """Refuse a file where a folder is to be."""
+    if request.is_folder and path == request.output and os.path.lexists(path) and not path.is_dir():
+        raise FormatError(f"{shown(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
+
+
+def refuse_existing(request: Request, path: Path) -> None:
+    """Refuse to replace what is there; an empty folder is nothing."""
+    if not os.path.lexists(path):
+        return
+    if request.is_folder and path == request.output:
+        if any(path.iterdir()):
+            raise FormatError(
+                f"{shown(path)}: the folder is not empty. Choose another, or replace results in it with --overwrite.",
+                code="OUTPUT_EXISTS",
+            )
+        return
+    raise FormatError(
+        f"{shown(path)}: the file exists already. Choose another name, or replace it with --overwrite.",
+        code="OUTPUT_EXISTS",
+    )
+
+
+def refuse_unwritable(request: Request, need_bytes: int) -> None:
+    """Refuse places that cannot be written, by writing there and removing it again."""
+    if not request.is_folder:
+        check_writable(request.output, need_bytes)
+    elif request.output.is_dir():
+        probe(request.output / REPORT_NAME, need_bytes)
+    else:
+        probe(request.output, need_bytes)
+    for path in planned_files(request):
+        if path != request.output:
+            probe(path, SMALL_BYTES)
+
+
+def same_file(path: Path, other: Path) -> bool:
+    """Return whether both names lead to one file; links count."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False

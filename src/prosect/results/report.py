@@ -1,0 +1,211 @@
+"""The run report: everything a result came from, so that anyone can check it, and nothing about the patient."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prosect.errors import FormatError
+from prosect.io.sniff import regular_file, shown
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.measure import Measurement
+from prosect.results.request import Request
+from prosect.volume import Volume
+
+__all__ = ["SCHEMA", "Parameters", "Run", "build", "encoded", "file_entry", "load", "sha256_of"]
+
+SCHEMA = "prosect-report/1"
+LIMITS = "Research use only. Not for diagnosis or treatment."
+CHUNK = 1 << 20
+MAX_REPORT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What was asked, as far as it changes the labels.
+
+    Attributes:
+        classes: Names as they were given; None for everything.
+        overlap: One layer per structure.
+        model: Model name; None for the default.
+        weights: Name of a weights file that was given, without its folder.
+        profile: How the scan is swept.
+        device: As it was given.
+        series: Which DICOM series.
+        volume: Which volume of a 4D file.
+        phantom: Which synthetic person, where there is no input file.
+    """
+
+    classes: tuple[str, ...] | None = None
+    overlap: bool = False
+    model: str | None = None
+    weights: str | None = None
+    profile: str = "prosect"
+    device: str = "auto"
+    series: str | None = None
+    volume: int | None = None
+    phantom: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a result came about, beyond what the labels say themselves.
+
+    Attributes:
+        parameters: What was asked.
+        started: When.
+        warnings: Each repair and assumption that was shown.
+        libraries: Versions, the package's own among them.
+        threads: Threads of one operation.
+    """
+
+    parameters: Parameters = field(default_factory=Parameters)
+    started: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+
+
+def build(
+    labels: LabelMap | LabelLayers,
+    volume: Volume,
+    request: Request,
+    run: Run,
+    found: Sequence[Measurement],
+    outputs: Iterable[Mapping[str, Any]],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return the report as plain data, its keys always in the same order."""
+    said = labels.provenance
+    return {
+        "schema": SCHEMA,
+        "notice": LIMITS,
+        "started": None if run.started is None else run.started.isoformat(timespec="seconds"),
+        "exit": 0,
+        "versions": dict(sorted(run.libraries.items())),
+        "model": {
+            "name": said.get("model"),
+            "weights_sha256": said.get("weights_sha256"),
+            "profile": said.get("profile"),
+            "device": said.get("device"),
+            "threads": run.threads,
+            "windows": said.get("windows"),
+        },
+        "input": input_entry(volume),
+        "parameters": plain(asdict(run.parameters)),
+        "output": request_entry(request),
+        "prompts": {"classes": names(labels), "expansions": plain(said.get("expansions", {}))},
+        "structures": [structure_entry(labels, index, found) for index in labels.sought],
+        "repairs": list(volume.source.notes),
+        "warnings": list(dict.fromkeys(run.warnings)),
+        "notes": plain(said.get("notes", [])),
+        "seconds": {name: round(value, 3) for name, value in {**seconds, **inner_seconds(said)}.items()},
+        "outputs": [dict(entry) for entry in outputs],
+    }
+
+
+def input_entry(volume: Volume) -> dict[str, Any]:
+    """Return what the input was, by its content and not by its place."""
+    grid = volume.grid
+    return {
+        "name": volume.source.name,
+        "format": volume.source.format,
+        "sha256": volume.source.sha256,
+        "modality": volume.modality,
+        "shape": list(grid.shape),
+        "spacing_mm": [float(x) for x in grid.spacing_mm],
+        "affine_ras": [[float(x) for x in row] for row in grid.affine],
+    }
+
+
+def request_entry(request: Request) -> dict[str, Any]:
+    """Return which results were asked for; names only."""
+    return {
+        "name": request.output.name,
+        "folder": request.is_folder,
+        "types": list(request.kinds),
+        "per_class": request.per_class,
+        "multilabel": request.multilabel,
+        "statistics": request.statistics is not False,
+        "statistics_extra": request.extra,
+        "preview": request.preview,
+    }
+
+
+def names(labels: LabelMap | LabelLayers) -> list[str]:
+    """Return the structures that were looked for."""
+    return [labels.name_of(index) for index in labels.sought if labels.vocabulary.get(index) is not None]
+
+
+def structure_entry(labels: LabelMap | LabelLayers, index: int, found: Sequence[Measurement]) -> dict[str, Any]:
+    """Return one structure: whether it was found, how large, and whether the scan cuts it."""
+    structure = labels.vocabulary.get(index)
+    m = next((m for m in found if m.index == index), None)
+    return {
+        "index": index,
+        "name": None if structure is None else structure.name,
+        "present": m is not None,
+        "voxels": 0 if m is None else m.voxels,
+        "touches_border": m is not None and m.touches_border,
+    }
+
+
+def inner_seconds(provenance: Mapping[str, object]) -> dict[str, float]:
+    """Return the stages of the segmentation itself."""
+    seconds = provenance.get("seconds", {})
+    return {f"segmenting/{k}": float(v) for k, v in seconds.items()} if isinstance(seconds, Mapping) else {}
+
+
+def plain(value: object) -> Any:
+    """Return a value with lists for tuples."""
+    return json.loads(json.dumps(value))
+
+
+def file_entry(actual: Path, name: str) -> dict[str, Any]:
+    """Return name, size and hash of an output as it lies on the disk."""
+    return {"file": name, "bytes": actual.stat().st_size, "sha256": sha256_of(actual)}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file."""
+    total = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def encoded(report: Mapping[str, Any]) -> bytes:
+    """Return the report as JSON."""
+    return (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return a report that was written before.
+
+    Raises:
+        FormatError: It is missing, or not a report of this schema (`REPORT_INVALID`).
+    """
+    regular_file(path)
+    try:
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            raise ValueError("it is too large")
+        report = json.loads(path.read_bytes())
+        if report["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {report['schema']!s:.40}; {SCHEMA} is known")
+        missing = {"input", "model", "parameters", "output", "outputs", "versions"} - set(report)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"{shown(path)}: this is not a run report that can be checked ({error!s:.120}). "
+            "Give the report that `prosect segment -rp` wrote, or the result beside it.",
+            code="REPORT_INVALID",
+        ) from error
+    found: dict[str, Any] = report
+    return found

@@ -1,0 +1,197 @@
+"""What was asked for, and the names that follow from it: the one place that names results."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from prosect.errors import FormatError
+from prosect.io.sniff import shown
+from prosect.vocabulary import Structure
+
+__all__ = ["ENDINGS", "KINDS", "Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
+
+Kind = Literal["nifti", "nrrd", "seg.nrrd", "mha"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ENDINGS: dict[Kind, str] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "seg.nrrd": ".seg.nrrd", "mha": ".mha"}
+# Every ending of a label file, and the kind it stands for. Longer endings first.
+KIND_OF: tuple[tuple[str, Kind], ...] = (
+    (".nii.gz", "nifti"),
+    (".nii", "nifti"),
+    (".seg.nrrd", "seg.nrrd"),
+    (".nrrd", "nrrd"),
+    (".mha", "mha"),
+)
+REPORT_NAME = "report.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one scan's results are, and where.
+
+    Attributes:
+        output: A label file, or the folder of all results.
+        is_folder: Which of the two it is.
+        kinds: The formats; a file has the one of its ending.
+        per_class: In a folder, one mask per structure.
+        multilabel: In a folder, one file with all structures.
+        overlap: Whether the labels come as layers.
+        statistics: Where `.json` and `.csv` go (either name stands for both); True for their usual place.
+        extra: More numbers per structure in `statistics.json`.
+        preview: Whether a picture is made.
+        report: Where the run report goes; True for its usual place. A folder always has one.
+    """
+
+    output: Path
+    is_folder: bool = False
+    kinds: tuple[Kind, ...] = ("nifti",)
+    per_class: bool = False
+    multilabel: bool = True
+    overlap: bool = False
+    statistics: Path | bool = False
+    extra: bool = False
+    preview: bool = False
+    report: Path | bool = False
+
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """Files that hold all structures."""
+        if not self.is_folder:
+            return (self.output,)
+        return tuple(
+            self.output / f"labels{ENDINGS[kind]}" for kind in self.kinds if self.multilabel or kind == "seg.nrrd"
+        )
+
+    @property
+    def mask_endings(self) -> tuple[str, ...]:
+        """Endings of the masks, empty where there are none; a Slicer segmentation always holds all structures."""
+        if not (self.is_folder and self.per_class):
+            return ()
+        return tuple(ENDINGS[kind] for kind in self.kinds if kind != "seg.nrrd")
+
+    @property
+    def statistics_files(self) -> tuple[Path, ...]:
+        """The JSON and the CSV, or nothing."""
+        if self.statistics is False:
+            return ()
+        path = self._beside("statistics.json") if self.statistics is True else Path(self.statistics)
+        return path.with_suffix(".json"), path.with_suffix(".csv")
+
+    @property
+    def preview_file(self) -> Path | None:
+        """The picture."""
+        return self._beside("preview.png") if self.preview else None
+
+    @property
+    def report_file(self) -> Path | None:
+        """The run report."""
+        if self.report is False and not self.is_folder:
+            return None
+        return self._beside(REPORT_NAME) if isinstance(self.report, bool) else Path(self.report)
+
+    def mask_files(self, structure: Structure) -> tuple[Path, ...]:
+        """Return the masks of one structure, one per format."""
+        return tuple(self.output / f"{mask_name(structure)}{ending}" for ending in self.mask_endings)
+
+    def _beside(self, name: str) -> Path:
+        if self.is_folder:
+            return self.output / name
+        return self.output.with_name(f"{stem(self.output)}_{name}")
+
+
+def request_for(
+    output: str | os.PathLike[str],
+    *,
+    kinds: tuple[Kind, ...] = (),
+    per_class: bool = False,
+    multilabel: bool = False,
+    is_folder: bool = False,
+    overlap: bool = False,
+    statistics: Path | bool = False,
+    extra: bool = False,
+    preview: bool = False,
+    report: Path | bool = False,
+) -> Request:
+    """Return the request that an output name stands for.
+
+    A name with a label ending is one file with all structures. Any other name is a folder: of one mask per structure,
+    or with `multilabel` of one `labels` file, or of both with both flags.
+
+    Args:
+        output: A label file or a folder.
+        kinds: Formats of a folder (NIfTI by default); for a file it must agree with the ending.
+        per_class: One mask per structure; the output is a folder.
+        multilabel: One file for all structures.
+        is_folder: The output is a folder whatever its name.
+        overlap: Whether the labels come as layers.
+        statistics: As in `Request`.
+        extra: As in `Request`.
+        preview: As in `Request`.
+        report: As in `Request`.
+
+    Raises:
+        FormatError: An ending that no format has, or that contradicts `kinds` (`OUTPUT_FORMAT_UNKNOWN`); several
+            formats in one file (`OUTPUT_UNSUPPORTED`).
+    """
+    place = Path(output)
+    more = {"overlap": overlap, "statistics": statistics, "extra": extra, "preview": preview, "report": report}
+    kind = kind_of(place)
+    if is_folder or (per_class and kind is None) or place.is_dir() or (kind is None and not place.suffix):
+        chosen: tuple[Kind, ...] = kinds or ("nifti",)
+        masks = per_class or not (multilabel or set(chosen) == {"seg.nrrd"})
+        made = Request(place, True, chosen, masks, multilabel, **more)  # type: ignore[arg-type]
+        if masks and not made.mask_endings:
+            raise unsupported(place, "a Slicer segmentation holds all structures; one per structure needs another type")
+        return made
+    if kind is None:
+        raise FormatError(
+            f"{shown(place)}: no label format has this ending. End the name in "
+            f"{', '.join(ending for ending, _ in KIND_OF)}, or give a folder (a name without ending, or with / at its "
+            "end) for one mask per structure.",
+            code="OUTPUT_FORMAT_UNKNOWN",
+        )
+    if per_class:
+        raise unsupported(place, "one mask per structure needs a folder; give a name without ending")
+    if {ENDINGS[given].removeprefix(".seg") for given in kinds} - {ENDINGS[kind].removeprefix(".seg")}:
+        raise unsupported(place, f"the ending stands for {kind}, not for {', '.join(kinds)}; give a folder or one type")
+    return Request(place, False, (kind,), False, True, **more)  # type: ignore[arg-type]
+
+
+def planned_files(request: Request) -> tuple[Path, ...]:
+    """Return every place that a request takes; a folder counts as one."""
+    extra = [*request.statistics_files, request.preview_file, request.report_file]
+    files = [path for path in (*request.label_files, *extra) if path is not None]
+    if not request.is_folder:
+        return tuple(files)
+    return (request.output, *(path for path in files if path.parent != request.output))
+
+
+def structure_key(structure: Structure) -> str:
+    """Return the name of a structure for file names and keys: `left kidney` is `left_kidney`."""
+    return re.sub(r"[^\w.-]+", "_", structure.name).strip("_.")
+
+
+def mask_name(structure: Structure) -> str:
+    """Return the file name of a mask without its ending."""
+    return structure_key(structure)
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Return the format that a file name promises, or None."""
+    lowered = path.name.lower()
+    return next((kind for ending, kind in KIND_OF if lowered.endswith(ending) and len(lowered) > len(ending)), None)
+
+
+def stem(path: Path) -> str:
+    """Return a file name without the ending of its format."""
+    lowered = path.name.lower()
+    ending = next((ending for ending, _ in KIND_OF if lowered.endswith(ending)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
+
+
+def unsupported(path: Path, cause: str) -> FormatError:
+    """Return the refusal of outputs that contradict each other."""
+    return FormatError(f"{shown(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")

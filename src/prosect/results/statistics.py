@@ -1,0 +1,114 @@
+"""What was found, as data: TotalSegmentator's `statistics.json`, and a table with one row per structure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.measure import Measurement
+from prosect.results.request import structure_key
+from prosect.vocabulary import Structure
+
+__all__ = ["COLUMNS", "as_csv", "as_json"]
+
+COLUMNS = (
+    "case", "index", "name", "snomed", "laterality", "present", "touches_border", "volume_ml", "mean_intensity",
+    "sd_intensity", "min_intensity", "max_intensity", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm",
+    "bbox_i_start", "bbox_i_stop", "bbox_j_start", "bbox_j_stop", "bbox_k_start", "bbox_k_stop",
+)  # fmt: skip
+
+
+def as_json(labels: LabelMap | LabelLayers, found: Sequence[Measurement], extra: bool = False) -> bytes:
+    """Return `statistics.json`: for each structure looked for, `volume` in mm3 and mean `intensity`.
+
+    Differs from TotalSegmentator: a structure that reaches the edge keeps its numbers and says `touches_border`; one
+    that was not found has `present` false and no intensity, not an intensity of 0.
+
+    Args:
+        labels: The result.
+        found: Its measurements.
+        extra: Add `n_voxels`, `std`, `min`, `max`, `centroid_vox` and `bbox_vox` (first voxel and one past the last,
+            by axis).
+    """
+    table = {structure_key(structure): entry(m, labels, extra) for structure, m in rows(labels, found)}
+    return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
+
+
+def entry(m: Measurement | None, labels: LabelMap | LabelLayers, extra: bool) -> dict[str, Any]:
+    """Return the JSON of one structure."""
+    if m is None:
+        plain: dict[str, Any] = {"volume": 0.0, "intensity": None, "present": False, "touches_border": False}
+        return {**plain, "n_voxels": 0} if extra else plain
+    plain = {"volume": rounded(m.volume_ml * 1000), "intensity": rounded(m.mean_hu), "present": True}
+    plain["touches_border"] = m.touches_border
+    if extra:
+        middle = labels.grid.to_voxel([m.centroid_ras])[0]
+        plain |= {"n_voxels": m.voxels, "std": rounded(m.sd_hu), "min": rounded(m.min_hu), "max": rounded(m.max_hu)}
+        plain["centroid_vox"] = [rounded(float(x)) for x in middle]
+        plain["bbox_vox"] = [list(pair) for pair in zip(m.start_vox, m.stop_vox, strict=True)]
+    return plain
+
+
+def as_csv(labels: LabelMap | LabelLayers, found: Sequence[Measurement], case: str) -> bytes:
+    """Return the table: one row for each structure looked for; numbers are empty where it was not found.
+
+    Args:
+        labels: The result.
+        found: Its measurements.
+        case: Stands in the first column of every row, so that tables of many scans can be joined.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for structure, m in rows(labels, found):
+        writer.writerow({**named(structure, case, m), **({} if m is None else measured(m))})
+    return text.getvalue().encode()
+
+
+def named(structure: Structure, case: str, m: Measurement | None) -> dict[str, Any]:
+    """Return the columns that say which structure it is."""
+    return {
+        "case": case,
+        "index": structure.index,
+        "name": structure.name,
+        "snomed": structure.snomed.value if structure.snomed and structure.snomed.scheme == "SCT" else "",
+        "laterality": structure.laterality or "",
+        "present": truth(m is not None),
+        "touches_border": truth(m is not None and m.touches_border),
+        "volume_ml": 0 if m is None else rounded(m.volume_ml),
+    }
+
+
+def measured(m: Measurement) -> dict[str, Any]:
+    """Return the columns of a structure that was found."""
+    intensity = {"mean": m.mean_hu, "sd": m.sd_hu, "min": m.min_hu, "max": m.max_hu}
+    columns: dict[str, Any] = {f"{name}_intensity": rounded(value) for name, value in intensity.items()}
+    columns |= {f"centroid_{axis}_mm": rounded(x) for axis, x in zip("ras", m.centroid_ras, strict=True)}
+    for axis, start, stop in zip("ijk", m.start_vox, m.stop_vox, strict=True):
+        columns |= {f"bbox_{axis}_start": start, f"bbox_{axis}_stop": stop}
+    return columns
+
+
+def rows(
+    labels: LabelMap | LabelLayers, found: Sequence[Measurement]
+) -> Iterator[tuple[Structure, Measurement | None]]:
+    """Yield each structure looked for, with its measurement or None, ascending."""
+    by_index = {m.index: m for m in found}
+    for index in labels.sought:
+        structure = labels.vocabulary.get(index)
+        if structure is not None:
+            yield structure, by_index.get(index)
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a number with the digits that mean something."""
+    return None if value is None else round(value, 5)
+
+
+def truth(value: bool) -> str:
+    """Return a truth value as most readers of tables take it."""
+    return "true" if value else "false"

@@ -1,0 +1,167 @@
+"""Making the files of a request: masks, labels, statistics, picture, and last the report on them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.io import write as write_labels
+from prosect.io import write_mask
+from prosect.io.atomic import write_atomically
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.measure import Measurement, measure
+from prosect.results import report as reports
+from prosect.results import statistics as tables
+from prosect.results.folder import staged
+from prosect.results.report import Run
+from prosect.results.request import Request, stem
+from prosect.results.stopwatch import Stopwatch
+from prosect.vocabulary import Structure
+from prosect.volume import Volume
+
+__all__ = ["write"]
+
+# Masks are compressed side by side; each holds one byte per voxel while it is written.
+MASK_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files are made before they take their names.
+
+    Attributes:
+        request: What is made.
+        staging: The folder that will become the output; None where the output is a file.
+    """
+
+    request: Request
+    staging: Path | None
+
+    def actual(self, final: Path) -> Path:
+        """Return where a result is written now."""
+        inside = self.staging is not None and final.parent == self.request.output
+        return self.staging / final.name if inside and self.staging is not None else final
+
+
+def write(
+    labels: LabelMap | LabelLayers,
+    volume: Volume,
+    request: Request,
+    run: Run | None = None,
+    *,
+    case: str | None = None,
+    found: Sequence[Measurement] | None = None,
+    watch: Stopwatch | None = None,
+) -> tuple[Path, ...]:
+    """Write everything a request asks for and return the files, the report last.
+
+    A folder appears whole or not at all. Single files appear one after another, each whole; with a report among them,
+    they are complete when it is there. Existing results are replaced: call `refuse` first.
+
+    Args:
+        labels: What was found.
+        volume: The scan, on the same grid.
+        request: What to write.
+        run: What the report says on how the labels came about.
+        case: Name of the scan in tables and picture; by default that of its file.
+        found: What `measure(labels, volume)` returned, where it is known.
+        watch: Takes the time of each stage.
+
+    Raises:
+        FormatError: A place that cannot be written, or labels that a format cannot hold.
+        ResourceError: The disk is full.
+    """
+    watch = watch or Stopwatch()
+    case = case or stem(Path(volume.source.name))
+    if found is None:
+        with watch.stage("measuring"):
+            found = measure(labels, volume)
+    with place_for(request) as place:
+        files = made(place, labels, volume, case, found, watch)
+        report = request.report_file
+        if report is None:
+            return files
+        with watch.stage("hashing"):
+            outputs = [reports.file_entry(place.actual(file), listed(file, report)) for file in files]
+        content = reports.build(labels, volume, request, run or Run(), found, outputs, watch.seconds)
+        if report.parent == request.output:
+            write_atomically(place.actual(report), [reports.encoded(content)])
+    if not (request.is_folder and report.parent == request.output):
+        write_atomically(report, [reports.encoded(content)])
+    return (*files, report)
+
+
+@contextmanager
+def place_for(request: Request) -> Iterator[Place]:
+    """Yield where files are made."""
+    if not request.is_folder:
+        yield Place(request, None)
+        return
+    with staged(request.output) as temporary:
+        yield Place(request, temporary)
+
+
+def made(
+    place: Place, labels: LabelMap | LabelLayers, volume: Volume, case: str,
+    found: Sequence[Measurement], watch: Stopwatch,
+) -> tuple[Path, ...]:  # fmt: skip
+    """Write all files but the report, and return their final names."""
+    request = place.request
+    files = list(request.label_files)
+    with watch.stage("writing"):
+        for file in files:
+            write_labels(labels, place.actual(file), like=volume)
+        files += written_masks(place, labels, volume)
+    if request.statistics_files:
+        with watch.stage("statistics"):
+            json_file, csv_file = request.statistics_files
+            write_atomically(place.actual(json_file), [tables.as_json(labels, found, request.extra)])
+            write_atomically(place.actual(csv_file), [tables.as_csv(labels, found, case)])
+            files += [json_file, csv_file]
+    picture = request.preview_file
+    if picture is not None:
+        with watch.stage("preview"):
+            # Loaded on first use: it brings a plotting library.
+            preview = importlib.import_module("prosect.preview")
+            preview.render(volume, labels, place.actual(picture), title=case, measurements=found)
+            files.append(picture)
+    return tuple(files)
+
+
+def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) -> list[Path]:
+    """Write a mask of each structure that was looked for, empty where it was not found; return the final names."""
+    structures = [s for index in labels.sought if (s := labels.vocabulary.get(index)) is not None]
+    jobs = [(structure, file) for structure in structures for file in place.request.mask_files(structure)]
+
+    def one(job: tuple[Structure, Path]) -> None:
+        structure, file = job
+        mask = mask_of(labels, structure.index)
+        write_mask(mask, labels.grid, structure, place.actual(file), like=volume)
+
+    with ThreadPoolExecutor(min(MASK_THREADS, os.cpu_count() or 1)) as pool:
+        list(pool.map(one, jobs))
+    return [file for _, file in jobs]
+
+
+def mask_of(labels: LabelMap | LabelLayers, index: int) -> NDArray[np.bool_]:
+    """Return the voxels that carry a label (i j k): those that the statistics count."""
+    if isinstance(labels, LabelMap):
+        return np.asarray(labels.array == index)
+    if index not in labels.indices:
+        return np.zeros(labels.grid.shape, dtype=bool)
+    return np.asarray(labels.masks[labels.indices.index(index)])
+
+
+def listed(file: Path, report: Path) -> str:
+    """Return how the report calls a file: by its path below the report's folder, else by its name alone."""
+    here = Path(os.path.abspath(report)).parent
+    full = Path(os.path.abspath(file))
+    return full.relative_to(here).as_posix() if full.is_relative_to(here) else full.name

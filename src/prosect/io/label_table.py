@@ -32,11 +32,11 @@ def caret_xml(labels: Sequence[Label], layered: bool) -> bytes:
 
 
 def table(volume: int, labels: Sequence[Label], value: int | None) -> str:
-    """Return the XML of one volume's names, background first."""
+    """Return the XML of one volume's names; like TotalSegmentator's it says nothing of the background."""
     meta = ""
     if value is not None:
         meta = f"  <MetaData>  <MD><Name>{cdata(LAYER_KEY)}</Name><Value>{cdata(str(value))}</Value></MD>  </MetaData>"
-    rows = [row(Label(0, "background", (0, 0, 0)), 0), *[row(label, 1) for label in labels if label.value]]
+    rows = [row(label) for label in labels if label.value]
     return (
         f'   <VolumeInformation Index="{volume}">   <LabelTable>\n' + "".join(rows) + "\n  </LabelTable>" + meta +
         f"  <StudyMetaDataLinkSet>  </StudyMetaDataLinkSet>  <VolumeType>{cdata('Label')}</VolumeType>"
@@ -44,12 +44,11 @@ def table(volume: int, labels: Sequence[Label], value: int | None) -> str:
     )  # fmt: skip
 
 
-def row(label: Label, alpha: int) -> str:
+def row(label: Label) -> str:
     """Return the XML of one name."""
-    red, green, blue = (round(value / 255, 6) for value in label.rgb)
+    red, green, blue = (value / 255 for value in label.rgb)
     return (
-        f'<Label Key="{label.value}" Red="{red}" Green="{green}" Blue="{blue}" Alpha="{alpha}">'
-        f"{cdata(label.name)}</Label>\n"
+        f'<Label Key="{label.value}" Red="{red}" Green="{green}" Blue="{blue}" Alpha="1">{cdata(label.name)}</Label>\n'
     )
 
 

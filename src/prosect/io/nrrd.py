@@ -31,7 +31,7 @@ from prosect.io.payload import (
     too_long,
     truncated,
 )
-from prosect.io.segments import segment_fields, segment_names
+from prosect.io.segments import segment_fields, segment_names, segmentation_fields
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
 __all__ = ["NrrdHeader", "encode", "load"]
@@ -316,7 +316,7 @@ def encode(image: Outgoing) -> Iterator[bytes]:
         "encoding: gzip",
         *([f"space units: {kept.units}"] if kept.units else []),
         f"space origin: {kept.origin}",
-        *[f"{key}:={value}" for key, value in segment_fields(image)],
+        *[f"{key}:={value}" for key, value in (*segmentation_fields(image), *segment_fields(image))],
     ]
     yield ("\n".join(lines) + "\n\n").encode()
     yield from gzip_chunks(layer_chunks(image.array, dtype) if image.layered else voxel_chunks(image.array, dtype))

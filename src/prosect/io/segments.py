@@ -6,10 +6,26 @@ import re
 from collections.abc import Mapping
 
 from prosect.io.stored import Label, Outgoing
+from prosect.vocabulary import Code, Structure
 
-__all__ = ["segment_fields", "segment_names"]
+__all__ = ["segment_fields", "segment_names", "segmentation_fields"]
 
 LABEL_VALUE_TAG = "prosect.label_value"
+# Slicer's names for the lists from which categories with types, and regions, are taken.
+TYPE_LIST = "Segmentation category and type - 3D Slicer General Anatomy list"
+REGION_LIST = "Anatomic codes - DICOM master list"
+
+
+def segmentation_fields(image: Outgoing) -> list[tuple[str, str]]:
+    """Return the keys and values that let Slicer load a file of labels as a segmentation; none for a scan."""
+    if not image.is_labels:
+        return []
+    fields = {
+        "MasterRepresentation": "Binary labelmap",
+        "ContainedRepresentationNames": "Binary labelmap|",
+        "ReferenceImageExtentOffset": "0 0 0",
+    }
+    return [(f"Segmentation_{key}", value) for key, value in fields.items()]
 
 
 def segment_fields(image: Outgoing) -> list[tuple[str, str]]:
@@ -37,9 +53,23 @@ def one_segment(number: int, label: Label, image: Outgoing) -> list[tuple[str, s
         "LabelValue": str(1 if image.layered else label.value),
         "Layer": str(number if image.layered else 0),
         "Extent": extent,
-        "Tags": f"{LABEL_VALUE_TAG}:{label.value}|",
+        "Tags": f"{terminology(label.structure)}{LABEL_VALUE_TAG}:{label.value}|",
     }
     return [(f"Segment{number}_{key}", value) for key, value in values.items()]
+
+
+def terminology(structure: Structure | None) -> str:
+    """Return the tag with the codes of a structure: category, type, side and region; empty where none is certain."""
+    if structure is None or structure.category is None or structure.snomed is None:
+        return ""
+    kind = (structure.category, structure.snomed, structure.side)
+    parts = [TYPE_LIST, *map(coded, kind), REGION_LIST, coded(structure.region), coded(None)]
+    return f"TerminologyEntry:{'~'.join(parts)}|"
+
+
+def coded(code: Code | None) -> str:
+    """Return a code as Slicer writes it."""
+    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
 
 
 def segment_names(keys: Mapping[str, str], volumes: int) -> tuple[dict[int, str], tuple[int, ...]]:

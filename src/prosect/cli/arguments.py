@@ -95,10 +95,13 @@ def segment_arguments(parser: argparse.ArgumentParser) -> None:
         "  prosect segment ct.nii.gz -o labels.nii.gz -p\n"
         "  prosect segment ct.nii.gz -o masks -s\n"
         "  prosect segment dicom_folder -o labels.nrrd -rs liver spleen 'left kidney'\n"
+        "  prosect segment folder_of_scans -o folder_of_labels -s\n"
         "  prosect segment --phantom torso -o labels.nii.gz -p"
     )
     source = parser.add_argument_group("input and output")
-    source.add_argument("input", metavar="INPUT", nargs="?", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    source.add_argument(
+        "input", metavar="INPUT", nargs="?", type=Path, help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans"
+    )
     source.add_argument("-i", dest="input_flag", metavar="INPUT", type=Path, help="the same, as a flag")
     source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
     place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha), or a folder of one mask per structure"

@@ -61,9 +61,9 @@ def guarded(args: argparse.Namespace) -> int:
     except ProsectError as error:
         return failed(args, f"error [{error.code}]: {error}", error.exit_status)
     except KeyboardInterrupt:
-        return failed(None, "interrupted; nothing was written under the output name", INTERRUPTED)
+        return failed(None, "interrupted; no file was left half written", INTERRUPTED)
     except Terminated:
-        return failed(None, "terminated; nothing was written under the output name", TERMINATED)
+        return failed(None, "terminated; no file was left half written", TERMINATED)
     except MemoryError:
         return failed(args, "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run", RESOURCES)
     except BrokenPipeError:

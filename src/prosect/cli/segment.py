@@ -29,10 +29,15 @@ PHANTOM_SEED = 0
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment one scan and return 0.
+    """Segment one scan and return 0, or every scan of a folder.
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
+    if args.input is not None and args.input.is_dir():
+        folder = importlib.import_module("prosect.cli.folder")  # loaded on first use: it reads DICOM headers
+        scans = folder.cohort(args)
+        if scans is not None:
+            return int(folder.run(args, scans))
     watch, started = Stopwatch(), datetime.now(UTC)
     request = None if args.output is None else request_of(args)
     if request is not None and not args.dry_run:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,8 +55,9 @@ class Ledger:
     def __init__(self, path: Path, descriptor: int, events: Sequence[Event], now: Callable[[], str]) -> None:
         self.path = path
         self.events = list(events)
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
         self._now = now
+        self._lock = threading.Lock()
 
     def append(self, kind: str, **what: Any) -> None:
         """Write one event and wait until it is on the disk.
@@ -65,12 +67,22 @@ class Ledger:
             ResourceError: The disk is full (`DISK_FULL`).
         """
         event = {"event": kind, "time": self._now(), **what}
-        try:
-            write_all(self._descriptor, line(event))
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise output_error(self.path, error) from error
-        self.events.append(event)
+        with self._lock:
+            if self._descriptor is None:
+                raise FormatError(f"{shown(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
+            try:
+                write_all(self._descriptor, line(event))
+                os.fsync(self._descriptor)
+            except OSError as error:
+                raise output_error(self.path, error) from error
+            self.events.append(event)
+
+    def close(self) -> None:
+        """Give the folder free; a thread that is late can append no more."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self._descriptor = None
 
     def history(self, settings: Mapping[str, Any]) -> History:
         """Return what the events so far amount to for a run with these settings."""
@@ -93,10 +105,12 @@ def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise output_error(path, error) from error
+    ledger = Ledger(path, descriptor, (), now)
     try:
-        yield Ledger(path, descriptor, begin(path, descriptor), now)
+        ledger.events += begin(path, descriptor)
+        yield ledger
     finally:
-        os.close(descriptor)
+        ledger.close()
 
 
 def begin(path: Path, descriptor: int) -> list[Event]:

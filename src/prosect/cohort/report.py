@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.plan import Plan
 from prosect.io.atomic import write_atomically
 
-__all__ = ["LEFT", "case_row", "summary", "write_json"]
+__all__ = ["LEFT", "case_row", "summary", "write_json", "write_statistics"]
 
 LEFT = "left"
+TABLE_ENDING = "statistics.csv"
 
 
 def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +50,33 @@ def case_row(manifest: Manifest, plan: Plan, known: History, scan: Scan) -> dict
         return {**row, "state": LEFT}
     words = ("code", "message", "seconds", "files")
     return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
+
+
+def joined(tables: Iterable[Path]) -> Iterator[bytes]:
+    """Yield one table made of tables with the same header."""
+    header = b""
+    for path in tables:
+        first, _, rows = path.read_bytes().partition(b"\n")
+        if not header:
+            header = first
+            yield header + b"\n"
+        if first == header:
+            yield rows
+
+
+def write_statistics(out: Path, known: History, names: Sequence[str], path: Path) -> Path | None:
+    """Join the tables of all finished cases, in the order of `names`, and return the path; None where there is none.
+
+    Raises:
+        ProsectError: The place cannot be written, or the disk is full.
+    """
+    done = [known.done[name] for name in names if name in known.done]
+    tables = [out / file for event in done for file in event["files"] if file.endswith(TABLE_ENDING)]
+    present = [table for table in tables if table.is_file()]
+    if not present:
+        return None
+    write_atomically(path, joined(present))
+    return path
 
 
 def write_json(thing: Mapping[str, Any], path: Path) -> Path:

@@ -1,0 +1,87 @@
+"""How far a cohort is, on standard error: a bar with the time left where someone looks, else a line per scan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from prosect.cohort.pipeline import Outcome
+
+__all__ = ["Watch", "time_left", "watching"]
+
+
+class Watch:
+    """Counts outcomes and tells of them; says nothing where it has nowhere to.
+
+    Args:
+        total: How many there will be.
+        say: Takes a line; None is silence.
+        bar: Takes the number done and the words beside it.
+        debug: Whether the traceback of a bug is told too.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self, total: int, say: Callable[[str], None] | None, bar: Callable[[int, str], None] | None, debug: bool,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._total, self._say, self._bar, self._debug, self._clock = total, say, bar, debug, clock
+        self._begin, self._count = clock(), 0
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Tell how one scan ended."""
+        self._count += 1
+        left = time_left(self._clock() - self._begin, self._count, self._total)
+        if self._bar is not None:
+            self._bar(self._count, left)
+        if self._say is None:
+            return
+        if outcome.code:
+            self._say(f"{self._place()} {outcome.scan.name}: refused [{outcome.code}] {outcome.message}")
+        elif self._bar is None:
+            found = f"{outcome.kept.get('structures', 0)} structures, {sum(outcome.seconds.values()):.1f} s"
+            self._say(f"{self._place()} {outcome.scan.name}: {found}{', ' if left else ''}{left}")
+        if outcome.trace and self._debug:
+            self._say(outcome.trace)
+
+    def _place(self) -> str:
+        return f"[{self._count}/{self._total}]"
+
+
+def time_left(seconds: float, count: int, total: int) -> str:
+    """Return in words how long the rest takes at the pace so far; nothing when nothing is left."""
+    if count >= total:
+        return ""
+    left = seconds / count * (total - count)
+    if left < 90:
+        return f"{max(1, round(left))} s left"
+    minutes = round(left / 60)
+    return f"{minutes} min left" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min left"
+
+
+@contextmanager
+def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -> Iterator[Watch]:
+    """Yield what is told of each outcome."""
+    if quiet or not sys.stderr.isatty():
+        yield Watch(total, None if quiet else plain, None, debug, clock)
+        return
+    columns = TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
+        task: TaskID = progress.add_task("segmenting", total=total, left="")
+        yield Watch(
+            total,
+            lambda line: progress.console.print(escape(line)),
+            lambda count, left: progress.update(task, completed=count, left=left),
+            debug,
+            clock,
+        )
+
+
+def plain(line: str) -> None:
+    """Print a line on standard error at once."""
+    print(line, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ class FakeModel:
     calls: list[dict[str, object]] = field(default_factory=list)
     vocabulary: vocabulary.Vocabulary = WORDS
     weights_sha256: str = "0" * 64
+
+    @property
+    def spec(self) -> SimpleNamespace:
+        return SimpleNamespace(weights_sha256=self.weights_sha256)
 
     def load(self, name: str | None = None, **options: object) -> FakeModel:
         self.calls.append({"load": name, **options})

@@ -48,6 +48,7 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     labels.add_argument("--json", action="store_true", help="print JSON")
     weights = commands.add_parser("weights", help="list, import, verify or fetch model weights", formatter_class=Help)
     weights_arguments(weights, add)
+    verify_arguments(commands.add_parser("verify", help="check a result against its report, and make it again", **add))
     commands.add_parser("doctor", help="check this installation", **add)
     return parser
 
@@ -156,6 +157,21 @@ def weights_arguments(parser: argparse.ArgumentParser, add: dict[str, Any]) -> N
     verify.add_argument("model", metavar="MODEL", nargs="?", help="one model (default: all that are here)")
     pull = actions.add_parser("pull", help="download weights", **add)
     pull.add_argument("model", metavar="MODEL", help="model name")
+
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `verify`."""
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="a report, a folder of results, or a result beside its report"
+    )
+    parser.add_argument("--hashes-only", action="store_true", help="do not segment again")
+    where = "where the scan is (default: its recorded name beside the report)"
+    parser.add_argument("-i", "--input", metavar="PATH", type=Path, help=where)
+    parser.add_argument("--outputs", metavar="DIR", type=Path, help="where the results are (default: with the report)")
+    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="the weights file that was used")
+    machine = "make it again on another device (default: the recorded one)"
+    parser.add_argument("-d", "--device", type=device, metavar="DEVICE", help=machine)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the verdict only")
 
 
 def device(text: str) -> str:

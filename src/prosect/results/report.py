@@ -76,6 +76,7 @@ def build(
     volume: Volume,
     request: Request,
     run: Run,
+    case: str,
     found: Sequence[Measurement],
     outputs: Iterable[Mapping[str, Any]],
     seconds: Mapping[str, float],
@@ -87,6 +88,7 @@ def build(
         "notice": LIMITS,
         "started": None if run.started is None else run.started.isoformat(timespec="seconds"),
         "exit": 0,
+        "case": case,
         "versions": dict(sorted(run.libraries.items())),
         "model": {
             "name": said.get("model"),

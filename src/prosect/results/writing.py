@@ -91,7 +91,7 @@ def write(
             return files
         with watch.stage("hashing"):
             outputs = [reports.file_entry(place.actual(file), listed(file, report)) for file in files]
-        content = reports.build(labels, volume, request, run or Run(), found, outputs, watch.seconds)
+        content = reports.build(labels, volume, request, run or Run(), case, found, outputs, watch.seconds)
         if report.parent == request.output:
             write_atomically(place.actual(report), [reports.encoded(content)])
     if not (request.is_folder and report.parent == request.output):

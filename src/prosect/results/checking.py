@@ -1,0 +1,142 @@
+"""Whether results are what their report says, and what has changed where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from prosect.errors import FormatError
+from prosect.io import read_labels
+from prosect.io.sniff import shown
+from prosect.results.report import Parameters, sha256_of
+from prosect.results.request import KINDS, REPORT_NAME, Request, kind_of, stem
+
+__all__ = [
+    "changed_files",
+    "changed_versions",
+    "find_report",
+    "output_files",
+    "parameters_of",
+    "request_of",
+    "unequal",
+    "voxels_apart",
+]
+
+
+def find_report(place: Path) -> Path:
+    """Return the report that a name leads to: itself, that of a folder, or the one beside a result.
+
+    Raises:
+        FormatError: There is none (`REPORT_MISSING`).
+    """
+    tried = [place] if place.suffix.lower() == ".json" else []
+    tried.append(place / REPORT_NAME if place.is_dir() else place.with_name(f"{stem(place)}_{REPORT_NAME}"))
+    tried.append(place.parent / REPORT_NAME)
+    for path in tried:
+        if path.is_file():
+            return path
+    raise FormatError(
+        f"{shown(place)}: there is no report of this result ({tried[0].name} was looked for). Give the report; "
+        "`prosect segment -rp` writes one.",
+        code="REPORT_MISSING",
+    )
+
+
+def output_files(report: Mapping[str, Any], folder: Path) -> list[tuple[Path, str]]:
+    """Return each output with its recorded hash.
+
+    Raises:
+        FormatError: A name leads out of the folder, or an entry is damaged (`REPORT_INVALID`).
+    """
+    files: list[tuple[Path, str]] = []
+    try:
+        for entry in report["outputs"]:
+            name = PurePosixPath(entry["file"])
+            if name.is_absolute() or ".." in name.parts:
+                raise ValueError(f"the name {entry['file']!s:.80} leads out of its folder")
+            files.append((folder / name, str(entry["sha256"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise invalid(error) from error
+    return files
+
+
+def changed_files(files: Sequence[tuple[Path, str]]) -> list[str]:
+    """Return a sentence for each file that is missing or has other bytes than recorded."""
+    found = []
+    for path, recorded in files:
+        if not path.is_file():
+            found.append(f"output missing: {path.name}")
+        elif sha256_of(path) != recorded:
+            found.append(f"output changed: {path.name} has other bytes than when it was written")
+    return found
+
+
+def changed_versions(report: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each library whose version differs."""
+    then: Mapping[str, Any] = report["versions"]
+    return [
+        f"version changed: {name} was {then.get(name, 'not recorded')}, is {now.get(name, 'not installed')}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+
+
+def parameters_of(report: Mapping[str, Any]) -> Parameters:
+    """Return what was asked.
+
+    Raises:
+        FormatError: The report is damaged (`REPORT_INVALID`).
+    """
+    try:
+        asked = dict(report["parameters"])
+        classes = asked.pop("classes")
+        return Parameters(classes=None if classes is None else tuple(map(str, classes)), **asked)
+    except (KeyError, TypeError, ValueError) as error:
+        raise invalid(error) from error
+
+
+def request_of(report: Mapping[str, Any], folder: Path) -> Request:
+    """Return the request that makes the recorded files once more, in another folder and without a report beside them.
+
+    Raises:
+        FormatError: The report is damaged (`REPORT_INVALID`).
+    """
+    try:
+        said = report["output"]
+        place = folder / Path(str(said["name"])).name
+        kinds = tuple(kind for kind in KINDS if kind in said["types"])
+        if len(kinds) != len(said["types"]) or not (said["folder"] or kind_of(place)):
+            raise ValueError("its output types are not known")
+        flags = {key: bool(said[key]) for key in ("per_class", "multilabel", "statistics", "preview")}
+        overlap, extra = bool(report["parameters"]["overlap"]), bool(said["statistics_extra"])
+        return Request(place, bool(said["folder"]), kinds, overlap=overlap, extra=extra, **flags)
+    except (KeyError, TypeError, ValueError) as error:
+        raise invalid(error) from error
+
+
+def unequal(files: Sequence[tuple[Path, str]], again: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Return the pairs of a recorded file and its second making that differ; both lists are in the same order.
+
+    Raises:
+        FormatError: They are not the same set of files (`REPORT_INVALID`).
+    """
+    if len(files) != len(again):
+        raise invalid(ValueError(f"it lists {len(files)} files, and the run makes {len(again)}"))
+    return [(old, new) for (old, sha256), new in zip(files, again, strict=True) if sha256_of(new) != sha256]
+
+
+def voxels_apart(old: Path, new: Path) -> str:
+    """Return in words how far two label files are apart, as far as that can be said."""
+    if kind_of(old) is None or not old.is_file():
+        return ""
+    one, other = read_labels(old), read_labels(new)
+    if one.array.shape != other.array.shape:
+        return f" (shape {one.array.shape} was recorded, {other.array.shape} is made now)"
+    count = int((one.array != other.array).sum())
+    return f" ({count} of {one.array.size} voxels)" if count else " (the voxels are equal, the header is not)"
+
+
+def invalid(error: Exception) -> FormatError:
+    """Return the refusal of a damaged report."""
+    return FormatError(f"The report cannot be used: {error!s:.160}.", code="REPORT_INVALID")

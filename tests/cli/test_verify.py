@@ -1,0 +1,189 @@
+"""`prosect verify`: equal is 0, anything else is 3, and what differs is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prosect
+from prosect.volume import Volume
+
+
+@pytest.fixture
+def result(run, model, scan_path: Path, tmp_path: Path) -> Path:
+    """Return a folder with masks, statistics, picture and report; the scan lies beside the folder."""
+    words = ["-rs", "liver", "kidney", "-s", "-sx", "-p"]
+    assert run("segment", scan_path, "-o", tmp_path / "out", *words)[0] == 0
+    return tmp_path / "out"
+
+
+def report_of(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def rewrite(folder: Path, change) -> None:
+    report = report_of(folder)
+    change(report)
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def test_an_unchanged_result_is_made_again_byte_for_byte(run, result, scan_path) -> None:
+    for out in (result, result / "report.json", result / "liver.nii.gz"):
+        status, said, err = run("verify", out, "--input", scan_path)
+        assert (status, err) == (0, "")
+        assert "6 of 6 equal byte for byte" in said
+        assert said.splitlines()[-1].startswith("verified: 6 files")
+
+
+def test_the_input_is_looked_for_beside_the_report(run, model, scan_path, tmp_path) -> None:
+    assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz", "-rp")[0] == 0
+    assert run("verify", tmp_path / "o.nii.gz")[0] == 0
+    assert run("verify", tmp_path / "o_report.json", "-q")[1].count("\n") == 1
+
+
+def test_a_renamed_scan_is_the_same_scan(run, result, scan_path) -> None:
+    assert run("verify", result, "--input", scan_path.rename(scan_path.with_name("other.nii.gz")))[0] == 0
+
+
+def test_a_changed_output_is_named(run, result, scan_path) -> None:
+    place = result / "liver.nii.gz"
+    raw = bytearray(place.read_bytes())
+    raw[-1] ^= 1
+    place.write_bytes(raw)
+    for words in (["--hashes-only"], ["--input", scan_path]):
+        status, said, _ = run("verify", result, *words)
+        assert status == 3
+        assert "not verified: output changed: liver.nii.gz" in said
+
+
+def test_a_missing_output_is_named(run, result) -> None:
+    (result / "statistics.csv").unlink()
+    status, said, _ = run("verify", result, "--hashes-only")
+    assert status == 3
+    assert "output missing: statistics.csv" in said
+
+
+def test_hashes_alone_need_neither_input_nor_model(run, model, result) -> None:
+    model.calls.clear()
+    status, said, _ = run("verify", result, "--hashes-only")
+    assert (status, model.calls) == (0, [])
+    assert "verified: 6 files, by their hashes" in said
+
+
+def test_a_changed_input_is_said_and_no_model_is_loaded(run, model, result, scan_path) -> None:
+    model.calls.clear()
+    scan = prosect.read(scan_path)
+    prosect.write(Volume(scan.array + 1, scan.grid, "CT"), scan_path)
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert (status, model.calls) == (3, [])
+    assert "not verified: input changed: scan.nii.gz" in said
+
+
+def test_changed_weights_are_said(run, model, result, scan_path) -> None:
+    model.weights_sha256 = "1" * 64
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert status == 3
+    assert "weights changed: the sha256 began with 000000000000, now with 111111111111" in said
+
+
+def test_another_result_is_said_with_what_may_explain_it(run, model, result, scan_path, monkeypatch) -> None:
+    rewrite(result, lambda r: r["versions"].update(torch="1.0"))
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert status == 0, "another version that gives the same bytes is no difference"
+    assert "version changed: torch was 1.0, is " in said
+    honest = type(model).segment
+
+    def one_voxel_less(self, volume: Volume, **words: object):
+        array = volume.array.copy()
+        array[tuple(np.argwhere(array > 0)[0])] = -1000
+        return honest(self, Volume(array, volume.grid, volume.modality, volume.source), **words)
+
+    monkeypatch.setattr(type(model), "segment", one_voxel_less)
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert status == 3
+    assert "result differs: liver.nii.gz (1 of 960 voxels)" in said
+    assert "version changed: torch" in said
+
+
+def test_other_threads_are_said_and_the_recorded_number_is_used(run, model, result, scan_path, monkeypatch) -> None:
+    import torch
+
+    rewrite(result, lambda r: r["model"].update(threads=3))
+    used = []
+    honest = type(model).segment
+
+    def watched(self, volume: Volume, **words: object):
+        used.append(torch.get_num_threads())
+        return honest(self, volume, **words)
+
+    monkeypatch.setattr(type(model), "segment", watched)
+    before = torch.get_num_threads()
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert status == 0
+    assert f"threads differ: were 3, are {before} here" in said
+    assert used == [3]
+    assert torch.get_num_threads() == before
+
+
+def test_a_phantom_is_made_again_without_an_input(run, model, tmp_path) -> None:
+    assert run("segment", "--phantom", "head-neck", "-o", tmp_path / "o.nii.gz", "-rp")[0] == 0
+    assert run("verify", tmp_path / "o.nii.gz")[0] == 0
+
+
+def test_layers_and_several_types_are_made_again(run, model, scan_path, tmp_path) -> None:
+    words = ["--overlap", "-ot", "nifti,seg.nrrd", "-ml", "--per-class", "-rs", "liver", "spleen"]
+    assert run("segment", scan_path, "-o", tmp_path / "out", *words)[0] == 0
+    assert "4 of 4 equal" in run("verify", tmp_path / "out", "--input", scan_path)[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("{}", "REPORT_INVALID"),
+        ("no json", "REPORT_INVALID"),
+        ('{"schema": "prosect-report/99"}', "REPORT_INVALID"),
+        ('{"schema": "prosect-report/1"}', "REPORT_INVALID"),
+        ("[]", "REPORT_INVALID"),
+    ],
+)
+def test_what_is_no_report_is_refused_in_one_line(run, tmp_path, content, code) -> None:
+    (tmp_path / "report.json").write_text(content)
+    status, out, err = run("verify", tmp_path / "report.json")
+    assert (status, out) == (3, "")
+    assert f"[{code}]" in err
+    assert err.count("\n") == 1
+
+
+def test_a_report_cannot_make_us_read_elsewhere(run, result) -> None:
+    rewrite(result, lambda r: r["outputs"][0].update(file="../../etc/passwd"))
+    status, _, err = run("verify", result, "--hashes-only")
+    assert status == 3
+    assert "REPORT_INVALID" in err
+
+
+def test_a_result_without_report_is_refused(run, model, scan_path, tmp_path) -> None:
+    assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz")[0] == 0
+    status, _, err = run("verify", tmp_path / "o.nii.gz")
+    assert status == 3
+    assert "[REPORT_MISSING]" in err
+
+
+def test_a_missing_input_says_what_to_do(run, result) -> None:
+    status, _, err = run("verify", result)
+    assert status == 3
+    assert "[INPUT_NOT_FOUND]" in err
+    assert "--input" in err
+    assert "--hashes-only" in err
+
+
+def test_a_file_of_weights_must_be_given_again(run, model, scan_path, tmp_path) -> None:
+    words = ["-o", tmp_path / "o.nii.gz", "-rp", "-w", tmp_path / "my.safetensors"]
+    assert run("segment", scan_path, *words)[0] == 0
+    status, _, err = run("verify", tmp_path / "o.nii.gz")
+    assert status == 6
+    assert "my.safetensors" in err
+    assert str(tmp_path) not in err
+    assert run("verify", tmp_path / "o.nii.gz", "-w", tmp_path / "my.safetensors")[0] == 0

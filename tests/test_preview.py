@@ -75,6 +75,18 @@ def test_the_planes_pass_through_what_was_found() -> None:
     assert only.array[center] == 3
 
 
+def test_the_projection_shows_the_brightest_of_each_ray_behind_the_structures() -> None:
+    grid = Grid((6, 5, 4), np.eye(4))
+    values = np.full(grid.shape, -1000.0)
+    values[1, 3, 2], values[4, 0, 1] = 640.0, 40.0
+    volume = Volume(values, grid, "CT")
+    shown = preview.brightest(scene_of(volume, empty(volume)))
+    assert shown.shape == (6, 4)
+    assert shown[1, 2] == shown.max() == pytest.approx(preview.BACKGROUND_LIGHT)
+    assert 0 < shown[4, 1] < shown[1, 2]
+    assert (shown > 0).sum() == 2
+
+
 def test_planes_stay_in_place_when_axes_are_mirrored() -> None:
     volume, labels = asymmetric_letter()
     order = AxisOrder((1, 0, 2), (False, True, True))

@@ -1,4 +1,4 @@
-"""One picture of a result: three planes, a coronal projection, and what was found in millilitres."""
+"""One picture of a result: three planes, a coronal maximum intensity projection, and what was found in millilitres."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ WIDTH_IN, DPI = 16.0, 100
 INK, DIM, PAPER = "#f2f2f0", "#9a9a98", "#101214"
 LEGEND_ROWS, LEGEND_COLUMNS, LONGEST_NAME = 7, 6, 23
 PROJECTION_VOXELS = 256
+BACKGROUND_LIGHT = 0.55
 HALO = [withStroke(linewidth=2.5, foreground=PAPER)]
 FOOTER = "Research use only. Not for diagnosis or treatment."
 
@@ -249,20 +250,36 @@ def framed(axes: Axes, extent: tuple[float, float, float, float], title: str, le
 
 
 def projection_panel(axes: Axes, scene: Scene, size: NDArray[np.float64], any_found: bool) -> None:
-    """Draw all structures as if made of coloured glass, seen from the front."""
+    """Draw all structures as if made of coloured glass, seen from the front, over the brightest of the scan."""
     extent = (0.0, float(size[0]), 0.0, float(size[2]))
-    picture = projected(scene)[::-1].transpose(1, 0, 2)
+    glass = projected(scene)
+    picture = glass[..., :3] * glass[..., 3:] + brightest(scene)[..., None] * (1 - glass[..., 3:])
+    picture = picture[::-1].transpose(1, 0, 2)
     axes.imshow(picture, origin="lower", extent=extent, interpolation="bilinear")
     if not any_found:
         axes.text(0.5, 0.5, "nothing found", transform=axes.transAxes, color=DIM, fontsize=14, ha="center")
-    framed(axes, extent, "coronal projection", "RLSI")
+    framed(axes, extent, "coronal MIP", "RLSI")
+
+
+def coarse(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return a subset of voxels for projections, and the step from front to back."""
+    i, j, k = (max(1, -(-n // PROJECTION_VOXELS)) for n in array.shape)
+    return array[::i, ::j, ::k], j
+
+
+def brightest(scene: Scene) -> NDArray[np.float32]:
+    """Return the coronal maximum intensity projection (i k), dimmed to stay behind what is drawn over it."""
+    highest = coarse(scene.scan)[0].max(axis=1)
+    low, high = scene.window
+    # Twice the window: in CT the maximum along a ray is nearly always bone.
+    grey = (highest - low) / (2 * (high - low))
+    return np.asarray(BACKGROUND_LIGHT * grey.clip(0, 1), dtype=np.float32)
 
 
 def projected(scene: Scene) -> NDArray[np.float32]:
     """Return colour and opacity (i k 4) of the labels composited from front to back, on a coarse subset of voxels."""
-    stride = [max(1, -(-n // PROJECTION_VOXELS)) for n in scene.grid.shape]
-    labels = scene.labels[:: stride[0], :: stride[1], :: stride[2]]
-    depth_mm = stride[1] * scene.grid.spacing_mm[1]
+    labels, step = coarse(scene.labels)
+    depth_mm = step * scene.grid.spacing_mm[1]
     opacity = np.full(len(scene.colors), 1 - np.exp(-depth_mm / 14.0), dtype=np.float32)
     opacity[[0, *scene.around]] = 0.0
     table = scene.colors.astype(np.float32)

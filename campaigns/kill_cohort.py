@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from killing import contents, finish, kill_when, leftovers, noise_scan, prepare, tiny_weights
 
+from killing import contents, finish, kill_when, leftovers, noise_scan, prepare, tiny_weights
 from prosect.cli.folder import LEDGER, REPORT
 from prosect.cohort.ledger import DONE, SAVING, START, replay
 

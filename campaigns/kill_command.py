@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
 from killing import contents, finish, is_leftover, kill_when, leftovers, noise_scan, prepare, tiny_weights
 
 KINDS = ("new file", "over an old file", "new folder")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prosect.cohort.ledger import DONE, SAVING, START, Ledger, history, open_ledger, replay
+from prosect.cohort.ledger import DONE, READING, REFUSED, SAVING, START, Ledger, history, open_ledger, replay
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work
@@ -71,7 +71,7 @@ class Lab:
         with open_ledger(self.ledger, NOW) as ledger:
             refuse_changed_settings(ledger.history(settings), settings, **options)
             found = self.look(ledger, settings, **options)
-            segment_all(found.todo, self.work(), ledger, self.out, settings, outcomes.append)
+            segment_all(found, self.work(), ledger, self.out, settings, outcomes.append)
         self.done = [outcome.scan.name for outcome in outcomes]
         return found
 
@@ -109,7 +109,7 @@ def test_from_a_ledger_cut_anywhere_the_run_ends_with_the_same_files(lab: Lab, l
                 (lab.out / name).write_bytes(whole[name])
         lab.run()
         assert lab.files() == whole, f"cut at byte {length}"
-        assert lab.done == sorted({"c0", "c1", "c2", "c3"} - finished)
+        assert sorted(lab.done) == sorted({"c0", "c1", "c2", "c3"} - finished)
 
 
 def test_a_half_written_case_is_done_again_over_its_own_files(lab: Lab) -> None:
@@ -271,9 +271,11 @@ def test_an_interrupt_leaves_a_ledger_that_the_next_run_goes_on_from(lab: Lab) -
             raise KeyboardInterrupt
         return volume.upper()
 
-    interrupted = Work(work.read, compute, work.save)
+    interrupted, everything = Work(work.read, compute, work.save), Plan(tuple(lab.scans), (), (), (), ())
     with open_ledger(lab.ledger, NOW) as ledger, pytest.raises(KeyboardInterrupt):
-        segment_all(lab.scans, interrupted, ledger, lab.out, SETTINGS, lambda outcome: None)
+        segment_all(
+            Plan(tuple(lab.scans), (), (), (), ()), interrupted, ledger, lab.out, SETTINGS, lambda outcome: None
+        )
     assert reached.is_set()
     with open_ledger(lab.ledger, NOW) as ledger:
         finished = set(ledger.history(SETTINGS).done)
@@ -281,3 +283,23 @@ def test_an_interrupt_leaves_a_ledger_that_the_next_run_goes_on_from(lab: Lab) -
     assert set(lab.done) == {"c0", "c1", "c2", "c3"} - finished
     assert finished <= {"c0", "c1"}
     assert len(lab.files()) == 8
+
+
+def test_what_was_at_work_when_a_run_died_is_done_last_and_alone(lab: Lab) -> None:
+    with open_ledger(lab.ledger, NOW) as ledger:
+        ledger.append(START, settings=SETTINGS, pid=1)
+        ledger.append(READING, case="c0")
+        ledger.append(READING, case="c1")
+        ledger.append(REFUSED, case="c1", settings="", code="X")
+    found = lab.run()
+    assert [scan.name for scan in found.alone] == ["c0"]
+    assert lab.done == ["c1", "c2", "c3", "c0"]
+
+
+def test_what_was_at_work_when_a_run_was_stopped_in_order_is_no_suspect(lab: Lab) -> None:
+    lab.fail["c1"] = ResourceError("full", code="DISK_FULL")
+    with pytest.raises(ResourceError):
+        lab.run()
+    lab.fail.clear()
+    assert lab.run().alone == ()
+    assert lab.done == ["c1", "c2", "c3"]

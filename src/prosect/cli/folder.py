@@ -97,8 +97,8 @@ def run(args: argparse.Namespace, manifest: Manifest) -> int:
         todo = plan(manifest.scans, out, known, planned, args.overwrite)
         begin = time.monotonic()
         try:
-            with watching(len(todo.todo), args.quiet, args.debug, time.monotonic) as watch:
-                segment_all(todo.todo, work_of(args, model), ledger, out, settings, watch.outcome)
+            with watching(len(todo.todo) + len(todo.alone), args.quiet, args.debug, time.monotonic) as watch:
+                segment_all(todo, work_of(args, model), ledger, out, settings, watch.outcome)
         finally:
             found = finish(manifest, todo, ledger, out, settings, stopped=sys.exc_info()[0] is not None)
         if not args.quiet:
@@ -256,7 +256,7 @@ def say(found: Mapping[str, Any], todo: Plan, out: Path, seconds: float) -> None
 
 def pace(found: Mapping[str, Any], todo: Plan, seconds: float) -> str:
     """Return the time of this run, and where it went per case."""
-    mine = {scan.name for scan in todo.todo}
+    mine = {scan.name for scan in (*todo.todo, *todo.alone)}
     spent: Counter[str] = Counter()
     timed = [row["seconds"] for row in found["cases"] if row["case"] in mine and row["state"] == "done"]
     for stages in timed:

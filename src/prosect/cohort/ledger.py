@@ -23,9 +23,14 @@ from prosect.errors import FormatError, ProsectError
 from prosect.io.atomic import output_error, sync_folder
 from prosect.io.sniff import shown
 
-__all__ = ["DONE", "REFUSED", "SAVING", "START", "History", "Ledger", "digest", "history", "open_ledger", "replay"]
+__all__ = [
+    "DONE", "READING", "REFUSED", "SAVING", "START", "STOPPED", "History", "Ledger", "digest", "history", "open_ledger",
+    "replay",
+]  # fmt: skip
 
-START, SAVING, DONE, REFUSED = "start", "saving", "done", "refused"
+# Of a run: it started, and it stopped in order before its end. Of a case, in this order; the last two are its outcome.
+START, STOPPED = "start", "stopped"
+READING, SAVING, DONE, REFUSED = "reading", "saving", "done", "refused"
 CRC_KEY = b',"crc32":"'
 CRC_TAIL = len(CRC_KEY) + 8 + len(b'"}')
 
@@ -41,12 +46,14 @@ class History:
         done: The `done` event of each case that was done under the settings of this run.
         refused: The `refused` event of each that was not.
         begun: Cases whose files may have been written by an earlier run.
+        suspects: Cases that were at work when a run died without a word; one of them may be why.
     """
 
     settings: Mapping[str, Any] | None = None
     done: Mapping[str, Event] = field(default_factory=dict)
     refused: Mapping[str, Event] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
+    suspects: frozenset[str] = frozenset()
 
 
 class Ledger:
@@ -183,4 +190,18 @@ def history(events: Sequence[Event], settings: Mapping[str, Any]) -> History:
         {case: event for case, event in current.items() if event["event"] == DONE},
         {case: event for case, event in current.items() if event["event"] == REFUSED},
         frozenset(event["case"] for event in events if event["event"] in (SAVING, DONE)),
+        frozenset(in_flight(events)),
     )
+
+
+def in_flight(events: Sequence[Event]) -> set[str]:
+    """Return the cases that were begun and have no outcome, though no run stopped in order."""
+    cases: set[str] = set()
+    for event in events:
+        if event["event"] == READING:
+            cases.add(event["case"])
+        elif event["event"] in (DONE, REFUSED):
+            cases.discard(event["case"])
+        elif event["event"] == STOPPED:
+            cases.clear()
+    return cases

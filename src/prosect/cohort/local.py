@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prosect.cohort.ledger import DONE, REFUSED, SAVING, START, Ledger, digest
+from prosect.cohort.ledger import DONE, READING, REFUSED, SAVING, START, STOPPED, Ledger, digest
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import SLOTS, Outcome, Work, run
-from prosect.cohort.plan import fingerprint, identity
+from prosect.cohort.plan import Plan, fingerprint, identity
+from prosect.errors import ProsectError
 
 __all__ = ["segment_all"]
 
@@ -21,7 +23,7 @@ R = TypeVar("R")
 
 
 def segment_all(
-    scans: Sequence[Scan],
+    todo: Plan,
     work: Work[V, R],
     ledger: Ledger,
     out: Path,
@@ -37,7 +39,7 @@ def segment_all(
     are about to be written, so that the next run knows them for its own.
 
     Args:
-        scans: What is left to do.
+        todo: What is left to do.
         work: How; `save` returns under `files` the paths it has written.
         ledger: Where it is written down.
         out: Folder of the results.
@@ -50,8 +52,12 @@ def segment_all(
         ProsectError: The disk is full, or the ledger cannot be written.
     """
     mine = digest(settings)
-    inputs = {scan.name: identity(scan) for scan in scans}
-    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(scans))
+    inputs = {scan.name: identity(scan) for scan in (*todo.todo, *todo.alone)}
+    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs))
+
+    def read(scan: Scan) -> V:
+        ledger.append(READING, case=scan.name)
+        return work.read(scan)
 
     def save(scan: Scan, volume: V, result: R) -> Mapping[str, Any]:
         ledger.append(SAVING, case=scan.name, settings=mine)
@@ -68,4 +74,9 @@ def segment_all(
             ledger.append(DONE, **what, seconds=seconds, **outcome.kept)
         watch(outcome)
 
-    run(scans, replace(work, save=save), record, slots=slots, clock=clock)
+    try:
+        run(todo.todo, replace(work, read=read, save=save), record, alone=todo.alone, slots=slots, clock=clock)
+    except BaseException:
+        with suppress(ProsectError):  # the disk may be full
+            ledger.append(STOPPED)
+        raise

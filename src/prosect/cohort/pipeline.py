@@ -82,6 +82,7 @@ def run(
     work: Work[V, R],
     record: Callable[[Outcome], None],
     *,
+    alone: Sequence[Scan] = (),
     slots: int = SLOTS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
@@ -93,6 +94,7 @@ def run(
         scans: What to do, in this order.
         work: How.
         record: Called once for each scan in the saving thread, after its result is saved or its error is known.
+        alone: What to do after them with nothing beside it.
         slots: How many scans may be in memory at once.
         clock: Seconds.
 
@@ -101,8 +103,8 @@ def run(
     """
     again: list[Scan] = []
     Pipeline(work, record, again.append if slots > 1 else None, slots, clock).run(scans)
-    if again:
-        Pipeline(work, record, None, 1, clock).run(again)
+    if again or alone:
+        Pipeline(work, record, None, 1, clock).run([*again, *alone])
 
 
 class Pipeline(Generic[V, R]):

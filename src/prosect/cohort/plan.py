@@ -32,13 +32,16 @@ class Plan:
     """What a run does with each scan.
 
     Attributes:
-        todo: To be segmented.
+        todo: To be segmented, beside one another.
+        alone: To be segmented after those, each with nothing beside it: a run died while they were at work, of too
+            much memory perhaps, and must not die of them again before the rest is done.
         finished: Done by an earlier run; their files are as they were left.
         changed: Done by an earlier run and changed by someone since; they are left alone.
-        again: Of `todo`, those whose input was replaced since they were done.
+        again: Of those to be segmented, the ones whose input was replaced since they were done.
     """
 
     todo: tuple[Scan, ...]
+    alone: tuple[Scan, ...]
     finished: tuple[Scan, ...]
     changed: tuple[Scan, ...]
     again: tuple[Scan, ...]
@@ -65,8 +68,10 @@ def plan(
         unknown = [scan for scan in here["new"] if scan.name not in known.begun]
         refuse_foreign([name for scan in unknown for name in planned(scan.name) if os.path.lexists(out / name)])
     kept = () if overwrite else here["changed"]
-    todo = tuple(scan for scan in scans if scan not in kept and standings[scan.name] != "finished")
-    return Plan(todo, here["finished"], kept, here["again"])
+    left = [scan for scan in scans if scan not in kept and standings[scan.name] != "finished"]
+    todo = tuple(scan for scan in left if scan.name not in known.suspects)
+    alone = tuple(scan for scan in left if scan.name in known.suspects)
+    return Plan(todo, alone, here["finished"], kept, here["again"])
 
 
 def standing(scan: Scan, out: Path, known: History) -> str:

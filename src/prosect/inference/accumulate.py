@@ -18,7 +18,10 @@ from torch import Tensor
 
 from prosect.inference.windows import Blending, WindowPlan, blend_weights
 
-__all__ = ["FeatureFunction", "Padding", "Slab", "pad_volume", "sweep"]
+__all__ = ["PLANES", "FeatureFunction", "Padding", "Slab", "pad_volume", "sweep"]
+
+# Planes handed out at once: few, so that what is made of them takes little memory.
+PLANES = 16
 
 FeatureFunction = Callable[[Tensor], Tensor]
 Padding = Literal["constant", "replicate"]
@@ -149,7 +152,7 @@ class _Ring:
         low, high = before, before + self.plan.shape[self.axis]
         inner = [slice(p, p + n) for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True)]
         a, b = (s for axis, s in enumerate(inner) if axis != self.axis)
-        for first, last in self._segments(max(start, low), min(stop, high)):
+        for first, last in self._segments(max(start, low), min(stop, high), most=PLANES):
             ring = slice(first % self.depth, first % self.depth + last - first)
             planes = self.sum[ring].div_(self.weight[ring].unsqueeze(-1))
             yield Slab(first - before, planes[:, a, b])
@@ -158,9 +161,9 @@ class _Ring:
             self.sum[ring] = 0
             self.weight[ring] = 0
 
-    def _segments(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Yield [first, last) runs of planes that are contiguous in the ring."""
+    def _segments(self, start: int, stop: int, most: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield [first, last) runs of planes that are contiguous in the ring, none longer than `most`."""
         while start < stop:
-            end = min(stop, (start // self.depth + 1) * self.depth)
+            end = min(stop, (start // self.depth + 1) * self.depth, start + (most or self.depth))
             yield start, end
             start = end

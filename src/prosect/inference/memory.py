@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 
 from prosect.errors import ResourceError
+from prosect.inference.accumulate import PLANES
 from prosect.inference.windows import Shape, WindowPlan
 
 __all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion"]
 
-# Full-resolution feature maps alive at once inside one window of the network, scratch included; measured.
-WINDOW_MAPS = 7.0
 # What torch and its kernels keep for themselves; measured.
 LIBRARIES = 64 * 2**20
 GIB = 2**30
@@ -69,7 +68,7 @@ class MemoryPlan:
 
 
 def plan_memory(
-    native: Shape, plan: WindowPlan, channels: int, layers: int, label_bytes: int, preparing: int
+    native: Shape, plan: WindowPlan, channels: int, window_maps: float, layers: int, label_bytes: int, preparing: int
 ) -> MemoryPlan:
     """Return the memory plan of one automatic run.
 
@@ -77,6 +76,7 @@ def plan_memory(
         native: The scan's shape.
         plan: Window placement on the network grid.
         channels: Feature channels.
+        window_maps: Full-resolution feature maps alive at once inside one window of the network, scratch included.
         layers: Label arrays on the scan's grid: 1, or one per class with overlap.
         label_bytes: Bytes per label.
         preparing: Most bytes held beside the scan while it is prepared.
@@ -85,14 +85,15 @@ def plan_memory(
     prepared = _count(plan.padded)
     depth = plan.roi[plan.sweep_axis]
     cross_section = prepared // plan.padded[plan.sweep_axis]
-    # Slab: the ring itself, plus the piece handed to the painter with its decisions (at most one stride).
-    slab = depth * cross_section * (channels + 1) * 4 + depth * cross_section * (channels + 4) * 4
+    # The ring, and the few planes handed out with the decisions made on them.
+    slab = (depth * (channels + 1) + (PLANES + 1) * (channels + 8)) * cross_section * 4
+    copies = 1 if plan.padded == plan.shape else 2
     parts = {
         "scan": voxels * 4,
         "preparing": preparing,
-        "prepared": prepared * 4 * 2,
+        "prepared": prepared * 4 * copies,
         "slab": slab,
-        "window": int(_count(plan.roi) * channels * 4 * WINDOW_MAPS),
+        "window": int(_count(plan.roi) * channels * 4 * window_maps),
         "labels": voxels * layers * label_bytes,
         "libraries": LIBRARIES,
     }

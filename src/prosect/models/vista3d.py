@@ -31,6 +31,10 @@ __all__ = ["Vista3DModel"]
 
 OnWindow = Callable[[int], None]
 
+# Full-resolution feature maps alive at once inside one window, by the way the network is run; measured by
+# benches/memory.py.
+MODULE_MAPS, FAST_MAPS = 8.0, 7.0
+
 
 @dataclass(frozen=True, eq=False)
 class Vista3DModel:
@@ -194,7 +198,8 @@ class Vista3DModel:
         highest = max(s.index for s in self.vocabulary)
         preparing = preparing_bytes(grid, plan.shape, self.profile.preparation)
         channels, label_bytes = self.network.architecture.width, 1 if highest < 256 else 2
-        return plan_memory(grid.shape, plan, channels, layers, label_bytes, preparing)
+        maps = MODULE_MAPS if self._fast is None else FAST_MAPS
+        return plan_memory(grid.shape, plan, channels, maps, layers, label_bytes, preparing)
 
     def _painters(
         self, case: Case, axis: int, indices: Sequence[int], overlap: bool, where: torch.device

@@ -20,6 +20,12 @@ from prosect.volume import Source, Volume
 WORDS = vocabulary.load("prosect")
 
 
+class Plan(str):
+    """What `--dry-run` prints, with the number of windows."""
+
+    windows = 4
+
+
 @dataclass
 class FakeModel:
     """Labels everything above 0 as liver, or as what was asked for; can be told to fail."""
@@ -38,13 +44,19 @@ class FakeModel:
         return self
 
     def plan(self, volume: Volume, classes: list[str] | None = None, overlap: bool = False) -> str:
-        return f"peak 1.5 GiB for {volume.grid.shape}"
+        return Plan(f"peak 1.5 GiB for {volume.grid.shape}")
 
     def segment(
-        self, volume: Volume, classes: list[str] | None = None, overlap: bool = False, on_window: object = None
+        self,
+        volume: Volume,
+        classes: list[str] | None = None,
+        overlap: bool = False,
+        on_window: Callable[[int], None] | None = None,
     ) -> LabelMap | LabelLayers:
         if self.failure is not None:
             raise self.failure
+        for done in range(1, 5) if on_window is not None else ():
+            on_window(done)
         asked = self.vocabulary.resolve(classes or ["liver"])
         where = volume.array > 0
         expansions = {name: list(parts) for name, parts in asked.expansions.items()}

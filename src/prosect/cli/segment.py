@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 import prosect
-from prosect import results
+from prosect import results, vocabulary
 from prosect.cli.progress import progress
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
@@ -23,6 +23,7 @@ from prosect.volume import Volume
 
 __all__ = ["parameters_of", "request_of", "run", "scan"]
 
+LISTS = (".txt", ".csv", ".tsv")
 ROWS_SHOWN = 24
 FILES_SHOWN = 6
 PHANTOM_SEED = 0
@@ -33,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
-    if args.input is not None and args.input.is_dir():
+    if args.input is not None and (args.input.is_dir() or args.input.suffix.lower() in LISTS):
         folder = importlib.import_module("prosect.cli.folder")  # loaded on first use: it reads DICOM headers
         scans = folder.cohort(args)
         if scans is not None:
             return int(folder.run(args, scans))
     watch, started = Stopwatch(), datetime.now(UTC)
     request = None if args.output is None else request_of(args)
+    refuse_names(args)
     if request is not None and not args.dry_run:
         results.refuse(request, args.input, args.overwrite)
     with recorded(show=not args.quiet) as warned:
@@ -62,6 +64,24 @@ def run(args: argparse.Namespace) -> int:
         announce(labels.provenance, args.verbose)
         report(found, watch, shown_files(request, files), args.verbose, volume)
     return 0
+
+
+def refuse_names(args: argparse.Namespace) -> None:
+    """Refuse structures that no vocabulary has, before anything is read; the model itself may know fewer.
+
+    Raises:
+        VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`).
+        CheckpointError: The model is unknown.
+    """
+    if args.roi_subset is None:
+        return
+    # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
+    catalog = importlib.import_module("prosect.checkpoints.catalog")
+    own = vocabulary.load(catalog.entry(args.model).vocabulary)
+    known = [own] if args.weights is None else [own, *(vocabulary.load(name) for name in vocabulary.NAMES)]
+    for name in args.roi_subset:
+        if not any(name in words for words in known):
+            own.find(name)
 
 
 def request_of(args: argparse.Namespace) -> Request:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from prosect.io.atomic import output_error, sync_folder
 from prosect.io.sniff import shown
@@ -30,6 +33,7 @@ def staged(folder: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(folder))
     try:
+        sweep(target)
         temporary = open_folder(target)
     except OSError as error:
         raise output_error(folder, error) from error
@@ -51,6 +55,15 @@ def open_folder(target: Path) -> Path:
             temporary.mkdir()
             return temporary
     raise FileExistsError(17, "ten thousand temporary folders are in the way")
+
+
+def sweep(target: Path) -> None:
+    """Remove what processes that were killed on this machine have left beside `target`."""
+    leftover = re.compile(rf"\.{re.escape(target.name[:200])}\.tmp-(\d+)-\d{{4}}")
+    for path in target.parent.iterdir():
+        found = leftover.fullmatch(path.name)
+        if found and path.is_dir() and not psutil.pid_exists(int(found[1])):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def publish(temporary: Path, target: Path) -> None:

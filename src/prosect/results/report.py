@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -128,7 +129,7 @@ def input_entry(volume: Volume) -> dict[str, Any]:
 def request_entry(request: Request) -> dict[str, Any]:
     """Return which results were asked for; names only."""
     return {
-        "name": request.output.name,
+        "name": Path(os.path.abspath(request.output)).name,
         "folder": request.is_folder,
         "types": list(request.kinds),
         "per_class": request.per_class,

@@ -273,9 +273,7 @@ def test_an_interrupt_leaves_a_ledger_that_the_next_run_goes_on_from(lab: Lab) -
 
     interrupted, everything = Work(work.read, compute, work.save), Plan(tuple(lab.scans), (), (), (), ())
     with open_ledger(lab.ledger, NOW) as ledger, pytest.raises(KeyboardInterrupt):
-        segment_all(
-            Plan(tuple(lab.scans), (), (), (), ()), interrupted, ledger, lab.out, SETTINGS, lambda outcome: None
-        )
+        segment_all(everything, interrupted, ledger, lab.out, SETTINGS, lambda outcome: None)
     assert reached.is_set()
     with open_ledger(lab.ledger, NOW) as ledger:
         finished = set(ledger.history(SETTINGS).done)

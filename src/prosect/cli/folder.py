@@ -1,4 +1,4 @@
-"""`prosect segment` of a folder: every scan in it, the model loaded once, and a run that can be taken up again."""
+"""`prosect segment` of a folder or a list: every scan, the model loaded once, and a run that can be taken up again."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from prosect.cli.pace import watching
 from prosect.cli.screen import open_console
 from prosect.cohort import report
 from prosect.cohort.ledger import History, Ledger, open_ledger
+from prosect.cohort.listing import listed_scans
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import Manifest, Scan, find_scans, refuse_clashes
 from prosect.cohort.pipeline import Work
@@ -41,19 +42,19 @@ REFUSED_SHOWN = 20
 
 
 def cohort(args: argparse.Namespace) -> Manifest | None:
-    """Return the scans of an input that is a folder of scans; None where it is one scan.
+    """Return the scans of an input that is a folder or a list of scans; None where it is one scan.
 
     A folder that holds a single DICOM series is one scan, and so is any folder where the output is a label file or
     a series was chosen.
 
     Raises:
-        FormatError: The folder cannot be read, holds no scan, or is that of the results too.
+        FormatError: The folder or list cannot be read, holds no scan, or the results would lie in the same folder.
     """
     folder, out = args.input, args.output
-    if folder is None or not folder.is_dir() or args.series is not None:
+    if args.series is not None or (out is not None and kind_of(out) is not None and not args.output_is_folder):
         return None
-    if out is not None and kind_of(out) is not None and not args.output_is_folder:
-        return None
+    if not folder.is_dir():
+        return listed_scans(folder)
     if out is not None and out.is_dir() and os.path.samefile(out, folder):
         raise FormatError(
             f"{shown(out)}: results in the folder of the scans would be taken for scans the next time. "
@@ -272,9 +273,8 @@ def show_plan(manifest: Manifest, planned: Any) -> int:
     console = open_console()
     for scan in manifest.scans:
         names: Sequence[str] = planned(scan.name)
-        place = scan.path.relative_to(manifest.folder).as_posix()
         series = f" series {scan.series}" if scan.series else ""
-        console.print(f"{place}{series} -> {', '.join(names)}")
+        console.print(f"{scan.origin}{series} -> {', '.join(names)}")
     for what, count in manifest.passed.items():
         console.print(f"passed over: {count} x {what}")
     console.print(f"{len(manifest.scans)} scans")

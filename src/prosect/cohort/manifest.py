@@ -33,27 +33,27 @@ class Scan:
     Attributes:
         name: What its results are called.
         path: File or DICOM folder, as the reader takes it.
+        origin: The same for people and reports: its path within the folder or as it was listed.
         series: Which DICOM series of that folder; None where there is no choice.
         files: The files whose size and time tell whether the input changed.
     """
 
     name: str
     path: Path
+    origin: str = ""
     series: str | None = None
     files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder holds.
+    """What a folder or a list holds.
 
     Attributes:
-        folder: The folder.
-        scans: Its scans in the order of their names.
+        scans: Its scans; those of a folder in the order of their names.
         passed: Number of files that are no scans, by what they are.
     """
 
-    folder: Path
     scans: tuple[Scan, ...]
     passed: Mapping[str, int]
 
@@ -86,15 +86,16 @@ def find_scans(folder: Path, skip: Collection[Path] = ()) -> Manifest:
             if kind == "dicom":
                 dicom.append(path)
             elif kind in READ_KINDS or promises_image(name):
-                scans.append(Scan(flat_name(folder, path, stem(name)), path, files=(path,)))
+                scans.append(Scan(flat_name(folder, path, stem(name)), path, within(folder, path), files=(path,)))
             else:
                 passed[kind] = passed.get(kind, 0) + 1
     series, others = folder_series(dicom)
     for found in series:
-        scans.append(Scan(series_name(folder, found.path, found.label), found.path, found.uid, found.files))
+        name = series_name(folder, found.path, found.label)
+        scans.append(Scan(name, found.path, within(folder, found.path), found.uid, found.files))
     for reason, count in others.items():
         passed[reason] = passed.get(reason, 0) + count
-    return Manifest(folder, tuple(sorted(scans, key=lambda scan: (scan.name, str(scan.path)))), passed)
+    return Manifest(tuple(sorted(scans, key=lambda scan: (scan.name, str(scan.path)))), passed)
 
 
 def folders(top: Path, skip: Collection[Path]) -> Iterator[tuple[Path, list[str]]]:
@@ -147,6 +148,11 @@ def series_name(top: Path, folder: Path, label: str) -> str:
     return "_".join([*parts, label] if label else parts)
 
 
+def within(top: Path, path: Path) -> str:
+    """Return a path as seen from `top`."""
+    return path.relative_to(top).as_posix()
+
+
 def stamp(scan: Scan) -> str:
     """Return count, bytes and newest change of the scan's files: it differs when the input was replaced.
 
@@ -176,7 +182,7 @@ def refuse_clashes(
     owners: dict[str, str] = {folded(name): "a file of the run itself" for name in reserved}
     clashes: list[str] = []
     for scan in scans:
-        mine = origin(scan)
+        mine = described(scan)
         taken = {owners[key] for name in planned(scan.name) if (key := folded(name)) in owners}
         clashes += [f"{other} and {mine} (both {shown(scan.name)})" for other in sorted(taken)]
         for name in planned(scan.name):
@@ -195,7 +201,7 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold())
 
 
-def origin(scan: Scan) -> str:
-    """Return the input for a message: folder and file name, and the series."""
-    place = "/".join(shown(part) for part in scan.path.parts[-2:])
+def described(scan: Scan) -> str:
+    """Return the input for a message."""
+    place = "/".join(shown(part) for part in scan.origin.split("/")[-2:]) if scan.origin else shown(scan.path)
     return f"{place} series {scan.series}" if scan.series else place

@@ -27,7 +27,7 @@ def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[st
         known: What the ledger tells now.
         settings: What was asked.
     """
-    rows = [case_row(manifest, plan, known, scan) for scan in manifest.scans]
+    rows = [case_row(plan, known, scan) for scan in manifest.scans]
     states = [row["state"] for row in rows]
     return {
         "settings": dict(settings),
@@ -37,9 +37,9 @@ def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[st
     }
 
 
-def case_row(manifest: Manifest, plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
-    """Return one case: its input within the folder, and how it ended."""
-    row: dict[str, Any] = {"case": scan.name, "input": scan.path.relative_to(manifest.folder).as_posix()}
+def case_row(plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
+    """Return one case: its input, and how it ended."""
+    row: dict[str, Any] = {"case": scan.name, "input": scan.origin}
     if scan.series:
         row["series"] = scan.series
     event = known.done.get(scan.name) or known.refused.get(scan.name)

@@ -1,0 +1,92 @@
+"""Scans that a list names: a text file with a path per line, or a table with a column of paths."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prosect.cohort.manifest import Manifest, Scan, stem
+from prosect.errors import FormatError
+from prosect.io.sniff import regular_file, shown
+
+__all__ = ["LIST_SUFFIXES", "listed_scans"]
+
+LIST_SUFFIXES = (".txt", ".csv", ".tsv")
+PATH_COLUMNS = ("path", "image", "input", "scan", "file")
+NAME_COLUMNS = ("case", "name", "id")
+MAX_BYTES = 64 << 20
+
+
+def listed_scans(path: Path) -> Manifest:
+    """Return the scans that a list names, in its order; paths count from the folder of the list.
+
+    A `.txt` has a path per line; empty lines and those that begin with # are passed over. A `.csv` or `.tsv` has a
+    header with a column `path` (or `image`, `input`, `scan`, `file`) and, as it likes, `case` (or `name`, `id`) and
+    `series`. A case without a name has that of its file or folder.
+
+    Raises:
+        FormatError: The list cannot be read, names nothing, or has no such column (`LIST_INVALID`).
+    """
+    regular_file(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("it is too large")
+        rows = list(entries(path.read_text("utf-8-sig"), path.suffix.lower()))
+    except (OSError, ValueError, csv.Error) as error:
+        raise FormatError(
+            f"{shown(path)}: this is not a list of scans ({error}). Give a .txt with a path per line, or a .csv with a "
+            "column `path`.",
+            code="LIST_INVALID",
+        ) from error
+    if not rows:
+        raise FormatError(f"{shown(path)}: the list names no scan.", code="LIST_INVALID")
+    return Manifest(tuple(listed(path.parent, row) for row in rows), {})
+
+
+def entries(text: str, suffix: str) -> Iterator[Mapping[str, str]]:
+    """Yield path, case and series of each entry.
+
+    Raises:
+        ValueError: There is no column of paths, or a row without one.
+    """
+    if suffix == ".txt":
+        lines = (line.strip() for line in text.splitlines())
+        yield from ({"path": line} for line in lines if line and not line.startswith("#"))
+        return
+    table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
+    columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
+    paths = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
+    names = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
+    if paths is None:
+        raise ValueError(f"it has no column named {', '.join(PATH_COLUMNS)}")
+    for row in table:
+        place = (row.get(paths) or "").strip()
+        if not place:
+            raise ValueError(f"line {table.line_num} has no path")
+        case = (row.get(names) or "").strip() if names else ""
+        yield {"path": place, "case": case, "series": (row.get(columns.get("series", "")) or "").strip()}
+
+
+def listed(top: Path, row: Mapping[str, str]) -> Scan:
+    """Return the scan of one entry.
+
+    Raises:
+        FormatError: A name that leads into another folder.
+    """
+    path = top / row["path"]
+    name = row.get("case") or stem(path.name)
+    if name != Path(name).name or "\\" in name or "\x00" in name or name.startswith("."):
+        raise FormatError(
+            f"{shown(name)}: a case becomes a file name, which this cannot be. Choose another name.",
+            code="LIST_INVALID",
+        )
+    return Scan(name, path, row["path"], row.get("series") or None, files_of(path))
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files whose size and time tell whether the input changed."""
+    if path.is_dir():
+        return tuple(sorted(place for place in path.rglob("*") if place.is_file()))
+    return (path,)

@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -242,3 +245,40 @@ class TestRefusals:
         affine[1, 2] = 0.3
         assert self.code(request_for(tmp_path / "a.mha"), grid=Grid((4, 4, 4), affine)) == "OUTPUT_UNSUPPORTED"
         results.refuse(request_for(tmp_path / "out", kinds=("mha",), overlap=True))  # one mask each: nothing overlaps
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from prosect import results, vocabulary
+from prosect.io import atomic
+from prosect.labelmap import LabelMap
+from prosect.phantom import asymmetric_letter
+volume, labels = asymmetric_letter(spacing_mm=4.0)
+left = int(sys.argv[2])
+honest = os.replace
+def counted(source, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    honest(source, target)
+os.replace = counted
+results.write(labels, volume, results.request_for(sys.argv[1], statistics=True))
+"""
+
+
+@pytest.mark.parametrize(("there", "steps"), [(False, 0), (False, 4), (False, 9), (True, 4), (True, 12), (True, 19)])
+def test_killed_at_any_step_a_folder_with_a_report_is_complete(found, tmp_path: Path, there: bool, steps: int) -> None:
+    out = tmp_path / "out"
+    if there:
+        results.write(*found, request_for(out))
+    done = subprocess.run([sys.executable, "-c", CHILD, str(out), str(steps)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert out.exists() == there
+    if (out / "report.json").exists():
+        report = json.loads((out / "report.json").read_text())
+        there_now = hashes(out)
+        assert all(there_now[entry["file"]] == entry["sha256"] for entry in report["outputs"])
+    results.write(*found, request_for(out))
+    assert names(tmp_path) == {"out"}

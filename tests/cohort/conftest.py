@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 import prosect
 from prosect.checkpoints.files import write_weights
@@ -53,3 +56,29 @@ def run(capsys: pytest.CaptureFixture[str], weights: Path) -> Callable[..., tupl
         return status, said.out, said.err
 
     return call
+
+
+def write_series(folder: Path, uid: str, count: int = 3, **tags: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        data = pydicom.Dataset()
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = CTImageStorage
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        data.Modality, data.SeriesInstanceUID = "CT", uid
+        data.Rows, data.Columns, data.PixelSpacing, data.SliceThickness = 4, 5, [1, 1], 2
+        data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * k]
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+        data.RescaleSlope, data.RescaleIntercept = 1, 0
+        data.PixelData = np.zeros((4, 5), "<i2").tobytes()
+        for tag, value in tags.items():
+            setattr(data, tag, value)
+        pydicom.dcmwrite(folder / f"{uid}_{k}", data, enforce_file_format=True)
+
+
+@pytest.fixture
+def dicom() -> Callable[..., None]:
+    """Write a series of empty slices."""
+    return write_series

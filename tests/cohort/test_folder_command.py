@@ -200,3 +200,40 @@ def test_a_signal_at_any_moment_leaves_whole_files_and_the_same_command_finishes
 
 def events(out: Path) -> list[dict[str, object]]:
     return replay((out / LEDGER).read_bytes()) if (out / LEDGER).exists() else []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits file sizes the POSIX way")
+@pytest.mark.parametrize("limit", [700, 1500, 2000])
+def test_a_disk_that_fills_up_ends_the_run_with_5_and_the_same_command_finishes(
+    run: Run, scans: Path, tmp_path: Path, weights: Path, limit: int
+) -> None:
+    """The limit meets the result or the ledger; either way no line and no file is half there."""
+    assert run(scans, "-o", tmp_path / "whole")[0] == 0
+    whole, out = labels(tmp_path / "whole"), tmp_path / "out"
+    code = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from prosect.cli.main import main\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    words = ["segment", scans, "-o", out, "-w", weights, "-d", "cpu"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 5, done
+    assert "[DISK_FULL]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in out.iterdir() if ".tmp-" in path.name]
+    assert all(whole[name] == content for name, content in labels(out).items())
+    assert run(scans, "-o", out)[0] == 0
+    assert labels(out) == whole
+
+
+def test_each_series_of_a_study_is_a_case_and_one_series_alone_is_one_scan(
+    run: Run, tmp_path: Path, dicom: Callable[..., None]
+) -> None:
+    dicom(tmp_path / "study", "1.2.11111111", 4)
+    assert run(tmp_path / "study", "-o", tmp_path / "one", "-ml")[0] == 0
+    assert sorted(labels(tmp_path / "one")) == ["labels.nii.gz", "report.json"]
+    dicom(tmp_path / "study", "1.2.22222222", 5)
+    assert run(tmp_path / "study", "-o", tmp_path / "both")[0] == 0
+    found = sorted(labels(tmp_path / "both"))
+    assert found == ["study_11111111.nii.gz", "study_22222222.nii.gz"]
+    assert [prosect.read_labels(tmp_path / "both" / name).grid.shape[2] for name in found] == [4, 5]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 import prosect
 from prosect.cohort.manifest import find_scans, refuse_clashes, stamp
@@ -17,32 +15,13 @@ from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.volume import Volume
 
+Dicom = Callable[..., None]
 PLANNED = lambda name: (f"{name}.nii.gz",)  # noqa: E731
 
 
 def scan(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return prosect.write(Volume(np.zeros((2, 3, 4), np.float32), Grid((2, 3, 4), np.eye(4))), path)
-
-
-def dicom(folder: Path, uid: str, count: int = 3, **tags: object) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for k in range(count):
-        data = pydicom.Dataset()
-        data.file_meta = FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        data.Modality, data.SeriesInstanceUID = "CT", uid
-        data.Rows, data.Columns, data.PixelSpacing, data.SliceThickness = 4, 5, [1, 1], 2
-        data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * k]
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-        data.RescaleSlope, data.RescaleIntercept = 1, 0
-        data.PixelData = np.zeros((4, 5), "<i2").tobytes()
-        for tag, value in tags.items():
-            setattr(data, tag, value)
-        pydicom.dcmwrite(folder / f"{uid}_{k}", data, enforce_file_format=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -82,7 +61,7 @@ def test_hidden_files_and_the_folder_of_results_are_left_out(tmp_path: Path) -> 
     assert [s.name for s in find_scans(tmp_path, skip=[tmp_path / "labels"]).scans] == ["a"]
 
 
-def test_a_folder_of_slices_is_one_scan_and_alone_one_series(tmp_path: Path) -> None:
+def test_a_folder_of_slices_is_one_scan_and_alone_one_series(tmp_path: Path, dicom: Dicom) -> None:
     dicom(tmp_path / "patient", "1.2.333")
     (tmp_path / "patient" / "README").write_text("about")
     found = find_scans(tmp_path)
@@ -94,7 +73,7 @@ def test_a_folder_of_slices_is_one_scan_and_alone_one_series(tmp_path: Path) -> 
     assert not find_scans(tmp_path).is_one_series
 
 
-def test_each_series_of_a_study_is_a_scan_that_the_reader_can_find(tmp_path: Path) -> None:
+def test_each_series_of_a_study_is_a_scan_that_the_reader_can_find(tmp_path: Path, dicom: Dicom) -> None:
     dicom(tmp_path / "study", "1.2.11111111")
     dicom(tmp_path / "study", "1.2.22222222", count=4)
     dicom(tmp_path / "study" / "later", "1.2.33333333", count=5)
@@ -103,20 +82,20 @@ def test_each_series_of_a_study_is_a_scan_that_the_reader_can_find(tmp_path: Pat
     assert [prosect.read(s.path, series=s.series).grid.shape[2] for s in found] == [3, 4, 5]
 
 
-def test_series_with_the_same_short_id_keep_their_whole_one(tmp_path: Path) -> None:
+def test_series_with_the_same_short_id_keep_their_whole_one(tmp_path: Path, dicom: Dicom) -> None:
     dicom(tmp_path / "study", "1.2.1.99999999")
     dicom(tmp_path / "study", "1.2.2.99999999")
     assert names(tmp_path) == ["study_1.2.1.99999999", "study_1.2.2.99999999"]
 
 
-def test_a_series_in_a_folder_and_below_it_is_one_and_side_by_side_two(tmp_path: Path) -> None:
+def test_a_series_in_a_folder_and_below_it_is_one_and_side_by_side_two(tmp_path: Path, dicom: Dicom) -> None:
     dicom(tmp_path / "a", "1.2.1")
     dicom(tmp_path / "a" / "more", "1.2.1", count=1)
     dicom(tmp_path / "b", "1.2.1")
     assert [(s.name, len(s.files)) for s in find_scans(tmp_path).scans] == [("a", 4), ("b", 3)]
 
 
-def test_dicom_that_is_no_scan_is_passed_over_and_a_damaged_series_is_not(tmp_path: Path) -> None:
+def test_dicom_that_is_no_scan_is_passed_over_and_a_damaged_series_is_not(tmp_path: Path, dicom: Dicom) -> None:
     dicom(tmp_path / "seg", "1.2.1", SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
     dicom(tmp_path / "cut", "1.2.2", count=1)
     whole = next((tmp_path / "cut").iterdir())

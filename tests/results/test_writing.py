@@ -268,7 +268,7 @@ results.write(labels, volume, results.request_for(sys.argv[1], statistics=True))
 """
 
 
-@pytest.mark.parametrize(("there", "steps"), [(False, 0), (False, 4), (False, 9), (True, 4), (True, 12), (True, 19)])
+@pytest.mark.parametrize(("there", "steps"), [(False, 0), (False, 4), (False, 8), (True, 4), (True, 12), (True, 17)])
 def test_killed_at_any_step_a_folder_with_a_report_is_complete(found, tmp_path: Path, there: bool, steps: int) -> None:
     out = tmp_path / "out"
     if there:

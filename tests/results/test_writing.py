@@ -20,6 +20,7 @@ from prosect import results
 from prosect.errors import FormatError, ResourceError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers
+from prosect.phantom import asymmetric_letter
 from prosect.results import Parameters, Run, request_for, writing
 
 RUN = Run(Parameters(classes=("liver",)), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), ("w", "w"), {"torch": "1"}, 2)
@@ -268,12 +269,18 @@ results.write(labels, volume, results.request_for(sys.argv[1], statistics=True))
 """
 
 
-@pytest.mark.parametrize(("there", "steps"), [(False, 0), (False, 4), (False, 8), (True, 4), (True, 12), (True, 17)])
-def test_killed_at_any_step_a_folder_with_a_report_is_complete(found, tmp_path: Path, there: bool, steps: int) -> None:
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.75, 1.0])
+def test_killed_at_any_step_no_report_vouches_for_half_a_folder(
+    found, tmp_path: Path, there: bool, share: float
+) -> None:
+    """Each file is renamed once when it is made, and once more where it is moved into a folder that is there."""
     out = tmp_path / "out"
+    files = len(asymmetric_letter(spacing_mm=4.0)[1].present) + 3
+    steps = round(share * (files * (2 if there else 1) - 1))
     if there:
         results.write(*found, request_for(out))
-    done = subprocess.run([sys.executable, "-c", CHILD, str(out), str(steps)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", CHILD, out, str(steps)], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert out.exists() == there
     if (out / "report.json").exists():

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypedDict, Unpack, get_args
 
 from prosect.errors import FormatError
 from prosect.io.sniff import shown
@@ -102,6 +102,16 @@ class Request:
         return self.output.with_name(f"{stem(self.output)}_{name}")
 
 
+class Beside(TypedDict, total=False):
+    """What is written beside the labels, and how they come; as in `Request`."""
+
+    overlap: bool
+    statistics: Path | bool
+    extra: bool
+    preview: bool
+    report: Path | bool
+
+
 def request_for(
     output: str | os.PathLike[str],
     *,
@@ -109,11 +119,7 @@ def request_for(
     per_class: bool = False,
     multilabel: bool = False,
     is_folder: bool = False,
-    overlap: bool = False,
-    statistics: Path | bool = False,
-    extra: bool = False,
-    preview: bool = False,
-    report: Path | bool = False,
+    **beside: Unpack[Beside],
 ) -> Request:
     """Return the request that an output name stands for.
 
@@ -126,26 +132,31 @@ def request_for(
         per_class: One mask per structure; the output is a folder.
         multilabel: One file for all structures.
         is_folder: The output is a folder whatever its name.
-        overlap: Whether the labels come as layers.
-        statistics: As in `Request`.
-        extra: As in `Request`.
-        preview: As in `Request`.
-        report: As in `Request`.
+        **beside: The further fields of `Request`.
 
     Raises:
-        FormatError: An ending that no format has, or that contradicts `kinds` (`OUTPUT_FORMAT_UNKNOWN`); several
-            formats in one file (`OUTPUT_UNSUPPORTED`).
+        FormatError: An ending that no format has (`OUTPUT_FORMAT_UNKNOWN`), or flags that contradict each other or
+            the ending (`OUTPUT_UNSUPPORTED`).
     """
     place = Path(output)
-    more = {"overlap": overlap, "statistics": statistics, "extra": extra, "preview": preview, "report": report}
     kind = kind_of(place)
-    if is_folder or (per_class and kind is None) or place.is_dir() or (kind is None and not place.suffix):
+    if is_folder or place.is_dir() or (kind is None and (per_class or not place.suffix)):
         chosen: tuple[Kind, ...] = kinds or ("nifti",)
         masks = per_class or not (multilabel or set(chosen) == {"seg.nrrd"})
-        made = Request(place, True, chosen, masks, multilabel, **more)  # type: ignore[arg-type]
+        made = Request(place, True, chosen, masks, multilabel, **beside)
         if masks and not made.mask_endings:
             raise unsupported(place, "a Slicer segmentation holds all structures; one per structure needs another type")
         return made
+    return Request(place, False, (file_kind(place, kinds, per_class),), False, True, **beside)
+
+
+def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
+    """Return the format of a label file.
+
+    Raises:
+        FormatError: Its ending is unknown, or contradicts the flags.
+    """
+    kind = kind_of(place)
     if kind is None:
         raise FormatError(
             f"{shown(place)}: no label format has this ending. End the name in "
@@ -157,7 +168,7 @@ def request_for(
         raise unsupported(place, "one mask per structure needs a folder; give a name without ending")
     if {ENDINGS[given].removeprefix(".seg") for given in kinds} - {ENDINGS[kind].removeprefix(".seg")}:
         raise unsupported(place, f"the ending stands for {kind}, not for {', '.join(kinds)}; give a folder or one type")
-    return Request(place, False, (kind,), False, True, **more)  # type: ignore[arg-type]
+    return kind
 
 
 def planned_files(request: Request) -> tuple[Path, ...]:

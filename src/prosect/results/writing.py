@@ -84,18 +84,19 @@ def write(
     if found is None:
         with watch.stage("measuring"):
             found = measure(labels, volume)
+    report, run = request.report_file, run or Run()
     with place_for(request) as place:
         files = made(place, labels, volume, case, found, watch)
-        report = request.report_file
         if report is None:
             return files
         with watch.stage("hashing"):
             outputs = [reports.file_entry(place.actual(file), listed(file, report)) for file in files]
-        content = reports.build(labels, volume, request, run or Run(), case, found, outputs, watch.seconds)
-        if report.parent == request.output:
-            write_atomically(place.actual(report), [reports.encoded(content)])
-    if not (request.is_folder and report.parent == request.output):
-        write_atomically(report, [reports.encoded(content)])
+        content = reports.encoded(reports.build(labels, volume, request, run, case, found, outputs, watch.seconds))
+        inside = place.actual(report)
+        if inside != report:
+            write_atomically(inside, [content])
+    if inside == report:
+        write_atomically(report, [content])
     return (*files, report)
 
 

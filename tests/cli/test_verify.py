@@ -171,6 +171,13 @@ def test_a_result_without_report_is_refused(run, model, scan_path, tmp_path) -> 
     assert "[REPORT_MISSING]" in err
 
 
+def test_a_report_does_not_speak_for_a_file_that_it_does_not_list(run, result) -> None:
+    (result / "stranger.nii.gz").write_bytes((result / "liver.nii.gz").read_bytes())
+    status, _, err = run("verify", result / "stranger.nii.gz", "--hashes-only")
+    assert status == 3
+    assert "[REPORT_MISSING]" in err
+
+
 def test_a_missing_input_says_what_to_do(run, result) -> None:
     status, _, err = run("verify", result)
     assert status == 3

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     place = checking.find_report(args.out)
     report = load(place)
     files = checking.output_files(report, args.outputs or place.parent)
+    checking.refuse_stranger(args.out, place, files)
     problems = checking.changed_files(files)
     say(args, f"outputs: {len(files) - len(problems)} of {len(files)} as recorded")
     notes: list[str] = []

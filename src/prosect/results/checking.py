@@ -18,6 +18,7 @@ __all__ = [
     "find_report",
     "output_files",
     "parameters_of",
+    "refuse_stranger",
     "request_of",
     "unequal",
     "voxels_apart",
@@ -59,6 +60,19 @@ def output_files(report: Mapping[str, Any], folder: Path) -> list[tuple[Path, st
     except (KeyError, TypeError, ValueError) as error:
         raise invalid(error) from error
     return files
+
+
+def refuse_stranger(place: Path, report: Path, files: Sequence[tuple[Path, str]]) -> None:
+    """Refuse to speak for a file that the report beside it does not list.
+
+    Raises:
+        FormatError: `REPORT_MISSING`.
+    """
+    if place.is_file() and place != report and all(place.name != path.name for path, _ in files):
+        raise FormatError(
+            f"{shown(place)}: the report beside it ({report.name}) does not list this file. Give its own report.",
+            code="REPORT_MISSING",
+        )
 
 
 def changed_files(files: Sequence[tuple[Path, str]]) -> list[str]:

@@ -37,9 +37,10 @@ def main() -> int:
     print(
         f"kill_command: {counts['killed']} kills ({counts['while writing']} while a file was being written): "
         f"{counts['partial']} partial results, {counts['lost']} old results lost, "
-        f"{counts['finished']} whole results already in place, {counts['leftovers']} temporary files left behind"
+        f"{counts['finished']} whole results already in place, {counts['leftovers']} temporary files left behind, "
+        f"{counts['stale']} of them after the next run"
     )
-    return int(bool(counts["partial"] or counts["lost"]))
+    return int(bool(counts["partial"] or counts["lost"] or counts["stale"]))
 
 
 def tiny_source(work: Path, rng: np.random.Generator) -> list[object]:
@@ -80,6 +81,8 @@ def one(
     delay = float(rng.uniform(0, 0.01 if aimed else seconds))
     killed = kill_when([*command, "-o", f"{place}/{target}", "--overwrite"], ready, delay)
     found, left = contents(place, REPORT), leftovers(place)
+    if left:
+        assert finish([*command, "-o", f"{place}/{target}", "--overwrite"])[0] == 0
     new = {name: hashed for name, hashed in found.items() if before.get(name) != hashed}
     wanted = {name: hashed for name, hashed in expected.items() if name.startswith(target)}
     return Counter(
@@ -90,6 +93,7 @@ def one(
             "lost": int(any(name not in found for name in before)),
             "finished": int(bool(new) and killed),
             "leftovers": left,
+            "stale": leftovers(place),
         }
     )
 

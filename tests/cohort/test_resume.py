@@ -14,9 +14,10 @@ from prosect.cohort.ledger import DONE, READING, REFUSED, SAVING, START, Ledger,
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work
-from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs, sweep
+from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
 from prosect.errors import FormatError, ProsectError, ResourceError
 from prosect.io.atomic import write_atomically
+from prosect.io.leftovers import sweep
 
 SETTINGS = {"model": "fake", "weights_sha256": "ab" * 32}
 NOW = lambda: "now"  # noqa: E731

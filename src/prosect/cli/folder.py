@@ -25,8 +25,9 @@ from prosect.cohort.listing import listed_scans
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import Manifest, Scan, find_scans, refuse_clashes
 from prosect.cohort.pipeline import Work
-from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs, sweep
+from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
 from prosect.errors import FormatError
+from prosect.io.leftovers import sweep
 from prosect.io.sniff import shown
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import measure

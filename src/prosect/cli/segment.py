@@ -17,6 +17,7 @@ from prosect import results, vocabulary
 from prosect.cli.progress import progress
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
+from prosect.io.leftovers import sweep
 from prosect.measure import Measurement, measure
 from prosect.results import Parameters, Request, Run, Stopwatch
 from prosect.volume import Volume
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     request = None if args.output is None else request_of(args)
     refuse_names(args)
     if request is not None and not args.dry_run:
+        sweep([request.output.parent])
         results.refuse(request, args.input, args.overwrite)
     with recorded(show=not args.quiet) as warned:
         with watch.stage("reading"):

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from prosect.cohort.ledger import Event, History
 from prosect.cohort.manifest import Scan, stamp
 from prosect.errors import FormatError, ProsectError
 from prosect.io.sniff import shown
 
-__all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_inputs", "sweep"]
+__all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_inputs"]
 
-LEFTOVER = re.compile(r"\..+\.tmp-(\d+)-\d{4}")
 STANDINGS = ("finished", "changed", "again", "new")
 SHOWN = 5
 CHUNK = 1 << 20
@@ -181,24 +175,3 @@ def file_key(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino
-
-
-def sweep(folders: Iterable[Path]) -> int:
-    """Remove the temporary files and folders of processes that are gone, and return how many there were."""
-    count = 0
-    for folder in folders:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            found = LEFTOVER.fullmatch(path.name)
-            if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
-                remove(path)
-                count += 1
-    return count
-
-
-def remove(path: Path) -> None:
-    """Remove a leftover, if the system lets us."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with suppress(OSError):
-        path.unlink()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pydicom
-
-from prosect.errors import ProsectError
-from prosect.io.dicom_files import file_member
-from prosect.io.dicom_headers import slice_or_reason
-from prosect.io.dicom_pixels import PARSE_ERRORS
+from prosect.errors import FormatError, ProsectError
+from prosect.io.dicom_files import Member, file_member
+from prosect.io.dicom_headers import DERIVED_CLASSES, IMAGE_CLASSES
+from prosect.io.dicom_pixels import PARSE_ERRORS, parse
 
 __all__ = ["Series", "folder_series"]
 
 SHORT_DIGITS = 8
+HEADER_BYTES = 64 << 10
+TAGS = [
+    "SOPClassUID", "SeriesInstanceUID", "ImageType", "Rows", "SamplesPerPixel", "ImagePositionPatient",
+]  # fmt: skip
+# Their positions lie in functional groups, behind the tags above.
+ENHANCED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130"))
 UNKNOWN = ""
 
 Groups = dict[Path, dict[str, list[Path]]]
@@ -64,21 +70,44 @@ def folder_series(files: Sequence[Path]) -> tuple[list[Series], dict[str, int]]:
 
 
 def series_or_reason(path: Path) -> tuple[str | None, str]:
-    """Return the series of a slice, None where it is damaged beyond that; or why the file is no slice."""
+    """Return the series of an image, None where it is damaged beyond that; or why the file is no image of a scan.
+
+    This only sorts: whether the series is a scan that can be read, the reader decides.
+    """
     try:
-        found = slice_or_reason(file_member(path), None)
-    except ProsectError:
-        return series_uid(path), ""
-    return (None, found) if isinstance(found, str) else (found.series_uid, "")
+        dataset = header(file_member(path))
+        uid = str(dataset.get("SeriesInstanceUID") or "")
+        declared = str(dataset.get("SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
+        return (uid, reason(dataset, declared)) if declared else (uid or None, "")
+    except (ProsectError, *PARSE_ERRORS):
+        return None, ""
 
 
-def series_uid(path: Path) -> str | None:
-    """Return the series of a file that is no plain slice, None where it cannot be read."""
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"], force=True)
-        return str(header.get("SeriesInstanceUID") or "") or None
-    except (*PARSE_ERRORS, OSError):
-        return None
+def header(member: Member) -> Any:
+    """Return the tags that tell, from the beginning of a file if that has them all, for pixels are long.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    with suppress(FormatError):
+        beginning = parse(member.name, member.head(HEADER_BYTES), TAGS)
+        if "Rows" in beginning:  # the last of them in the order of a file
+            return beginning
+    return parse(member.name, member.read(), TAGS)
+
+
+def reason(dataset: Any, declared: str) -> str:
+    """Return why a file of a declared class is no image of a scan, empty where it is one or is a damaged one."""
+    if "Rows" not in dataset:
+        return "" if declared in IMAGE_CLASSES else "not images"
+    if any(declared == c or declared.startswith(c + ".") for c in DERIVED_CLASSES):
+        return "not images"
+    if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
+        return "localizers"
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        return "in colour"
+    placed = dataset.get("ImagePositionPatient") or declared in ENHANCED_CLASSES
+    return "" if placed else "images without a position"
 
 
 def named(folder: Path, group: Mapping[str, list[Path]]) -> Iterator[Series]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import prosect
+from prosect.checkpoints.files import write_weights
+from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
 
 
@@ -109,8 +113,6 @@ def test_another_result_is_said_with_what_may_explain_it(run, model, result, sca
 
 
 def test_other_threads_are_said_and_the_recorded_number_is_used(run, model, result, scan_path, monkeypatch) -> None:
-    import torch
-
     rewrite(result, lambda r: r["model"].update(threads=3))
     used = []
     honest = type(model).segment
@@ -169,6 +171,27 @@ def test_a_result_without_report_is_refused(run, model, scan_path, tmp_path) -> 
     status, _, err = run("verify", tmp_path / "o.nii.gz")
     assert status == 3
     assert "[REPORT_MISSING]" in err
+
+
+def test_names_that_are_no_valid_text_are_written_and_verified(run, model, scan_path, tmp_path) -> None:
+    name = os.fsdecode("Zürich 画像 ".encode() + b"\xff")
+    scan = scan_path.rename(tmp_path / f"{name}.nii.gz")
+    for output in (tmp_path / f"{name}_out.nii.gz", tmp_path / f"{name}_folder"):
+        assert run("segment", scan, "-o", output, "-s", "-rp")[0] == 0
+        assert run("verify", output, "-i", scan)[0] == 0
+
+
+def test_a_real_network_gives_the_same_bytes_twice_and_other_weights_are_noticed(run, scan_path, tmp_path) -> None:
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False))
+        write_weights(tmp_path / f"{seed}.safetensors", network.state_dict(), {"vocabulary": "vista3d-ct"})
+    words = ["-rs", "liver", "kidney", "-s", "-p", "-d", "cpu", "-w", tmp_path / "0.safetensors"]
+    assert run("segment", scan_path, "-o", tmp_path / "out", *words)[0] == 0
+    status, said, _ = run("verify", tmp_path / "out", "-i", scan_path, "-w", tmp_path / "0.safetensors")
+    assert (status, "6 of 6 equal byte for byte" in said) == (0, True)
+    status, said, _ = run("verify", tmp_path / "out", "-i", scan_path, "-w", tmp_path / "1.safetensors")
+    assert (status, "not verified: weights changed" in said) == (3, True)
 
 
 def test_a_report_does_not_speak_for_a_file_that_it_does_not_list(run, result) -> None:

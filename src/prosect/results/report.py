@@ -184,8 +184,8 @@ def sha256_of(path: Path) -> str:
 
 
 def encoded(report: Mapping[str, Any]) -> bytes:
-    """Return the report as JSON."""
-    return (json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return the report as JSON in plain ASCII: a file name need not be valid text."""
+    return (json.dumps(report, indent=2, allow_nan=False) + "\n").encode("ascii")
 
 
 def load(path: Path) -> dict[str, Any]:

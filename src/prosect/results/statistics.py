@@ -66,7 +66,7 @@ def as_csv(labels: LabelMap | LabelLayers, found: Sequence[Measurement], case: s
     writer.writeheader()
     for structure, m in rows(labels, found):
         writer.writerow({**named(structure, case, m), **({} if m is None else measured(m))})
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "replace")  # a file name need not be valid text
 
 
 def named(structure: Structure, case: str, m: Measurement | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ SOURCE = Path(prosect.__file__).parent
 LAYERS = [
     {"errors"},
     {"geometry", "vocabulary"},
-    {"volume", "labelmap", "measure", "resample"},
+    {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
     {"inference", "results"},

@@ -1,0 +1,237 @@
+"""What a person asks for: structures by name and clicks in the patient, checked here and nowhere else.
+
+Positions are in millimetres, RAS. A click belongs to the scan where -0.5 <= i < n - 0.5 holds for its voxel index on
+every axis, which is where voxels are (see `geometry`). A fractional index is a position inside a voxel and is taken as
+such.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from prosect.errors import PromptError
+from prosect.geometry import Grid
+
+__all__ = [
+    "MAX_CLICKS",
+    "Click",
+    "Prompt",
+    "Space",
+    "click_at",
+    "click_label",
+    "parse_at",
+    "positive_of",
+    "voxel_of",
+]
+
+Space = Literal["ras", "lps", "voxel"]
+Voxel: TypeAlias = tuple[int, int, int]
+Point: TypeAlias = tuple[float, float, float]
+
+SPACES: tuple[str, ...] = get_args(Space)
+MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
+AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
+
+
+@dataclass(frozen=True)
+class Click:
+    """One click.
+
+    Attributes:
+        position_ras: Where, in mm.
+        positive: Whether the place belongs to the structure.
+        structure: Name or index; None where the request says it once for all.
+    """
+
+    position_ras: Point
+    positive: bool = True
+    structure: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A whole request: structures to segment automatically and clicks, checked together.
+
+    Args:
+        classes: Structures by name or index.
+        clicks: Clicks in the order in which they were made.
+        drafted: Whether there is a mask to correct, so that negative clicks alone make sense.
+
+    Raises:
+        PromptError: Nothing asked for (`PROMPT_EMPTY`), a structure twice (`CLASS_REPEATED`), more than 1000 clicks on
+            one structure (`CLICKS_TOO_MANY`), a positive and a negative click on one spot (`CLICKS_CONFLICT`), or
+            negative clicks only, with nothing to remove from (`CLICKS_ONLY_NEGATIVE`).
+    """
+
+    classes: tuple[str | int, ...] = ()
+    clicks: tuple[Click, ...] = ()
+    drafted: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.classes and not self.clicks:
+            raise PromptError("Nothing is asked for: name a structure or give a click.", code="PROMPT_EMPTY")
+        for name in self.classes:
+            if self.classes.count(name) > 1:
+                raise PromptError(f"{name!r} is asked for twice; once is enough.", code="CLASS_REPEATED")
+        of: dict[str | int | None, list[Click]] = {}
+        for click in self.clicks:
+            of.setdefault(click.structure, []).append(click)
+        for structure, clicks in of.items():
+            check_together(clicks, structure, self.drafted or structure in self.classes)
+
+
+def check_together(clicks: Sequence[Click], structure: str | int | None, drafted: bool) -> None:
+    """Refuse clicks on one structure that do not go together; see `Prompt`."""
+    named = "one structure" if structure is None else repr(structure)
+    if len(clicks) > MAX_CLICKS:
+        raise PromptError(f"{len(clicks)} clicks on {named}; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY")
+    signs: dict[Point, bool] = {}
+    for click in clicks:
+        if signs.setdefault(click.position_ras, click.positive) is not click.positive:
+            raise PromptError(
+                f"The spot {list(click.position_ras)} is clicked as part of {named} and as no part of it; remove one.",
+                code="CLICKS_CONFLICT",
+            )
+    if not drafted and not any(click.positive for click in clicks):
+        refuse_only_negative(structure)
+
+
+def refuse_only_negative(structure: str | int | None) -> None:
+    """Refuse negative clicks that have nothing to remove from.
+
+    Raises:
+        PromptError: Always (`CLICKS_ONLY_NEGATIVE`).
+    """
+    named = "the structure" if structure is None else repr(structure)
+    raise PromptError(
+        f"Only negative clicks, and {named} has no mask yet, so there is nothing to remove. Click inside it first, or "
+        "start from an automatic draft.",
+        code="CLICKS_ONLY_NEGATIVE",
+    )
+
+
+def click_at(
+    position: Sequence[float],
+    grid: Grid,
+    *,
+    positive: bool = True,
+    structure: str | int | None = None,
+    space: str = "ras",
+) -> Click:
+    """Return the click at a position in a scan.
+
+    Args:
+        position: Three numbers, in mm or as a voxel index, whole or fractional.
+        grid: The scan's grid.
+        positive: Whether the place belongs to the structure.
+        structure: Name or index.
+        space: `ras`, `lps` (DICOM, ITK, Slicer files; mm) or `voxel` (i, j, k as the scan stores them, from 0).
+
+    Raises:
+        PromptError: Not three numbers (`POINT_NOT_THREE_NUMBERS`), NaN or infinite (`POINT_NOT_FINITE`), no such space
+            (`SPACE_UNKNOWN`), or outside the scan (`POINT_OUTSIDE`, with the bounds).
+    """
+    if space not in SPACES:
+        raise PromptError(f"There is no space {space!r}; use {', '.join(SPACES)}.", code="SPACE_UNKNOWN")
+    if not isinstance(positive, bool | np.bool_):
+        raise PromptError(f"`positive` is {positive!r}; true or false is needed.", code="CLICK_LABEL")
+    given = np.asarray(three_numbers(position), dtype=np.float64)
+    if space == "voxel":
+        voxel, world = given, grid.to_world(given)
+    else:
+        world = given * (-1, -1, 1) if space == "lps" else given
+        voxel = grid.to_voxel(world)
+    if not grid.contains(voxel):
+        raise PromptError(outside(given.tolist(), voxel.round(2).tolist(), grid, space), code="POINT_OUTSIDE")
+    r, a, s = (world + 0.0).tolist()
+    return Click((r, a, s), bool(positive), structure)
+
+
+def three_numbers(position: Any) -> Point:
+    """Return a position as three finite numbers."""
+    if isinstance(position, str | bytes) or not hasattr(position, "__len__") or len(position) != 3:
+        found = f"{position!r:.60}"
+        raise PromptError(f"A position is three numbers; found {found}.", code="POINT_NOT_THREE_NUMBERS")
+    for number in position:
+        if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+            raise PromptError(f"A position is three numbers; found {number!r:.60}.", code="POINT_NOT_THREE_NUMBERS")
+    try:
+        x, y, z = (float(number) for number in position)
+    except OverflowError:
+        x = y = z = math.inf
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+        raise PromptError(f"The position {list(position)!r:.90} is not finite.", code="POINT_NOT_FINITE")
+    return x, y, z
+
+
+def outside(given: Sequence[float], voxel: Sequence[float], grid: Grid, space: str) -> str:
+    """Return the message on a point outside the scan: where it would be, and the bounds in the caller's own space."""
+    last = tuple(n - 1 for n in grid.shape)
+    corners = grid.corners_ras() * ((-1, -1, 1) if space == "lps" else (1, 1, 1))
+    low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
+    bounds = f"voxels run from (0, 0, 0) to {last}"
+    if space == "voxel":
+        return f"The click at voxel {list(given)} lies outside the scan; {bounds}."
+    return (
+        f"The click at {list(given)} mm ({space.upper()}) lies outside the scan, at voxel {list(voxel)}; {bounds}, in "
+        f"millimetres from {low} to {high}."
+    )
+
+
+def voxel_of(position_ras: Point, grid: Grid) -> Voxel:
+    """Return the voxel that a position inside the scan lies in."""
+    index = np.floor(grid.to_voxel(position_ras) + 0.5).astype(int)
+    i, j, k = np.clip(index, 0, np.asarray(grid.shape) - 1).tolist()
+    return i, j, k
+
+
+def parse_at(text: str) -> tuple[Point, bool]:
+    """Return position and sign of a typed click: `12.5,-40,310.2`, with `+` (default) or `-` at the end.
+
+    Raises:
+        PromptError: Not three numbers (`POINT_NOT_THREE_NUMBERS`), or not finite (`POINT_NOT_FINITE`).
+    """
+    match = AT.fullmatch(text.strip())
+    words = match["numbers"].split(",") if match else []
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if match is None or len(numbers) != 3:
+        raise PromptError(
+            f"{text!r:.60} is no click; write X,Y,Z with an optional + or - at the end, such as 12.5,-40,310.2-",
+            code="POINT_NOT_THREE_NUMBERS",
+        )
+    return three_numbers(numbers), match["sign"] != "-"
+
+
+def click_label(positive: bool, ambiguous: bool) -> int:
+    """Return the network's label of a click (VISTA3D, Sec. 3.2): 0 and 1, or 2 and 3 for an ambiguous structure."""
+    return int(positive) + (2 if ambiguous else 0)
+
+
+def positive_of(label: object, ambiguous: bool = False) -> bool | None:
+    """Return what a label of the official software means: True, False, or None for a padding click (-1).
+
+    Raises:
+        PromptError: No such label, or 2 or 3 for a structure that is not ambiguous (`CLICK_LABEL`).
+    """
+    if isinstance(label, bool) or label not in (-1, 0, 1, 2, 3):
+        raise PromptError(f"The click label {label!r} is none of -1, 0, 1, 2, 3.", code="CLICK_LABEL")
+    if label in (2, 3) and not ambiguous:
+        raise PromptError(
+            f"The click label {label} is for ambiguous structures only, which the vocabulary knows; use 0 or 1.",
+            code="CLICK_LABEL",
+        )
+    return None if label == -1 else label in (1, 3)
+
+
+def for_structure(clicks: Iterable[Click], structure: str | int) -> list[Click]:
+    """Return clicks with the structure filled in where they name none."""
+    return [Click(c.position_ras, c.positive, structure) if c.structure is None else c for c in clicks]

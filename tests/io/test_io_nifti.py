@@ -231,6 +231,7 @@ def test_one_voxel_that_is_not_finite_is_refused(tmp_path: Path, value: float) -
         {"dim": [0, 7, 9, 11, 1, 1, 1, 1]}, {"dim": [3, 32000, 32000, 32000, 1, 1, 1, 1]}, {"datatype": 1},
         {"datatype": 1536}, {"datatype": 77}, {"vox_offset": np.nan}, {"vox_offset": -1}, {"vox_offset": 348},
         {"vox_offset": 352.5}, {"vox_offset": np.inf}, {"vox_offset": 1e30}, {"xyzt_units": 5},
+        {"bitpix": 32}, {"bitpix": 0},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
@@ -267,6 +268,13 @@ def test_sform_goes_before_qform_and_disagreement_is_said(tmp_path: Path) -> Non
     assert np.allclose(read(tmp_path / "b.nii").grid.affine, other, atol=1e-4)
 
 
+def test_voxel_sizes_that_contradict_the_sform_are_said(tmp_path: Path) -> None:
+    path = save_nifti(tmp_path / "a.nii", letter_f(), qform_code=0, pixdim=[1, 0.7, 0.9, 5, 1, 1, 1, 1])
+    with pytest.warns(ProsectWarning, match=r"0\.7 x 0\.9 x 5 mm"):
+        volume = read(path)
+    assert volume.grid.spacing_mm == pytest.approx((0.7, 0.9, 2.5))
+
+
 def test_without_geometry_in_force_nothing_is_guessed(tmp_path: Path) -> None:
     path = save_nifti(tmp_path / "a.nii", letter_f(), sform_code=0, qform_code=0)
     assert "both 0" in refused(path, "GEOMETRY_INVALID", GeometryError)
@@ -276,6 +284,7 @@ def test_without_geometry_in_force_nothing_is_guessed(tmp_path: Path) -> None:
     "fields",
     [
         {"srow_x": [0, 0, 0, 0]}, {"srow_x": [np.nan, 0, 0, 0]}, {"srow_z": [0, 0, np.inf, 0]},
+        {"srow_x": np.array([0x7F810000] * 4, "u4").view("f4")},
         {"sform_code": 0, "quatern_b": 2.0}, {"sform_code": 0, "pixdim": [1, 0, 1, 1, 1, 1, 1, 1]},
         {"sform_code": 0, "pixdim": [1, -1, 1, 1, 1, 1, 1, 1]}, {"sform_code": 0, "qoffset_x": np.nan},
     ],

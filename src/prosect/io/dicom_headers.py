@@ -1,4 +1,4 @@
-"""Which files of a folder are slices, what each says of itself, and which of them belong together."""
+"""Which files of a folder hold slices, what each slice says of itself, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ import numpy as np
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
 from prosect.io.dicom_files import Member
+from prosect.io.dicom_frames import GROUPS, TAGS, frames, part_of
 from prosect.io.dicom_pixels import PARSE_ERRORS, parse
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, Sniffed, refuse_kind, shown, sniff_bytes
 
-__all__ = ["Slice", "chosen_series", "image_slices", "slice_or_reason"]
+__all__ = ["Slice", "chosen_series", "image_slices", "slices_or_reason"]
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesDescription",
 )  # fmt: skip
-TAGS = [
-    *IDENTITY, "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
-    "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-]  # fmt: skip
 # Image objects that cannot be without Rows: a file of these classes that lacks it was cut.
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
-# Multi-frame scans, whose positions lie in functional groups.
-ENHANCED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130"))
 # They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
 DERIVED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("66", "30", "481", "88", "104", "11"))
 REASONS = ("not DICOM", "not images", "localizers", "in colour", "images without a position", "of other series")
@@ -41,10 +35,12 @@ SAME_DIRECTION = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One image file by its header; positions and directions in LPS mm.
+    """One frame of an image file by its header; positions and directions in LPS mm.
 
     Attributes:
         member: Where its bytes are.
+        frame: Which frame of the file it is, from 0.
+        part: Which of several volumes in one enhanced image it belongs to; empty for a classic image.
         identity: Its identifiers as text, empty where absent, by tag name.
         rows: Number of rows.
         columns: Number of columns.
@@ -54,9 +50,12 @@ class Slice:
         spacing: Distance between rows, between columns.
         thickness_mm: Spacing Between Slices, else Slice Thickness, else 0.
         rescale: Rescale Slope and Intercept, None where either is absent.
+        unit: Rescale Type, empty where absent.
     """
 
     member: Member
+    frame: int
+    part: str
     identity: Mapping[str, str]
     rows: int
     columns: int
@@ -66,6 +65,7 @@ class Slice:
     spacing: tuple[float, float]
     thickness_mm: float
     rescale: tuple[float, float] | None
+    unit: str
 
     @property
     def normal(self) -> FloatArray:
@@ -89,8 +89,8 @@ class Slice:
 
     def belongs_with(self, other: Slice) -> bool:
         """Return whether both can be slices of one volume."""
-        mine = (self.series_uid, self.identity["FrameOfReferenceUID"], self.rows, self.columns)
-        theirs = (other.series_uid, other.identity["FrameOfReferenceUID"], other.rows, other.columns)
+        mine = (self.series_uid, self.identity["FrameOfReferenceUID"], self.rows, self.columns, self.part)
+        theirs = (other.series_uid, other.identity["FrameOfReferenceUID"], other.rows, other.columns, other.part)
         turned = np.abs(self.row_direction - other.row_direction).max()
         tipped = np.abs(self.column_direction - other.column_direction).max()
         return (
@@ -113,11 +113,11 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
     found: list[Slice] = []
     passed = dict.fromkeys(REASONS, 0)
     for member in files:
-        item = slice_or_reason(member, series)
-        if isinstance(item, Slice):
-            found.append(item)
+        inside = slices_or_reason(member, series)
+        if isinstance(inside, str):
+            passed[inside] += 1
         else:
-            passed[item] += 1
+            found += inside
     if not found and passed["of other series"]:
         return image_slices(path, files, None)
     if not found and passed["images without a position"]:
@@ -136,11 +136,12 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
     return found, (f"Files passed over: {counts}.",) if counts else ()
 
 
-def slice_or_reason(member: Member, series: str | None) -> Slice | str:
-    """Return the slice in a file, or why it is passed over.
+def slices_or_reason(member: Member, series: str | None) -> list[Slice] | str:
+    """Return the slices in a file, or why it is passed over.
 
     Raises:
-        FormatError: It is a DICOM image but damaged, multi-frame or in colour.
+        FormatError: It is a DICOM image but damaged, or stored in a way that is not read.
+        GeometryError: Orientation, position or spacing is unusable.
     """
     kind = sniff_bytes(member.head(HEAD_BYTES))
     if kind != "dicom":
@@ -148,7 +149,7 @@ def slice_or_reason(member: Member, series: str | None) -> Slice | str:
         if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
             raise refuse_kind(Path(member.name), Sniffed(kind))
         return "not DICOM"
-    dataset = parse(member.name, member.read(), TAGS)
+    dataset = parse(member.name, member.read(), [*TAGS, *GROUPS])
     try:
         own = text(dataset, "SeriesInstanceUID")
         if series is not None and own and not own.endswith(uid(series)):
@@ -158,8 +159,8 @@ def slice_or_reason(member: Member, series: str | None) -> Slice | str:
         raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
 
 
-def classified(member: Member, dataset: Any) -> Slice | str:
-    """Return the slice that a parsed header describes, or why it is passed over."""
+def classified(member: Member, dataset: Any) -> list[Slice] | str:
+    """Return the slices that a parsed header describes, or why the file is passed over."""
     declared = text(dataset, "SOPClassUID") or str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
         if declared in IMAGE_CLASSES or (not declared and member.head(132)[128:] == b"DICM"):
@@ -169,27 +170,35 @@ def classified(member: Member, dataset: Any) -> Slice | str:
         return "not images"
     if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
         return "localizers"
-    check_plain(member.name, dataset, declared)
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+    if dataset.get("ModalityLUTSequence"):
+        raise FormatError(
+            f"{member.name}: intensities are stored through a lookup table, which is not read. Give the original "
+            "series.",
+            code="DICOM_UNSUPPORTED",
+        )
+    interpretation = text(dataset, "PhotometricInterpretation")
+    if int(dataset.get("SamplesPerPixel") or 1) != 1 or interpretation not in ("", "MONOCHROME1", "MONOCHROME2"):
         return "in colour"
-    if (
-        int(dataset.get("NumberOfFrames") or 1) != 1
-        or not dataset.get("ImagePositionPatient")
-        or not dataset.get("ImageOrientationPatient")
-    ):
+    found = list(frames(dataset))
+    if len(found) != int(dataset.get("NumberOfFrames") or 1) or not all(is_placed(frame) for frame in found):
         return "images without a position"
-    return slice_of(member, dataset)
+    return [slice_of(member, number, frame) for number, frame in enumerate(found)]
 
 
-def slice_of(member: Member, dataset: Any) -> Slice:
-    """Return the slice that the header of one plain image describes.
+def is_placed(frame: Mapping[str, Any]) -> bool:
+    """Return whether a frame says where it lies."""
+    return bool(frame.get("ImagePositionPatient")) and bool(frame.get("ImageOrientationPatient"))
+
+
+def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
+    """Return the slice that the attributes of one frame describe.
 
     Raises:
         GeometryError: Orientation, position or spacing is unusable.
-        FormatError: A scale or thickness is no number.
+        FormatError: A scale or thickness is no number, or the scale is 0.
     """
     name = member.name
-    directions = vector(name, dataset, "ImageOrientationPatient", 6).reshape(2, 3)
+    directions = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1)
     if np.abs(lengths - 1).max() > 1e-2 or abs(float(directions[0] @ directions[1])) > 1e-2:
         raise GeometryError(
@@ -197,50 +206,52 @@ def slice_of(member: Member, dataset: Any) -> Slice:
             "Export the series again."
         )
     row, column = directions / lengths[:, np.newaxis]
-    between_rows, between_columns = vector(name, dataset, "PixelSpacing", 2)
-    slope, intercept = (number(name, dataset, f"Rescale{part}") for part in ("Slope", "Intercept"))
-    thickness = number(name, dataset, "SpacingBetweenSlices") or number(name, dataset, "SliceThickness") or 0.0
+    between_rows, between_columns = vector(name, frame, "PixelSpacing", 2)
+    if min(between_rows, between_columns) <= 0:
+        raise GeometryError(
+            f"{name}: the Pixel Spacing {between_rows:g} x {between_columns:g} mm must be above 0. "
+            "Export the series again."
+        )
+    thickness = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness") or 0.0
     return Slice(
         member,
-        {tag: text(dataset, tag) for tag in IDENTITY},
-        int(dataset.Rows),
-        int(dataset.Columns),
+        index,
+        part_of(frame),
+        {tag: text(frame, tag) for tag in IDENTITY},
+        int(frame["Rows"]),
+        int(frame["Columns"]),
         row,
         column,
-        vector(name, dataset, "ImagePositionPatient", 3),
+        vector(name, frame, "ImagePositionPatient", 3),
         (float(between_rows), float(between_columns)),
         abs(thickness),
-        (slope, intercept) if slope is not None and intercept is not None else None,
+        rescale_of(name, frame),
+        text(frame, "RescaleType"),
     )
 
 
-def check_plain(name: str, dataset: Any, declared: str) -> None:
-    """Refuse scans stored in a way that is not read yet.
+def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return Rescale Slope and Intercept, None where either is absent.
 
     Raises:
-        FormatError: `DICOM_MULTIFRAME`, `DICOM_UNSUPPORTED`.
+        FormatError: Either is no number, or the slope is 0, which would leave nothing of the scan.
     """
-    if declared in ENHANCED_CLASSES:
-        frames = int(dataset.get("NumberOfFrames") or 1)
+    slope, intercept = (number(name, frame, f"Rescale{part}") for part in ("Slope", "Intercept"))
+    if slope == 0:
         raise FormatError(
-            f"{name}: this is an enhanced multi-frame DICOM image ({frames} frames), which is not read yet. "
-            "Convert it to NIfTI (dcm2niix) or to a classic series.",
-            code="DICOM_MULTIFRAME",
+            f"{name}: Rescale Slope is 0, so every voxel would be {intercept}. Export the series again.",
+            code="INPUT_HEADER_INVALID",
         )
-    if dataset.get("ModalityLUTSequence"):
-        raise FormatError(
-            f"{name}: intensities are stored through a lookup table, which is not read. Give the original series.",
-            code="DICOM_UNSUPPORTED",
-        )
+    return (slope, intercept) if slope is not None and intercept is not None else None
 
 
-def vector(name: str, dataset: Any, tag: str, count: int) -> FloatArray:
+def vector(name: str, frame: Mapping[str, Any], tag: str, count: int) -> FloatArray:
     """Return the numbers of a tag.
 
     Raises:
         GeometryError: Missing, not `count` of them, or not finite.
     """
-    raw = dataset.get(tag)
+    raw = frame.get(tag)
     values = np.array([] if raw is None else [float(part) for part in raw], dtype=np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
         raise GeometryError(
@@ -249,13 +260,13 @@ def vector(name: str, dataset: Any, tag: str, count: int) -> FloatArray:
     return values
 
 
-def number(name: str, dataset: Any, tag: str) -> float | None:
+def number(name: str, frame: Mapping[str, Any], tag: str) -> float | None:
     """Return the number of a tag, None where it is absent or empty.
 
     Raises:
         FormatError: It is not a finite number.
     """
-    raw = dataset.get(tag)
+    raw = frame.get(tag)
     if raw is None or raw == "":
         return None
     value = float(raw)
@@ -321,12 +332,13 @@ def labelled(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:
 
 
 def described(label: str, group: Sequence[Slice]) -> str:
-    """Return one line on a series: UID, description, slices, size, spacing. Nothing of the patient."""
+    """Return one line on a series: UID, description, part, slices, size, spacing. Nothing of the patient."""
     first = group[0]
     depths = sorted(s.depth_mm for s in group)
     gap = float(np.median(np.diff(depths))) if len(depths) > 1 else first.thickness_mm
     title = "".join(c for c in first.identity["SeriesDescription"] if c.isprintable())[:64]
+    part = f" ({first.part})" if first.part and len(label) > len(first.series_uid) else ""
     return (
-        f"{label} {title!r} {first.modality} {len(group)} slices {first.columns}x{first.rows}, "
+        f"{label} {title!r}{part} {first.modality} {len(group)} slices {first.columns}x{first.rows}, "
         f"{first.spacing[1]:.3g} x {first.spacing[0]:.3g} x {gap:.3g} mm"
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.encaps import generate_frames
+from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from prosect.errors import FormatError
 from prosect.io.payload import corrupt, truncated
@@ -28,12 +30,10 @@ PARSE_ERRORS = (
 MAX_PIXEL_RATIO = 200
 # pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
 MAX_DEFLATED_BYTES = 2 << 20
-EXTRAS = {
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg-openjpeg",
-}
+# Compressions of the JPEG family, all of which python-gdcm decodes (BSD licence; it comes with the package).
+JPEG_FAMILY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
+# Start-of-frame markers of JPEG (all processes) and JPEG-LS.
+FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
 
 def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
@@ -50,38 +50,52 @@ def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
         raise corrupt(name, f"DICOM header: {type(error).__name__}") from error
 
 
-def slice_values(name: str, dataset: Any, size: int) -> NDArray[Any]:
-    """Return the stored values (row, column) of a slice.
+def slice_values(name: str, dataset: Any, size: int, frame: int = 0) -> NDArray[Any]:
+    """Return the stored values (row, column) of one frame.
 
     Args:
         name: File name for messages.
         dataset: The whole data set.
         size: Length of the file, which bounds what may be decoded.
+        frame: Which frame, from 0.
 
     Raises:
         FormatError: Truncated, damaged, forged dimensions, or no decoder for its compression (`DICOM_NO_DECODER`).
     """
     try:
-        return checked_values(name, dataset, size)
+        return checked_values(name, dataset, size, frame)
     except PARSE_ERRORS as error:
         raise corrupt(name, f"pixels: {type(error).__name__}") from error
 
 
-def checked_values(name: str, dataset: Any, size: int) -> NDArray[Any]:
+def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[Any]:
     """Return what `slice_values` does; pydicom's own errors pass."""
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    need = rows * columns * (int(dataset.get("BitsAllocated", 16)) // 8)
+    rows, columns, count = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
+    need = rows * columns * count * (int(dataset.get("BitsAllocated", 16)) // 8)
+    check_bits(name, dataset)
     syntax = transfer_syntax(dataset)
     if "PixelData" not in dataset:
         raise truncated(name, 0, need, "bytes of pixels")
     if syntax.is_compressed and not syntax.is_deflated:
         check_compressed(name, dataset, syntax, need, size)
+        check_stream(name, dataset, get_frame(dataset.PixelData, frame, number_of_frames=count))
     else:
         check_native(name, len(dataset.PixelData), need)
-    values = np.asarray(dataset.pixel_array)
+    values = np.asarray(pixel_array(dataset, index=frame))
     if values.shape != (rows, columns):
         raise corrupt(name, f"{values.shape} pixels were decoded, {(rows, columns)} are declared")
     return values
+
+
+def check_bits(name: str, dataset: Any) -> None:
+    """Refuse values that do not lie in the lowest bits of their words, which decoders overlook."""
+    stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    if stored is not None and high is not None and int(high) != int(stored) - 1:
+        raise FormatError(
+            f"{name}: {stored} bits are stored with bit {high} as the highest; only {int(stored) - 1} is read. "
+            "Export the series again.",
+            code="DICOM_UNSUPPORTED",
+        )
 
 
 def transfer_syntax(dataset: Any) -> UID:
@@ -104,7 +118,7 @@ def check_native(name: str, found: int, need: int) -> None:
 
 
 def check_compressed(name: str, dataset: Any, syntax: UID, need: int, size: int) -> None:
-    """Refuse compressed pixels that no decoder here takes, or whose declared or inner size is forged.
+    """Refuse compressed pixels that no decoder here takes, or whose declared size is forged.
 
     Raises:
         FormatError: See `slice_values`.
@@ -117,17 +131,58 @@ def check_compressed(name: str, dataset: Any, syntax: UID, need: int, size: int)
         raise no_decoder(name, syntax)
     if need > size * MAX_PIXEL_RATIO:
         raise corrupt(name, f"{dataset.Rows} x {dataset.Columns} pixels are declared in a file of {size} bytes")
-    stream = next(generate_frames(dataset.PixelData, number_of_frames=1), b"")
-    if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:  # JPEG 2000: start of codestream, then its size marker
+
+
+def check_stream(name: str, dataset: Any, stream: bytes) -> None:
+    """Refuse a compressed frame whose own header tells another size than the data set.
+
+    Raises:
+        FormatError: See `slice_values`.
+    """
+    columns, rows = int(dataset.Columns), int(dataset.Rows)
+    if transfer_syntax(dataset) == RLELossless:
+        if any(run_length(segment) not in (columns * rows, columns * rows + 1) for segment in rle_segments(stream)):
+            raise corrupt(name, f"the run lengths do not add up to {columns} x {rows} pixels")
+        return
+    inner = stream_size(stream)
+    if inner is not None and inner != (columns, rows):
+        raise corrupt(name, f"the compressed stream holds {inner[0]} x {inner[1]} pixels, not {columns} x {rows}")
+
+
+def rle_segments(stream: bytes) -> list[bytes]:
+    """Return the byte planes of a run-length encoded frame, each still encoded."""
+    count, *offsets = struct.unpack("<16L", stream[:64])
+    bounds = [*offsets[:count], len(stream)]
+    return [stream[start:stop] for start, stop in pairwise(bounds)]
+
+
+def run_length(segment: bytes) -> int:
+    """Return how many bytes the runs of a plane unpack to; decoders cut off what is too much without a word."""
+    length, position = 0, 0
+    while position + 1 < len(segment):
+        mark = segment[position]
+        length += mark + 1 if mark < 128 else 257 - mark if mark > 128 else 0
+        position += mark + 2 if mark < 128 else 2 if mark > 128 else 1
+    return length
+
+
+def stream_size(stream: bytes) -> tuple[int, int] | None:
+    """Return columns and rows by the header of a JPEG 2000, JPEG or JPEG-LS stream, None where there is none."""
+    if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:  # start of codestream, then its size marker
         right, bottom, left, top = struct.unpack(">4I", stream[8:24])
-        if (right - left, bottom - top) != (dataset.Columns, dataset.Rows):
-            raise corrupt(name, "the JPEG 2000 stream has another size than the header declares")
+        return right - left, bottom - top
+    position = 2 if stream[:2] == b"\xff\xd8" else len(stream)
+    while position + 9 <= len(stream) and stream[position] == 0xFF:
+        if stream[position + 1] in FRAME_MARKERS:
+            rows, columns = struct.unpack(">2H", stream[position + 5 : position + 9])
+            return columns, rows
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+    return None
 
 
 def no_decoder(name: str, syntax: UID) -> FormatError:
     """Return the refusal for a compression that nothing installed decodes."""
-    extra = EXTRAS.get(str(syntax))
-    remedy = f"Install {extra}" if extra else "Convert the series to an uncompressed transfer syntax"
+    remedy = "Install python-gdcm" if syntax in JPEG_FAMILY else "Convert the series to an uncompressed transfer syntax"
     return FormatError(f"{name}: no decoder is installed for {syntax.name}. {remedy}.", code="DICOM_NO_DECODER")
 
 

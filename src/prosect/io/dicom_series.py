@@ -13,14 +13,15 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
-from prosect.io.dicom_files import file_member, members
-from prosect.io.dicom_headers import Slice, chosen_series, image_slices, slice_or_reason
+from prosect.io.dicom_files import Member, file_member, members
+from prosect.io.dicom_headers import Slice, chosen_series, image_slices, slices_or_reason
 from prosect.io.dicom_pixels import parse, rescaled, slice_values
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import shown, sniff
@@ -33,6 +34,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 JITTER = 0.01
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
+# US is "unspecified", which common converters write for CT; other types mark dual-energy maps, not Hounsfield units.
+HOUNSFIELD_TYPES = {"", "HU", "US"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
         group = chosen_series(path, slices, series)
         ordered = in_order(group)
         values, kept, hashes, dropped = pixels(path, ordered)
-    if own is not None and len(kept) > 1:
+    if own is not None and any(item.member is not kept[0].member for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
     grid, geometry_notes = placed(path, kept)
     repairs = (*dropped, *scale_doubts(kept))
@@ -91,17 +94,18 @@ def own_series(path: Path) -> str | None:
     """
     if path.is_dir() or sniff(path).kind == "zip":
         return None
-    item = slice_or_reason(file_member(path), None)
-    if isinstance(item, Slice):
-        return item.series_uid
+    inside = slices_or_reason(file_member(path), None)
+    if not isinstance(inside, str):
+        return inside[0].series_uid
     raise FormatError(
-        f"{shown(path)}: this DICOM file is no slice of a scan ({item}). Give the scan itself.", code="DICOM_NO_IMAGES"
+        f"{shown(path)}: this DICOM file is no slice of a scan ({inside}). Give the scan itself.",
+        code="DICOM_NO_IMAGES",
     )
 
 
 def in_order(group: Sequence[Slice]) -> list[Slice]:
-    """Return the slices along the normal, equal places in the order of their instance UID."""
-    return sorted(group, key=lambda s: (round(s.depth_mm, 4), s.identity["SOPInstanceUID"]))
+    """Return the slices along the normal, equal places in the order of their instance UID and frame."""
+    return sorted(group, key=lambda s: (round(s.depth_mm, 4), s.identity["SOPInstanceUID"], s.frame))
 
 
 def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], list[Slice], str, tuple[str, ...]]:
@@ -116,10 +120,13 @@ def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], l
     check_memory(shown(path), check_extent(shown(path), shape, 4))
     out = np.empty(shape, np.float32, order="F")
     hashes: list[str] = []
+    opened: OpenFile | None = None
     k = -1
     for item in ordered:
-        values, digest = decoded(item)
-        hashes.append(digest)
+        if opened is None or opened.member is not item.member:
+            opened = open_file(item.member)
+            hashes.append(opened.sha256)
+        values = intensities(opened, item)
         if k + 1 < len(kept) and item is kept[k + 1]:
             k += 1
             out[..., k] = values
@@ -143,13 +150,26 @@ def distinct(ordered: Sequence[Slice]) -> list[Slice]:
     return kept
 
 
-def decoded(item: Slice) -> tuple[NDArray[np.float32], str]:
-    """Return the intensities of one slice (i j) and the hash of its file."""
-    raw = item.member.read()
-    dataset = parse(item.member.name, raw)
-    values = rescaled(slice_values(item.member.name, dataset, len(raw)), *(item.rescale or (1.0, 0.0)))
+@dataclass(frozen=True, eq=False)
+class OpenFile:
+    """One DICOM file, parsed: frames of a multi-frame image share it."""
+
+    member: Member
+    dataset: Any
+    sha256: str
+
+
+def open_file(member: Member) -> OpenFile:
+    """Return a file, read and parsed."""
+    raw = member.read()
+    return OpenFile(member, parse(member.name, raw), hashlib.sha256(raw).hexdigest())
+
+
+def intensities(opened: OpenFile, item: Slice) -> NDArray[np.float32]:
+    """Return the intensities of one slice (i j)."""
+    stored = slice_values(opened.member.name, opened.dataset, opened.member.size, item.frame)
     with np.errstate(over="ignore"):
-        return values.T.astype(np.float32), hashlib.sha256(raw).hexdigest()
+        return rescaled(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
 
 
 def check_positions(path: Path, kept: Sequence[Slice]) -> None:
@@ -234,10 +254,13 @@ def single_note(count: int) -> tuple[str, ...]:
 
 
 def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
-    """Return a warning for CT without a rescale intercept."""
-    if kept[0].modality == "CT" and not all(s.rescale for s in kept):
+    """Return a warning for CT without a rescale intercept, or in another unit."""
+    if kept[0].modality != "CT":
+        return ()
+    if not all(s.rescale for s in kept):
         return ("CT slices have no Rescale Slope and Intercept; stored values were taken as Hounsfield units.",)
-    return ()
+    units = sorted({s.unit for s in kept} - HOUNSFIELD_TYPES)
+    return (f"The Rescale Type is {units[0]!r}, not HU; is this a CT image or a map made from one?",) if units else ()
 
 
 def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:

@@ -16,7 +16,7 @@ from nibabel.nifti1 import Nifti1Extension, intent_codes
 from nibabel.spatialimages import HeaderDataError
 
 from prosect.errors import FormatError, GeometryError
-from prosect.geometry import Grid
+from prosect.geometry import FloatArray, Grid
 from prosect.io.label_table import caret_xml, parse_caret_xml
 from prosect.io.nifti_header import GEOMETRY_FIELDS, Header, NiftiHeader, empty_header, parse_header, qform
 from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncated
@@ -31,6 +31,8 @@ MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 HEAD_BYTES = 4096
 # The largest disagreement of sform and qform, in mm at a corner, that float32 alone explains (measured 7e-3).
 FORM_TOLERANCE_MM = 1e-2
+SIZE_TOLERANCE = 1e-2
+SHEAR_TOLERANCE = 1e-3
 
 
 def load(path: Path) -> StoredImage:
@@ -93,6 +95,8 @@ def voxel_layout(header: Header, name: str) -> tuple[tuple[int, int, int, int], 
         dtype = np.dtype(np.void)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise header_invalid(name, f"declares voxel type {code} ({label}), which we do not read")
+    if int(header["bitpix"]) != 8 * dtype.itemsize:
+        raise header_invalid(name, f"declares {label} voxels of {int(header['bitpix'])} bits")
     return (sizes[0], sizes[1], sizes[2], sizes[3] if len(sizes) > 3 else 1), dtype
 
 
@@ -149,13 +153,15 @@ def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Gr
     if isinstance(grids[0], GeometryError):
         raise GeometryError(f"{name}: {grids[0]}")
     notes = () if MM_PER_UNIT[unit] == 1 else (f"Lengths were converted from {('m', 'mm', 'um')[unit - 1]} to mm.",)
-    return grids[0], form_conflict(grids), notes
+    sizes = np.abs(header["pixdim"][1:4].astype(np.float64)) * MM_PER_UNIT[unit]
+    return grids[0], form_conflict(grids) or size_conflict(grids[0], sizes), notes
 
 
 def placed(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
     """Return the grid by the sform (`s`) or the qform (`q`), or why it cannot be had."""
     try:
-        affine = header.get_sform() if form == "s" else qform(header)
+        with np.errstate(all="ignore"):  # a signalling NaN warns when cast; the grid refuses it
+            affine = header.get_sform() if form == "s" else qform(header)
         affine[:3] *= scale
         return Grid(shape, affine)
     except GeometryError as error:
@@ -172,6 +178,17 @@ def form_conflict(grids: list[Grid | GeometryError]) -> tuple[str, ...]:
     if distance <= FORM_TOLERANCE_MM:
         return ()
     return (f"sform and qform differ by {distance:.3g} mm at a corner of the scan; the sform was used.",)
+
+
+def size_conflict(grid: Grid, sizes_mm: FloatArray) -> tuple[str, ...]:
+    """Return a sentence where the voxel sizes of `pixdim` are not those of the grid, else nothing.
+
+    Programs differ on what size a sheared voxel has, so there nothing is compared.
+    """
+    if grid.shear > SHEAR_TOLERANCE or np.allclose(sizes_mm, grid.spacing_mm, rtol=SIZE_TOLERANCE, atol=0):
+        return ()
+    said, used = (" x ".join(f"{n:.4g}" for n in sizes) for sizes in (sizes_mm, grid.spacing_mm))
+    return (f"pixdim says that voxels are {said} mm, the geometry in force {used} mm, which was used.",)
 
 
 def label_names(

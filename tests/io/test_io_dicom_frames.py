@@ -1,0 +1,227 @@
+"""Enhanced multi-frame images and compressed pixels read like a plain classic series, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from io_phantoms import dicom_slice, letter_f, save_series, save_slice
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from prosect.errors import FormatError, GeometryError, ProsectError
+from prosect.io import read
+
+SCAN = letter_f()
+ORIGIN = np.array([-40.0, 25.0, 100.0])
+
+
+def enhanced(scan: Any, order: Sequence[int], step: float = 2.5, parts: Sequence[dict[str, Any]] = ({},)) -> Dataset:
+    """Return an enhanced CT whose frames lie in `order`, the whole stack once for each of `parts`."""
+    data = dicom_slice(scan[..., 0].T, (0, 0, 0), ImagePositionPatient=None, ImageOrientationPatient=None,
+                       PixelSpacing=None, RescaleSlope=None, RescaleIntercept=None,
+                       SOPClassUID=EnhancedCTImageStorage)  # fmt: skip
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.9, 0.7], 2.5
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence, planes = [], []
+    for part in parts:
+        for k in order:
+            place, scale, content, frame = Dataset(), Dataset(), Dataset(), Dataset()
+            place.ImagePositionPatient = (ORIGIN + np.array([0, 0, k * step])).tolist()
+            scale.RescaleSlope, scale.RescaleIntercept = 1, -1000 - k
+            for tag, value in part.items():
+                setattr(content, tag, value)
+            frame.PlanePositionSequence, frame.PixelValueTransformationSequence = [place], [scale]
+            frame.FrameContentSequence = [content]
+            data.PerFrameFunctionalGroupsSequence.append(frame)
+            planes.append(scan[..., k].T + 1000 + k)
+    data.NumberOfFrames = len(planes)
+    data.PixelData = np.stack(planes).astype("<i2").tobytes()
+    return data
+
+
+def refused(path: Path, code: str, kind: type[ProsectError] = FormatError, **options: str) -> str:
+    """Read, expect a refusal in one line and return it."""
+    with pytest.raises(kind) as caught:
+        read(path, **options)  # type: ignore[arg-type]
+    assert caught.value.code == code, caught.value
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def stream(plane: Any, syntax: str, folder: Path) -> bytes:
+    """Return one compressed frame."""
+    path = transcoded(save_slice(folder, "frame", dicom_slice(plane, (0, 0, 0))), syntax)
+    return next(generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=1))
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLosslessSV1])
+def test_an_enhanced_image_reads_like_its_classic_series(tmp_path: Path, syntax: str | None) -> None:
+    affine = save_series(tmp_path / "classic", SCAN)
+    data = enhanced(SCAN, [(k * 7) % 11 for k in range(11)])
+    if syntax is not None:
+        planes = np.frombuffer(data.PixelData, "<i2").reshape(11, 9, 7)
+        data.PixelData = encapsulate([stream(plane, syntax, tmp_path) for plane in planes])
+        data.file_meta.TransferSyntaxUID = syntax
+    volume = read(save_slice(tmp_path / "e", "x.dcm", data))
+    assert np.array_equal(volume.array, SCAN)
+    assert np.abs(volume.grid.affine - affine).max() < 1e-9
+    assert volume.grid == read(tmp_path / "classic").grid
+    assert volume.source.notes == ()
+
+
+def test_volumes_within_one_enhanced_image_are_listed_and_chosen(tmp_path: Path) -> None:
+    stacks = [{"StackID": "A", "TemporalPositionIndex": t} for t in (1, 2)]
+    path = save_slice(tmp_path, "x.dcm", enhanced(SCAN, range(11), parts=stacks))
+    message = refused(tmp_path, "DICOM_SEVERAL_SERIES")
+    assert "stack A, time 1" in message
+    assert "stack A, time 2" in message
+    assert np.array_equal(read(path.parent, series="#2").array, SCAN)
+
+
+@pytest.mark.parametrize(
+    ("order", "step", "code"),
+    [
+        ([0, 1, 2, 4, 5], 2.5, "DICOM_MISSING_SLICES"),
+        ([0, 1, 2, 3, 3], 2.5, None),
+        ([0, 1, 2], 0.0, "DICOM_DUPLICATE_SLICES"),
+    ],
+)
+def test_frames_are_held_to_the_rules_of_slices(
+    tmp_path: Path, order: list[int], step: float, code: str | None
+) -> None:
+    path = save_slice(tmp_path, "x.dcm", enhanced(SCAN, order, step))
+    if code is not None:
+        refused(path, code)
+        return
+    with pytest.warns(match="1 duplicate"):
+        assert read(path).array.shape == (7, 9, 4)
+
+
+@pytest.mark.parametrize("damage", ["frames", "groups", "pixels", "position"])
+def test_contradictory_enhanced_images_are_refused(tmp_path: Path, damage: str) -> None:
+    data = enhanced(SCAN, range(5))
+    if damage == "frames":
+        data.NumberOfFrames = 4
+    elif damage == "groups":
+        del data.PerFrameFunctionalGroupsSequence
+    elif damage == "position":
+        del data.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence
+    else:
+        data.PixelData = data.PixelData[:-126]
+    path = save_slice(tmp_path, "x.dcm", data)
+    code, kind = ("INPUT_TRUNCATED", FormatError) if damage == "pixels" else ("DICOM_NO_POSITION", GeometryError)
+    refused(path.parent, code, kind)
+
+
+def transcoded(path: Path, syntax: str) -> Path:
+    """Compress a file in place."""
+    import gdcm
+
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
+    return path
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+def test_each_lossless_compression_gives_the_stored_values(tmp_path: Path, syntax: str) -> None:
+    for k in range(3):
+        transcoded(save_slice(tmp_path, f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))), syntax)
+    assert np.array_equal(read(tmp_path).array, SCAN[..., :3])
+
+
+def test_a_jpeg_lossless_series_written_by_itk_is_read(tmp_path: Path) -> None:
+    for k in range(3):
+        image = SimpleITK.GetImageFromArray(SCAN[..., k : k + 1].T)
+        for tag, value in (("0008|0060", "CT"), ("0020|000e", "1.2.3"), ("0028|0030", "1\\1"), ("0018|0050", "2.5"),
+                           ("0020|0032", f"0\\0\\{2.5 * k}"), ("0020|0037", "1\\0\\0\\0\\1\\0")):  # fmt: skip
+            image.SetMetaData(tag, value)
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / f"{k}.dcm"))
+        writer.KeepOriginalImageUIDOn()
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.Execute(image)
+    assert pydicom.dcmread(tmp_path / "0.dcm").file_meta.TransferSyntaxUID.is_compressed
+    assert np.array_equal(read(tmp_path).array, SCAN[..., :3])
+
+
+@pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_deflated_and_big_endian_files_are_read(tmp_path: Path, syntax: str) -> None:
+    for k in range(3):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))
+        data.file_meta.TransferSyntaxUID = syntax
+        if syntax == ExplicitVRBigEndian:
+            data.PixelData = SCAN[..., k].T.astype(">i2").tobytes()
+            data["PixelData"].VR = "OW"
+        save_slice(tmp_path, f"{k}", data)
+    assert np.array_equal(read(tmp_path).array, SCAN[..., :3])
+
+
+def unextended(k: int) -> Dataset:
+    """Return a slice of signed 12-bit values whose upper four bits are not the sign."""
+    values = (SCAN[..., k].T.astype("<i2").view("<u2") & 0xFFF).tobytes()
+    return dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), BitsStored=12, HighBit=11, PixelData=values)
+
+
+def overlaid(k: int) -> Dataset:
+    """Return a slice of unsigned 12-bit values with an overlay in the highest bit."""
+    values = ((SCAN[..., k].T + 1024).astype("<u2") | 0x8000).tobytes()
+    return dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), BitsStored=12, HighBit=11, PixelRepresentation=0,
+                       RescaleIntercept=-1024, PixelData=values)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [unextended, overlaid])
+def test_bits_beyond_the_stored_ones_do_not_count(tmp_path: Path, make: Callable[[int], Dataset]) -> None:
+    for k in range(3):
+        save_slice(tmp_path, f"{k}", make(k))
+    assert np.array_equal(read(tmp_path).array, SCAN[..., :3])
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+def test_forged_sizes_of_compressed_slices_are_refused(tmp_path: Path, syntax: str) -> None:
+    path = transcoded(save_slice(tmp_path, "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0))), syntax)
+    for rows, columns in ((8000, 8000), (9, 6), (8, 7), (9, 14)):
+        data = pydicom.dcmread(path)
+        data.Rows, data.Columns = rows, columns
+        data.save_as(tmp_path / "x")
+        refused(tmp_path, "INPUT_CORRUPT")
+
+
+def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = transcoded(save_slice(tmp_path, "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0))), JPEGLosslessSV1)
+    monkeypatch.setattr(get_decoder(JPEGLosslessSV1), "_available", {})
+    assert "Install python-gdcm" in refused(tmp_path, "DICOM_NO_DECODER")
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = HTJ2KLossless
+    data.save_as(path)
+    monkeypatch.setattr(get_decoder(HTJ2KLossless), "_available", {})
+    assert "Convert the series" in refused(tmp_path, "DICOM_NO_DECODER")

@@ -302,3 +302,16 @@ def test_what_was_at_work_when_a_run_was_stopped_in_order_is_no_suspect(lab: Lab
     lab.fail.clear()
     assert lab.run().alone == ()
     assert lab.done == ["c1", "c2", "c3"]
+
+
+def test_a_finished_case_killed_while_it_was_written_anew_is_written_once_more(lab: Lab) -> None:
+    lab.run()
+    (lab.inputs / "c1").write_text("a new scan")
+    with open_ledger(lab.ledger, NOW) as ledger:
+        ledger.append(START, settings=SETTINGS, pid=1)
+        ledger.append(SAVING, case="c1", settings=ledger.events[-2]["settings"])
+    (lab.out / "c1.out").write_bytes(b"c1.outA NEW SCAN")
+    found = lab.run()
+    assert found.changed == ()
+    assert lab.done == ["c1"]
+    assert {lab.files()[name][-10:] for name in planned("c1")} == {b"A NEW SCAN"}

@@ -20,7 +20,7 @@ from prosect import results
 from prosect.cli.pace import watching
 from prosect.cli.screen import open_console
 from prosect.cohort import report
-from prosect.cohort.ledger import History, Ledger, open_ledger
+from prosect.cohort.ledger import History, open_ledger
 from prosect.cohort.listing import listed_scans
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import Manifest, Scan, find_scans, refuse_clashes
@@ -101,8 +101,10 @@ def run(args: argparse.Namespace, manifest: Manifest) -> int:
         try:
             with watching(len(todo.todo) + len(todo.alone), args.quiet, args.debug, time.monotonic) as watch:
                 segment_all(todo, work_of(args, model), ledger, out, settings, watch.outcome)
-        finally:
-            found = finish(manifest, todo, ledger, out, settings, stopped=sys.exc_info()[0] is not None)
+        except BaseException:
+            say_stopped(len(ledger.history(settings).done), len(manifest.scans))
+            raise
+        found = finish(manifest, todo, ledger.history(settings), out, settings)
         if not args.quiet:
             say(found, todo, out, time.monotonic() - begin)
     return PARTLY_FAILED if found["counts"]["refused"] else 0
@@ -224,19 +226,18 @@ def timestamp() -> str:
 
 
 def finish(
-    manifest: Manifest, todo: Plan, ledger: Ledger, out: Path, settings: Mapping[str, Any], stopped: bool
-) -> dict[str, Any]:
-    """Write the report and the joined table over all runs; when the run was stopped, only say how far it came."""
-    known: History = ledger.history(settings)
+    manifest: Manifest, todo: Plan, known: History, out: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:  # fmt: skip
+    """Write the report and the joined table over all runs, and return the report."""
     found = report.summary(manifest, todo, known, settings)
-    if stopped:
-        counts = found["counts"]
-        line = f"{counts['done']} of {len(manifest.scans)} scans are done; the same command goes on from here"
-        print(f"prosect: {line}", file=sys.stderr)
-        return found
     report.write_json(found, out / REPORT)
     report.write_statistics(out, known, [scan.name for scan in manifest.scans], out / STATISTICS)
     return found
+
+
+def say_stopped(done: int, total: int) -> None:
+    """Say how far a run came that ends before its time."""
+    print(f"prosect: {done} of {total} scans are done; the same command goes on from here", file=sys.stderr)
 
 
 def say(found: Mapping[str, Any], todo: Plan, out: Path, seconds: float) -> None:

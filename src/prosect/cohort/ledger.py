@@ -183,7 +183,8 @@ def digest(settings: Mapping[str, Any]) -> str:
 def history(events: Sequence[Event], settings: Mapping[str, Any]) -> History:
     """Return what events amount to for a run with `settings`; what was done under others does not count as done."""
     mine = digest(settings)
-    latest = {event["case"]: event for event in events if event["event"] in (DONE, REFUSED)}
+    # A case whose files are being written again is not done, whatever an earlier line says.
+    latest = {event["case"]: event for event in events if event["event"] in (SAVING, DONE, REFUSED)}
     current = {case: event for case, event in latest.items() if event["settings"] == mine}
     return History(
         next((event["settings"] for event in reversed(events) if event["event"] == START), None),

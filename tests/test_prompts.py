@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect import vocabulary
@@ -21,6 +21,7 @@ from prosect.prompts import Click, Prompt, click_at, click_label, parse_at, posi
 GRID = Grid((10, 20, 30), np.array([[-0.7, 0, 0, 50], [0, 0.7, 0, -20], [0, 0, 3, 100], [0, 0, 0, 1.0]]))
 
 
+@settings(deadline=None)
 @given(st.tuples(*(st.floats(-0.5, n - 0.5, exclude_max=True) for n in GRID.shape)))
 def test_one_place_in_every_space_is_one_click(voxel: tuple[float, float, float]) -> None:
     click = click_at(voxel, GRID, space="voxel")

@@ -186,7 +186,8 @@ def outside(given: Sequence[float], voxel: Sequence[float], grid: Grid, space: s
 
 def voxel_of(position_ras: Point, grid: Grid) -> Voxel:
     """Return the voxel that a position inside the scan lies in."""
-    index = np.floor(grid.to_voxel(position_ras) + 0.5).astype(int)
+    # Rounded first: through millimetres and back, an index exactly between two voxels must stay there.
+    index = np.floor(grid.to_voxel(position_ras).round(6) + 0.5).astype(int)
     i, j, k = np.clip(index, 0, np.asarray(grid.shape) - 1).tolist()
     return i, j, k
 

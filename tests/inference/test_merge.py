@@ -1,0 +1,97 @@
+"""Algorithm 1 against its slow twin, and its laws."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prosect.inference.merge import merge
+from reference.alg1 import alg1
+
+SHAPE = (7, 8, 6)
+
+
+def example(seed: int, clicks: int = 3) -> tuple[Any, ...]:
+    """Return two masks of a few blobs and clicks of both signs."""
+    rng = np.random.default_rng(seed)
+    density = rng.uniform(0.05, 0.5, 2)
+    automatic, interactive = (rng.random(SHAPE) < d for d in density)
+    points = [tuple(map(tuple, rng.integers(0, SHAPE, (clicks, 3)).tolist())) for _ in range(2)]
+    return automatic, interactive, *points
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 1.5, 3.0]))
+def test_the_merge_is_the_papers(seed: int, miss: float) -> None:
+    automatic, interactive, positive, negative = example(seed)
+    spacing = np.array([1.0, 0.7, 1.5])
+    found = merge(automatic, interactive, positive, negative, np.diag(spacing), near_miss_mm=miss)
+    np.testing.assert_array_equal(found, alg1(automatic, interactive, positive, negative, spacing, miss))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6))
+def test_order_and_repetition_of_clicks_do_not_matter(seed: int) -> None:
+    automatic, interactive, positive, negative = example(seed)
+    expected = merge(automatic, interactive, positive, negative)
+    for p, n in zip(itertools.permutations(positive), itertools.permutations(negative), strict=True):
+        np.testing.assert_array_equal(merge(automatic, interactive, p + p[:1], n + n), expected)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6))
+def test_voxels_outside_the_touched_components_stay(seed: int) -> None:
+    automatic, interactive, positive, negative = example(seed, clicks=1)
+    found = merge(automatic, interactive, positive, negative, near_miss_mm=0.0)
+    changed = found != automatic
+    assert not (changed & (automatic == interactive)).any(), "only what the network contradicts can change"
+    assert not (found & ~automatic).any() or interactive[positive[0]]
+    assert not (automatic & ~found).any() or not interactive[negative[0]]
+
+
+def test_a_negative_click_removes_only_its_component() -> None:
+    automatic = np.zeros((5, 5, 9), dtype=bool)
+    automatic[1:3, 1:3, 1:3] = automatic[1:3, 1:3, 6:8] = True
+    nothing = np.zeros_like(automatic)
+    found = merge(automatic, nothing, [], [(1, 1, 1)])
+    assert not found[:, :, :4].any()
+    assert found[:, :, 5:].sum() == 8
+
+
+def test_a_negative_click_in_nothing_does_nothing() -> None:
+    automatic, interactive, _, _ = example(1)
+    automatic[4:] = interactive[4:] = False
+    np.testing.assert_array_equal(merge(automatic, interactive, [], [(6, 7, 5)], near_miss_mm=0.0), automatic)
+
+
+def test_a_positive_click_inside_the_mask_adds_all_that_the_network_joins_to_it() -> None:
+    automatic = np.zeros((3, 3, 10), dtype=bool)
+    automatic[1, 1, 2:5] = True
+    interactive = automatic.copy()
+    interactive[1, 1, 5:8] = True
+    assert merge(automatic, interactive, [(1, 1, 3)], []).sum() == 6
+    assert merge(automatic, interactive, [], [(1, 1, 3)]).sum() == 3, "only a positive click inside the mask adds"
+
+
+def test_the_tolerance_is_in_millimetres_and_takes_the_nearest() -> None:
+    interactive = np.zeros((9, 1, 1), dtype=bool)
+    interactive[3] = interactive[8] = True
+    nothing = np.zeros_like(interactive)
+    for spacing, expected in ((1.0, 1), (1.5, 1), (1.51, 0)):
+        axes = np.eye(3) * spacing
+        assert merge(nothing, interactive, [(5, 0, 0)], [], axes).sum() == expected
+    both = merge(nothing, interactive, [(6, 0, 0)], [], np.eye(3))
+    assert both[8, 0, 0]
+    assert not both[3, 0, 0]
+
+
+@pytest.mark.parametrize("corner", [(0, 0, 0), (6, 7, 5)])
+def test_clicks_in_the_corners_of_the_scan_count(corner: tuple[int, int, int]) -> None:
+    interactive = np.zeros(SHAPE, dtype=bool)
+    interactive[corner] = True
+    assert merge(np.zeros_like(interactive), interactive, [corner], [])[corner]

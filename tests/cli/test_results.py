@@ -57,6 +57,14 @@ def test_statistics_and_report_lie_beside_a_file_or_where_they_are_wanted(run, m
     assert json.loads((tmp_path / "n" / "s.json").read_text())["liver"]["n_voxels"] == 96
 
 
+def test_what_was_asked_for_and_not_found_is_said(run, model, scan_path, tmp_path) -> None:
+    """The model labels what is above 0 as the first structure it is asked for."""
+    status, out, _ = run("segment", scan_path, "-o", tmp_path / "o.nii.gz", "-rs", "liver", "kidney")
+    assert status == 0
+    assert "not found: right kidney, left kidney\n" in out
+    assert prosect.read_labels(tmp_path / "o.nii.gz").names.keys() == {1, 5, 14}
+
+
 def test_sx_alone_asks_for_statistics_too(run, model, scan_path, tmp_path) -> None:
     assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz", "-sx")[0] == 0
     assert "o_statistics.json" in files(tmp_path)

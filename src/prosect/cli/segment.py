@@ -18,6 +18,7 @@ from prosect.cli.progress import progress
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
 from prosect.io.leftovers import sweep
+from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import Measurement, measure
 from prosect.results import Parameters, Request, Run, Stopwatch
 from prosect.volume import Volume
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         announce(labels.provenance, args.verbose)
         report(found, watch, shown_files(request, files), args.verbose, volume)
+        if args.roi_subset is not None:
+            say_absent(labels, found)
     return 0
 
 
@@ -142,6 +145,13 @@ def announce(provenance: Mapping[str, Any], verbose: bool) -> None:
         console.print(f"{group}: {', '.join(parts)}")
     for note in provenance.get("notes", ()) if verbose else ():
         console.print(f"note: {note}")
+
+
+def say_absent(labels: LabelMap | LabelLayers, found: Sequence[Measurement]) -> None:
+    """Print which of the structures that were asked for are not in the scan."""
+    absent = [labels.name_of(index) for index in labels.sought if index not in {m.index for m in found}]
+    if absent:
+        open_console().print(f"not found: {', '.join(absent)}")
 
 
 def shown_files(request: Request, files: Sequence[Path]) -> list[str]:

@@ -24,6 +24,7 @@ REFUSED = Outcome(Scan("b", Path("b")), code="INPUT_TRUNCATED", message="cut [sh
         (3600.0, 1, 4, "3 h 0 min left"),
         (10.0, 3, 3, ""),
         (0.0, 1, 2, "1 s left"),
+        (10.0, 0.5, 2, "30 s left"),
     ],
 )
 def test_the_time_left_follows_the_pace_so_far(seconds: float, count: int, total: int, said: str) -> None:
@@ -62,11 +63,13 @@ def test_a_terminal_has_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    times = iter([0.0, 30.0, 60.0])
+    times = iter([0.0, 10.0, 30.0, 60.0])
     with watching(3, False, False, lambda: next(times)) as watch:
+        assert watch.is_looked_at
+        watch.part(0.5)
         watch.outcome(DONE)
         watch.outcome(REFUSED)
     said = terminal.getvalue()
-    assert "2/3" in said
+    assert "2.0/3" in said
     assert "30 s left" in said
     assert "cut [short]" in said, "brackets are no markup"

@@ -17,7 +17,7 @@ from typing import Any
 
 import prosect
 from prosect import results
-from prosect.cli.pace import watching
+from prosect.cli.pace import Watch, watching
 from prosect.cli.screen import open_console
 from prosect.cohort import report
 from prosect.cohort.ledger import History, open_ledger
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, manifest: Manifest) -> int:
         begin = time.monotonic()
         try:
             with watching(len(todo.todo) + len(todo.alone), args.quiet, args.debug, time.monotonic) as watch:
-                segment_all(todo, work_of(args, model), ledger, out, settings, watch.outcome)
+                segment_all(todo, work_of(args, model, watch), ledger, out, settings, watch.outcome)
         except BaseException:
             say_stopped(len(ledger.history(settings).done), len(manifest.scans))
             raise
@@ -169,7 +169,7 @@ def settings_of(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     }
 
 
-def work_of(args: argparse.Namespace, model: Any) -> Work[Volume, LabelMap | LabelLayers]:
+def work_of(args: argparse.Namespace, model: Any, watch: Watch) -> Work[Volume, LabelMap | LabelLayers]:
     """Return what is done with each scan."""
     # Loaded here, after the model: it asks torch.
     environment = importlib.import_module("prosect.results.environment")
@@ -180,7 +180,11 @@ def work_of(args: argparse.Namespace, model: Any) -> Work[Volume, LabelMap | Lab
 
     def compute(scan: Scan, volume: Volume) -> LabelMap | LabelLayers:
         results.refuse(case_request(args, scan.name), scan.path, overwrite=True, grid=volume.grid)
-        labels: LabelMap | LabelLayers = model.segment(volume, classes=args.roi_subset, overlap=args.overlap)
+        chosen: dict[str, Any] = {"classes": args.roi_subset, "overlap": args.overlap}
+        windows = model.plan(volume, **chosen).windows if watch.is_looked_at else 1
+        labels: LabelMap | LabelLayers = model.segment(
+            volume, **chosen, on_window=(lambda done: watch.part(done / windows)) if watch.is_looked_at else None
+        )
         return labels
 
     def save(scan: Scan, volume: Volume, labels: LabelMap | LabelLayers) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from prosect.cohort.pipeline import Outcome
 
@@ -27,11 +27,22 @@ class Watch:
     """
 
     def __init__(
-        self, total: int, say: Callable[[str], None] | None, bar: Callable[[int, str], None] | None, debug: bool,
+        self, total: int, say: Callable[[str], None] | None, bar: Callable[[float, str], None] | None, debug: bool,
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._total, self._say, self._bar, self._debug, self._clock = total, say, bar, debug, clock
         self._begin, self._count = clock(), 0
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether it pays to tell of parts of a scan."""
+        return self._bar is not None
+
+    def part(self, share: float) -> None:
+        """Tell how much of the present scan is computed, from 0 to 1."""
+        if self._bar is not None and share > 0:
+            done = self._count + min(share, 1.0)
+            self._bar(done, time_left(self._clock() - self._begin, done, self._total))
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell how one scan ended."""
@@ -53,7 +64,7 @@ class Watch:
         return f"[{self._count}/{self._total}]"
 
 
-def time_left(seconds: float, count: int, total: int) -> str:
+def time_left(seconds: float, count: float, total: int) -> str:
     """Return in words how long the rest takes at the pace so far; nothing when nothing is left."""
     if count >= total:
         return ""
@@ -70,7 +81,11 @@ def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -
     if quiet or not sys.stderr.isatty():
         yield Watch(total, None if quiet else plain, None, debug, clock)
         return
-    columns = TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
+    columns = (
+        TextColumn("segmenting"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f}/{task.total} {task.fields[left]}"),
+    )
     with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
         task: TaskID = progress.add_task("segmenting", total=total, left="")
         yield Watch(

@@ -1,0 +1,126 @@
+"""Boxes of voxels, and masks that are kept only where they are set.
+
+A mask of one organ fills a few percent of a scan; a session holds several per structure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Box", "SparseMask"]
+
+Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Box:
+    """The voxels from `start` up to, not including, `stop`."""
+
+    start: Voxel
+    stop: Voxel
+
+    @property
+    def shape(self) -> Voxel:
+        """Voxels along i, j, k; 0 where the box is empty."""
+        i, j, k = (max(b - a, 0) for a, b in zip(self.start, self.stop, strict=True))
+        return i, j, k
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """The box as an index."""
+        i, j, k = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return i, j, k
+
+    def within(self, other: Box) -> tuple[slice, slice, slice]:
+        """Return this box as an index into an array that holds `other`, which contains it."""
+        return self.moved(tuple(-n for n in other.start)).slices
+
+    def moved(self, offset: Iterable[int]) -> Box:
+        """Return the box shifted by whole voxels."""
+        offset = tuple(offset)
+        start = tuple(a + n for a, n in zip(self.start, offset, strict=True))
+        stop = tuple(b + n for b, n in zip(self.stop, offset, strict=True))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    def __and__(self, other: Box) -> Box:
+        start = tuple(map(max, self.start, other.start))
+        stop = tuple(map(min, self.stop, other.stop))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    def __or__(self, other: Box) -> Box:
+        """Return the smallest box that holds both."""
+        if not self.size or not other.size:
+            return self if self.size else other
+        start = tuple(map(min, self.start, other.start))
+        stop = tuple(map(max, self.stop, other.stop))
+        return Box(start, stop)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, mask: Mask) -> Box:
+        """Return the smallest box that holds every voxel of a mask; an empty box for an empty mask."""
+        start, stop = [0, 0, 0], [0, 0, 0]
+        for axis in range(3):
+            where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+            if not len(where):
+                return EMPTY
+            start[axis], stop[axis] = int(where[0]), int(where[-1]) + 1
+        return cls(tuple(start), tuple(stop))  # type: ignore[arg-type]
+
+
+EMPTY = Box((0, 0, 0), (0, 0, 0))
+
+
+class SparseMask:
+    """A mask on a grid of `shape` that is stored only in the box where voxels are set; it changes by exclusive or."""
+
+    def __init__(self, shape: Voxel) -> None:
+        self.shape = shape
+        self.box = EMPTY
+        self._bits: Mask = np.zeros((0, 0, 0), dtype=np.bool_)
+
+    def __getitem__(self, voxel: Voxel) -> bool:
+        here = Box(voxel, tuple(n + 1 for n in voxel))  # type: ignore[arg-type]
+        return bool(self._bits[here.within(self.box)].item()) if (here & self.box).size else False
+
+    @property
+    def count(self) -> int:
+        """Number of voxels set."""
+        return int(np.count_nonzero(self._bits))
+
+    def read(self, box: Box) -> Mask:
+        """Return a copy of what a box inside the grid holds."""
+        out = np.zeros(box.shape, dtype=np.bool_)
+        shared = box & self.box
+        if shared.size:
+            out[shared.within(box)] = self._bits[shared.within(self.box)]
+        return out
+
+    def toggle(self, box: Box, bits: Mask) -> None:
+        """Flip the voxels of a box where `bits` is set; doing it again undoes it."""
+        if not box.size:
+            return
+        grown = self.box | box
+        if grown != self.box:
+            self._bits, self.box = self.read(grown), grown
+        self._bits[box.within(self.box)] ^= bits
+        kept = Box.of(self._bits)
+        if kept.size * 2 < self.box.size:
+            self._bits = self._bits[kept.slices].copy()
+            self.box = kept.moved(self.box.start) if kept.size else EMPTY
+
+    def full(self) -> Mask:
+        """Return the mask on the whole grid."""
+        out = np.zeros(self.shape, dtype=np.bool_)
+        out[self.box.slices] = self._bits
+        return out

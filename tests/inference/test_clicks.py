@@ -1,0 +1,197 @@
+"""Patches and their answers, with networks of a few lines."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from prosect.boxes import Box
+from prosect.case import Case, Preparation
+from prosect.errors import PromptError
+from prosect.geometry import AxisOrder, Grid
+from prosect.inference.clicks import ClickResponder, NetworkClick, Remembered, place_patch
+from prosect.inference.windows import plan_windows
+from prosect.volume import Volume
+
+ROI = (16, 16, 16)
+
+
+class Near:
+    """Says yes within five voxels of a positive click, no near a negative one; counts the patches it encodes."""
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.asked = 0
+
+    def interactive_features(self, image: Tensor) -> Tensor:
+        """Return the image itself."""
+        self.encoded += 1
+        assert image.shape[2:] == ROI
+        return image
+
+    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+        """Return 5.25 less the distance to the nearest positive click, negative near negative clicks."""
+        self.asked += 1
+        voxels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in features.shape[2:]), indexing="ij"), -1)
+        distance = (voxels.reshape(-1, 1, 3) - points[0]).norm(dim=-1)
+        yes = 5.25 - distance.where(labels[0] % 2 == 1, torch.tensor(99.0)).amin(1)
+        no = distance.where(labels[0] % 2 == 0, torch.tensor(99.0)).amin(1)
+        return torch.minimum(yes, no - 2).reshape(1, 1, *features.shape[2:])
+
+
+def responder(volume: Volume, network: Near | None = None, spacing: float = 2.0) -> ClickResponder:
+    """Return a responder for a volume."""
+    case = Case.prepare(volume, Preparation(spacing_mm=(spacing,) * 3))
+    return ClickResponder(case, network or Near(), plan_windows(case.grid.shape, ROI, 0.25), "replicate")
+
+
+def scan(shape: tuple[int, int, int] = (40, 36, 18), affine: np.ndarray | None = None) -> Volume:
+    """Return a scan of noise."""
+    grid = Grid(shape, np.diag([1.4, 1.5, 3.0, 1.0]) if affine is None else affine)
+    return Volume(np.random.default_rng(0).normal(0, 300, shape).astype(np.float32), grid)
+
+
+def whole(volume: Volume) -> Box:
+    """Return the box of the whole scan."""
+    return Box((0, 0, 0), volume.grid.shape)
+
+
+def distances(volume: Volume, position: np.ndarray) -> np.ndarray:
+    """Return how far each voxel is from a position, in mm."""
+    voxels = np.indices(volume.grid.shape).reshape(3, -1).T
+    return np.linalg.norm(volume.grid.to_world(voxels) - position, axis=1).reshape(volume.grid.shape)
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.floats(-0.5, 39.5)] * 3), st.tuples(*[st.integers(16, 40)] * 3))
+def test_a_patch_lies_in_the_scan_and_centres_its_click(point: tuple[float, ...], shape: tuple[int, int, int]) -> None:
+    point = tuple(min(x, n - 0.5) for x, n in zip(point, shape, strict=True))
+    start = place_patch(point, shape, ROI)
+    for x, s, n in zip(point, start, shape, strict=True):
+        assert 0 <= s <= n - 16
+        assert s - 0.5 <= x <= s + 15.5
+        assert s in (0, n - 16) or abs(x - s - 7.5) <= 1.5
+
+
+def test_near_clicks_share_a_patch_and_far_ones_do_not() -> None:
+    shape = (64, 64, 64)
+    first = place_patch((30, 30, 30), shape, ROI)
+    assert place_patch((33, 27, 30), shape, ROI, [first]) == first
+    assert place_patch((37, 30, 30), shape, ROI, [first]) != first, "too near the face to see what lies beyond"
+    corner = place_patch((1, 1, 1), shape, ROI)
+    assert corner == (0, 0, 0)
+    assert place_patch((0, 9, 0), shape, ROI, [corner, first]) == corner, "beyond the border there is nothing to see"
+    assert place_patch((32, 30, 30), shape, ROI, [first, (24, 22, 22)]) == (24, 22, 22), "the most central serves"
+
+
+@pytest.mark.parametrize("index", list(itertools.product(("first", "inner", "last"), repeat=3)))
+def test_a_click_anywhere_is_answered_around_itself(index: tuple[str, str, str]) -> None:
+    volume = scan()
+    ends = {"first": lambda n: -0.5, "inner": lambda n: n / 2 + 0.3, "last": lambda n: n - 0.501}
+    voxel = [ends[end](n) for end, n in zip(index, volume.grid.shape, strict=True)]
+    position = volume.grid.to_world(voxel)
+    answers = responder(volume)
+    patch = answers.place(position, [])
+    assert answers.sees(patch, position)
+    asked, yes = answers.propose([patch], [NetworkClick(tuple(position), 1)], False, whole(volume))
+    box = answers.box(patch)
+    assert asked[box.slices].all()
+    assert asked.sum() == box.size, "nothing outside the patch is answered"
+    far = distances(volume, position)
+    assert yes[asked & (far < 8.0)].all()
+    assert not yes[far > 11.0].any()
+
+
+def test_storage_orders_give_one_answer() -> None:
+    volume = scan((24, 20, 11))
+    position = tuple(volume.grid.to_world([5.2, 17.0, 3.3]))
+    answers = responder(volume)
+    expected = answers.propose([answers.place(position, [])], [NetworkClick(position, 1)], False, whole(volume))
+    for axes in itertools.permutations(range(3)):
+        for flips in itertools.product((False, True), repeat=3):
+            order = AxisOrder(axes, flips)
+            stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
+            other = responder(stored)
+            found = other.propose([other.place(position, [])], [NetworkClick(position, 1)], False, whole(stored))
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, order.apply(b))
+
+
+def test_a_sheared_scan_is_answered_in_its_own_voxels() -> None:
+    affine = np.array([[1.5, 0.3, 0, -10], [0, 1.5, 0.4, 5], [0.2, 0, 2.0, 7], [0, 0, 0, 1.0]])
+    volume = scan((30, 28, 24), affine)
+    position = volume.grid.to_world([11.0, 20.0, 9.0])
+    answers = responder(volume)
+    patch = answers.place(position, [])
+    asked, yes = answers.propose([patch], [NetworkClick(tuple(position), 1)], False, whole(volume))
+    far = distances(volume, position)
+    assert yes[asked & (far < 9.0)].all()
+    assert not yes[far > 11.5].any()
+    inside = np.zeros(volume.grid.shape, dtype=bool)
+    inside[answers.box(patch).slices] = True
+    assert not (asked & ~inside).any()
+    assert 10**3 < asked.sum() < inside.sum()
+
+
+def test_a_scan_smaller_than_the_patch_is_padded() -> None:
+    volume = scan((3, 9, 1))
+    position = volume.grid.to_world([2, 0, 0])
+    answers = responder(volume)
+    asked, yes = answers.propose(
+        [answers.place(position, [])], [NetworkClick(tuple(position), 1)], False, whole(volume)
+    )
+    assert asked.all()
+    assert yes[2, 0, 0]
+
+
+def test_a_part_of_the_answer_is_that_part_of_the_whole() -> None:
+    volume = scan()
+    clicks = [NetworkClick(tuple(volume.grid.to_world(v)), n) for v, n in (((9, 9, 4), 1), ((30, 22, 11), 1))]
+    answers = responder(volume)
+    patches = [answers.place(click.position_ras, []) for click in clicks]
+    expected = answers.propose(patches, clicks, False, whole(volume))
+    box = Box((5, 3, 2), (29, 20, 15))
+    for a, b in zip(answers.propose(patches[::-1], clicks[::-1], False, box), expected, strict=True):
+        np.testing.assert_array_equal(a, b[box.slices])
+
+
+def test_a_patch_is_encoded_once_and_an_answer_made_once() -> None:
+    volume, network = scan(), Near()
+    answers = responder(volume, network)
+    near = [tuple(volume.grid.to_world(v)) for v in ((20, 18, 9), (22, 17, 9), (20, 20, 8))]
+    patch = answers.place(near[0], [])
+    assert all(answers.place(p, [patch]) == patch for p in near)
+    for count in (1, 2, 3, 3):
+        answers.propose([patch], [NetworkClick(p, 1) for p in near[:count]], False, whole(volume))
+    assert network.encoded == 1
+    assert network.asked == 3
+
+
+def test_what_is_remembered_stays_within_its_budget_and_forgets_the_oldest() -> None:
+    made: list[int] = []
+
+    def make(n: int) -> Tensor:
+        made.append(n)
+        return torch.zeros(100)
+
+    kept = Remembered(1000)
+    for n in (0, 1, 0, 2, 0):
+        kept.get(n, lambda n=n: make(n))  # type: ignore[misc]
+    assert kept.nbytes == 800
+    assert len(kept) == 2
+    assert made == [0, 1, 2]
+    kept.get(1, lambda: make(1))
+    assert made == [0, 1, 2, 1]
+    tiny = Remembered(1)
+    assert tiny.get("a", lambda: make(9)).numel() == 100, "the newest stays, whatever its size"
+
+
+def test_a_click_outside_the_scan_is_refused() -> None:
+    with pytest.raises(PromptError, match="outside the scan"):
+        responder(scan()).place((1e4, 0, 0), [])

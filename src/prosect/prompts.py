@@ -11,22 +11,30 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
 from prosect.errors import PromptError
 from prosect.geometry import Grid
+from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = [
     "MAX_CLICKS",
     "Click",
+    "LabelledClick",
     "Prompt",
     "Space",
+    "Target",
     "click_at",
     "click_label",
+    "extended",
+    "for_structure",
     "parse_at",
     "positive_of",
+    "refuse_only_negative",
+    "replaced",
+    "target_of",
     "voxel_of",
 ]
 
@@ -36,6 +44,8 @@ Point: TypeAlias = tuple[float, float, float]
 
 SPACES: tuple[str, ...] = get_args(Space)
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
+MAX_NAME = 64
+INTEGER = re.compile(r"[-+]?\d+")
 AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
 
 
@@ -52,6 +62,13 @@ class Click:
     position_ras: Point
     positive: bool = True
     structure: str | int | None = None
+
+
+class LabelledClick(NamedTuple):
+    """A click as the network takes it: where, in mm, and its label from 0 to 3."""
+
+    position_ras: Point
+    label: int
 
 
 @dataclass(frozen=True)
@@ -236,3 +253,98 @@ def positive_of(label: object, ambiguous: bool = False) -> bool | None:
 def for_structure(clicks: Iterable[Click], structure: str | int) -> list[Click]:
     """Return clicks with the structure filled in where they name none."""
     return [Click(c.position_ras, c.positive, structure) if c.structure is None else c for c in clicks]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What clicks are for, and how the network is told (VISTA3D, Sec. 3.2).
+
+    Attributes:
+        name: The structure's official name, or the user's own.
+        index: Its label value.
+        zero_shot: Whether the network meets it as something no class describes.
+        ambiguous: Whether clicks carry the special embedding.
+        note: What was assumed, for the user to read; empty where nothing was.
+    """
+
+    name: str
+    index: int
+    zero_shot: bool
+    ambiguous: bool
+    note: str = ""
+
+
+def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
+    """Return what clicks on a structure mean.
+
+    A structure that the model was trained for is clicked as such. Everything else is an object of its own (zero-shot):
+    a structure known by name only, or a new name that the user gives. The user never chooses tokens or labels.
+
+    Raises:
+        PromptError: A group (`STRUCTURE_GROUP`), an index that no structure has (`STRUCTURE_UNKNOWN`), or a name that
+            cannot be one (`STRUCTURE_NAME`).
+    """
+    found = vocabulary.get(structure)
+    if found is not None and found.status == "group":
+        parts = ", ".join(f"'{vocabulary[i].name}'" for i in found.parts)
+        raise PromptError(f"'{found.name}' is a group; click on one of its parts: {parts}.", code="STRUCTURE_GROUP")
+    if found is not None:
+        note = "" if found.supported else f"the model has no class for '{found.name}': an object of its own (zero-shot)"
+        return Target(found.name, found.index, not found.supported, found.supported and found.ambiguous, note)
+    if not isinstance(structure, str) or INTEGER.fullmatch(structure.strip()):
+        vocabulary.find(structure)
+    name = str(structure).strip()
+    if not name or not name.isprintable() or len(name) > MAX_NAME:
+        raise PromptError(
+            f"{name!r:.60} cannot be the name of a structure: 1 to {MAX_NAME} printable characters are needed.",
+            code="STRUCTURE_NAME",
+        )
+    near = ", ".join(f"'{other}'" for other in vocabulary.nearest(name))
+    index = max(s.index for s in vocabulary) + 1
+    return Target(name, index, True, False, f"'{name}' is new: an object of its own (zero-shot). Known names: {near}")
+
+
+def extended(vocabulary: Vocabulary, target: Target) -> Vocabulary:
+    """Return a vocabulary that knows the target's name; the user's own objects lie above others in a flat map."""
+    if target.index in {s.index for s in vocabulary}:
+        return vocabulary
+    reason = "an object that was made by clicks"
+    own = Structure(target.index, target.name, "unsupported", overlapping=True, reason=reason)
+    return vocabulary.extend(vocabulary.name, [own])
+
+
+class SignedVoxel(Protocol):
+    """A click as far as it can clash with another."""
+
+    @property
+    def voxel(self) -> Voxel:
+        """The scan's voxel it lies in."""
+
+    @property
+    def positive(self) -> bool:
+        """Its sign."""
+
+
+AnyClick = TypeVar("AnyClick", bound=SignedVoxel)
+
+
+def replaced(
+    clicks: Sequence[AnyClick], new: AnyClick, structure: str, drafted: bool, notes: list[str]
+) -> tuple[AnyClick, ...] | None:
+    """Return the clicks that still count beside a new one, or None where it says nothing new.
+
+    In one voxel the last click wins, and a note says so.
+
+    Raises:
+        PromptError: Too many clicks (`CLICKS_TOO_MANY`), or only negative ones and no draft (`CLICKS_ONLY_NEGATIVE`).
+    """
+    kept = tuple(each for each in clicks if each.voxel != new.voxel)
+    if any(each.voxel == new.voxel and each.positive == new.positive for each in clicks):
+        return None
+    if len(kept) + 1 > MAX_CLICKS:
+        raise PromptError(f"'{structure}' has {MAX_CLICKS} clicks; no more are taken.", code="CLICKS_TOO_MANY")
+    if not drafted and not any(each.positive for each in (*kept, new)):
+        refuse_only_negative(structure)
+    if len(kept) < len(clicks):
+        notes.append("this voxel was clicked the other way before; the last click counts")
+    return kept

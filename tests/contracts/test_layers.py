@@ -21,6 +21,7 @@ LAYERS = [
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
     {"inference", "results"},
+    {"session", "simulated_user"},
     {"models"},
     {"training"},
     {"cohort"},

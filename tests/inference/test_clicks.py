@@ -15,8 +15,9 @@ from prosect.boxes import Box
 from prosect.case import Case, Preparation
 from prosect.errors import PromptError
 from prosect.geometry import AxisOrder, Grid
-from prosect.inference.clicks import ClickResponder, NetworkClick, Remembered, place_patch
+from prosect.inference.clicks import ClickResponder, Remembered, place_patch
 from prosect.inference.windows import plan_windows
+from prosect.prompts import LabelledClick
 from prosect.volume import Volume
 
 ROI = (16, 16, 16)
@@ -99,7 +100,7 @@ def test_a_click_anywhere_is_answered_around_itself(index: tuple[str, str, str])
     answers = responder(volume)
     patch = answers.place(position, [])
     assert answers.sees(patch, position)
-    asked, yes = answers.propose([patch], [NetworkClick(tuple(position), 1)], False, whole(volume))
+    asked, yes = answers.propose([patch], [LabelledClick(tuple(position), 1)], False, whole(volume))
     box = answers.box(patch)
     assert asked[box.slices].all()
     assert asked.sum() == box.size, "nothing outside the patch is answered"
@@ -112,13 +113,13 @@ def test_storage_orders_give_one_answer() -> None:
     volume = scan((24, 20, 11))
     position = tuple(volume.grid.to_world([5.2, 17.0, 3.3]))
     answers = responder(volume)
-    expected = answers.propose([answers.place(position, [])], [NetworkClick(position, 1)], False, whole(volume))
+    expected = answers.propose([answers.place(position, [])], [LabelledClick(position, 1)], False, whole(volume))
     for axes in itertools.permutations(range(3)):
         for flips in itertools.product((False, True), repeat=3):
             order = AxisOrder(axes, flips)
             stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
             other = responder(stored)
-            found = other.propose([other.place(position, [])], [NetworkClick(position, 1)], False, whole(stored))
+            found = other.propose([other.place(position, [])], [LabelledClick(position, 1)], False, whole(stored))
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(a, order.apply(b))
 
@@ -129,7 +130,7 @@ def test_a_sheared_scan_is_answered_in_its_own_voxels() -> None:
     position = volume.grid.to_world([11.0, 20.0, 9.0])
     answers = responder(volume)
     patch = answers.place(position, [])
-    asked, yes = answers.propose([patch], [NetworkClick(tuple(position), 1)], False, whole(volume))
+    asked, yes = answers.propose([patch], [LabelledClick(tuple(position), 1)], False, whole(volume))
     far = distances(volume, position)
     assert yes[asked & (far < 9.0)].all()
     assert not yes[far > 11.5].any()
@@ -144,7 +145,7 @@ def test_a_scan_smaller_than_the_patch_is_padded() -> None:
     position = volume.grid.to_world([2, 0, 0])
     answers = responder(volume)
     asked, yes = answers.propose(
-        [answers.place(position, [])], [NetworkClick(tuple(position), 1)], False, whole(volume)
+        [answers.place(position, [])], [LabelledClick(tuple(position), 1)], False, whole(volume)
     )
     assert asked.all()
     assert yes[2, 0, 0]
@@ -152,7 +153,7 @@ def test_a_scan_smaller_than_the_patch_is_padded() -> None:
 
 def test_a_part_of_the_answer_is_that_part_of_the_whole() -> None:
     volume = scan()
-    clicks = [NetworkClick(tuple(volume.grid.to_world(v)), n) for v, n in (((9, 9, 4), 1), ((30, 22, 11), 1))]
+    clicks = [LabelledClick(tuple(volume.grid.to_world(v)), n) for v, n in (((9, 9, 4), 1), ((30, 22, 11), 1))]
     answers = responder(volume)
     patches = [answers.place(click.position_ras, []) for click in clicks]
     expected = answers.propose(patches, clicks, False, whole(volume))
@@ -168,7 +169,7 @@ def test_a_patch_is_encoded_once_and_an_answer_made_once() -> None:
     patch = answers.place(near[0], [])
     assert all(answers.place(p, [patch]) == patch for p in near)
     for count in (1, 2, 3, 3):
-        answers.propose([patch], [NetworkClick(p, 1) for p in near[:count]], False, whole(volume))
+        answers.propose([patch], [LabelledClick(p, 1) for p in near[:count]], False, whole(volume))
     assert network.encoded == 1
     assert network.asked == 3
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +20,9 @@ from prosect.case import Case
 from prosect.inference.accumulate import Padding, pad_volume
 from prosect.inference.patch_to_scan import patch_box, patch_to_scan
 from prosect.inference.windows import Shape, WindowPlan
+from prosect.prompts import LabelledClick
 
-__all__ = ["FEATURE_BYTES", "ClickResponder", "NetworkClick", "PointNetwork", "Remembered", "place_patch"]
+__all__ = ["FEATURE_BYTES", "ClickResponder", "PointNetwork", "Remembered", "place_patch"]
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
@@ -40,14 +40,6 @@ class PointNetwork(Protocol):
 
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
         """Return mask logits (q 1 i j k) for points (q n 3), labels (q n) and kinds (q)."""
-
-
-@dataclass(frozen=True, order=True)
-class NetworkClick:
-    """A click as the network takes it: where, in mm, and its label from 0 to 3."""
-
-    position_ras: tuple[float, float, float]
-    label: int
 
 
 class Remembered:
@@ -144,7 +136,7 @@ class ClickResponder:
 
     @torch.inference_mode()
     def propose(
-        self, patches: Sequence[Start], clicks: Sequence[NetworkClick], zero_shot: bool, box: Box
+        self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
     ) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked, and where it says yes, both (i j k) as the scan is stored.
 
@@ -168,7 +160,7 @@ class ClickResponder:
             total[shared.within(box)] += np.where(known, part, 0)
         return asked, total > 0
 
-    def _answer(self, patch: Start, clicks: tuple[NetworkClick, ...], zero_shot: bool) -> Tensor:
+    def _answer(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool) -> Tensor:
         """Return the logits (i j k) of a patch."""
 
         def ask() -> Tensor:

@@ -1,0 +1,193 @@
+"""The journal of a session: every action on disk before it takes effect, so that a kill loses nothing.
+
+One JSON object and its checksum per line, the header first. A line that was being written when the power failed is
+left out; damage anywhere else is refused. `save` writes the same actions as one JSON document.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.errors import FormatError
+from prosect.io.atomic import output_error, write_atomically
+
+__all__ = ["Journal", "Record", "decode_bits", "encode_bits", "read_record", "refuse_other", "write_record"]
+
+FORMAT = "prosect-session"
+VERSION = 1
+MAX_BYTES = 1 << 30
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a session file holds.
+
+    Attributes:
+        header: The scan's and the weights' hashes, and the parameters.
+        entries: The actions in order.
+        is_journal: Whether the file can be appended to.
+    """
+
+    header: Entry
+    entries: tuple[Entry, ...]
+    is_journal: bool = False
+
+
+def refuse_other(record: Record, header: Entry) -> None:
+    """Refuse a record of another scan, model or rule.
+
+    Raises:
+        FormatError: Something differs (`SESSION_OTHER`).
+    """
+    for key, value in header.items():
+        if record.header.get(key) != value:
+            found = f"{record.header.get(key)!r:.90}"
+            raise FormatError(f"The session has {key} {found}; here it is {value!r:.90}.", code="SESSION_OTHER")
+
+
+class Journal:
+    """A file that actions are appended to, each on disk before `append` returns.
+
+    Args:
+        path: The file; one that exists is replaced, in one step.
+        header: See `Record`.
+        entries: Actions that were done before.
+
+    Raises:
+        FormatError: The file cannot be written (`OUTPUT_UNWRITABLE`).
+        ResourceError: The disk is full (`DISK_FULL`).
+    """
+
+    def __init__(self, path: Path, header: Entry, entries: Iterable[Entry] = ()) -> None:
+        self.path = path
+        write_atomically(path, (line(each) for each in (stamped(header), *entries)))
+
+    def append(self, entry: Entry) -> None:
+        """Add an action and bring it to the disk."""
+        try:
+            with self.path.open("ab") as file:
+                size = file.tell()
+                try:
+                    file.write(line(entry))
+                    file.flush()
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a session as one JSON document, whole or not at all."""
+    document = {**stamped(record.header), "entries": list(record.entries)}
+    write_atomically(path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
+
+
+def read_record(path: str | os.PathLike[str]) -> Record:
+    """Return the session in a journal or a saved document.
+
+    Raises:
+        FormatError: No session (`SESSION_FILE`), or damaged other than by a kill during the last line
+            (`SESSION_DAMAGED`).
+    """
+    place = Path(path)
+    try:
+        if place.stat().st_size > MAX_BYTES:
+            raise FormatError(f"{place.name}: too large for a session.", code="SESSION_FILE")
+        content = place.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FormatError(f"{place.name}: the session cannot be read ({reason}).", code="SESSION_FILE") from error
+    document = parsed(content)
+    is_journal = not (isinstance(document, dict) and "entries" in document)
+    if not is_journal:
+        entries = document.pop("entries")
+        header = document
+    else:
+        header, *entries = lines_of(content, place.name) or [None]
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FormatError(f"{place.name}: this is no session of prosect.", code="SESSION_FILE")
+    if header.get("version") != VERSION:
+        found = f"{header.get('version')!r:.20}"
+        raise FormatError(
+            f"{place.name}: the session has version {found}; this program reads version {VERSION}.",
+            code="SESSION_FILE",
+        )
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise FormatError(f"{place.name}: the actions of the session are damaged.", code="SESSION_DAMAGED")
+    return Record(header, tuple(entries), is_journal)
+
+
+def stamped(header: Entry) -> dict[str, Any]:
+    """Return the header with format and version."""
+    return {"format": FORMAT, "version": VERSION, **header}
+
+
+def line(entry: Entry) -> bytes:
+    """Return an entry as one line with its checksum."""
+    text = json.dumps(entry, separators=(",", ":"), allow_nan=False)
+    return f"{text}\t{zlib.crc32(text.encode()):08x}\n".encode()
+
+
+def parsed(content: bytes) -> Any:
+    """Return JSON, or None where it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def lines_of(content: bytes, name: str) -> list[Any]:
+    """Return the entries of a journal; a last line that is not whole is left out."""
+    *whole, torn = content.split(b"\n")
+    entries = []
+    for number, each in enumerate(whole):
+        text, _, checksum = each.rpartition(b"\t")
+        if checksum != b"%08x" % zlib.crc32(text) or (entry := parsed(text)) is None:
+            raise FormatError(f"{name}: line {number + 1} of the session is damaged.", code="SESSION_DAMAGED")
+        entries.append(entry)
+    if not entries and torn:
+        raise FormatError(f"{name}: this is no session of prosect.", code="SESSION_FILE")
+    return entries
+
+
+def encode_bits(box: Box, bits: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the bits of a box (i j k) as JSON."""
+    packed = zlib.compress(np.packbits(bits.ravel()).tobytes(), 6)
+    return {"start": list(box.start), "stop": list(box.stop), "bits": base64.b64encode(packed).decode()}
+
+
+def decode_bits(entry: Entry, shape: Sequence[int]) -> tuple[Box, NDArray[np.bool_]]:
+    """Return the box and bits of `encode_bits`, checked against the shape of the scan.
+
+    Raises:
+        FormatError: They do not fit (`SESSION_DAMAGED`).
+    """
+    try:
+        i, j, k = (int(n) for n in entry["start"])
+        a, b, c = (int(n) for n in entry["stop"])
+        box = Box((i, j, k), (a, b, c))
+        inside = all(0 <= s < e <= n for s, e, n in zip(box.start, box.stop, shape, strict=True))
+        length = (box.size + 7) // 8
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(entry["bits"], validate=True), length + 1)
+    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
+        raise FormatError("A mask in the session is damaged.", code="SESSION_DAMAGED") from error
+    if not inside or len(unpacked) != length:
+        raise FormatError("A mask in the session does not fit its scan.", code="SESSION_DAMAGED")
+    bits = np.unpackbits(np.frombuffer(unpacked, dtype=np.uint8), count=box.size).view(np.bool_)
+    return box, bits.reshape(box.shape)

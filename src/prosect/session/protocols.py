@@ -1,0 +1,62 @@
+"""What a session needs of a model, and what a model needs of a scan to be known again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.prompts import LabelledClick
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
+
+__all__ = ["ClickModel", "Responder", "scan_hash"]
+
+Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
+
+
+class Responder(Protocol):
+    """What answers clicks on one scan; see `inference.clicks.ClickResponder`."""
+
+    def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
+        """Return the patch for a click, one of those that exist where it serves."""
+
+    def box(self, patch: Voxel) -> Box:
+        """Return the box of the scan that a patch covers."""
+
+    def propose(
+        self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
+    ) -> tuple[Mask, Mask]:
+        """Return where in a box the network was asked, and where it says yes."""
+
+
+class ClickModel(Protocol):
+    """What a session needs of a model."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures it knows."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides its answers: name, hash of the weights, profile."""
+
+    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+        """Return the automatic segmentation."""
+
+    def responder(self, volume: Volume) -> Responder:
+        """Return what answers clicks on a scan."""
+
+
+def scan_hash(volume: Volume) -> str:
+    """Return the SHA-256 of a scan's intensities and geometry, whatever the order of its memory."""
+    digest = hashlib.sha256(repr(volume.grid.shape).encode() + volume.grid.affine.tobytes())
+    for k in range(volume.grid.shape[2]):
+        digest.update(volume.array[..., k].tobytes(order="F"))
+    return digest.hexdigest()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from prosect.io import read, read_labels, write
     from prosect.labelmap import LabelLayers, LabelMap
     from prosect.models import load
+    from prosect.models.resuming import resume
+    from prosect.session import Session
     from prosect.vocabulary import Vocabulary
     from prosect.volume import Volume
 
@@ -25,11 +27,13 @@ _HOMES = {
     "LabelMap": "prosect.labelmap",
     "ProsectError": "prosect.errors",
     "ProsectWarning": "prosect.errors",
+    "Session": "prosect.session",
     "Vocabulary": "prosect.vocabulary",
     "Volume": "prosect.volume",
     "load": "prosect.models",
     "read": "prosect.io",
     "read_labels": "prosect.io",
+    "resume": "prosect.models.resuming",
     "write": "prosect.io",
 }
 
@@ -39,11 +43,13 @@ __all__ = [
     "LabelMap",
     "ProsectError",
     "ProsectWarning",
+    "Session",
     "Vocabulary",
     "Volume",
     "load",
     "read",
     "read_labels",
+    "resume",
     "write",
 ]
 

@@ -8,16 +8,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.networks.vista3d.cpu import CpuAutomaticBranch
+from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.winograd import WinogradConv3
 
 
 @pytest.mark.parametrize(
     ("width", "blocks", "shape"), [(32, (1, 2), (16, 8, 12)), (48, (1, 1, 1), (16, 16, 16)), (8, (1, 1), (6, 4, 8))]
 )
-def test_the_fast_branch_equals_the_modules(width: int, blocks: tuple[int, ...], shape: tuple[int, int, int]) -> None:
+def test_the_fast_branches_equal_the_modules(width: int, blocks: tuple[int, ...], shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
-    network = vista3d(Architecture(width=width, blocks=blocks, interactive=False)).eval()
+    network = vista3d(Architecture(width=width, blocks=blocks)).eval()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.InstanceNorm3d) and module.affine:
@@ -26,8 +26,11 @@ def test_the_fast_branch_equals_the_modules(width: int, blocks: tuple[int, ...],
     windows = torch.rand(2, 1, *shape)
     with torch.inference_mode():
         expected = network.automatic_features(windows)
-        found = CpuAutomaticBranch(network)(windows)
+        found = CpuBranches(network).automatic_features(windows)
+        clicked = network.interactive_features(windows[:1])
+        found_clicked = CpuBranches(network).interactive_features(windows[:1])
     assert float((found - expected).abs().max() / expected.std()) < 3e-4
+    assert float((found_clicked - clicked).abs().max() / clicked.std()) < 3e-4
 
 
 @pytest.mark.parametrize("shape", [(4, 9, 7), (12, 3, 20), (8, 33, 5)])

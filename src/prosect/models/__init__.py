@@ -74,6 +74,7 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
         everything=everything,
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,
+        automatic_only=base.automatic_only,
     )
 
 

@@ -82,6 +82,7 @@ class ModelSpec:
         everything: Name of the vocabulary's list that is segmented when no class is named.
         licence: Licence of the weights.
         weights_sha256: Hash of the weights file.
+        automatic_only: Its interactive branch, where it has one, must not be offered.
     """
 
     name: str
@@ -92,6 +93,7 @@ class ModelSpec:
     everything: str | None = None
     licence: str = ""
     weights_sha256: str = ""
+    automatic_only: bool = False
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

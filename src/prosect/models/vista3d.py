@@ -17,13 +17,16 @@ from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
+from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.spec import ModelSpec, Profile
+from prosect.models.vista3d_clicks import PointBranch, refuse_clicks
 from prosect.networks.vista3d import Vista3D
-from prosect.networks.vista3d.cpu import CpuAutomaticBranch
+from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.resample import respaced_grid
+from prosect.session import Session
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.volume import Volume
 
@@ -51,10 +54,10 @@ class Vista3DModel:
     spec: ModelSpec
     profile: Profile
     device: torch.device
-    _fast: CpuAutomaticBranch | None = field(init=False, repr=False, default=None)
+    _fast: CpuBranches | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        fast = CpuAutomaticBranch(self.network) if self.device.type == "cpu" and self._pays else None
+        fast = CpuBranches(self.network) if self.device.type == "cpu" and self._pays else None
         object.__setattr__(self, "_fast", fast)
 
     @property
@@ -146,6 +149,41 @@ class Vista3DModel:
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
         return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
+
+    def session(self, volume: Volume, **options: Any) -> Session:
+        """Return a session in which a person edits this scan by clicks.
+
+        Args:
+            volume: The scan.
+            options: See `Session`: `overlap`, `near_miss_mm`, `journal`, `clock`.
+
+        Raises:
+            CheckpointError: The weights have no interactive branch, or none that may be offered (`MODEL_NO_CLICKS`).
+        """
+        refuse_clicks(self.network, self.spec)
+        return Session(volume, self, **options)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides its answers."""
+        return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": self.profile.name}
+
+    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+        """Return the automatic segmentation for a session."""
+        return self.segment(volume, indices, overlap=overlap)
+
+    def responder(self, volume: Volume) -> ClickResponder:
+        """Return what answers clicks on a scan.
+
+        Raises:
+            CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`).
+        """
+        refuse_clicks(self.network, self.spec)
+        # Not cropped to content, unlike for the sweep: a click may lie in the air.
+        case = Case.prepare(volume, replace(self.spec.preparation(self.profile), crop_above=None))
+        case = replace(case, image=case.image.to(self.device))
+        branch = PointBranch(self.network, self._fast)
+        return ClickResponder(case, branch, self._windows(case.grid.shape), self.profile.padding)
 
     def _provenance(
         self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, fallbacks: Sequence[str]
@@ -264,7 +302,7 @@ class Vista3DModel:
             with torch.autocast("cuda", dtype=torch.bfloat16):
                 return self.network.automatic_features(windows)
         if self._fast is not None:
-            return self._fast(windows)
+            return self._fast.automatic_features(windows)
         return self.network.automatic_features(windows)
 
 

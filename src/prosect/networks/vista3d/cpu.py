@@ -1,4 +1,4 @@
-"""The automatic branch arranged for processors: same weights, same answer, about half the arithmetic.
+"""Both branches arranged for processors: same weights, same answer, about half the arithmetic.
 
 Arrays are channels-last (i j k c); norms are reduced to one scale and shift per channel and applied where the next
 convolution reads; residuals are added where it writes; wide 3x3x3 convolutions use Winograd's F(4,3). The modules of
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from prosect.networks.vista3d.network import Vista3D
 from prosect.networks.winograd import Affine, WinogradConv3, activate_
 
-__all__ = ["CpuAutomaticBranch"]
+__all__ = ["CpuBranches"]
 
 CHUNK = 8192
 
 
-class CpuAutomaticBranch:
-    """Inference through a network's encoder, automatic decoder and feature mapping.
+class CpuBranches:
+    """Inference through a network's encoder and either decoder.
 
     Args:
         network: A VISTA3D in evaluation mode on the CPU, float32. Its weights are read now and shared where possible.
@@ -38,13 +38,26 @@ class CpuAutomaticBranch:
         }
 
     @torch.inference_mode()
-    def __call__(self, windows: Tensor) -> Tensor:
+    def automatic_features(self, windows: Tensor) -> Tensor:
         """Return features (b c i j k), channels-last in memory, of windows (b 1 i j k)."""
-        return torch.stack([self._one(w) for w in windows]).permute(0, 4, 1, 2, 3)
-
-    def _one(self, window: Tensor) -> Tensor:
         network: Any = self.network
-        encoder = network.image_encoder.encoder
+        features = []
+        for window in windows:
+            x = self._decode(network.image_encoder.up_layers_auto, self._encode(window))
+            for mapping in network.class_head.image_post_mapping:
+                x = self._mapping_block(mapping.layer, x)
+            features.append(x)
+        return torch.stack(features).permute(0, 4, 1, 2, 3)
+
+    @torch.inference_mode()
+    def interactive_features(self, image: Tensor) -> Tensor:
+        """Return what every click on a patch (1 1 i j k) shares: features (1 c i/2 j/2 k/2)."""
+        decoded = self._decode(self.network.image_encoder.up_layers, self._encode(image[0]))
+        return self.network.point_head.downsample(decoded.permute(3, 0, 1, 2)[None])
+
+    def _encode(self, window: Tensor) -> list[Tensor]:
+        """Return the pyramid of a window (1 i j k), finest first."""
+        encoder: Any = self.network.image_encoder.encoder
         x = self._convolve(encoder.conv_init, window.movedim(0, -1))
         pyramid = []
         for level in encoder.layers:
@@ -53,15 +66,17 @@ class CpuAutomaticBranch:
             pyramid.append(x)
             if isinstance(level.downsample, nn.Conv3d):
                 x = self._convolve(level.downsample, x)
+        return pyramid
+
+    def _decode(self, decoder: Any, pyramid: list[Tensor]) -> Tensor:
+        """Return features (i j k c) at full resolution; the pyramid is used up."""
         x = pyramid.pop()
-        for up in network.image_encoder.up_layers_auto:
+        for up in decoder:
             x = self._transposed(up.upsample.deconv, x).add_(pyramid.pop())
             for block in up.blocks:
                 x = self._res_block(block, x)
             if isinstance(up.head, nn.Conv3d):
                 x = _linear(up.head, x)
-        for mapping in network.class_head.image_post_mapping:
-            x = self._mapping_block(mapping.layer, x)
         return x
 
     def _res_block(self, block: Any, x: Tensor) -> Tensor:

@@ -1,0 +1,59 @@
+"""Open a session again after it was saved or its process died."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from prosect.errors import CheckpointError, FormatError
+from prosect.models import load
+from prosect.models.vista3d import Vista3DModel
+from prosect.session import Session, read_record
+from prosect.volume import Volume
+
+__all__ = ["resume"]
+
+
+def resume(
+    path: str | os.PathLike[str],
+    volume: Volume,
+    *,
+    model: Vista3DModel | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    recompute: bool = False,
+) -> Session:
+    """Return the session in a file, bit for bit; a journal is continued where it ends.
+
+    The masks come from the record, so this takes no network pass; the next click does.
+
+    Args:
+        path: A journal, or what `Session.save` wrote.
+        volume: The scan it belongs to.
+        model: The model it was made with; by default the one that the file names is loaded.
+        weights: A weights file for that, as in `load`.
+        device: As in `load`.
+        recompute: Ask the network again, and refuse where it answers otherwise than then.
+
+    Raises:
+        FormatError: No session, a damaged one, or one of another scan or model (`SESSION_FILE`, `SESSION_DAMAGED`,
+            `SESSION_OTHER`, `REPLAY_DIFFERS`).
+        CheckpointError: The model is unknown or takes no clicks.
+    """
+    record = read_record(path)
+    said: Any = record.header.get("model")
+    try:
+        name, profile = str(said["model"]), str(said["profile"])
+        options = {"overlap": str(record.header["overlap"]), "near_miss_mm": float(record.header["near_miss_mm"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
+    chosen = model or load(name, None if weights is None else Path(weights), device, profile)
+    if said.get("weights_sha256") != chosen.spec.weights_sha256:
+        raise CheckpointError(
+            f"The session was made with weights {said.get('weights_sha256')!r:.18}..., these are "
+            f"{chosen.spec.weights_sha256!r:.18}...; give the same file.",
+            code="SESSION_OTHER_WEIGHTS",
+        )
+    session = chosen.session(volume, **options)
+    return session.replay(record, recompute=recompute, journal=path if record.is_journal else None)

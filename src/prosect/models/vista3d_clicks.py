@@ -1,0 +1,60 @@
+"""VISTA3D's interactive branch as sessions use it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from prosect.errors import CheckpointError
+from prosect.inference.memory import refuse_exhaustion
+from prosect.models.spec import ModelSpec
+from prosect.networks.vista3d import Vista3D
+from prosect.networks.vista3d.cpu import CpuBranches
+
+__all__ = ["PointBranch", "refuse_clicks"]
+
+
+def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
+    """Refuse clicks where the weights cannot answer them.
+
+    Raises:
+        CheckpointError: There is no interactive branch, or it belongs to another encoder (`MODEL_NO_CLICKS`).
+    """
+    hint = "use official VISTA3D weights for CT (model vista3d)"
+    if not network.architecture.interactive:
+        raise CheckpointError(
+            f"The model '{spec.name}' has no interactive branch, so it takes no clicks; {hint}.", code="MODEL_NO_CLICKS"
+        )
+    if spec.automatic_only:
+        raise CheckpointError(
+            f"The interactive branch of '{spec.name}' was trained with another encoder, so its answers to clicks "
+            f"would mislead; {hint}.",
+            code="MODEL_NO_CLICKS",
+        )
+
+
+class PointBranch:
+    """A network's answers to clicks on a patch, in the fastest way its device has.
+
+    Args:
+        network: A VISTA3D with an interactive branch.
+        fast: Its arrangement for processors, where that pays.
+    """
+
+    def __init__(self, network: Vista3D, fast: CpuBranches | None) -> None:
+        self._network, self._fast = network, fast
+
+    @refuse_exhaustion()
+    def interactive_features(self, image: Tensor) -> Tensor:
+        """Return what every click on a patch (1 1 i j k) shares, float32."""
+        if image.device.type == "cuda":
+            with torch.autocast("cuda", dtype=torch.bfloat16):
+                return self._network.interactive_features(image).float()
+        if self._fast is not None:
+            return self._fast.interactive_features(image)
+        return self._network.interactive_features(image)
+
+    @refuse_exhaustion()
+    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+        """Return mask logits (q 1 i j k); see `PointHead.forward`."""
+        return self._network.point_logits(features, points, labels, zero_shot)

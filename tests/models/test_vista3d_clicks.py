@@ -1,0 +1,139 @@
+"""Clicks with a small random network: the fixed surface, the refusals, and the bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+import prosect
+from prosect import vocabulary
+from prosect.checkpoints.files import write_weights
+from prosect.errors import CheckpointError, FormatError
+from prosect.geometry import Grid
+from prosect.models.spec import ModelSpec, profile
+from prosect.models.vista3d import Vista3DModel
+from prosect.networks.vista3d import Architecture, vista3d
+from prosect.session import Session
+from prosect.volume import Volume
+
+
+def random_model(name: str = "prosect", width: int = 8, **architecture: bool) -> Vista3DModel:
+    """Return a random model."""
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=width, blocks=(1, 1), **architecture)).eval()
+    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
+    return Vista3DModel(network, spec, profile(name), torch.device("cpu"))
+
+
+def scan(shape: tuple[int, int, int] = (36, 30, 20)) -> Volume:
+    """Return a smooth random scan, stored left to right."""
+    noise = np.random.default_rng(0).normal(100, 900, shape)
+    affine = np.array([[-1.4, 0, 0, 20], [0, 1.5, 0, 0], [0, 0, 3.0, -9], [0, 0, 0, 1.0]])
+    return Volume(ndimage.gaussian_filter(noise, 1.5).astype(np.float32), Grid(shape, affine))
+
+
+def proposed(model: Vista3DModel, volume: Volume, voxel: tuple[float, float, float], name: str) -> np.ndarray:
+    """Return the mask of an object after one click."""
+    session = model.session(volume)
+    session.click(voxel, structure=name, space="voxel")
+    return session.mask(name)
+
+
+@pytest.mark.parametrize("name", ["prosect", "bundle", "research"])
+def test_the_fixed_surface_works_under_every_profile(name: str, tmp_path: Path) -> None:
+    model, volume = random_model(name), scan()
+    session = model.session(volume)
+    session.segment(["liver"])
+    position = tuple(volume.grid.to_world((18.0, 15.0, 10.0)))
+    change = session.click(position, positive=True, structure="liver")
+    session.click((5, 5, 5), structure="my lesion", space="voxel")
+    session.undo()
+    session.redo()
+    assert change.seconds >= 0
+    assert session.labels.grid == volume.grid
+    assert session.mask("liver").dtype == bool
+    session.suggest()
+    path = session.save(tmp_path / "case.prosect.json")
+    again = prosect.resume(path, volume, model=model)
+    np.testing.assert_array_equal(again.labels.array, session.labels.array)
+    recomputed = prosect.resume(path, volume, model=model, recompute=True)
+    np.testing.assert_array_equal(recomputed.labels.array, session.labels.array)
+    session.clear("liver")
+    assert not session.mask("liver").any()
+
+
+def test_zero_shot_and_supported_tokens_answer_differently() -> None:
+    model, volume = random_model(), scan()
+    masks = [proposed(model, volume, (18, 15, 10), name) for name in ("liver", "something else", "trachea")]
+    assert all(mask.any() for mask in masks)
+    assert len({mask.tobytes() for mask in masks}) == 3
+
+
+def test_storage_orders_give_one_mask() -> None:
+    model, volume = random_model(), scan()
+    expected = proposed(model, volume, (12, 20, 7), "object")
+    order = volume.grid.to_ras()
+    stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
+    voxel = stored.grid.to_voxel(volume.grid.to_world((12, 20, 7)))
+    np.testing.assert_array_equal(proposed(model, stored, tuple(voxel), "object"), order.apply(expected))
+
+
+@pytest.mark.parametrize("voxel", [(0, 0, 0), (35, 29, 19), (-0.5, 14.2, 19.49), (0, 29, 3.5)])
+def test_clicks_on_the_border_and_in_the_air_are_answered(voxel: tuple[float, float, float]) -> None:
+    volume = scan()
+    array = np.full_like(volume.array, -1000.0)
+    array[12:24, 10:20, 8:14] = volume.array[12:24, 10:20, 8:14]
+    session = random_model().session(Volume(array, volume.grid))
+    session.click(voxel, structure="object", space="voxel")
+    assert session.suggest() is not None or session.mask("object").any()
+
+
+def test_the_processor_arrangement_gives_the_same_session() -> None:
+    fast = random_model(width=32)
+    assert fast._fast is not None
+    slow = random_model(width=32)
+    object.__setattr__(slow, "_fast", None)
+    a, b = (proposed(model, scan(), (18, 15, 10), "object") for model in (fast, slow))
+    assert (a != b).mean() < 1e-3
+    assert a.any()
+
+
+def test_a_model_without_an_interactive_branch_says_so() -> None:
+    with pytest.raises(CheckpointError, match="no interactive branch") as caught:
+        random_model(interactive=False).session(scan())
+    assert (caught.value.code, caught.value.exit_status) == ("MODEL_NO_CLICKS", 6)
+
+
+def test_a_model_whose_point_head_belongs_to_another_encoder_refuses_clicks() -> None:
+    model = random_model()
+    other = Vista3DModel(
+        model.network, ModelSpec("ct and mr", model.vocabulary, automatic_only=True), model.profile, model.device
+    )
+    with pytest.raises(CheckpointError, match="another encoder"):
+        other.session(scan())
+
+
+def test_a_session_is_resumed_from_its_file_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=8))
+    weights = tmp_path / "model.safetensors"
+    write_weights(weights, dict(network.state_dict()), {"model": "vista3d", "preprocessing": {"patch": [32, 32, 32]}})
+    volume, journal = scan(), tmp_path / "journal"
+    session = prosect.load("vista3d", weights=weights, device="cpu").session(volume, journal=journal, overlap="take")
+    session.click((18, 15, 10), structure="object", space="voxel")
+    again = prosect.resume(journal, volume, weights=weights, device="cpu")
+    assert isinstance(again, Session)
+    np.testing.assert_array_equal(again.mask("object"), session.mask("object"))
+    again.click((3, 3, 3), structure="object", space="voxel")
+    third = prosect.resume(journal, volume, weights=weights, device="cpu")
+    np.testing.assert_array_equal(third.mask("object"), again.mask("object"))
+    with pytest.raises(FormatError, match="scan_sha256"):
+        prosect.resume(journal, scan((36, 30, 21)), weights=weights, device="cpu")
+    network.point_head.mask_tokens.weight.data += 1
+    write_weights(weights, dict(network.state_dict()), {"model": "vista3d"})
+    with pytest.raises(CheckpointError, match="give the same file"):
+        prosect.resume(journal, volume, weights=weights, device="cpu")

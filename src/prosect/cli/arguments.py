@@ -38,6 +38,8 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add: dict[str, Any] = {"parents": [shared], "formatter_class": Help}
     segment_arguments(commands.add_parser("segment", help="label a scan", description="Label a scan.", **add))
+    clicking = "correct or make a structure by clicks"
+    click_arguments(commands.add_parser("click", help=clicking, description=f"{clicking.capitalize()}.", **add))
     info = commands.add_parser("info", help="what a scan file holds, without patient data", **add)
     info.add_argument("input", metavar="FILE", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
     picking_arguments(info)
@@ -125,6 +127,38 @@ def segment_arguments(parser: argparse.ArgumentParser) -> None:
     talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
 
 
+def click_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `click`."""
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # so that `--at -40,12,3` is a value
+    parser.epilog = (
+        "examples:\n"
+        "  prosect click ct.nii.gz -o liver.nii.gz --structure liver --at 12.5,-40,310.2 --at 30,-52,300-\n"
+        "  prosect click ct.nii.gz -o lesion.nii.gz --structure 'my lesion' --at 203,144,60 --space voxel\n"
+        "  prosect click ct.nii.gz -o out.nii.gz --clicks F.mrk.json --structure spleen --from mask.nii.gz"
+    )
+    parser.add_argument("input", metavar="INPUT", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
+    parser.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True, help=place)
+    parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    picking_arguments(parser)
+    clicks = parser.add_argument_group("clicks")
+    at = "a click; + (default) or - at the end says whether the place belongs to the structure"
+    clicks.add_argument("--at", metavar="X,Y,Z[+|-]", action="append", default=[], help=at)
+    clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help="of --at (default: ras, mm)")
+    clicks.add_argument("--clicks", metavar="FILE", type=Path, help="clicks in JSON, or a Slicer .mrk.json")
+    own = "what the clicks are for; a name that no vocabulary has makes an object of its own (default: object)"
+    clicks.add_argument("--structure", metavar="NAME", default="object", help=own)
+    draft = "what to correct: auto (where the model knows the structure; default), none, or a mask"
+    clicks.add_argument("--from", dest="draft", metavar="DRAFT", default="auto", help=draft)
+    clicks.add_argument("--journal", metavar="FILE", type=Path, help="keep every action here; one that exists goes on")
+    model = parser.add_argument_group("model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="weights file of that model")
+    model.add_argument("--profile", choices=PROFILES, default="prosect", help="how the scan is prepared")
+    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
 def result_arguments(group: argparse._ActionsContainer) -> None:
     """Add the flags that say which files are made; their usual place is in the folder, or beside the file as OUT_..."""
     types = f"types of a folder's files: {', '.join(OUTPUT_TYPES)} (default: nifti)"
@@ -190,6 +224,8 @@ def count(text: str) -> int:
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse (exit 2) what only the flags together show, and settle the one input of `segment`."""
+    if args.command == "click" and not args.at and args.clicks is None:
+        parser.error("click needs at least one click: --at X,Y,Z or --clicks FILE")
     if args.command != "segment":
         return
     given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]

@@ -28,6 +28,14 @@ ORIENTATIONS = {
     "oblique": (0.9396926208, 0.3420201433, 0, -0.3213938048, 0.8830222216, 0.3420201433),
 }
 
+NO_SLICES: tuple[dict[str, object], ...] = (
+    {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    {"Rows": None, "Columns": None, "PixelData": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.22"},
+    {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
+    {"SamplesPerPixel": 3},
+    {"ImagePositionPatient": None},
+)
+
 
 def refused(path: Path, code: str, kind: type[ProsectError] = FormatError, **options: str) -> str:
     """Read, expect a refusal in one line without the patient, and return the message."""
@@ -156,17 +164,21 @@ def test_what_is_no_slice_is_passed_over_and_counted(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("hello")
     (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM rubbish ../../etc/passwd")
     (folder / ".hidden.dcm").write_bytes(b"rubbish")
-    save_slice(folder, "scout", dicom_slice(SCAN[..., 0].T, (0, 0, 0), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
-    save_slice(folder, "sr", dicom_slice(SCAN[..., 0].T, (0, 0, 0), Rows=None, Columns=None, PixelData=None,
-                                         SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22"))  # fmt: skip
-    save_slice(folder, "seg", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4"))
-    save_slice(folder, "dose", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SamplesPerPixel=3))
-    save_slice(folder, "screen", dicom_slice(SCAN[..., 0].T, (0, 0, 0), ImagePositionPatient=None))
+    for number, tags in enumerate(NO_SLICES):
+        save_slice(folder, f"x{number}", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SeriesInstanceUID="1.2.9", **tags))
     volume = read(folder)
     assert np.array_equal(volume.array, SCAN)
     assert volume.source.notes == (
         "Files passed over: 2 not DICOM, 2 not images, 1 localizers, 1 in colour, 1 images without a position.",
     )
+
+
+@pytest.mark.parametrize("tags", NO_SLICES)
+def test_files_of_the_series_itself_are_not_left_out_without_a_warning(tmp_path: Path, tags: dict[str, object]) -> None:
+    save_series(tmp_path / "s", SCAN)
+    save_slice(tmp_path / "s", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), **tags))
+    with pytest.warns(ProsectWarning, match="this very series were left out: 1"):
+        assert np.array_equal(read(tmp_path / "s").array, SCAN)
 
 
 def test_nothing_but_other_files_is_refused(tmp_path: Path) -> None:

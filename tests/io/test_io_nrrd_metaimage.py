@@ -183,7 +183,7 @@ def test_contradictory_nrrd_headers_are_refused(tmp_path: Path, found: str, chan
         ("NDims = 3", "NDims = 3\nNDims = 3", "INPUT_HEADER_INVALID"),
         ("NDims = 3\n", "NDims = 2\n", "INPUT_HEADER_INVALID"),
         ("0 1 0 -1 0 0 0 0 1", "0 1 0 0 1 0 0 0 1", "GEOMETRY_INVALID"),
-        ("ElementDataFile = LOCAL\n", "", "INPUT_TRUNCATED"),
+        ("ElementDataFile = LOCAL\n", "", "INPUT_HEADER_INVALID"),
     ],
 )
 def test_contradictory_metaimage_headers_are_refused(tmp_path: Path, found: str, changed: str, code: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from prosect.io.dicom_pixels import PARSE_ERRORS, parse
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, Sniffed, refuse_kind, shown, sniff_bytes
 
-__all__ = ["Slice", "chosen_series", "image_slices", "slices_or_reason"]
+__all__ = ["Passed", "Slice", "chosen_series", "image_slices", "passed_notes", "slices_or_reason"]
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -100,8 +101,21 @@ class Slice:
         )
 
 
-def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tuple[list[Slice], tuple[str, ...]]:
-    """Return the slices among `files`, and a note that counts what was passed over.
+@dataclass(frozen=True)
+class Passed:
+    """A file that gave no slice.
+
+    Attributes:
+        reason: One of `REASONS`.
+        series_uid: Series Instance UID, empty where there is none.
+    """
+
+    reason: str
+    series_uid: str = ""
+
+
+def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tuple[list[Slice], list[Passed]]:
+    """Return the slices among `files`, and the files that gave none.
 
     With `series`, files of series whose UID does not end so are passed over unread, whatever they are; if that leaves
     nothing, all are returned, to be listed.
@@ -111,32 +125,46 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
         GeometryError: Images are there but none has a position.
     """
     found: list[Slice] = []
-    passed = dict.fromkeys(REASONS, 0)
+    passed: list[Passed] = []
     for member in files:
         inside = slices_or_reason(member, series)
-        if isinstance(inside, str):
-            passed[inside] += 1
+        if isinstance(inside, Passed):
+            passed.append(inside)
         else:
             found += inside
-    if not found and passed["of other series"]:
+    reasons = Counter(item.reason for item in passed)
+    if not found and reasons["of other series"]:
         return image_slices(path, files, None)
-    if not found and passed["images without a position"]:
+    if not found and reasons["images without a position"]:
         raise GeometryError(
-            f"{shown(path)}: {passed['images without a position']} DICOM images, none with Image Position and "
+            f"{shown(path)}: {reasons['images without a position']} DICOM images, none with Image Position and "
             "Orientation, so nothing says where they lie. Export the original series.",
             code="DICOM_NO_POSITION",
         )
-    counts = ", ".join(f"{count} {reason}" for reason, count in passed.items() if count)
     if not found:
         raise FormatError(
-            f"{shown(path)}: no DICOM slices of one intensity per pixel were found ({counts or 'no files at all'}). "
-            "Give the folder or zip that holds the series.",
-            code="INPUT_NOT_SCALAR" if passed["in colour"] else "DICOM_NO_IMAGES",
+            f"{shown(path)}: no DICOM slices of one intensity per pixel were found "
+            f"({counted(passed) or 'no files at all'}). Give the folder or zip that holds the series.",
+            code="INPUT_NOT_SCALAR" if reasons["in colour"] else "DICOM_NO_IMAGES",
         )
-    return found, (f"Files passed over: {counts}.",) if counts else ()
+    return found, passed
 
 
-def slices_or_reason(member: Member, series: str | None) -> list[Slice] | str:
+def counted(passed: Sequence[Passed]) -> str:
+    """Return how many files were passed over for each reason; empty where none was."""
+    reasons = Counter(item.reason for item in passed)
+    return ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
+
+
+def passed_notes(passed: Sequence[Passed], series_uid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return a repair that counts what was left out of the series itself, and a note on all other files."""
+    own = [item for item in passed if item.series_uid and item.series_uid == series_uid]
+    rest = [item for item in passed if not item.series_uid or item.series_uid != series_uid]
+    repairs = (f"Files of this very series were left out: {counted(own)}.",) if own else ()
+    return repairs, (f"Files passed over: {counted(rest)}.",) if rest else ()
+
+
+def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed:
     """Return the slices in a file, or why it is passed over.
 
     Raises:
@@ -148,13 +176,14 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | str:
         suffix = Path(member.name).suffix.lower()
         if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
             raise refuse_kind(Path(member.name), Sniffed(kind))
-        return "not DICOM"
+        return Passed("not DICOM")
     dataset = parse(member.name, member.read(), [*TAGS, *GROUPS])
     try:
         own = text(dataset, "SeriesInstanceUID")
         if series is not None and own and not own.endswith(uid(series)):
-            return "of other series"
-        return classified(member, dataset)
+            return Passed("of other series")
+        inside = classified(member, dataset)
+        return Passed(inside, own) if isinstance(inside, str) else inside
     except PARSE_ERRORS as error:
         raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
 

@@ -17,6 +17,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from prosect.errors import FormatError
+from prosect.io import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
 __all__ = ["PARSE_ERRORS", "parse", "rescaled", "slice_values"]
@@ -30,8 +31,14 @@ PARSE_ERRORS = (
 MAX_PIXEL_RATIO = 200
 # pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
 MAX_DEFLATED_BYTES = 2 << 20
-# Compressions of the JPEG family, all of which python-gdcm decodes (BSD licence; it comes with the package).
-JPEG_FAMILY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
+# The decoder of each compression, and the package that brings it. GDCM has more, but damaged streams make it end the
+# process. Lossless JPEG is decoded here.
+JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+PLUGINS = {
+    RLELossless: ("pydicom", "pydicom"),
+    **{f"1.2.840.10008.1.2.4.{n}": ("pyjpegls", "pyjpegls") for n in (80, 81)},
+    **{f"1.2.840.10008.1.2.4.{n}": ("pylibjpeg", "pylibjpeg-openjpeg") for n in (90, 91, 201, 202, 203)},
+}
 # Start-of-frame markers of JPEG (all processes) and JPEG-LS.
 FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
@@ -64,6 +71,8 @@ def slice_values(name: str, dataset: Any, size: int, frame: int = 0) -> NDArray[
     """
     try:
         return checked_values(name, dataset, size, frame)
+    except NotImplementedError as error:
+        raise no_decoder(name, transfer_syntax(dataset), str(error)) from error
     except PARSE_ERRORS as error:
         raise corrupt(name, f"pixels: {type(error).__name__}") from error
 
@@ -78,10 +87,12 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
         raise truncated(name, 0, need, "bytes of pixels")
     if syntax.is_compressed and not syntax.is_deflated:
         check_compressed(name, dataset, syntax, need, size)
-        check_stream(name, dataset, get_frame(dataset.PixelData, frame, number_of_frames=count))
+        stream = get_frame(dataset.PixelData, frame, number_of_frames=count)
+        check_stream(name, dataset, stream)
+        values = decompressed(dataset, syntax, frame, stream)
     else:
         check_native(name, len(dataset.PixelData), need)
-    values = np.asarray(pixel_array(dataset, index=frame))
+        values = np.asarray(pixel_array(dataset, index=frame))
     if values.shape != (rows, columns):
         raise corrupt(name, f"{values.shape} pixels were decoded, {(rows, columns)} are declared")
     return values
@@ -123,12 +134,10 @@ def check_compressed(name: str, dataset: Any, syntax: UID, need: int, size: int)
     Raises:
         FormatError: See `slice_values`.
     """
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        raise no_decoder(name, syntax)
+    if syntax not in JPEG_LOSSLESS:
+        plugin, _ = PLUGINS.get(syntax, ("", ""))
+        if not plugin or plugin not in get_decoder(syntax).available_plugins:
+            raise no_decoder(name, syntax)
     if need > size * MAX_PIXEL_RATIO:
         raise corrupt(name, f"{dataset.Rows} x {dataset.Columns} pixels are declared in a file of {size} bytes")
 
@@ -147,6 +156,15 @@ def check_stream(name: str, dataset: Any, stream: bytes) -> None:
     inner = stream_size(stream)
     if inner is not None and inner != (columns, rows):
         raise corrupt(name, f"the compressed stream holds {inner[0]} x {inner[1]} pixels, not {columns} x {rows}")
+
+
+def decompressed(dataset: Any, syntax: UID, frame: int, stream: bytes) -> NDArray[Any]:
+    """Return the stored values of a compressed frame."""
+    if syntax not in JPEG_LOSSLESS:
+        return np.asarray(pixel_array(dataset, index=frame, decoding_plugin=PLUGINS[syntax][0]))
+    unused = 16 - int(dataset.BitsStored)
+    values = jpeg_lossless.decode(stream) << unused
+    return (values.view(np.int16) if int(dataset.PixelRepresentation) else values) >> unused
 
 
 def rle_segments(stream: bytes) -> list[bytes]:
@@ -180,10 +198,12 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
     return None
 
 
-def no_decoder(name: str, syntax: UID) -> FormatError:
+def no_decoder(name: str, syntax: UID, kind: str = "") -> FormatError:
     """Return the refusal for a compression that nothing installed decodes."""
-    remedy = "Install python-gdcm" if syntax in JPEG_FAMILY else "Convert the series to an uncompressed transfer syntax"
-    return FormatError(f"{name}: no decoder is installed for {syntax.name}. {remedy}.", code="DICOM_NO_DECODER")
+    _, package = PLUGINS.get(syntax, ("", ""))
+    remedy = f"Install {package}" if package else "Convert the series to an uncompressed transfer syntax"
+    which = f"{syntax.name} ({kind})" if kind else syntax.name
+    return FormatError(f"{name}: no decoder is installed for {which}. {remedy}.", code="DICOM_NO_DECODER")
 
 
 def rescaled(values: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float64]:

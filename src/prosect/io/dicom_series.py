@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom_files import Member, file_member, members
-from prosect.io.dicom_headers import Slice, chosen_series, image_slices, slices_or_reason
+from prosect.io.dicom_headers import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
 from prosect.io.dicom_pixels import parse, rescaled, slice_values
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import shown, sniff
@@ -34,6 +34,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 JITTER = 0.01
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
+# A wider gap is no missing slices but a position that is wrong.
+MAX_GAP = 1000
 # US is "unspecified", which common converters write for CT; other types mark dual-energy maps, not Hounsfield units.
 HOUNSFIELD_TYPES = {"", "HU", "US"}
 
@@ -72,14 +74,15 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
     with members(path) as files:
         own = own_series(path)
         series = series or own
-        slices, notes = image_slices(path, files, series)
+        slices, passed = image_slices(path, files, series)
         group = chosen_series(path, slices, series)
         ordered = in_order(group)
         values, kept, hashes, dropped = pixels(path, ordered)
+    left_out, notes = passed_notes(passed, kept[0].series_uid)
     if own is not None and any(item.member is not kept[0].member for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
     grid, geometry_notes = placed(path, kept)
-    repairs = (*dropped, *scale_doubts(kept))
+    repairs = (*left_out, *dropped, *scale_doubts(kept))
     for repair in repairs:
         warnings.warn(f"{shown(path)}: {repair}", ProsectWarning, stacklevel=3)
     source = Source(shown(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
@@ -95,10 +98,10 @@ def own_series(path: Path) -> str | None:
     if path.is_dir() or sniff(path).kind == "zip":
         return None
     inside = slices_or_reason(file_member(path), None)
-    if not isinstance(inside, str):
+    if not isinstance(inside, Passed):
         return inside[0].series_uid
     raise FormatError(
-        f"{shown(path)}: this DICOM file is no slice of a scan ({inside}). Give the scan itself.",
+        f"{shown(path)}: this DICOM file is no slice of a scan ({inside.reason}). Give the scan itself.",
         code="DICOM_NO_IMAGES",
     )
 
@@ -184,7 +187,7 @@ def check_positions(path: Path, kept: Sequence[Slice]) -> None:
     gaps = np.diff(depths)
     spacing = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     steps = np.rint(gaps / spacing) if spacing > 0 else np.zeros(1)
-    if steps.min() >= 1 and steps.max() > 1 and np.abs(gaps - steps * spacing).max() <= 0.1 * spacing:
+    if steps.min() >= 1 and 1 < steps.max() <= MAX_GAP and np.abs(gaps - steps * spacing).max() <= 0.1 * spacing:
         missing = [d + n * spacing for d, count in zip(depths, steps, strict=False) for n in range(1, int(count))]
         listed = ", ".join(f"{z:.2f}" for z in missing[:8]) + (", ..." if len(missing) > 8 else "")
         raise FormatError(

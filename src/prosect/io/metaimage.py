@@ -29,8 +29,8 @@ TYPES = {
 }  # fmt: skip
 WORDS = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "f4": "MET_FLOAT"}
 MAX_HEADER_BYTES = 1 << 20
-ORIGIN_KEYS = ("offset", "origin", "position")
-DIRECTION_KEYS = ("transformmatrix", "orientation", "rotation")
+ORIGIN_KEYS = ("Offset", "Origin", "Position")
+DIRECTION_KEYS = ("TransformMatrix", "Orientation", "Rotation")
 LPS_TO_RAS = np.array([[-1.0], [-1.0], [1.0]])
 
 
@@ -44,15 +44,15 @@ def load(path: Path) -> StoredImage:
     """
     payload = read_payload(path)
     name = payload.name
-    fields, keys, start = parse_header(payload.raw, name)
+    fields, start = parse_header(payload.raw, name)
     sizes, dtype = voxel_layout(fields, name)
     need = check_extent(name, sizes, dtype.itemsize)
     data = memoryview(payload.raw)[start:]
     sha256 = payload.sha256
-    if fields["elementdatafile"].upper() != "LOCAL":
-        beside = data_beside(path, fields["elementdatafile"])
+    if fields["ElementDataFile"].upper() != "LOCAL":
+        beside = data_beside(path, fields["ElementDataFile"])
         data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
-    if fields.get("compresseddata", "false").lower() == "true":
+    if flag(fields, "CompressedData", name):
         raw: bytearray | memoryview = inflate(data, need, name, wbits=47)
     elif len(data) == need:
         raw = data
@@ -60,31 +60,30 @@ def load(path: Path) -> StoredImage:
         raise truncated(name, len(data), need) if len(data) < need else too_long(name, need)
     grid = geometry(fields, sizes, name)
     array = np.frombuffer(raw, dtype).reshape((*sizes, 1)[:4], order="F")
-    names, layers = segment_names(keys, array.shape[3])
+    names, layers = segment_names(fields, array.shape[3])
     return StoredImage(name, "metaimage", array, grid, sha256=sha256, names=names, layers=layers)
 
 
-def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str], int]:
-    """Return the fields by lower-case key, the same by their own spelling, and where the data begin.
+def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], int]:
+    """Return the fields, spelled as ITK spells them, and where the data begin.
 
     Raises:
-        FormatError: The header does not end with `ElementDataFile`.
+        FormatError: The header does not end with `ElementDataFile`, or has lines that are no fields or repeat one.
     """
     fields: dict[str, str] = {}
-    keys: dict[str, str] = {}
     position = 0
     while position < min(len(raw), MAX_HEADER_BYTES):
         end = raw.find(b"\n", position, MAX_HEADER_BYTES)
         end = end if end >= 0 else min(len(raw), MAX_HEADER_BYTES)
         key, mark, value = raw[position:end].decode("utf-8", "replace").partition("=")
         position = end + 1
-        if not mark:
+        if not mark and not key.strip():
             continue
-        if key.strip().lower() in fields:
-            raise invalid(name, f"repeats {key.strip()[:40]!r}")
-        fields[key.strip().lower()] = keys[key.strip()] = value.strip()
-        if key.strip().lower() == "elementdatafile":
-            return fields, keys, position
+        if not mark or key.strip() in fields:
+            raise invalid(name, f"line {key.strip()[:40]!a} is not a field or repeats one")
+        fields[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            return fields, position
     raise truncated(name, len(raw), len(raw) + 1, "header bytes at least (no ElementDataFile)")
 
 
@@ -94,27 +93,39 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
     Raises:
         FormatError: Impossible or unsupported declarations.
     """
-    sizes = tuple(int(n) for n in numbers(fields, ("dimsize",), name))
-    if fields.get("ndims") != str(len(sizes)):
-        raise invalid(name, f"declares {fields.get('ndims')} axes but {len(sizes)} sizes")
+    sizes = tuple(int(n) for n in numbers(fields, ("DimSize",), name))
+    if fields.get("NDims") != str(len(sizes)):
+        raise invalid(name, f"declares {fields.get('NDims')} axes but {len(sizes)} sizes")
     if len(sizes) != 3:
         raise FormatError(f"{name}: the image has {len(sizes)} axes; a 3D scan is needed.", code="INPUT_NOT_3D")
-    if fields.get("elementnumberofchannels", "1") != "1":
+    if fields.get("ElementNumberOfChannels", "1") != "1":
         raise FormatError(
-            f"{name}: each voxel holds {fields['elementnumberofchannels']} numbers, not one intensity. "
+            f"{name}: each voxel holds {fields['ElementNumberOfChannels']} numbers, not one intensity. "
             "Convert the scan to a single channel.",
             code="INPUT_NOT_SCALAR",
         )
-    code = TYPES.get(fields.get("elementtype", ""))
-    plain = {"binarydata": "true", "headersize": "0", "elementtointensityfunctionslope": "1",
-             "elementtointensityfunctionoffset": "0"}  # fmt: skip
+    code = TYPES.get(fields.get("ElementType", ""))
+    plain = {"BinaryData": "true", "HeaderSize": "0", "ElementToIntensityFunctionSlope": "1",
+             "ElementToIntensityFunctionOffset": "0"}  # fmt: skip
     odd = [key for key, value in plain.items() if fields.get(key, value).lower() != value]
     if code is None or odd:
         raise invalid(
-            name, f"uses {odd[0] if odd else fields.get('elementtype', 'no ElementType')}, which we do not read"
+            name, f"uses {odd[0] if odd else fields.get('ElementType', 'no ElementType')}, which we do not read"
         )
-    big = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "false")).lower() == "true"
+    big = any(flag(fields, key, name) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     return sizes, np.dtype((">" if big else "<") + code)
+
+
+def flag(fields: dict[str, str], key: str, name: str) -> bool:
+    """Return whether a field says True; without the field, False.
+
+    Raises:
+        FormatError: It says neither True nor False.
+    """
+    value = fields.get(key, "False").lower()
+    if value not in ("true", "false"):
+        raise invalid(name, f"says {value[:40]!r} for {key}; True or False is needed")
+    return value == "true"
 
 
 def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
@@ -123,8 +134,13 @@ def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
     Raises:
         GeometryError: Spacing, direction or origin is missing or unusable.
     """
-    spacing = numbers(fields, ("elementspacing",), name, 3)
+    spacing = numbers(fields, ("ElementSpacing",), name, 3)
     directions = numbers(fields, DIRECTION_KEYS, name, 9).reshape(3, 3)
+    if np.abs(np.linalg.norm(directions, axis=1) - 1).max() > 1e-2 or spacing.min() <= 0:
+        raise GeometryError(
+            f"{name}: directions {directions.round(4).tolist()} and spacing {spacing.tolist()} mm; unit vectors and "
+            "numbers above 0 are needed. Export the scan again.",
+        )
     affine = np.eye(4)
     affine[:3, :3] = directions.T * spacing
     affine[:3, 3] = numbers(fields, ORIGIN_KEYS, name, 3)

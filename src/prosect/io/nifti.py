@@ -28,6 +28,7 @@ __all__ = ["encode", "load"]
 RGB_PLANES = 511
 VECTOR_INTENTS = [intent_codes[label] for label in ("symmetric matrix", "displacement vector", "vector")]
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+XFORM_CODES = range(6)
 HEAD_BYTES = 4096
 # The largest disagreement of sform and qform, in mm at a corner, that float32 alone explains (measured 7e-3).
 FORM_TOLERANCE_MM = 1e-2
@@ -144,7 +145,9 @@ def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Gr
     unit = int(header["xyzt_units"]) & 7
     if unit not in MM_PER_UNIT:
         raise header_invalid(name, f"declares the unknown length unit {unit}")
-    if sform <= 0 and qform <= 0:
+    if not (sform in XFORM_CODES and qform in XFORM_CODES):
+        raise header_invalid(name, f"says sform_code {sform} and qform_code {qform}; 0 to 5 have a meaning")
+    if sform == qform == 0:
         raise GeometryError(
             f"{name}: sform_code and qform_code are both 0, so the file does not say where its voxels are, and "
             "programs disagree on which side is left. Set the sform from the original scan.",

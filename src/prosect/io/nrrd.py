@@ -61,6 +61,7 @@ SPACES = {
 }
 SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "???", "none")
 MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+VECTORS = re.compile(r"none|\([^()]*\)")
 MAX_HEADER_BYTES = 1 << 22
 
 
@@ -230,7 +231,9 @@ def geometry(
             f"{'given' if 'space origin' in fields else 'missing'}). Save it again with `space: "
             "left-posterior-superior`, directions and origin, as 3D Slicer does.",
         )
-    vectors = re.findall(r"none|\([^)]*\)", fields["space directions"])
+    vectors = VECTORS.findall(fields["space directions"])
+    if VECTORS.sub("", fields["space directions"]).strip():
+        raise invalid(name, f"gives {fields['space directions'][:80]!r} for space directions")
     spatial = tuple(axis for axis, vector in enumerate(vectors) if vector != "none")
     if len(vectors) != len(sizes) or len(spatial) != 3:
         raise GeometryError(f"{name}: {len(spatial)} of {len(sizes)} axes have a direction; three are needed.")

@@ -31,7 +31,7 @@ from prosect.session.changes import Change, Suggestion, change_of, flat_labels
 from prosect.session.edits import OVERLAPS, Action, Edit, PlacedClick, Sheet, apply_action
 from prosect.session.journal import Journal, Record, refuse_other, write_record
 from prosect.session.planning import Planner
-from prosect.session.protocols import ClickModel, scan_hash
+from prosect.session.protocols import ClickModel, Responder, scan_hash
 from prosect.volume import Volume
 
 __all__ = ["Session"]
@@ -88,6 +88,11 @@ class Session:
     def structures(self) -> tuple[str, ...]:
         """Names of the structures that have a voxel, in the order in which they came."""
         return tuple(name for name, sheet in self._sheets.items() if sheet.shown.count)
+
+    @property
+    def responder(self) -> Responder:
+        """What answers clicks on the scan: patches, and what is remembered of them."""
+        return self._planner.responder
 
     @property
     def labels(self) -> LabelMap:
@@ -171,7 +176,7 @@ class Session:
             seconds = self._clock() - started
             return Change(target.name, 0, 0, None, seconds, (*notes, "this voxel was clicked so before"))
         existing = [each.patch for other in self._sheets.values() for each in other.clicks]
-        made = replace(made, patch=self._planner.responder.place(made.position_ras, existing))
+        made = replace(made, patch=self.responder.place(made.position_ras, existing))
         action = self._planner.clicks(self._sheets, sheet, (*kept, made))
         return self._do({"do": "click", **made.to_json()}, action, [sheet], started, notes)
 

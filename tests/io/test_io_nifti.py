@@ -229,7 +229,8 @@ def test_one_voxel_that_is_not_finite_is_refused(tmp_path: Path, value: float) -
     [
         {"dim": [3, 7, 9, 0, 1, 1, 1, 1]}, {"dim": [3, 7, -9, 11, 1, 1, 1, 1]}, {"dim": [9, 7, 9, 11, 1, 1, 1, 1]},
         {"dim": [0, 7, 9, 11, 1, 1, 1, 1]}, {"dim": [3, 32000, 32000, 32000, 1, 1, 1, 1]}, {"datatype": 1},
-        {"datatype": 1536}, {"datatype": 77}, {"vox_offset": np.nan}, {"vox_offset": -1}, {"vox_offset": 348},
+        {"datatype": 1536}, {"datatype": 77}, {"vox_offset": np.nan}, {"vox_offset": 0}, {"vox_offset": -1},
+        {"vox_offset": 348},
         {"vox_offset": 352.5}, {"vox_offset": np.inf}, {"vox_offset": 1e30}, {"xyzt_units": 5},
         {"bitpix": 32}, {"bitpix": 0},
     ],

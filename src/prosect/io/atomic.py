@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import zlib
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 from prosect.errors import FormatError, ResourceError
 from prosect.io.sniff import shown
@@ -23,6 +26,7 @@ GZIP_LEVEL = 4
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MAX_NAME_BYTES = 255
+TEMPORARY = re.compile(r"\.(.+)\.tmp-(\d+)-\d{4}", re.DOTALL)
 
 
 @contextmanager
@@ -31,6 +35,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and take the name in one step; the
     folder is synced last. On any exception, an interrupt included, the temporary is removed and an older file stays.
+    What killed processes left of earlier attempts at the same file is removed first.
 
     Raises:
         FormatError: The place cannot be written (`OUTPUT_UNWRITABLE`).
@@ -40,6 +45,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     temporary: Path | None = None
     try:
         refuse_special(target)
+        sweep(target)
         descriptor, temporary = open_temporary(target)
         with os.fdopen(descriptor, "wb") as handle:
             yield handle
@@ -121,6 +127,16 @@ def open_temporary(target: Path) -> tuple[int, Path]:
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
             ), temporary
     raise FileExistsError(errno.EEXIST, "ten thousand temporary files are in the way")
+
+
+def sweep(target: Path) -> None:
+    """Remove temporaries of `target` whose process is no more on this machine."""
+    for path in target.parent.iterdir():
+        found = TEMPORARY.fullmatch(path.name)
+        ours = found is not None and (found[1] == target.name or len(os.fsencode(path.name)) == MAX_NAME_BYTES)
+        if found and ours and target.name.startswith(found[1]) and not psutil.pid_exists(int(found[2])):
+            with suppress(OSError):
+                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -82,7 +82,7 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
     if own is not None and any(item.member is not kept[0].member for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
     grid, geometry_notes = placed(path, kept)
-    repairs = (*left_out, *dropped, *scale_doubts(kept))
+    repairs = (*left_out, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
     for repair in repairs:
         warnings.warn(f"{shown(path)}: {repair}", ProsectWarning, stacklevel=3)
     source = Source(shown(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
@@ -223,7 +223,7 @@ def placed(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
         grid = Grid((first.columns, first.rows, count), LPS_TO_RAS @ affine)
     except GeometryError as error:
         raise GeometryError(f"{shown(path)}: {error}") from None
-    return grid, (*jitter_note(kept, step), *tilt_note(first.normal, step), *single_note(count))
+    return grid, (*jitter_note(kept, step), *tilt_note(first.normal, step))
 
 
 def thickness(path: Path, only: Slice) -> float:
@@ -251,8 +251,8 @@ def tilt_note(normal: FloatArray, step: FloatArray) -> tuple[str, ...]:
     return (f"The gantry is tilted by {angle:.2f} degrees; the sheared grid keeps every voxel in its place.",)
 
 
-def single_note(count: int) -> tuple[str, ...]:
-    """Return a note for a volume of one slice."""
+def single_slice(count: int) -> tuple[str, ...]:
+    """Return a warning for a volume of one slice."""
     return ("The series has a single slice; its thickness stands for the slice spacing.",) if count == 1 else ()
 
 

@@ -102,10 +102,8 @@ def voxel_layout(header: Header, name: str) -> tuple[tuple[int, int, int, int], 
 
 
 def data_offset(header: Header, header_bytes: int, name: str) -> int:
-    """Return where the voxels begin; 0 means right after the header and its extension flag."""
+    """Return where the voxels begin, at the earliest right after the header and its extension flag."""
     offset, first = float(header["vox_offset"]), header_bytes + 4
-    if offset == 0:
-        return first
     if not (first <= offset < 2**31 and offset == int(offset)):
         raise header_invalid(name, f"says that the voxels begin at byte {offset:g}; {first} is the first possible")
     return int(offset)

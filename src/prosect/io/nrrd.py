@@ -142,7 +142,7 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str],
     text = (raw[: end.start()] if end else raw[:MAX_HEADER_BYTES]).decode("utf-8", "replace")
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
-    for line in text.splitlines()[1:]:
+    for line in text.replace("\r\n", "\n").split("\n")[1:]:
         if line.startswith("#") or not line.strip():
             continue
         key, mark, value = line.partition(":=")

@@ -9,6 +9,7 @@ from torch import nn
 
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.networks.vista3d.cpu import CpuBranches
+from prosect.networks.vista3d.cpu_head import CpuPointHead
 from prosect.networks.winograd import WinogradConv3
 
 
@@ -31,6 +32,21 @@ def test_the_fast_branches_equal_the_modules(width: int, blocks: tuple[int, ...]
         found_clicked = CpuBranches(network).interactive_features(windows[:1])
     assert float((found - expected).abs().max() / expected.std()) < 3e-4
     assert float((found_clicked - clicked).abs().max() / clicked.std()) < 3e-4
+
+
+@pytest.mark.parametrize(("width", "shape"), [(16, (16, 16, 16)), (48, (32, 16, 48)), (24, (6, 10, 14))])
+@pytest.mark.parametrize("objects", [1, 3])
+def test_the_fast_point_head_equals_the_module(width: int, shape: tuple[int, int, int], objects: int) -> None:
+    torch.manual_seed(2)
+    head = vista3d(Architecture(width=width, blocks=(1, 1), automatic=False)).point_head.eval()
+    image = torch.randn(1, width, *(n // 2 for n in shape))
+    points = torch.rand(objects, 4, 3) * torch.tensor(shape)
+    labels, zero_shot = torch.randint(-1, 4, (objects, 4)), torch.arange(objects) % 2 == 0
+    with torch.inference_mode():
+        expected = head(image, points, labels, zero_shot)
+        found = CpuPointHead(head)(image, points, labels, zero_shot)
+    assert found.shape == (objects, 1, *shape)
+    assert float((found - expected).abs().max() / expected.std()) < 1e-4
 
 
 @pytest.mark.parametrize("shape", [(4, 9, 7), (12, 3, 20), (8, 33, 5)])

@@ -10,6 +10,7 @@ from prosect.inference.memory import refuse_exhaustion
 from prosect.models.spec import ModelSpec
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
+from prosect.networks.vista3d.cpu_head import CpuPointHead
 
 __all__ = ["PointBranch", "refuse_clicks"]
 
@@ -43,6 +44,7 @@ class PointBranch:
 
     def __init__(self, network: Vista3D, fast: CpuBranches | None) -> None:
         self._network, self._fast = network, fast
+        self._head = None if fast is None else CpuPointHead(network.point_head)
 
     @refuse_exhaustion()
     def interactive_features(self, image: Tensor) -> Tensor:
@@ -57,4 +59,5 @@ class PointBranch:
     @refuse_exhaustion()
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
         """Return mask logits (q 1 i j k); see `PointHead.forward`."""
-        return self._network.point_logits(features, points, labels, zero_shot)
+        answer = self._network.point_logits if self._head is None else self._head
+        return answer(features, points, labels, zero_shot)

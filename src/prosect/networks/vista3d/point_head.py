@@ -92,6 +92,12 @@ class PointHead(nn.Module):
             zero_shot: Whether each object (q) is outside the supported classes.
         """
         half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        image_tokens, mask_token = self.attend(image, points, labels, zero_shot)
+        return self.upscale(image_tokens.transpose(1, 2).reshape(*mask_token.shape, *half), mask_token)
+
+    def attend(self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image tokens (q s d) and the mask token (q d) after mutual attention; arguments as for `forward`."""
+        half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
         tokens = self.embed_points(points, labels, (2 * half[0], 2 * half[1], 2 * half[2]))
         objects = tokens.shape[0]
         kind = torch.where(zero_shot.view(-1, 1, 1), self.zeroshot_embed.weight, self.supported_embed.weight)
@@ -100,7 +106,7 @@ class PointHead(nn.Module):
         image_pe = self.pe_layer.grid(half).to(image.dtype).flatten(1).T.unsqueeze(0)
         image_tokens = image.flatten(2).transpose(1, 2).expand(objects, -1, -1)
         tokens, image_tokens = self.transformer(image_tokens, image_pe, tokens)
-        return self.upscale(image_tokens.transpose(1, 2).unflatten(2, half), tokens[:, 0])
+        return image_tokens, tokens[:, 0]
 
     def upscale(self, image: Tensor, mask_token: Tensor) -> Tensor:
         """Return logits (q 1 i j k) of image tokens (q d i/2 j/2 k/2) against the mask token (q d).

@@ -79,6 +79,7 @@ class Prompt:
         classes: Structures by name or index.
         clicks: Clicks in the order in which they were made.
         drafted: Whether there is a mask to correct, so that negative clicks alone make sense.
+        grid: The scan's grid: clicks of both signs in one of its voxels clash. Without it, at one position.
 
     Raises:
         PromptError: Nothing asked for (`PROMPT_EMPTY`), a structure twice (`CLASS_REPEATED`), more than 1000 clicks on
@@ -89,6 +90,7 @@ class Prompt:
     classes: tuple[str | int, ...] = ()
     clicks: tuple[Click, ...] = ()
     drafted: bool = False
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         if not self.classes and not self.clicks:
@@ -100,17 +102,20 @@ class Prompt:
         for click in self.clicks:
             of.setdefault(click.structure, []).append(click)
         for structure, clicks in of.items():
-            check_together(clicks, structure, self.drafted or structure in self.classes)
+            check_together(clicks, structure, self.drafted or structure in self.classes, self.grid)
 
 
-def check_together(clicks: Sequence[Click], structure: str | int | None, drafted: bool) -> None:
+def check_together(
+    clicks: Sequence[Click], structure: str | int | None, drafted: bool, grid: Grid | None = None
+) -> None:
     """Refuse clicks on one structure that do not go together; see `Prompt`."""
     named = "one structure" if structure is None else repr(structure)
     if len(clicks) > MAX_CLICKS:
         raise PromptError(f"{len(clicks)} clicks on {named}; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY")
-    signs: dict[Point, bool] = {}
+    signs: dict[Point | Voxel, bool] = {}
     for click in clicks:
-        if signs.setdefault(click.position_ras, click.positive) is not click.positive:
+        spot = click.position_ras if grid is None else voxel_of(click.position_ras, grid)
+        if signs.setdefault(spot, click.positive) is not click.positive:
             raise PromptError(
                 f"The spot {list(click.position_ras)} is clicked as part of {named} and as no part of it; remove one.",
                 code="CLICKS_CONFLICT",

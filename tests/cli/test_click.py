@@ -108,6 +108,7 @@ def test_a_journal_goes_on_where_it_ended(click, tmp_path) -> None:
         (["--at", "nan,2,3"], 3, "POINT_NOT_FINITE"),
         (["--at", "1,2,3", "--space", "ijk"], 2, "invalid choice"),
         (["--at", "15,15,15", "--at", "15,15,15-"], 3, "CLICKS_CONFLICT"),
+        (["--at", "15,15,15", "--at", "15.5,15,15-"], 3, "CLICKS_CONFLICT"),
         (["--at", "15,15,15-"], 3, "CLICKS_ONLY_NEGATIVE"),
         (["--at", "15,15,15", "--structure", "kidney"], 3, "STRUCTURE_GROUP"),
         (["--at", "15,15,15", "--structure", "999"], 3, "STRUCTURE_UNKNOWN"),

@@ -89,6 +89,7 @@ def test_modules_are_documented_and_import_at_the_top(path: Path) -> None:
     [
         "import prosect",
         "import prosect; prosect.read; prosect.write; prosect.LabelMap",
+        "import prosect; prosect.Session; import prosect.session.journal, prosect.prompts, prosect.clicks_file",
         "from prosect.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
     ],
 )

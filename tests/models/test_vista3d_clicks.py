@@ -12,7 +12,7 @@ from scipy import ndimage
 import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
-from prosect.errors import CheckpointError, FormatError
+from prosect.errors import CheckpointError, FormatError, ResourceError
 from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
@@ -100,6 +100,29 @@ def test_the_processor_arrangement_gives_the_same_session() -> None:
     a, b = (proposed(model, scan(), (18, 15, 10), "object") for model in (fast, slow))
     assert (a != b).mean() < 1e-3
     assert a.any()
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("DefaultCPUAllocator")])
+@pytest.mark.parametrize("step", ["interactive_features", "point_logits"])
+def test_a_click_without_memory_is_refused_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
+) -> None:
+    model = random_model()
+    session = model.session(scan())
+    session.click((18, 15, 10), structure="object", space="voxel")
+    before = session.mask("object")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model.network), step, fail)
+        with pytest.raises(ResourceError) as caught:
+            session.click((2, 2, 2), structure="another", space="voxel")
+    assert caught.value.exit_status == 5
+    np.testing.assert_array_equal(session.mask("object"), before)
+    assert session.click((2, 2, 2), structure="another", space="voxel").added > 0
+    assert session.vocabulary["another"].index == 134
 
 
 def test_a_model_without_an_interactive_branch_says_so() -> None:

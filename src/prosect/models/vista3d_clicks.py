@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
-from prosect.errors import CheckpointError
+from prosect.errors import CheckpointError, ResourceError
 from prosect.inference.memory import refuse_exhaustion
 from prosect.models.spec import ModelSpec
 from prosect.networks.vista3d import Vista3D
@@ -34,6 +37,20 @@ def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
         )
 
 
+@contextmanager
+def _typed_exhaustion() -> Iterator[None]:
+    """Turn every way in which memory runs out inside the block, a GPU's too, into a typed error."""
+    try:
+        with refuse_exhaustion():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "The GPU ran out of memory over one click; nothing has changed. Close what else uses it, or use "
+            "--device cpu.",
+            code="GPU_MEMORY",
+        ) from error
+
+
 class PointBranch:
     """A network's answers to clicks on a patch, in the fastest way its device has.
 
@@ -46,7 +63,7 @@ class PointBranch:
         self._network, self._fast = network, fast
         self._head = None if fast is None else CpuPointHead(network.point_head)
 
-    @refuse_exhaustion()
+    @_typed_exhaustion()
     def interactive_features(self, image: Tensor) -> Tensor:
         """Return what every click on a patch (1 1 i j k) shares, float32."""
         if image.device.type == "cuda":
@@ -56,7 +73,7 @@ class PointBranch:
             return self._fast.interactive_features(image)
         return self._network.interactive_features(image)
 
-    @refuse_exhaustion()
+    @_typed_exhaustion()
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
         """Return mask logits (q 1 i j k); see `PointHead.forward`."""
         answer = self._network.point_logits if self._head is None else self._head

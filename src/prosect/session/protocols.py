@@ -20,6 +20,8 @@ __all__ = ["ClickModel", "Responder", "scan_hash"]
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
 
+PLANES = 16  # hashed at a time: one cache line of voxels where the last axis runs fastest
+
 
 class Responder(Protocol):
     """What answers clicks on one scan; see `inference.clicks.ClickResponder`."""
@@ -57,6 +59,6 @@ class ClickModel(Protocol):
 def scan_hash(volume: Volume) -> str:
     """Return the SHA-256 of a scan's intensities and geometry, whatever the order of its memory."""
     digest = hashlib.sha256(repr(volume.grid.shape).encode() + volume.grid.affine.tobytes())
-    for k in range(volume.grid.shape[2]):
-        digest.update(volume.array[..., k].tobytes(order="F"))
+    for k in range(0, volume.grid.shape[2], PLANES):
+        digest.update(volume.array[..., k : k + PLANES].tobytes(order="F"))
     return digest.hexdigest()

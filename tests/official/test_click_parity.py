@@ -10,6 +10,7 @@ from torch import Tensor
 from official import test_vista3d_parity as parity
 from prosect import vocabulary
 from prosect.geometry import Grid
+from prosect.inference.merge_official import merge_official
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.prompts import LabelledClick, click_label
@@ -22,8 +23,10 @@ ROI = (32, 32, 32)
 SHAPE = (48, 40, 36)
 
 
-def official_click(net: torch.nn.Module, image: Tensor, points: list, labels: list, prompt_class: int) -> Tensor:
-    """Return MONAI's logits (i j k), NaN outside the window."""
+def official_click(
+    net: torch.nn.Module, image: Tensor, points: list, labels: list, prompt_class: int, drafted: bool = False
+) -> Tensor:
+    """Return MONAI's logits (i j k), merged with its automatic ones if drafted; NaN outside the window."""
     from monai.apps.vista3d.inferer import point_based_window_inferer
 
     with torch.no_grad():
@@ -34,6 +37,7 @@ def official_click(net: torch.nn.Module, image: Tensor, points: list, labels: li
             point_coords=torch.tensor([points], dtype=torch.float32),
             point_labels=torch.tensor([labels]),
             prompt_class=torch.tensor([prompt_class]),
+            class_vector=torch.tensor([[prompt_class]]) if drafted else None,
             transpose=True,
         )
     return torch.as_tensor(out)[0, 0]
@@ -62,6 +66,24 @@ def test_the_first_click_is_the_official_one(structure: str, point: tuple[float,
     assert asked[i, j, k].all(), "the same patch"
     assert asked.sum() == np.prod(ROI)
     assert parity.relative(found, expected[i, j, k]) <= 1e-4
+
+
+@pytest.mark.parametrize("labels", [[1], [0], [1, 0, 1], [0, 1, 0]])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_compatible_merge_repeats_a_whole_official_click_on_a_draft(seed: int, labels: list[int]) -> None:
+    net = parity.official(seed, 16)
+    mine = parity.ours(net)
+    torch.manual_seed(seed)
+    image = torch.nn.functional.interpolate(torch.rand(1, 1, 8, 8, 8), size=ROI, mode="trilinear")
+    points = (torch.rand(len(labels), 3) * 29 + 1).round()
+    expected = official_click(net, image, points.tolist(), labels, 3, drafted=True).numpy()
+    with torch.no_grad():
+        automatic = mine(image, [3])[0].numpy()
+        kind, given = torch.tensor([False]), torch.tensor([labels])
+        answer = mine.point_logits(mine.interactive_features(image), points[None], given, kind)[:, 0].numpy()
+    found = merge_official(automatic, answer, points[None].numpy(), given.numpy())[0]
+    found *= len(labels)  # official: one window per click, and overlapping windows are added up
+    assert (np.abs(found - expected) > 1e-3 * expected.std()).mean() < 1e-3, "but for voxels on the threshold"
 
 
 @pytest.mark.parametrize(("objects", "clicks"), [(1, 1), (3, 7), (40, 2)])

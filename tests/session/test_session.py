@@ -207,6 +207,13 @@ def test_undo_and_redo_restore_every_bit(session: Session) -> None:
         session.redo()
 
 
+def test_a_change_says_how_long_the_whole_action_took(model: Model) -> None:
+    ticks = iter(range(100))
+    session = Session(scan(), model, clock=lambda: float(next(ticks)))
+    assert session.segment(["liver"]).seconds == 1
+    assert session.click((20, 12, 10), structure="liver", space="voxel").seconds == 1
+
+
 def test_undo_reports_the_opposite_of_what_was_done(session: Session) -> None:
     done = session.click((30, 25, 20), structure="a", space="voxel")
     undone = session.undo()
@@ -375,6 +382,14 @@ def test_a_killed_session_resumes_from_its_journal(tmp_path: Path, model: Model)
     assert state(resumed) == state(session)
     resumed.click((20, 14, 10), structure="liver", space="voxel")
     assert len(read_record(path).entries) == len(entries) + 1
+
+
+def test_a_journal_is_never_written_over(tmp_path: Path, model: Model) -> None:
+    walk(Session(scan(), model, journal=tmp_path / "journal"))
+    content = (tmp_path / "journal").read_bytes()
+    with pytest.raises(FormatError, match=r"prosect\.resume"):
+        Session(scan(), model, journal=tmp_path / "journal")
+    assert (tmp_path / "journal").read_bytes() == content
 
 
 def test_what_cannot_be_journalled_does_not_happen(

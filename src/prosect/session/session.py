@@ -54,7 +54,7 @@ class Session:
 
     Raises:
         PromptError: No such rule (`OVERLAP_UNKNOWN`).
-        FormatError: The journal cannot be written.
+        FormatError: The journal exists (`JOURNAL_EXISTS`) or cannot be written.
     """
 
     def __init__(
@@ -82,6 +82,12 @@ class Session:
             "overlap": overlap,
             "near_miss_mm": float(near_miss_mm),
         }
+        if journal is not None and Path(journal).exists():
+            raise FormatError(
+                f"{Path(journal).name}: there is a session in this file already; go on with it by `prosect.resume`, or "
+                "give another name.",
+                code="JOURNAL_EXISTS",
+            )
         self._journal = None if journal is None else Journal(Path(journal), self.header)
 
     @property
@@ -114,10 +120,11 @@ class Session:
             VocabularyError: A structure is unknown, or the model was not trained for it.
             PromptError: A structure is locked (`STRUCTURE_LOCKED`).
         """
+        started = self._clock()
         indices = self._model.vocabulary.resolve(structures).indices
         for index in indices:
             self._sheet(target_of(index, self.vocabulary))
-        return self.start_from(self._model.draft(self.volume, indices, self._overlap == "allow"), indices)
+        return self._draft(self._model.draft(self.volume, indices, self._overlap == "allow"), indices, started)
 
     def start_from(self, labels: LabelMap | LabelLayers, structures: Sequence[str | int] | None = None) -> Change:
         """Take masks as drafts; clicks made before are applied to them.
@@ -133,22 +140,8 @@ class Session:
         started = self._clock()
         if labels.grid.distance_to(self.volume.grid) > min(self.volume.grid.spacing_mm) / 2:
             raise GeometryError("The labels lie on another grid than the scan; resample them to it first.")
-        chosen = labels.present if structures is None else [labels.vocabulary[s].index for s in structures]
-        vocabulary, new = self.vocabulary, {}
-        for index in chosen:
-            target = target_of(labels.name_of(index), vocabulary)
-            vocabulary = extended(vocabulary, target)
-            new[index] = self._sheet(target)
-        sheets = {**self._sheets, **{sheet.target.name: sheet for sheet in new.values()}}
-        edits: list[Edit] = []
-        try:
-            for index, sheet in new.items():
-                planned = self._planner.draft(sheets, sheet, np.asarray(labels.mask(index)))
-                apply_action(Action(planned), sheets)  # the next one must see what this one took
-                edits += planned
-        finally:
-            apply_action(Action(tuple(edits)), sheets)
-        return self._do({"do": "draft"}, Action(tuple(edits)), list(new.values()), started)
+        chosen = labels.present if structures is None else [labels.vocabulary[each].index for each in structures]
+        return self._draft(labels, chosen, started)
 
     def click(
         self, position: Sequence[float], positive: bool = True, structure: str | int | None = None, space: str = "ras"
@@ -295,6 +288,24 @@ class Session:
             clicks[sheets[0].target.name] = (sheets[0].clicks, ())
         about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
         self._do(about, Action(edits, clicks), sheets, self._clock())
+
+    def _draft(self, labels: LabelMap | LabelLayers, indices: Sequence[int], started: float) -> Change:
+        """Take masks as the drafts of structures, one after another."""
+        vocabulary, new = self.vocabulary, {}
+        for index in indices:
+            target = target_of(labels.name_of(index), vocabulary)
+            vocabulary = extended(vocabulary, target)
+            new[index] = self._sheet(target)
+        sheets = {**self._sheets, **{sheet.target.name: sheet for sheet in new.values()}}
+        edits: list[Edit] = []
+        try:
+            for index, sheet in new.items():
+                planned = self._planner.draft(sheets, sheet, np.asarray(labels.mask(index)))
+                apply_action(Action(planned), sheets)  # the next one must see what this one took
+                edits += planned
+        finally:
+            apply_action(Action(tuple(edits)), sheets)
+        return self._do({"do": "draft"}, Action(tuple(edits)), list(new.values()), started)
 
     def _sheet(self, target: Target) -> Sheet:
         """Return the sheet of a structure, a new one where there is none; a locked one is refused."""

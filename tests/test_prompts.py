@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from prosect import vocabulary
 from prosect.clicks_file import read_clicks
 from prosect.errors import PromptError
 from prosect.geometry import Grid
-from prosect.prompts import Click, Prompt, click_at, click_label, parse_at, positive_of, voxel_of
+from prosect.prompts import Click, Prompt, click_at, click_label, parse_at, positive_of, replaced, voxel_of
 
 GRID = Grid((10, 20, 30), np.array([[-0.7, 0, 0, 50], [0, 0.7, 0, -20], [0, 0, 3, 100], [0, 0, 0, 1.0]]))
 
@@ -121,6 +122,34 @@ def test_negative_clicks_alone_are_taken_where_there_is_a_mask_to_correct() -> N
     alone = (Click((0, 0, 0), False, "liver"),)
     assert Prompt(clicks=alone, drafted=True).clicks == alone
     assert Prompt(classes=("liver",), clicks=alone).clicks == alone
+
+
+@dataclass(frozen=True)
+class At:
+    """A click in a voxel."""
+
+    voxel: tuple[int, int, int]
+    positive: bool = True
+
+
+def test_beside_a_thousand_clicks_no_other_counts_but_a_correction() -> None:
+    clicks = [At((n, 0, 0)) for n in range(1000)]
+    notes: list[str] = []
+    with pytest.raises(PromptError, match="no more are taken") as caught:
+        replaced(clicks, At((1000, 0, 0)), "liver", False, notes)
+    assert caught.value.code == "CLICKS_TOO_MANY"
+    assert replaced(clicks, At((7, 0, 0)), "liver", False, notes) is None
+    assert not notes
+    kept = replaced(clicks, At((7, 0, 0), False), "liver", False, notes)
+    assert kept is not None
+    assert len(kept) == 999
+    assert "last click counts" in notes[0]
+
+
+def test_turning_the_only_positive_click_needs_a_draft() -> None:
+    with pytest.raises(PromptError, match="nothing to remove"):
+        replaced([At((0, 0, 0))], At((0, 0, 0), False), "liver", False, [])
+    assert replaced([At((0, 0, 0))], At((0, 0, 0), False), "liver", True, []) == ()
 
 
 def test_the_vocabulary_chooses_the_special_labels() -> None:

@@ -164,21 +164,33 @@ def test_what_is_no_slice_is_passed_over_and_counted(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("hello")
     (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM rubbish ../../etc/passwd")
     (folder / ".hidden.dcm").write_bytes(b"rubbish")
-    for number, tags in enumerate(NO_SLICES):
-        save_slice(folder, f"x{number}", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SeriesInstanceUID="1.2.9", **tags))
-    volume = read(folder)
-    assert np.array_equal(volume.array, SCAN)
-    assert volume.source.notes == (
-        "Files passed over: 2 not DICOM, 2 not images, 1 localizers, 1 in colour, 1 images without a position.",
-    )
+    assert np.array_equal(read(folder).array, SCAN)
+    assert read(folder).source.notes == ("Files passed over: 2 not DICOM.",)
 
 
 @pytest.mark.parametrize("tags", NO_SLICES)
 def test_files_of_the_series_itself_are_not_left_out_without_a_warning(tmp_path: Path, tags: dict[str, object]) -> None:
     save_series(tmp_path / "s", SCAN)
     save_slice(tmp_path / "s", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), **tags))
-    with pytest.warns(ProsectWarning, match="this very series were left out: 1"):
+    with pytest.warns(ProsectWarning, match="may be slices: 1"):
         assert np.array_equal(read(tmp_path / "s").array, SCAN)
+
+
+def test_other_objects_of_a_study_are_counted_and_what_may_be_a_slice_is_warned_of(tmp_path: Path) -> None:
+    save_series(tmp_path / "s", SCAN)
+    for number, tags in enumerate(NO_SLICES):
+        save_slice(
+            tmp_path / "s", f"x{number}", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SeriesInstanceUID="1.9", **tags)
+        )
+    (tmp_path / "s" / "IM099").write_bytes(bytes(range(256)) * 9)
+    with pytest.warns(ProsectWarning, match="may be slices") as caught:
+        volume = read(tmp_path / "s")
+    assert len(caught) == 1
+    assert volume.source.notes == (
+        "Files left out, which may be slices: 1 of unknown kind, 1 localizers, 1 in colour, "
+        "1 images without a position.",
+        "Files passed over: 2 not images.",
+    )
 
 
 def test_nothing_but_other_files_is_refused(tmp_path: Path) -> None:

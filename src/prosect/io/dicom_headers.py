@@ -17,7 +17,7 @@ from prosect.io.dicom_files import Member
 from prosect.io.dicom_frames import GROUPS, TAGS, frames, part_of
 from prosect.io.dicom_pixels import PARSE_ERRORS, parse
 from prosect.io.payload import corrupt, truncated
-from prosect.io.sniff import HEAD_BYTES, Sniffed, refuse_kind, shown, sniff_bytes
+from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, shown, sniff_bytes
 
 __all__ = ["Passed", "Slice", "chosen_series", "image_slices", "passed_notes", "slices_or_reason"]
 
@@ -29,7 +29,12 @@ IDENTITY = (
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
 # They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
 DERIVED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("66", "30", "481", "88", "104", "11"))
-REASONS = ("not DICOM", "not images", "localizers", "in colour", "images without a position", "of other series")
+REASONS = (
+    "not DICOM", "not images", "of unknown kind", "localizers", "in colour", "images without a position",
+    "of other series",
+)  # fmt: skip
+# A slice that was damaged could end up as one of these.
+DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position")
 SLICE_SUFFIXES = (".dcm", ".ima", ".dicom")
 SAME_DIRECTION = 1e-4
 
@@ -157,11 +162,14 @@ def counted(passed: Sequence[Passed]) -> str:
 
 
 def passed_notes(passed: Sequence[Passed], series_uid: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return a repair that counts what was left out of the series itself, and a note on all other files."""
-    own = [item for item in passed if item.series_uid and item.series_uid == series_uid]
-    rest = [item for item in passed if not item.series_uid or item.series_uid != series_uid]
-    repairs = (f"Files of this very series were left out: {counted(own)}.",) if own else ()
-    return repairs, (f"Files passed over: {counted(rest)}.",) if rest else ()
+    """Return a repair that counts files which may be slices of the series after all, and a note on the others."""
+    doubtful: list[Passed] = []
+    clear: list[Passed] = []
+    for item in passed:
+        own = bool(item.series_uid) and item.series_uid == series_uid
+        (doubtful if own or item.reason in DOUBTFUL else clear).append(item)
+    repairs = (f"Files left out, which may be slices: {counted(doubtful)}.",) if doubtful else ()
+    return repairs, (f"Files passed over: {counted(clear)}.",) if clear else ()
 
 
 def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed:
@@ -176,7 +184,7 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
         suffix = Path(member.name).suffix.lower()
         if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
             raise refuse_kind(Path(member.name), Sniffed(kind))
-        return Passed("not DICOM")
+        return Passed("of unknown kind" if kind == UNKNOWN else "not DICOM")
     dataset = parse(member.name, member.read(), [*TAGS, *GROUPS])
     try:
         own = text(dataset, "SeriesInstanceUID")

@@ -13,6 +13,7 @@ from prosect.errors import FormatError
 __all__ = ["Sniffed", "refuse_kind", "regular_file", "shown", "sniff", "sniff_bytes"]
 
 HEAD_BYTES = 1024
+UNKNOWN = "a file of unknown kind"
 NIFTI_SIZES = {348: "nifti", 540: "nifti"}
 IMAGE_KINDS = ("nifti", "nrrd", "metaimage", "dicom", "zip")
 
@@ -34,6 +35,7 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array, which has no geometry"),
     (b"version https://git-lfs", "a Git LFS pointer: the image itself was not downloaded"),
     (b"\x7fELF", "a program"),
+    (b"\xd0\xcf\x11\xe0", "an Office document or a Windows picture cache"),
 )
 
 TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
@@ -138,7 +140,7 @@ def sniff_bytes(head: bytes) -> str:
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
-    return nifti_kind(head) or text_kind(head) or bare_dicom_kind(head) or "a file of unknown kind"
+    return nifti_kind(head) or text_kind(head) or bare_dicom_kind(head) or UNKNOWN
 
 
 def nifti_kind(head: bytes) -> str | None:

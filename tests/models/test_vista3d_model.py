@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,18 @@ def test_layers_equal_one_class_at_a_time(model: Vista3DModel) -> None:
     assert both.any(), "the example must overlap to mean anything"
     flat = model.segment(volume, names)
     assert (flat.array[both] == 25).all(), "a vessel stays visible inside its organ"
+
+
+def test_classes_trained_against_one_another_compete_even_unasked(model: Vista3DModel) -> None:
+    volume, names = scan(), ["liver", "spleen", "aorta"]
+    spec = replace(model.spec, exclusive=(1, 3, 6, 14))
+    rivals = replace(model, spec=spec, profile=replace(model.profile, tiers=False))
+    everything = rivals.segment(volume, [*names, "left kidney"]).array
+    assert (everything == 14).any(), "the example needs a winner that is not asked for"
+    np.testing.assert_array_equal(rivals.segment(volume, names).array, np.where(everything == 14, 0, everything))
+    layers = rivals.segment(volume, names, overlap=True)
+    for name, index in zip(names, (1, 3, 6), strict=True):
+        np.testing.assert_array_equal(layers.mask(name), everything == index)
 
 
 def test_a_group_expands_to_its_parts_and_says_so(model: Vista3DModel) -> None:

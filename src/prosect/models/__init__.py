@@ -72,6 +72,7 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
         patch=_three(said.get("patch", base.patch)),
         intensity=Intensity(**intensity),
         everything=everything,
+        exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,
         automatic_only=base.automatic_only,

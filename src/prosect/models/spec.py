@@ -80,6 +80,9 @@ class ModelSpec:
         patch: Window shape.
         intensity: Scaling to [0, 1].
         everything: Name of the vocabulary's list that is segmented when no class is named.
+        exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
+            were asked for. They may be classes too weak to be shown. Empty for official weights, where a class is
+            whatever its own prompt says.
         licence: Licence of the weights.
         weights_sha256: Hash of the weights file.
         automatic_only: Its interactive branch, where it has one, must not be offered.
@@ -91,6 +94,7 @@ class ModelSpec:
     patch: tuple[int, int, int] = (128, 128, 128)
     intensity: Intensity = field(default_factory=Intensity)
     everything: str | None = None
+    exclusive: tuple[int, ...] = ()
     licence: str = ""
     weights_sha256: str = ""
     automatic_only: bool = False

@@ -242,12 +242,23 @@ class Vista3DModel:
     def _painters(
         self, case: Case, axis: int, indices: Sequence[int], overlap: bool, where: torch.device
     ) -> Sequence[NativePainter | NearestPainter]:
+        """Return one painter, or with overlap one per class; rivals are decided on and painted as background."""
         kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
-        vectors = self.network.class_vectors(indices).float().to(where)
-        if overlap:
-            return [kind(case, axis, Classes(v[None], (1,), (0,)), np.uint8) for v in vectors]
-        dtype = np.uint8 if max(indices) < 256 else np.uint16
-        return [kind(case, axis, Classes(vectors, tuple(indices), self._tiers(indices)), dtype)]
+        dtype = np.uint8 if overlap or max(indices) < 256 else np.uint16
+        painters = []
+        for shown in [(index,) for index in indices] if overlap else [tuple(indices)]:
+            rivals = self._rivals(shown)
+            vectors = self.network.class_vectors((*shown, *rivals)).float().to(where)
+            values = (1,) if overlap else shown
+            chosen = Classes(vectors, (*values, *(0 for _ in rivals)), self._tiers((*shown, *rivals)))
+            painters.append(kind(case, axis, chosen, dtype))
+        return painters
+
+    def _rivals(self, shown: Sequence[int]) -> tuple[int, ...]:
+        """Return the classes that must be beaten though nobody asked for them."""
+        if not set(shown) & set(self.spec.exclusive):
+            return ()
+        return tuple(index for index in self.spec.exclusive if index not in shown)
 
     def _tiers(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Return the precedence of each class: what lies inside another covers it, what contains others lies below."""

@@ -22,7 +22,7 @@ from killing import noise_scan, prepare, tiny_weights
 from prosect.cli.main import main as command
 
 DONE, RESOURCES = 0, 5
-MORE_BYTES = 1 << 30
+MORE_BYTES = 320 << 20
 
 
 def main() -> int:

@@ -288,8 +288,12 @@ def nifti_witness(path: Path) -> tuple[Array, Array]:
 
 
 def nrrd_witness(path: Path) -> tuple[Array, Array]:
-    """Return what pynrrd's header parser and its reader give."""
-    array, header = nrrd.read(str(path))
+    """Return what pynrrd reads; where it does not take the spelling of a field, what ITK reads."""
+    try:
+        array, header = nrrd.read(str(path))
+        header["space origin"]
+    except (nrrd.NRRDError, KeyError):
+        return itk_witness(path, "NrrdImageIO")
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = header["space directions"].T, header["space origin"]
     signs = {"r": 1, "l": -1, "a": 1, "p": -1, "s": 1, "i": -1}

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        scan = small_scan() if args.tiny else phantom.head_neck(seed=args.seed).volume
+        scan = small_scan() if args.tiny else phantom.head_neck(np.random.default_rng(args.seed))[0]
         weights = tiny_weights(Path(folder)) if args.tiny else None
         figures = campaign(scan, weights, args.profile, args.count, Path(folder))
     orders, answers = figures["orders"], figures["answers"]

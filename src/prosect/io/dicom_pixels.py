@@ -99,7 +99,13 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
 
 
 def check_bits(name: str, dataset: Any) -> None:
-    """Refuse values that do not lie in the lowest bits of their words, which decoders overlook."""
+    """Refuse values that are neither signed nor unsigned, or lie in unusual bits, both of which decoders overlook."""
+    if dataset.get("PixelRepresentation") not in (0, 1):
+        raise FormatError(
+            f"{name}: Pixel Representation is {dataset.get('PixelRepresentation')}; 0 or 1 is needed. "
+            "Export the series again.",
+            code="INPUT_HEADER_INVALID",
+        )
     stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
     if stored is not None and high is not None and int(high) != int(stored) - 1:
         raise FormatError(

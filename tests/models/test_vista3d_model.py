@@ -14,7 +14,7 @@ from scipy import ndimage
 import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
-from prosect.errors import PromptError, ResourceError, VocabularyError
+from prosect.errors import PromptError, ProsectWarning, ResourceError, VocabularyError
 from prosect.geometry import AxisOrder, Grid
 from prosect.models import vista3d as module
 from prosect.models.spec import ModelSpec, profile
@@ -101,6 +101,20 @@ def test_classes_trained_against_one_another_compete_even_unasked(model: Vista3D
     layers = rivals.segment(volume, names, overlap=True)
     for name, index in zip(names, (1, 3, 6), strict=True):
         np.testing.assert_array_equal(layers.mask(name), everything == index)
+
+
+def test_a_structure_far_larger_than_any_in_training_is_warned_of(model: Vista3DModel) -> None:
+    volume = scan()
+    found = model.segment(volume, ["liver", "spleen"])
+    ml = float((found.array == 1).sum()) * volume.grid.voxel_volume_ml
+    wary = replace(model, spec=replace(model.spec, largest_ml={1: ml / 3, 3: 1e6}))
+    for overlap in (False, True):
+        with pytest.warns(ProsectWarning, match=r"liver: .* implausible") as caught:
+            notes = wary.segment(volume, ["liver", "spleen"], overlap=overlap).provenance["notes"]
+        assert len(caught) == 1
+        assert "liver" in notes[-1]  # type: ignore[index]
+    usual = replace(model, spec=replace(model.spec, largest_ml={1: ml}))
+    usual.segment(volume, ["liver"])
 
 
 def test_a_group_expands_to_its_parts_and_says_so(model: Vista3DModel) -> None:

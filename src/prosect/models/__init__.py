@@ -73,6 +73,7 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
         intensity=Intensity(**intensity),
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
+        largest_ml={int(index): float(ml) for index, ml in metadata.get("largest_ml", {}).items()},
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,
         automatic_only=base.automatic_only,

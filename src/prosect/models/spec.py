@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -83,6 +84,7 @@ class ModelSpec:
         exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
             were asked for. They may be classes too weak to be shown. Empty for official weights, where a class is
             whatever its own prompt says.
+        largest_ml: Largest volume of a class in the training scans; a result of twice that is warned of.
         licence: Licence of the weights.
         weights_sha256: Hash of the weights file.
         automatic_only: Its interactive branch, where it has one, must not be offered.
@@ -95,6 +97,7 @@ class ModelSpec:
     intensity: Intensity = field(default_factory=Intensity)
     everything: str | None = None
     exclusive: tuple[int, ...] = ()
+    largest_ml: Mapping[int, float] = field(default_factory=dict)
     licence: str = ""
     weights_sha256: str = ""
     automatic_only: bool = False

@@ -21,6 +21,7 @@ from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.models.doubts import implausible, volumes_ml
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, refuse_clicks
 from prosect.networks.vista3d import Vista3D
@@ -145,7 +146,9 @@ class Vista3DModel:
         windows = self._windows(case.grid.shape)
         with clock.stage("restore"):
             arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
-        provenance = self._provenance(volume, resolution, windows, clock, fallbacks)
+        found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
+        notes = [*fallbacks, *implausible(found_ml, self.spec)]
+        provenance = self._provenance(volume, resolution, windows, clock, notes)
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
         return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
@@ -186,7 +189,7 @@ class Vista3DModel:
         return ClickResponder(case, branch, self._windows(case.grid.shape), self.profile.padding)
 
     def _provenance(
-        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, fallbacks: Sequence[str]
+        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, notes: Sequence[str]
     ) -> dict[str, object]:
         """Return what made this result, for people and for a later check."""
         seconds = dict(clock.seconds)
@@ -199,7 +202,7 @@ class Vista3DModel:
             "windows": windows.count,
             "classes": list(resolution.indices),
             "expansions": {k: list(v) for k, v in resolution.expansions.items()},
-            "notes": [*volume.source.notes, *resolution.notes, *fallbacks],
+            "notes": [*volume.source.notes, *resolution.notes, *notes],
             "seconds": seconds,
         }
 

@@ -38,28 +38,29 @@ class Attention(nn.Module):
 
 
 class _Mlp(nn.Module):
-    """Two linear layers with a ReLU between."""
+    """Two linear layers with a ReLU between, under the names that the weights give them."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, names: tuple[str, str]) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(dim, hidden)
-        self.linear2 = nn.Linear(hidden, dim)
+        self.add_module(names[0], nn.Linear(dim, hidden))
+        self.add_module(names[1], nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.linear2(F.relu(self.linear1(x)))
+        first, second = self.children()
+        out: Tensor = second(F.relu(first(x)))
         return out
 
 
 class _Block(nn.Module):
     """Tokens to themselves, tokens to image, MLP, image to tokens; each followed by a layer norm."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, downsample: int, first: bool) -> None:
+    def __init__(self, dim: int, heads: int, hidden: int, downsample: int, names: tuple[str, str], first: bool) -> None:
         super().__init__()
         self.self_attn = Attention(dim, heads)
         self.norm1 = nn.LayerNorm(dim)
         self.cross_attn_token_to_image = Attention(dim, heads, downsample)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = _Mlp(dim, hidden)
+        self.mlp = _Mlp(dim, hidden, names)
         self.norm3 = nn.LayerNorm(dim)
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, heads, downsample)
@@ -89,11 +90,22 @@ class TwoWayTransformer(nn.Module):
         heads: Attention heads.
         hidden: Width of the MLP.
         downsample: Narrowing of the cross attentions.
+        mlp_names: What the weights call the MLP's two layers: MONAI's VISTA3D and SAM-Med3D differ.
     """
 
-    def __init__(self, depth: int, dim: int, heads: int, hidden: int, downsample: int = 2) -> None:
+    def __init__(
+        self,
+        depth: int,
+        dim: int,
+        heads: int,
+        hidden: int,
+        downsample: int = 2,
+        mlp_names: tuple[str, str] = ("linear1", "linear2"),
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_Block(dim, heads, hidden, downsample, first=i == 0) for i in range(depth))
+        self.layers = nn.ModuleList(
+            _Block(dim, heads, hidden, downsample, mlp_names, first=i == 0) for i in range(depth)
+        )
         self.final_attn_token_to_image = Attention(dim, heads, downsample)
         self.norm_final_attn = nn.LayerNorm(dim)
 

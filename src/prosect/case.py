@@ -35,22 +35,25 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Intensity:
-    """How intensities become [0, 1].
+    """How intensities become [0, 1], or are clipped only.
 
     Attributes:
-        kind: `window` takes `low` and `high` as intensities (HU), `percentile` as percentiles of the prepared volume.
+        kind: `window` takes `low` and `high` as intensities (HU), `percentile` as percentiles of the prepared volume;
+            `clip` takes them as intensities and scales nothing.
         low: Mapped to 0; values below are clipped.
         high: Mapped to 1; values above are clipped.
     """
 
     # VISTA3D's CT window: the constants of the released configuration.
-    kind: Literal["window", "percentile"] = "window"
+    kind: Literal["window", "percentile", "clip"] = "window"
     low: float = -963.8247715525971
     high: float = 1053.678477684517
 
     def scale(self, volume: Tensor) -> Tensor:
-        """Return intensities scaled to [0, 1], in place."""
+        """Return intensities scaled to [0, 1], or clipped only, in place."""
         low, high = self.low, self.high
+        if self.kind == "clip":
+            return volume.clamp_(low, high)
         if self.kind == "percentile":
             low, high = (float(v) for v in np.percentile(volume.numpy(), [low, high]))
         if high <= low:
@@ -64,7 +67,7 @@ class Preparation:
 
     Attributes:
         spacing_mm: Working spacing.
-        intensity: Scaling to [0, 1].
+        intensity: Scaling to [0, 1], or clipping.
         reorient_first: Whether axes are brought to RAS before resampling (ours, `research`) or after (`bundle`).
         crop_above: Crop to the box of voxels above this intensity; None keeps the whole field of view.
         crop_margin: Voxels kept around that box.
@@ -84,7 +87,7 @@ class Case:
     """A volume made ready for one model.
 
     Attributes:
-        image: Network input (1 1 i j k) float32 in [0, 1].
+        image: Network input (1 1 i j k) float32, in [0, 1] where intensities are scaled.
         grid: Its grid; i, j, k run nearest to right, anterior, superior.
         native: The scan's own grid.
         order: Brings the scan's axes into the order of the network axes.

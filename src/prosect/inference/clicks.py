@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prosect.boxes import Box
+from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.inference.accumulate import Padding, pad_volume
-from prosect.inference.patch_to_scan import patch_box, patch_to_scan
+from prosect.inference.patch_to_scan import patch_box
+from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.windows import Shape, WindowPlan
 from prosect.prompts import LabelledClick
 
-__all__ = ["FEATURE_BYTES", "ClickResponder", "PointNetwork", "Remembered", "place_patch"]
+__all__ = ["FEATURE_BYTES", "ClickResponder", "PointNetwork", "Remembered", "central", "place_patch"]
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
@@ -42,12 +43,23 @@ class PointNetwork(Protocol):
         """Return mask logits (q 1 i j k) for points (q n 3), labels (q n) and kinds (q)."""
 
 
-class Remembered:
+class HasBytes(Protocol):
+    """What says how much memory it holds, such as a tensor."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+
+
+Kept = TypeVar("Kept", bound=HasBytes)
+
+
+class Remembered(Generic[Kept]):
     """Tensors by key, least recently used first out, within a budget of bytes; the newest always stays."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -55,9 +67,9 @@ class Remembered:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(tensor.nbytes for tensor in self._kept.values())
+        return sum(kept.nbytes for kept in self._kept.values())
 
-    def get(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """Return what is kept under a key, made now where it is not."""
         if key not in self._kept:
             self._kept[key] = make()
@@ -80,21 +92,34 @@ def place_patch(point: Sequence[float], shape: Shape, roi: Shape, existing: Sequ
         roi: The patch.
         existing: Starts of patches to prefer; the most central one serves, the first at a tie.
     """
-    serving = [
-        (max(abs(x - s - (r - 1) / 2) / r for x, s, r in zip(point, start, roi, strict=True)), n)
-        for n, start in enumerate(existing)
-        if all(_serves(x, s, r, size) for x, s, r, size in zip(point, start, roi, shape, strict=True))
-    ]
-    if serving:
-        return existing[min(serving)[1]]
+    found = central(point, existing, roi, shape)
+    if found is not None:
+        return found
     i, j, k = (min(max(int(np.floor(x)) - r // 2, 0), size - r) for x, r, size in zip(point, roi, shape, strict=True))
     return i, j, k
 
 
-def _serves(x: float, start: int, roi: int, size: int) -> bool:
+def central(point: Sequence[float], existing: Sequence[Start], roi: Shape, shape: Shape | None = None) -> Start | None:
+    """Return the patch in whose central half a position lies, the most central one, the first at a tie; or None.
+
+    Args:
+        point: Position in voxels.
+        existing: Starts of patches.
+        roi: The patch.
+        shape: The grid, where patches end at its border: beside a face that is the border itself, any place is central.
+    """
+    serving = [
+        (max(abs(x - s - (r - 1) / 2) / r for x, s, r in zip(point, start, roi, strict=True)), n)
+        for n, start in enumerate(existing)
+        if all(_serves(x, s, r, size) for x, s, r, size in zip(point, start, roi, shape or (None,) * 3, strict=True))
+    ]
+    return existing[min(serving)[1]] if serving else None
+
+
+def _serves(x: float, start: int, roi: int, size: int | None) -> bool:
     """Return whether a patch sees enough around a position along one axis."""
-    after_start = start == 0 or x >= start + roi / 4
-    before_stop = start + roi == size or x <= start + roi - 1 - roi / 4
+    after_start = (size is not None and start == 0) or x >= start + roi / 4
+    before_stop = (size is not None and start + roi == size) or x <= start + roi - 1 - roi / 4
     return after_start and before_stop
 
 
@@ -114,8 +139,8 @@ class ClickResponder:
     ) -> None:
         self._case, self._network, self._plan = case, network, plan
         self._image = pad_volume(case.image, plan, padding)
-        self.features = Remembered(feature_bytes)
-        self.answers = Remembered(ANSWER_BYTES)
+        self.features: Remembered[Tensor] = Remembered(feature_bytes)
+        self.answers: Remembered[Tensor] = Remembered(ANSWER_BYTES)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
         """Return the patch for a click, as its start on the padded network grid; see `place_patch`.
@@ -128,6 +153,13 @@ class ClickResponder:
     def box(self, patch: Start) -> Box:
         """Return the box of the scan's voxels that a patch covers."""
         return patch_box(self._case, self._on_grid(patch), self._plan.roi)
+
+    def extent(self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
+        """Return the box of the scan's voxels that the answer to clicks covers: that of their patches."""
+        box = EMPTY
+        for patch in set(patches):
+            box |= self.box(patch)
+        return box
 
     def sees(self, patch: Start, position_ras: Sequence[float]) -> bool:
         """Return whether a position lies in a patch; its outermost voxels count, index 0 too."""
@@ -144,21 +176,14 @@ class ClickResponder:
         fall off towards the faces, so the order of patches and clicks does not matter. Differs from the official
         code, which adds them up.
         """
-        total = np.zeros(box.shape, dtype=np.float32)
-        asked = np.zeros(box.shape, dtype=np.bool_)
-        for patch in sorted(set(patches)):
-            seen = tuple(sorted({click for click in clicks if self.sees(patch, click.position_ras)}))
-            if not seen or not (self.box(patch) & box).size:
-                continue
-            logits = self._answer(patch, seen, zero_shot)
-            weighted = logits if len(set(patches)) == 1 else logits * _weights(self._plan.roi).to(logits.device)
-            here, values = patch_to_scan(self._case, self._on_grid(patch), weighted)
-            shared = here & box
-            part = values[shared.within(here)]
-            known = ~np.isnan(part)
-            asked[shared.within(box)] |= known
-            total[shared.within(box)] += np.where(known, part, 0)
-        return asked, total > 0
+        seen = {
+            self._on_grid(patch): (patch, clicks_seen)
+            for patch in sorted(set(patches))
+            if (clicks_seen := tuple(sorted({each for each in clicks if self.sees(patch, each.position_ras)})))
+        }
+        return patches_in_box(
+            self._case, list(seen), self._plan.roi, lambda start: self._answer(*seen[start], zero_shot), box
+        )
 
     def _answer(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool) -> Tensor:
         """Return the logits (i j k) of a patch."""
@@ -192,12 +217,3 @@ class ClickResponder:
         """Return the start of a patch on the network grid before padding."""
         i, j, k = (s - p for s, p in zip(patch, self._plan.pad_before, strict=True))
         return i, j, k
-
-
-def _weights(roi: Shape) -> Tensor:
-    """Return weights (i j k) that fall off towards the faces of a patch."""
-    weights = torch.ones(())
-    for n in roi:
-        axis = 1 - ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) / (n / 2)).square() * 0.99
-        weights = weights.unsqueeze(-1) * axis
-    return weights

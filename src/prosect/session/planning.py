@@ -19,6 +19,7 @@ from prosect.volume import Volume
 __all__ = ["Planner"]
 
 Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
 
 
 class Planner:
@@ -41,14 +42,14 @@ class Planner:
 
     def draft(self, sheets: Mapping[str, Sheet], sheet: Sheet, mask: Mask) -> tuple[Edit, ...]:
         """Return the edits that make a mask (i j k) a structure's draft and apply its clicks to it."""
-        box = Box.of(mask) | sheet.draft.box | sheet.edited.box | self._boxes(sheet.clicks)
+        box = Box.of(mask) | sheet.draft.box | sheet.edited.box | self._extent(sheet, sheet.clicks)
         draft = mask[box.slices]
         wanted = self._merged(sheet, sheet.clicks, box, draft)
         return plan_mask({**sheets, sheet.target.name: sheet}, sheet.target.name, box, wanted, self.overlap, draft)
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: tuple[PlacedClick, ...]) -> Action:
         """Return the action that makes these the clicks of a structure."""
-        box = self._boxes(clicks) | self._boxes(sheet.clicks)
+        box = self._extent(sheet, clicks) | self._extent(sheet, sheet.clicks)
         if any(each.positive and sheet.draft[each.voxel] for each in clicks):
             box |= sheet.draft.box  # parts of the answer may hang together through the whole mask
         wanted = self._merged(sheet, clicks, box, sheet.draft.read(box))
@@ -64,7 +65,7 @@ class Planner:
 
     def disputed(self, sheet: Sheet) -> Suggestion | None:
         """Return where network and mask disagree most about a structure that has clicks."""
-        box = self._boxes(sheet.clicks)
+        box = self._extent(sheet, sheet.clicks)
         asked, yes = self._propose(sheet, sheet.clicks, box)
         return disputed(asked, yes, sheet.edited.read(box), box, self.volume.grid, sheet.target.name)
 
@@ -79,13 +80,15 @@ class Planner:
 
     def _propose(self, sheet: Sheet, clicks: Sequence[PlacedClick], box: Box) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked about clicks, and where it says yes."""
-        target = sheet.target
-        labelled = [LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous)) for each in clicks]
-        return self.responder.propose([each.patch for each in clicks], labelled, target.zero_shot, box)
+        return self.responder.propose(*_request(sheet, clicks), box)
 
-    def _boxes(self, clicks: Sequence[PlacedClick]) -> Box:
-        """Return the box of all patches of clicks."""
-        box = EMPTY
-        for patch in {each.patch for each in clicks}:
-            box |= self.responder.box(patch)
-        return box
+    def _extent(self, sheet: Sheet, clicks: Sequence[PlacedClick]) -> Box:
+        """Return the box that the answer to clicks covers."""
+        return self.responder.extent(*_request(sheet, clicks)) if clicks else EMPTY
+
+
+def _request(sheet: Sheet, clicks: Sequence[PlacedClick]) -> tuple[list[Voxel], list[LabelledClick], bool]:
+    """Return clicks on a structure as a responder takes them: patches, labels, and the kind of structure."""
+    target = sheet.target
+    labelled = [LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous)) for each in clicks]
+    return [each.patch for each in clicks], labelled, target.zero_shot

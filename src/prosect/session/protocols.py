@@ -24,13 +24,19 @@ PLANES = 16  # hashed at a time: one cache line of voxels where the last axis ru
 
 
 class Responder(Protocol):
-    """What answers clicks on one scan; see `inference.clicks.ClickResponder`."""
+    """What answers clicks on one scan; see `inference.clicks.ClickResponder` and `inference.crops.CropResponder`.
+
+    Clicks are given in the order in which they were made, each with its patch.
+    """
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
         """Return the patch for a click, one of those that exist where it serves."""
 
     def box(self, patch: Voxel) -> Box:
         """Return the box of the scan that a patch covers."""
+
+    def extent(self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
+        """Return the box of the scan that the answer to clicks covers."""
 
     def propose(
         self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box

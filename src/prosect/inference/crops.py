@@ -1,0 +1,360 @@
+"""Answer clicks with a network that takes one click and its own previous answer, on one crop (SAM-Med3D).
+
+A person's clicks are met in their order: each shows the network the newest click beside its last answer, as it was
+trained. A target larger than a crop is followed over its border: where the answer touches a face, a neighbour that
+overlaps by half is asked about the part of the target that both see, until no face is touched or the scan ends
+(SAM-Med3D, Sec. 3.3). What a crop's image is to the network does not depend on clicks, so it is computed once and kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prosect.boxes import EMPTY, Box
+from prosect.case import Case
+from prosect.errors import ProsectWarning
+from prosect.inference.clicks import FEATURE_BYTES, Remembered, central
+from prosect.inference.components import Components, innermost
+from prosect.inference.patch_to_scan import patch_box
+from prosect.inference.patches_in_box import patches_in_box
+from prosect.prompts import LabelledClick
+
+__all__ = ["CropNetwork", "CropResponder", "CropRules", "mean_and_spread"]
+
+Mask = NDArray[np.bool_]
+Start = tuple[int, int, int]
+History = tuple[tuple[Start, LabelledClick], ...]
+
+ANSWER_BYTES = 64 * 2**20
+SPACING = (1.0, 1.0, 1.0)  # of a crop, in voxels
+
+
+class CropNetwork(Protocol):
+    """What clicks need of a network; see `networks.sam_med3d`."""
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return what every click on a crop (1 1 i j k) shares."""
+
+    def blank(self, features: Tensor) -> Tensor:
+        """Return the previous answer of a first click."""
+
+    def refine(self, features: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
+        """Return the answer (1 1 a b c), in logits at its own resolution, to points (1 n 3) with labels (1 n)."""
+
+    def upsample(self, low: Tensor) -> Tensor:
+        """Return an answer on the voxels of the crop (1 1 i j k)."""
+
+
+@dataclass(frozen=True)
+class CropRules:
+    """How the network is asked.
+
+    Attributes:
+        normalise: What mean and spread of intensities are taken of: the `crop`, as in training, or the `scan`.
+        prompts: `newest` shows the last click only, as in training; `all` every click so far, as the official
+            inference does.
+        extend: Whether the crop follows the target over its border.
+        most_crops: How many crops one answer may take.
+    """
+
+    normalise: Literal["crop", "scan"] = "crop"
+    prompts: Literal["newest", "all"] = "newest"
+    extend: bool = True
+    most_crops: int = 64
+
+
+def mean_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the intensities above 0.
+
+    official: air and padding are at or below 0 and do not count, but in CT neither does fat. Differs from the official
+    code where no two voxels lie above 0 or all of those are equal, which it cannot take: there every voxel counts, and
+    the deviation of an even image is infinite, so that it becomes 0.
+    """
+    counted = values[values > 0]
+    if counted.numel() < 2 or not bool(counted.std() > 0):
+        counted = values.flatten()
+    spread = counted.std(correction=min(1, counted.numel() - 1))
+    return counted.mean(), spread if bool(spread > 0) else torch.full_like(spread, torch.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """The answer of one crop.
+
+    Attributes:
+        low: Logits at the network's own resolution (1 1 a b c).
+        inside: Voxels of the crop that are known to be the target: the parts of the answer that hold one are followed.
+        clicked: Whether a person's click was seen in it; other crops are extensions.
+    """
+
+    low: Tensor
+    inside: tuple[Start, ...]
+    clicked: bool
+
+
+class _Answer(dict[Start, _Crop]):
+    """The answers of crops by their start."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(crop.low.nbytes for crop in self.values())
+
+
+class CropResponder:
+    """Answers clicks on one scan; see `session.protocols.Responder`.
+
+    Unlike the answer of a network that sees all clicks together, this one depends on their order.
+
+    Args:
+        case: The scan made ready, neither cropped nor scaled to [0, 1].
+        network: Answers clicks on a crop.
+        size: Voxels of a crop along each axis.
+        rules: How it is asked.
+        feature_bytes: Budget for what is remembered of crops.
+    """
+
+    def __init__(
+        self, case: Case, network: CropNetwork, size: int, rules: CropRules, feature_bytes: int = FEATURE_BYTES
+    ) -> None:
+        self._case, self._network, self._size, self._rules = case, network, size, rules
+        self._shape = case.grid.shape
+        self.features: Remembered[Tensor] = Remembered(feature_bytes)
+        self.answers: Remembered[_Answer] = Remembered(ANSWER_BYTES)
+        self._extensions: Remembered[Tensor] = Remembered(ANSWER_BYTES)
+
+    def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
+        """Return the crop for a click, as its start on the network grid; it may reach beyond the scan.
+
+        A crop that exists serves where the click lies in its central half; otherwise one is centred on the click. It is
+        not moved inward at the scan's border: the network was trained with its target in the middle, padded with zeros.
+
+        Raises:
+            PromptError: The position lies outside the scan.
+        """
+        point = self._position(position_ras)
+        found = central(point.tolist(), existing, (self._size,) * 3)
+        if found is not None:
+            return found
+        i, j, k = (int(n) for n in np.floor(point + 0.5) - self._size // 2)
+        return i, j, k
+
+    def box(self, patch: Start) -> Box:
+        """Return the box of the scan's voxels that a crop covers."""
+        return patch_box(self._case, patch, (self._size,) * 3)
+
+    def extent(self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
+        """Return the box of the scan's voxels that the answer to clicks covers, extensions included."""
+        box = EMPTY
+        for start in self.answer(patches, clicks):
+            box |= self.box(start)
+        return box
+
+    def sees(self, start: Start, position_ras: Sequence[float]) -> bool:
+        """Return whether a position lies in a crop; its outermost voxels count."""
+        point = self._position(position_ras) - start
+        return bool(((point >= -0.5) & (point <= self._size - 0.5)).all())
+
+    @torch.inference_mode()
+    def propose(
+        self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
+    ) -> tuple[Mask, Mask]:
+        """Return where in a box the network was asked, and where it says yes, both (i j k) as the scan is stored.
+
+        Where crops overlap their logits are averaged with weights that fall off towards the faces.
+
+        Args:
+            patches: The crop of each click.
+            clicks: In the order in which they were made.
+            zero_shot: Of no consequence: this network knows no classes.
+            box: In voxels of the scan.
+        """
+        answer = self.answer(patches, clicks)
+        roi = (self._size,) * 3
+        return patches_in_box(self._case, list(answer), roi, lambda s: self._network.upsample(answer[s].low)[0, 0], box)
+
+    @torch.inference_mode()
+    def answer(self, patches: Sequence[Start], clicks: Sequence[LabelledClick]) -> Mapping[Start, _Crop]:
+        """Return the answer of each crop after all clicks; what was answered before is not asked again."""
+        history = tuple(zip(patches, clicks, strict=True))
+        answer = _Answer()
+        for count in range(1, len(history) + 1):
+            before, so_far = answer, history[:count]
+            answer = self.answers.get(so_far, lambda before=before, so_far=so_far: self._step(before, so_far))  # type: ignore[misc]
+        return answer
+
+    def _step(self, before: _Answer, history: History) -> _Answer:
+        """Return the answer after one more click: every crop that sees it is asked, then extensions are made anew."""
+        patch, click = history[-1]
+        after = _Answer({start: crop for start, crop in before.items() if crop.clicked})
+        for start in sorted({patch, *(each for each in before if self.sees(each, click.position_ras))}):
+            after[start] = self._clicked(start, before, history)
+        if self._rules.extend:
+            self._extend(after)
+        return after
+
+    def _clicked(self, start: Start, before: _Answer, history: History) -> _Crop:
+        """Return a crop's answer to the newest click."""
+        seen = [click for _, click in history if self.sees(start, click.position_ras)]
+        shown = seen if self._rules.prompts == "all" else [history[-1][1]]
+        points = np.stack([self._position(click.position_ras) - start for click in shown])
+        features = self._features(start)
+        previous = before[start].low if start in before else self._carried(start, features, before)
+        low = self._ask(features, points, [click.label % 2 for click in shown], previous)
+        inside = [self._position(click.position_ras) - start for click in seen if click.label % 2]
+        return _Crop(low, tuple(_nearest(point, self._size) for point in inside), True)
+
+    def _ask(self, features: Tensor, points: NDArray[np.float64], labels: Sequence[int], previous: Tensor) -> Tensor:
+        where = features.device
+        return self._network.refine(
+            features,
+            torch.tensor(points[None], dtype=torch.float32, device=where),
+            torch.tensor([list(labels)], device=where),
+            previous,
+        )
+
+    def _carried(self, start: Start, features: Tensor, before: _Answer) -> Tensor:
+        """Return what is known of a new crop as its previous answer: that of crops it overlaps, elsewhere logits of 0.
+
+        Nothing at all for a first click, as in training.
+        """
+        low = self._network.blank(features)
+        total, count = (low.new_zeros((self._size,) * 3) for _ in range(2))
+        for other, crop in before.items():
+            ours, theirs = _overlap(start, other, self._size)
+            if all(s.start < s.stop for s in ours):
+                total[ours] += self._network.upsample(crop.low)[0, 0][theirs]
+                count[ours] += 1
+        return F.avg_pool3d((total / count.clamp(min=1))[None, None], self._size // low.shape[2])
+
+    def _extend(self, answer: _Answer) -> None:
+        """Add neighbours to an answer until it touches no face beyond which the scan goes on."""
+        waiting = deque(sorted(answer))
+        while waiting:
+            start = waiting.popleft()
+            for neighbour, point in self._beyond(start, answer):
+                if len(answer) >= self._rules.most_crops:
+                    warnings.warn(
+                        f"The target was followed through {len(answer)} crops and no further; click on the rest.",
+                        ProsectWarning,
+                        stacklevel=2,
+                    )
+                    return
+                answer[neighbour] = self._extension(neighbour, point)
+                waiting.append(neighbour)
+
+    def _extension(self, start: Start, point: Start) -> _Crop:
+        """Return the answer of a crop to a click that nobody made, as to a first one."""
+
+        def ask() -> Tensor:
+            features = self._features(start)
+            return self._ask(features, np.asarray([point], dtype=np.float64), [1], self._network.blank(features))
+
+        return _Crop(self._extensions.get((start, point), ask), (point,), False)
+
+    def _beyond(self, start: Start, answer: _Answer) -> Iterator[tuple[Start, Start]]:
+        """Yield the neighbours into which the target goes on, each with a voxel of it deep in what both crops see.
+
+        A face is passed over where another crop has seen what lies behind it.
+        """
+        target = self._target(start, answer[start])
+        if target is None:
+            return
+        for axis in range(3):
+            for ahead in (False, True):
+                room = self._shape[axis] - start[axis] - self._size if ahead else start[axis]
+                face = np.take(target, [self._size - 1 if ahead else 0], axis)
+                if room <= 0 or not face.any() or self._seen_beyond(start, axis, ahead, face, answer):
+                    continue
+                shift = min(self._size // 2, room)
+                shared = slice(shift, None) if ahead else slice(None, self._size - shift)
+                held = np.moveaxis(np.moveaxis(target, axis, 0)[shared], 0, axis)
+                point = list(innermost(_reaching(held, axis, ahead), SPACING))
+                point[axis] += 0 if ahead else shift
+                i, j, k = (s + (axis == a) * (shift if ahead else -shift) for a, s in enumerate(start))
+                yield (i, j, k), (point[0], point[1], point[2])
+
+    def _seen_beyond(self, start: Start, axis: int, ahead: bool, face: Mask, answer: _Answer) -> bool:
+        """Return whether a crop that was asked sees where the target meets a face, and a quarter of a crop beyond."""
+        met = Box.of(face)
+        low = [s + n for s, n in zip(start, met.start, strict=True)]
+        high = [s + n for s, n in zip(start, met.stop, strict=True)]
+        if ahead:
+            low[axis] = start[axis] + self._size - 1
+            high[axis] = min(low[axis] + 1 + self._size // 4, self._shape[axis])
+        else:
+            high[axis] = start[axis] + 1
+            low[axis] = max(start[axis] - self._size // 4, 0)
+        return any(
+            all(o <= a and b <= o + self._size for o, a, b in zip(other, low, high, strict=True)) for other in answer
+        )
+
+    def _target(self, start: Start, crop: _Crop) -> Mask | None:
+        """Return the parts of a crop's answer, inside the scan, that hold a voxel known to be the target."""
+        mask = (self._network.upsample(crop.low)[0, 0] > 0).cpu().numpy()
+        scan = tuple(slice(max(-s, 0), max(n - s, 0)) for s, n in zip(start, self._shape, strict=True))
+        within = np.zeros_like(mask)
+        within[scan] = mask[scan]
+        parts = Components.of(within)
+        held = {part for voxel in crop.inside if (part := parts.at(voxel)) is not None}
+        return parts.mask(held) if held else None
+
+    def _features(self, start: Start) -> Tensor:
+        return self.features.get(start, lambda: self._network.embed(self._image(start)))
+
+    def _image(self, start: Start) -> Tensor:
+        """Return a crop (1 1 i j k) as the network takes it. official: beyond the scan lie zeros, as intensities."""
+        stop = [s + self._size for s in start]
+        inner = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, self._shape, strict=True))
+        around = [(max(-a, 0), max(b - n, 0)) for a, b, n in zip(start, stop, self._shape, strict=True)]
+        crop = F.pad(self._case.image[:, :, *inner], [n for pair in reversed(around) for n in pair])
+        mean, spread = self._of_scan if self._rules.normalise == "scan" else mean_and_spread(crop)
+        return (crop - mean) / spread
+
+    @cached_property
+    def _of_scan(self) -> tuple[Tensor, Tensor]:
+        return mean_and_spread(self._case.image)
+
+    def _position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:
+        """Return a position on the network grid, free of rounding on the way through millimetres.
+
+        Half a voxel of a coarse scan may reach beyond the finer network grid; there the nearest place on it is taken.
+        """
+        point = self._case.to_network(np.asarray([position_ras], dtype=np.float64))[0].round(6)
+        return np.asarray(np.clip(point, -0.5, np.asarray(self._shape) - 0.5))
+
+
+def _nearest(point: NDArray[np.float64], size: int) -> Start:
+    """Return the voxel of a crop that a position in it lies in."""
+    i, j, k = np.floor(point + 0.5).astype(int).clip(0, size - 1).tolist()
+    return i, j, k
+
+
+def _overlap(start: Start, other: Start, size: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return what two crops share, as an index into each."""
+    shifts = [b - a for a, b in zip(start, other, strict=True)]
+    ours = tuple(slice(max(n, 0), min(size + n, size)) for n in shifts)
+    theirs = tuple(slice(max(-n, 0), min(size - n, size)) for n in shifts)
+    return ours, theirs
+
+
+def _reaching(held: Mask, axis: int, ahead: bool) -> Mask:
+    """Return the parts of a mask that reach the last plane along an axis, or the first."""
+    parts = Components.of(held)
+    if axis == 2:
+        there = parts.stops == held.shape[2] if ahead else parts.starts == 0
+    else:
+        plane = np.unravel_index(parts.lines, held.shape[:2])[axis]
+        there = plane == (held.shape[axis] - 1 if ahead else 0)
+    return parts.mask(np.unique(parts.labels[there]).tolist())

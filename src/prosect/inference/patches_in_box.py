@@ -1,0 +1,60 @@
+"""The answers of patches that may overlap, put together on a box of the scan's own voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prosect.boxes import Box
+from prosect.case import Case
+from prosect.inference.patch_to_scan import patch_box, patch_to_scan
+from prosect.inference.windows import Shape
+
+__all__ = ["patches_in_box"]
+
+Mask = NDArray[np.bool_]
+Start = tuple[int, int, int]
+
+
+def patches_in_box(
+    case: Case, starts: Sequence[Start], roi: Shape, logits_of: Callable[[Start], Tensor], box: Box
+) -> tuple[Mask, Mask]:
+    """Return where in a box patches lie, and where their answer is yes, both (i j k) as the scan is stored.
+
+    Where patches overlap their logits are averaged with weights that fall off towards the faces, so the order of
+    patches does not matter.
+
+    Args:
+        case: The scan made ready.
+        starts: First voxel of each patch on the network grid.
+        roi: Voxels of a patch.
+        logits_of: Returns the logits (i j k) of a patch; asked only for those that reach into the box.
+        box: In voxels of the scan as stored.
+    """
+    total = np.zeros(box.shape, dtype=np.float32)
+    asked = np.zeros(box.shape, dtype=np.bool_)
+    for start in starts:
+        if not (patch_box(case, start, roi) & box).size:
+            continue
+        logits = logits_of(start)
+        weighted = logits if len(starts) == 1 else logits * _weights(roi).to(logits.device)
+        here, values = patch_to_scan(case, start, weighted)
+        shared = here & box
+        part = values[shared.within(here)]
+        known = ~np.isnan(part)
+        asked[shared.within(box)] |= known
+        total[shared.within(box)] += np.where(known, part, 0)
+    return asked, total > 0
+
+
+def _weights(roi: Shape) -> Tensor:
+    """Return weights (i j k) that fall off towards the faces of a patch."""
+    weights = torch.ones(())
+    for n in roi:
+        axis = 1 - ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) / (n / 2)).square() * 0.99
+        weights = weights.unsqueeze(-1) * axis
+    return weights

@@ -128,7 +128,7 @@ def test_a_cylinder_of_250_voxels_is_covered_from_one_click(at: int) -> None:
     answers = responder(scan, network, size=128, spacing=1.5)
     _, yes = masks(answers, scan, ((22, 22, at), 1))
     assert yes[inside].mean() > 0.93, "but for voxels on the surface: an answer has one for every eight"
-    assert yes[22, 22, inside[22, 22]].all(), "from end to end"
+    assert yes[22, 22, 5:253].all(), "from end to end"
     assert not yes[~inside & (abs(grid[2] - 128.5) > 127)].any()
     assert len(network.images) <= 4
 

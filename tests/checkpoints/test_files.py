@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 from pathlib import Path
@@ -122,6 +123,24 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, suffix: str, share: float) 
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(CheckpointError):
         read_weights(path)
+
+
+def test_the_options_that_a_training_keeps_beside_its_weights_are_left_out(tmp_path: Path) -> None:
+    args = argparse.Namespace(lr=8e-4, device=torch.device("cuda:0"), gpu_ids=[0, 1], nested=argparse.Namespace(x=1))
+    for zipped in (True, False):
+        torch.save({"model_state_dict": TENSORS, "args": args}, tmp_path / "w", _use_new_zipfile_serialization=zipped)
+        found = read_weights(tmp_path / "w")
+        assert found.tensors.keys() == TENSORS.keys()
+        assert found.wrapper == ("model_state_dict",)
+
+
+def test_options_that_hide_a_call_are_refused_and_inert(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    for payload in evil_payloads(canary):
+        torch.save({"model_state_dict": TENSORS, "args": argparse.Namespace(inner=payload)}, tmp_path / "w")
+        with pytest.raises(CheckpointError):
+            read_weights(tmp_path / "w")
+    assert not canary.exists()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ KEY = "prosect"
 CONTENT = "content_sha256"
 # A tensor that only our files hold: where it is, the metadata must be too, so that damage to them cannot go unnoticed.
 MARKER = "prosect.format"
+# What training files keep beside the weights and what cannot run anything when it is rebuilt: SAM-Med3D's own carry the
+# options of their command line.
+HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +55,9 @@ class RawWeights:
 def read_weights(path: str | Path) -> RawWeights:
     """Return the weights in a safetensors or torch file.
 
-    A torch file is opened with `weights_only=True` and never otherwise; its archive checksums are verified, and so is
-    the content hash that our own files carry.
+    A torch file is opened with `weights_only=True` and never otherwise, so what a training kept beside its weights is
+    left out where it is plain data and refused where it is not; its archive checksums are verified, and so is the
+    content hash that our own files carry.
 
     Raises:
         CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT` or `MODEL_NONFINITE`.
@@ -105,7 +110,8 @@ def _read_torch(path: Path, is_zip: bool) -> tuple[dict[str, Tensor], tuple[str,
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(damaged)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name}: the file holds more than weights and could run code when opened, so it stays closed. "

@@ -74,7 +74,7 @@ def responder(
     """Return a responder."""
     keep = Intensity("clip", -np.inf, np.inf)
     case = Case.prepare(scan, Preparation((spacing,) * 3, keep, crop_above=None))
-    return CropResponder(case, network or Bright(), size, CropRules(**rules))  # type: ignore[arg-type]
+    return CropResponder(case, network or Bright(), size, CropRules(**{"most_crops": 64, **rules}))  # type: ignore[arg-type]
 
 
 def whole(scan: Volume) -> Box:
@@ -207,6 +207,22 @@ def test_a_target_without_end_is_left_with_a_warning() -> None:
     scan = rod(200)
     with pytest.warns(ProsectWarning, match="followed through 5 crops"):
         masks(responder(scan, most_crops=5), scan, ((6, 6, 20), 1))
+
+
+class Shortsighted(Bright):
+    """Sees nothing but in its first crop."""
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return where it is bright, or darkness."""
+        features = super().embed(image)
+        return features if len(self.images) == 1 else -features.abs()
+
+
+def test_a_crop_that_does_not_see_the_target_has_no_say() -> None:
+    scan = rod(60)
+    asked, yes = masks(responder(scan, Shortsighted()), scan, ((6, 6, 30), 1))
+    np.testing.assert_array_equal(yes, (scan.array == BRIGHT) & asked)
+    assert asked.any(axis=(0, 1)).sum() == SIZE
 
 
 def test_one_click_at_a_time_beside_the_last_answer() -> None:

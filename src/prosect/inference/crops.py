@@ -71,7 +71,7 @@ class CropRules:
     normalise: Literal["crop", "scan"] = "crop"
     prompts: Literal["newest", "all"] = "newest"
     extend: bool = True
-    most_crops: int = 64
+    most_crops: int = 27
 
 
 def mean_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,11 +239,17 @@ class CropResponder:
         return F.avg_pool3d((total / count.clamp(min=1))[None, None], self._size // low.shape[2])
 
     def _extend(self, answer: _Answer) -> None:
-        """Add neighbours to an answer until it touches no face beyond which the scan goes on."""
+        """Add neighbours to an answer until it touches no face beyond which the scan goes on.
+
+        A neighbour that does not see the target where it was told to look has nothing to say and is left out.
+        """
         waiting = deque(sorted(answer))
+        blind: set[Start] = set()
         while waiting:
             start = waiting.popleft()
             for neighbour, point in self._beyond(start, answer):
+                if neighbour in blind:
+                    continue
                 if len(answer) >= self._rules.most_crops:
                     warnings.warn(
                         f"The target was followed through {len(answer)} crops and no further; click on the rest.",
@@ -251,7 +257,11 @@ class CropResponder:
                         stacklevel=2,
                     )
                     return
-                answer[neighbour] = self._extension(neighbour, point)
+                found = self._extension(neighbour, point)
+                if not bool(self._network.upsample(found.low)[0, 0][point] > 0):
+                    blind.add(neighbour)
+                    continue
+                answer[neighbour] = found
                 waiting.append(neighbour)
 
     def _extension(self, start: Start, point: Start) -> _Crop:

@@ -128,7 +128,7 @@ class _PatchEmbedding(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return tokens (b i j k c) of an image (b 1 i j k)."""
-        out: Tensor = self.proj(image).movedim(1, -1)
+        out: Tensor = self.proj(image).movedim(1, -1).contiguous()  # or every later step would stride
         return out
 
 

@@ -65,7 +65,7 @@ class Architecture:
         return self.crop // self.patch
 
 
-# The official code's registry, and one to train on little hardware: 3.8 million parameters, whose answer has a voxel
+# The official code's registry, and one to train on little hardware: 3.9 million parameters, whose answer has a voxel
 # for every two of the crop. Only `vit_b_ori` was ever published with weights.
 BUILDS: Mapping[str, Architecture] = MappingProxyType(
     {

@@ -68,9 +68,9 @@ def official_bias(query: Tensor, tables: Tables, padding: Padding, scale: float)
         query = query.float()
         first, second, third = (table.float() for table in tables)
         row = _padded_row(query, padding.query.float(), size)
-        by_own = torch.einsum("bmdhwc,dkc->bmdhwk", query, first[:depth])
-        by_first = torch.einsum("bmdhwc,hkc->bmdhwk", row, second[:height])
-        by_second = torch.einsum("bmdhwc,wkc->bmdhwk", row, third)
+        by_own = _met("bmdhwc,dkc->bmdhwk", query, first[:depth])
+        by_first = _met("bmdhwc,hkc->bmdhwk", row, second[:height])
+        by_second = _met("bmdhwc,wkc->bmdhwk", row, third)
         real = by_first[..., :depth, None, :width] + by_second[..., None, :height, :width]
         bias = by_own[..., None, None, :width] + real[..., None, :, :, :]
         mass = _padded_mass(by_first, by_second, (depth, height, width))
@@ -81,6 +81,11 @@ def official_bias(query: Tensor, tables: Tables, padding: Padding, scale: float)
         content = scale * torch.einsum("bmdhwc,mc->bmdhw", query, padding.key.float())
         planes = by_own[..., size - mass.shape[-1] :] + mass[..., None, :]
         return bias, (planes.logsumexp(-1) + content).flatten(2)
+
+
+def _met(axes: str, query: Tensor, table: Tensor) -> Tensor:
+    """Return the products of queries with the vectors of a table, laid out so that what is added up of them is too."""
+    return torch.einsum(axes, query, table).contiguous()
 
 
 def _padded_row(query: Tensor, padded: Tensor, size: int) -> Tensor:
@@ -126,9 +131,9 @@ def fixed_bias(query: Tensor, tables: Tables) -> Tensor:
         query = query.float()
         first, second, third = (table.float() for table in tables)
         along = (
-            torch.einsum("bmdhwc,dkc->bmdhwk", query, first[:depth, :depth])[..., :, None, None],
-            torch.einsum("bmdhwc,hkc->bmdhwk", query, second[:height, :height])[..., None, :, None],
-            torch.einsum("bmdhwc,wkc->bmdhwk", query, third[:width, :width])[..., None, None, :],
+            _met("bmdhwc,dkc->bmdhwk", query, first[:depth, :depth])[..., :, None, None],
+            _met("bmdhwc,hkc->bmdhwk", query, second[:height, :height])[..., None, :, None],
+            _met("bmdhwc,wkc->bmdhwk", query, third[:width, :width])[..., None, None, :],
         )
         tokens = depth * height * width
         return (along[0] + along[1] + along[2]).reshape(*query.shape[:2], tokens, tokens)

@@ -1,0 +1,1 @@
+"""How good a model is: the paper's protocols, and the same counted honestly."""

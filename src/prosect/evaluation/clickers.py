@@ -1,0 +1,132 @@
+"""By which rules clicks are simulated: a person's, the paper's evaluation, and the CVPR 2025 challenge.
+
+`person` is what training uses too: the centre first, then a random place in the larger error. The other two are rules
+that published curves were made by, repeated so that ours can be laid beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.evaluation.distances import depth, eroded
+from prosect.geometry import Grid
+from prosect.inference.components import Components
+from prosect.prompts import Click, click_at
+from prosect.simulated_user import centre_click, error_click
+
+__all__ = [
+    "RULES",
+    "Rule",
+    "anywhere",
+    "challenge_click",
+    "core",
+    "largest",
+    "nearest_to_middle",
+    "next_click",
+    "paper_click",
+    "person_click",
+]
+
+Mask = NDArray[np.bool_]
+Rule = Callable[[Mask, Mask, Grid, np.random.Generator, int], Click | None]
+
+CUBE, PLATE = (1, 1, 1), (1, 1, 0)  # official: errors are eroded by 3x3x3 voxels, and by 3x3x1 where nothing is left
+PLATE_CLICKS = 10  # official: only the first clicks look for thin errors when no thick one is left
+TIE_SEED = 42  # the challenge's
+
+
+def next_click(
+    rule: Rule, truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int
+) -> Click | None:
+    """Return the next click by a rule, or None where the rule has none left.
+
+    Rules look at the box of truth and mask only: outside there is neither a structure nor an error.
+
+    Args:
+        rule: One of `RULES`.
+        truth: The structure (i j k).
+        mask: What there is of it so far.
+        grid: Where both lie.
+        generator: Decides where the rule leaves it open.
+        number: How many clicks were given before; with a draft to correct, one more.
+    """
+    box = Box.of(truth) | Box.of(mask)
+    if not box.size:
+        return None
+    return rule(truth[box.slices], mask[box.slices], grid.crop(box.start, box.stop), generator, number)
+
+
+def person_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
+    """Return a click in the centre first, then a random one in the larger error; see `simulated_user`."""
+    return centre_click(truth, grid) if number == 0 else error_click(truth, mask, grid, generator)
+
+
+def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
+    """Return the next click of the curves in Fig. 5, by the rules of the official evaluation.
+
+    First the voxel of the eroded structure's largest component nearest to that component's middle. Then a random voxel
+    of the larger of two components: the largest eroded one of what is missed, which wins a tie, and of what exceeds.
+    Differs from the official code, which erodes on the network's grid, not on the scan's.
+    """
+    if number == 0:
+        part = core(truth)
+        return None if part is None else at(nearest_to_middle(part), grid, True)
+    for reach in (CUBE, PLATE) if number < PLATE_CLICKS else (CUBE,):
+        missed, excess = (largest(eroded(error, reach)) for error in (truth & ~mask, mask & ~truth))
+        counts = [0 if part is None else int(np.count_nonzero(part)) for part in (missed, excess)]
+        chosen = missed if counts[0] >= counts[1] else excess
+        if chosen is not None:
+            return at(anywhere(chosen, generator), grid, chosen is missed)
+    return None
+
+
+def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
+    """Return the next click of the CVPR 2025 challenge for interactive segmentation.
+
+    The voxel of the largest component of all errors that lies deepest in it, counted in voxels; a tie is drawn with the
+    challenge's fixed seed, so `generator` has no say. Differs from the challenge, which halves the resolution of errors
+    larger than 60 million voxels.
+    """
+    error = largest(truth ^ mask)
+    if error is None:
+        return None
+    inner = depth(error)
+    deepest = np.argwhere(inner == inner.max())
+    voxel = deepest[np.random.RandomState(TIE_SEED).choice(len(deepest))]
+    return at(voxel, grid, bool(truth[tuple(voxel)]))
+
+
+RULES: dict[str, Rule] = {"person": person_click, "paper": paper_click, "challenge": challenge_click}
+
+
+def largest(mask: Mask) -> Mask | None:
+    """Return the largest of the components whose voxels touch in any way; None for an empty mask."""
+    parts = Components.of(mask)
+    return parts.mask([int(parts.sizes.argmax())]) if parts.count else None
+
+
+def core(mask: Mask) -> Mask | None:
+    """Return the largest component of the eroded mask, or of the mask where erosion leaves none."""
+    part = largest(eroded(mask, CUBE))
+    return largest(mask) if part is None else part
+
+
+def nearest_to_middle(part: Mask) -> NDArray[np.int64]:
+    """Return the voxel of a component nearest to the mean of its voxels."""
+    voxels = np.argwhere(part)
+    return np.asarray(voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()])
+
+
+def anywhere(part: Mask, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random voxel of a component."""
+    places = np.flatnonzero(part)
+    return np.array(np.unravel_index(places[int(generator.integers(len(places)))], part.shape))
+
+
+def at(voxel: NDArray[np.int64], grid: Grid, positive: bool) -> Click:
+    """Return the click at a voxel of the grid."""
+    return click_at([int(n) for n in voxel], grid, positive=positive, space="voxel")

@@ -1,0 +1,224 @@
+"""Judge a model on a list of scans, one scan after another, and sum up what came of it."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prosect.errors import CheckpointError, ProsectError
+from prosect.evaluation.ledger import Ledger
+from prosect.evaluation.plots import write_plots
+from prosect.evaluation.protocols import (
+    Rules,
+    auto,
+    auto_point,
+    automatic_targets,
+    clicked_targets,
+    clicks,
+    point,
+)
+from prosect.evaluation.published import challenge_rows, table1_rows, table2_rows
+from prosect.evaluation.report import Evaluation, Section, write_evaluation
+from prosect.evaluation.scores import Row
+from prosect.evaluation.speed import timed
+from prosect.evaluation.summary import after, challenge_areas, curve, over_all, structures
+from prosect.evaluation.table1 import auto_as_published, auto_point_as_published, point_as_published
+from prosect.labelled import LabelledScan
+from prosect.models.vista3d import Vista3DModel
+from prosect.models.vista3d_clicks import refuse_clicks
+
+__all__ = ["PROTOCOLS", "Examination", "evaluation_of", "examine", "write"]
+
+# `fewshot` (Table 3) is to join these: it trains before it judges, so it is made of `finetune` and `auto`.
+PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed")
+
+Facts = dict[str, Any]
+OnCase = Callable[[str, str], None]
+
+HONEST = (
+    "Judged on the scans' own voxels. Where a structure is known not to be there and was found all the same, its Dice "
+    "is 0; `where present` leaves such scans out, as the paper does. Intervals: 95 %, percentile bootstrap over scans."
+)
+FLATTERING = {
+    "auto": "As published: each class for itself, none competing; scans without a structure do not count.",
+    "point": "As published: one click in every window that shows the structure, not one click in all.",
+    "auto+point": (
+        "As published, an oracle choice: in every window the best of the automatic result and three trials is kept by "
+        "looking at the truth. No user can do that."
+    ),
+    "clicks": (
+        "As published: what is found in axial slices that show nothing of the structure is forgotten before the next "
+        "click and before counting. The curve of Fig. 5 is the column of the best click so far."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is examined, and how.
+
+    Attributes:
+        protocol: One of `PROTOCOLS`.
+        rules: How results are made and judged.
+        as_published: Count as the paper does, flattery included.
+        wanted: Only these structures, by name.
+        repeats: How often a scan is timed.
+        seed: Of every draw; each scan has its own stream, so the order of scans does not matter.
+    """
+
+    protocol: str
+    rules: Rules
+    as_published: bool = False
+    wanted: tuple[str, ...] | None = None
+    repeats: int = 1
+    seed: int = 0
+
+    def generator(self, case: str) -> np.random.Generator:
+        """Return the stream of a scan."""
+        return np.random.default_rng([self.seed, zlib.crc32(case.encode("utf-8", "surrogateescape"))])
+
+
+def examine(
+    scans: Iterable[tuple[str, Callable[[], LabelledScan]]],
+    model: Any,
+    examination: Examination,
+    ledger: Ledger,
+    on_case: OnCase | None = None,
+) -> None:
+    """Judge a model on scans, and keep the rows in a ledger as they come.
+
+    A scan that is in the ledger is not judged again; one that is refused is noted, and the others go on.
+
+    Args:
+        scans: Name, and what reads the scan with its labels.
+        model: What the protocol needs: see `protocols`, `table1` and `speed`.
+        examination: What is examined.
+        ledger: Where rows are kept.
+        on_case: Told of each scan: its name, and how it went in words.
+
+    Raises:
+        CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`); all scans would end so.
+    """
+    for name, load in scans:
+        if name in ledger.rows:
+            continue
+        try:
+            rows, facts = judge(load(), model, examination)
+        except ProsectError as error:
+            if error.exit_status == 6:
+                raise
+            ledger.refuse(name, error)
+            word = f"refused [{error.code}] {error}"
+        else:
+            ledger.add(name, rows, facts)
+            word = told(rows, facts)
+        if on_case is not None:
+            on_case(name, word)
+
+
+def told(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
+    """Return how a scan went, in words."""
+    if "timing" in facts:
+        return f"{facts['timing']['seconds']:.2f} s"
+    last = [row.dice for row in after(rows, max((row.clicks for row in rows), default=0)) if row.dice is not None]
+    return f"mean Dice {np.mean(last):.3f} over {len(last)} structures" if last else "no structure to judge"
+
+
+def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[list[Row], Facts]:
+    """Return the rows of one scan, and what else is kept of it."""
+    e, rules = examination, examination.rules
+    if e.protocol == "speed":
+        return [], {"timing": timed(scan.volume, model, e.wanted, e.repeats)}
+    generator = e.generator(scan.name)
+    if e.protocol in ("point", "clicks") and not (e.as_published and e.protocol == "point"):
+        targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
+        ask = clicks if e.protocol == "clicks" else point
+        return ask(scan, model, targets, rules, generator), {}
+    targets, unknown = automatic_targets(scan, model.vocabulary, e.wanted)
+    facts: Facts = {"unknown": unknown}
+    if e.protocol == "auto":
+        rows = auto_as_published(scan, model, targets, rules) if e.as_published else auto(scan, model, targets, rules)
+        return rows, facts
+    groups = [t for t in targets if model.vocabulary[t.asked].status == "group"]
+    targets = [t for t in targets if t not in groups]
+    facts["unknown"] = unknown + [t.name for t in groups]
+    if e.as_published:
+        refuse_windows(model)
+        if e.protocol == "point":
+            return point_as_published(scan, model, targets, rules), facts
+        return auto_point_as_published(scan, model, targets, rules, generator), facts
+    return auto_point(scan, model, targets, rules, generator), facts
+
+
+def refuse_windows(model: Any) -> None:
+    """Refuse a model that cannot be asked window by window.
+
+    Raises:
+        CheckpointError: It is no VISTA3D (`MODEL_WRONG_NETWORK`), or takes no clicks (`MODEL_NO_CLICKS`).
+    """
+    if not isinstance(model, Vista3DModel):
+        raise CheckpointError(
+            "The published evaluation asks a VISTA3D window by window; leave --as-published out for this model.",
+            code="MODEL_WRONG_NETWORK",
+        )
+    refuse_clicks(model.network, model.spec)
+
+
+def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
+    """Return what the rows of a ledger come to."""
+    e, rows = examination, ledger.all_rows
+    generator = np.random.default_rng(e.seed)
+    published = {}
+    if e.protocol == "speed":
+        published = {"Table 2, seconds, V100 16 GB, 117-118 classes": table2_rows()}
+    elif e.protocol != "clicks":
+        published = {"Table 1, average Dice on the paper's test splits": table1_rows(rows)}
+    elif e.rules.clicker == "challenge":
+        published = {"CVPR 2025 challenge, validation set, box and five clicks": challenge_rows()}
+    by_clicks = e.protocol == "clicks"
+    notes = [FLATTERING[e.protocol]] if e.as_published and e.protocol in FLATTERING else []
+    return Evaluation(
+        settings=ledger.settings,
+        rows=rows,
+        sections=[section(*words, rows, n, generator) for words, n in sections_of(e, rows)],
+        curve=curve(rows, generator) if by_clicks else None,
+        challenge=challenge_areas(rows, generator) if by_clicks and e.rules.clicker == "challenge" else None,
+        timings={case: facts["timing"] for case, facts in ledger.facts.items() if "timing" in facts},
+        published=published,
+        unknown=dict(Counter(name for facts in ledger.facts.values() for name in facts.get("unknown", ()))),
+        refused=list(ledger.refused.values()),
+        notes=notes if e.protocol == "speed" else [*notes, HONEST],
+    )
+
+
+def sections_of(e: Examination, rows: Sequence[Row]) -> list[tuple[tuple[str, str], int]]:
+    """Return title, key and number of clicks of each summary."""
+    if not rows:
+        return []
+    last = max(row.clicks for row in rows)
+    if e.protocol == "auto+point" and not e.as_published:
+        return [(("Automatic", "auto"), 0), (("Automatic, then one click", "auto_point"), last)]
+    titles = {
+        "auto": "Automatic",
+        "point": "One click",
+        "auto+point": "Automatic and clicks, by the oracle",
+        "clicks": f"After {last} click{'s' if last != 1 else ''}",
+    }
+    return [((titles[e.protocol], e.protocol.replace("+", "_")), last)]
+
+
+def section(title: str, key: str, rows: Sequence[Row], clicks_: int, generator: np.random.Generator) -> Section:
+    """Return the summary of the rows after so many clicks."""
+    chosen = after(rows, clicks_)
+    return Section(title, key, chosen, structures(chosen, generator), over_all(chosen, generator))
+
+
+def write(found: Evaluation, folder: Path) -> list[Path]:
+    """Write an evaluation into a folder: JSON, tables, Markdown and pictures; return the paths."""
+    return [*write_evaluation(found, folder), *write_plots(found, folder)]

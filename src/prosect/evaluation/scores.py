@@ -1,0 +1,112 @@
+"""One structure of one scan, judged: the row that every protocol makes and every summary is made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.evaluation.dice import dice
+from prosect.evaluation.surface import surface_dice
+from prosect.geometry import Grid
+from prosect.labelled import LabelledScan
+
+__all__ = ["Row", "Target", "row_of"]
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A structure that is judged.
+
+    Attributes:
+        index: Its index in the vocabulary of the labels.
+        name: Its name there.
+        asked: What the model is asked for: its own name of it, or one that nobody knows, for zero-shot.
+    """
+
+    index: int
+    name: str
+    asked: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """How well one structure of one scan was found.
+
+    Attributes:
+        case: The scan.
+        dataset: Its set.
+        structure: Name of the structure.
+        index: Its index.
+        clicks: How many clicks were given so far.
+        dice: Dice overlap; None where structure and result are both empty.
+        nsd: Surface Dice; None in the same case.
+        truth_ml: Volume of the structure; 0 where it is known not to be there.
+        found_ml: Volume of the result.
+        seconds: What the answer took: all structures of an automatic pass, or one click.
+    """
+
+    case: str
+    dataset: str
+    structure: str
+    index: int
+    clicks: int
+    dice: float | None
+    nsd: float | None
+    truth_ml: float
+    found_ml: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Row:
+        """Return the row that `to_json` wrote.
+
+        Raises:
+            KeyError: A column is missing.
+        """
+        return cls(**{column.name: plain[column.name] for column in fields(cls)})
+
+
+def row_of(
+    scan: LabelledScan, target: Target, found: Mask, truth: Mask, clicks: int, seconds: float, tolerance_mm: float
+) -> Row:
+    """Return the row of a result.
+
+    Args:
+        scan: Where the structure is.
+        target: The structure.
+        found: What was found of it (i j k).
+        truth: What there is of it.
+        clicks: Clicks given so far.
+        seconds: What the answer took.
+        tolerance_mm: See `surface_dice`.
+    """
+    grid = scan.volume.grid
+    box = Box.of(found) | Box.of(truth)
+    found, truth = found[box.slices], truth[box.slices]
+    return Row(
+        case=scan.name,
+        dataset=scan.dataset,
+        structure=target.name,
+        index=target.index,
+        clicks=clicks,
+        dice=dice(found, truth),
+        nsd=surface_dice(found, truth, grid, tolerance_mm),
+        truth_ml=volume_ml(truth, grid),
+        found_ml=volume_ml(found, grid),
+        seconds=seconds,
+    )
+
+
+def volume_ml(mask: Mask, grid: Grid) -> float:
+    """Return the volume of a mask."""
+    return int(np.count_nonzero(mask)) * grid.voxel_volume_ml

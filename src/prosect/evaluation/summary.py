@@ -1,0 +1,258 @@
+"""Rows to means: by structure and over all, with what chance alone may have made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.evaluation.scores import Row
+
+__all__ = [
+    "Curve",
+    "Mean",
+    "StructureSummary",
+    "after",
+    "challenge_areas",
+    "curve",
+    "mean_of",
+    "over_all",
+    "structures",
+]
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+CHALLENGE_CLICKS = 5
+CHALLENGE_LEAST_DICE = 0.2  # below it the challenge counts a surface Dice of 0
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its confidence interval.
+
+    Attributes:
+        value: The mean.
+        low: Lower end of the interval of 95 % (percentile bootstrap over scans).
+        high: Upper end.
+        count: Values that went into it.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class StructureSummary:
+    """How well one structure was found over all scans that say something about it.
+
+    Attributes:
+        structure: Its name.
+        index: Its index.
+        dice: Mean Dice as a user meets it: finding what is not there counts 0. None where nothing counts.
+        nsd: Mean surface Dice in the same way.
+        dice_present: Mean Dice over the scans that have the structure: the paper's way.
+        median: Median Dice over those scans.
+        present: Scans that have it.
+        absent: Scans that are known not to have it.
+        false_positives: Those of them where it was found all the same.
+        false_ml: Mean volume found in those.
+    """
+
+    structure: str
+    index: int
+    dice: Mean | None
+    nsd: Mean | None
+    dice_present: float | None
+    median: float | None
+    present: int
+    absent: int
+    false_positives: int
+    false_ml: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Overlap by number of clicks.
+
+    Attributes:
+        clicks: Number of clicks, from 0 or 1.
+        dice: Mean Dice after so many clicks; a structure that ended early keeps its last.
+        nsd: Mean surface Dice.
+        used: Mean number of clicks really given by then: the x axis of Fig. 5.
+        best: Mean of the best Dice by then: the y axis of Fig. 5, which looks at the truth.
+    """
+
+    clicks: tuple[int, ...]
+    dice: tuple[Mean, ...]
+    nsd: tuple[Mean, ...]
+    used: tuple[float, ...]
+    best: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the curve as plain data."""
+        return asdict(self)
+
+
+def table(keys: Sequence[tuple[str, str]], values: Sequence[float | None]) -> Floats:
+    """Return values as (scans, structures), NaN where there is none.
+
+    Args:
+        keys: Scan and structure of each value.
+        values: In the same order; None is no value.
+    """
+    cases, names = ({word: n for n, word in enumerate(dict.fromkeys(words))} for words in zip(*keys, strict=True))
+    out = np.full((len(cases), len(names)), np.nan)
+    for (case, name), value in zip(keys, values, strict=True):
+        out[cases[case], names[name]] = np.nan if value is None else value
+    return out
+
+
+def table_of(rows: Sequence[Row], column: str) -> Floats:
+    """Return a column of rows as (scans, structures)."""
+    return table([(row.case, row.structure) for row in rows], [getattr(row, column) for row in rows])
+
+
+def mean_of(values: Floats, generator: np.random.Generator, resamples: int = RESAMPLES) -> Mean | None:
+    """Return the mean over structures of their means over scans; None where there is no value.
+
+    The interval comes from drawing scans with replacement: structures of one scan stand or fall together.
+
+    Args:
+        values: (scans, structures), NaN where there is no value.
+        generator: Draws the scans.
+        resamples: How often.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    filled = np.where(known, values, 0.0)
+    drawn = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples).astype(np.float64)
+    means = by_structure(drawn @ filled, drawn @ known)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(means, [tail, 100 - tail])
+    return Mean(plain_mean(values), float(low), float(high), int(known.sum()))
+
+
+def by_structure(sums: Floats, counts: Floats) -> Floats:
+    """Return the mean over structures of sum over count (n, structures); NaN where no structure has a value."""
+    some = counts > 0
+    means = np.divide(sums, counts, out=np.zeros_like(sums, dtype=np.float64), where=some)
+    number = some.sum(axis=1)
+    return np.asarray(np.divide(means.sum(axis=1), number, out=np.full(len(sums), np.nan), where=number > 0))
+
+
+def structures(rows: Sequence[Row], generator: np.random.Generator) -> list[StructureSummary]:
+    """Return a summary of every structure of rows with the same number of clicks, in the order of their indices."""
+    by_name: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda r: r.index):
+        by_name.setdefault(row.structure, []).append(row)
+    return [summary_of(own, generator) for own in by_name.values()]
+
+
+def summary_of(rows: Sequence[Row], generator: np.random.Generator) -> StructureSummary:
+    """Return the summary of the rows of one structure."""
+    there = [row for row in rows if row.truth_ml > 0]
+    absent = [row for row in rows if row.truth_ml == 0]
+    false_ml = [row.found_ml for row in absent if row.found_ml > 0]
+    found = [row.dice for row in there if row.dice is not None]
+    return StructureSummary(
+        structure=rows[0].structure,
+        index=rows[0].index,
+        dice=mean_of(table_of(rows, "dice"), generator),
+        nsd=mean_of(table_of(rows, "nsd"), generator),
+        dice_present=float(np.mean(found)) if found else None,
+        median=float(np.median(found)) if found else None,
+        present=len(there),
+        absent=len(absent),
+        false_positives=len(false_ml),
+        false_ml=float(np.mean(false_ml)) if false_ml else None,
+    )
+
+
+def over_all(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, Mean | None]:
+    """Return the means over structures: `dice` and `nsd` as a user meets them, `dice_present` the paper's way."""
+    there = [row for row in rows if row.truth_ml > 0]
+    return {
+        "dice": mean_of(table_of(rows, "dice"), generator) if rows else None,
+        "nsd": mean_of(table_of(rows, "nsd"), generator) if rows else None,
+        "dice_present": mean_of(table_of(there, "dice"), generator) if there else None,
+    }
+
+
+def curve(rows: Iterable[Row], generator: np.random.Generator) -> Curve | None:
+    """Return overlap by number of clicks, as the mean over structures of means over scans; None without rows."""
+    series: dict[tuple[str, str], dict[int, Row]] = {}
+    for row in rows:
+        series.setdefault((row.case, row.structure), {})[row.clicks] = row
+    if not series:
+        return None
+    numbers = range(min(min(own) for own in series.values()), max(max(own) for own in series.values()) + 1)
+    steps = [[latest(own, n) for own in series.values()] for n in numbers]
+    keys = list(series)
+    best = np.maximum.accumulate([[row.dice or 0.0 for row in step] for step in steps])
+    nothing = Mean(0.0, 0.0, 0.0, 0)
+    return Curve(
+        tuple(numbers),
+        tuple(mean_of(table_of(step, "dice"), generator) or nothing for step in steps),
+        tuple(mean_of(table_of(step, "nsd"), generator) or nothing for step in steps),
+        tuple(plain_mean(table(keys, [row.clicks for row in step])) for step in steps),
+        tuple(plain_mean(table(keys, list(values))) for values in best),
+    )
+
+
+def plain_mean(values: Floats) -> float:
+    """Return the mean over structures of means over scans."""
+    known = np.isfinite(values)
+    return float(by_structure(np.where(known, values, 0.0).sum(axis=0)[None], known.sum(axis=0)[None])[0])
+
+
+def after(rows: Iterable[Row], clicks: int) -> list[Row]:
+    """Return for every scan and structure its row after so many clicks, or its last before that."""
+    series: dict[tuple[str, str], dict[int, Row]] = {}
+    for row in rows:
+        series.setdefault((row.case, row.structure), {})[row.clicks] = row
+    return [latest(own, clicks) for own in series.values()]
+
+
+def latest(own: Mapping[int, Row], clicks: int) -> Row:
+    """Return the row after so many clicks, or the last before."""
+    return own[max((n for n in own if n <= clicks), default=min(own))]
+
+
+def challenge_areas(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, Mean | None] | None:
+    """Return the CVPR 2025 challenge's figures over five clicks, or None where fewer were given.
+
+    By scan: means over its structures after each click; where that Dice is not above 0.2 the surface Dice counts 0; the
+    areas under both by the trapezoid rule (at most 4), and both after the last click.
+    """
+    if not rows or max(row.clicks for row in rows) < CHALLENGE_CLICKS:
+        return None
+    by_scan: dict[str, dict[str, dict[int, Row]]] = {}
+    for row in rows:
+        by_scan.setdefault(row.case, {}).setdefault(row.structure, {})[row.clicks] = row
+    figures = []
+    for own in by_scan.values():
+        held = [[latest(by, n) for by in own.values()] for n in range(1, CHALLENGE_CLICKS + 1)]
+        dsc = np.array([np.mean([row.dice or 0.0 for row in step]) for step in held])
+        nsd = np.array([np.mean([row.nsd or 0.0 for row in step]) for step in held])
+        nsd[dsc <= CHALLENGE_LEAST_DICE] = 0
+        figures.append([area(dsc), area(nsd), float(dsc[-1]), float(nsd[-1])])
+    names = ("dsc_auc", "nsd_auc", "dsc_final", "nsd_final")
+    values = np.array(figures)
+    return {name: mean_of(values[:, [n]], generator) for n, name in enumerate(names)}
+
+
+def area(values: Floats) -> float:
+    """Return the area under values one step apart, by the trapezoid rule."""
+    return float((values[1:] + values[:-1]).sum() / 2)

@@ -1,0 +1,353 @@
+"""Which scans there are to learn from and to be judged by, where their labels lie, and what these mean."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prosect import vocabulary as vocabularies
+from prosect.errors import RecipeError
+from prosect.io.atomic import write_atomically
+from prosect.io.sniff import shown
+from prosect.training.datalist_files import SPLITS, Written, plain_stem, read_written
+from prosect.training.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings
+from prosect.training.splits import published_split
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["DataList", "Entry", "Roots", "read_datalist", "split_as_published", "write_datalist"]
+
+LIST_SUFFIXES = ("_5_folds", "_folds")
+TAIL = 3  # folder of the set, folder of the case, file: where the official lists keep supervoxels
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scan of a list.
+
+    Attributes:
+        name: The case; unique in its list.
+        image: The scan.
+        label: Manual labels, in the values of the data set; None where there are none.
+        pseudo_label: Another model's labels, in the vocabulary's indices.
+        reliability: Of the pseudo-labels: 0 means that they are not to be used.
+        supervoxels: Regions for zero-shot training (VISTA3D, Alg. 2).
+        dataset: Names the mapping of the labels.
+        split: `training`, `validation` or `testing`.
+        fold: Which fold of the training scans.
+        labelled: Label values that this scan was labelled for; None for all of the set.
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    pseudo_label: Path | None = None
+    reliability: float = 1.0
+    supervoxels: Path | None = None
+    dataset: str = ""
+    split: str = "training"
+    fold: int | None = None
+    labelled: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class DataList:
+    """Scans with what is known of their labels.
+
+    Attributes:
+        entries: In the order of the list.
+        mappings: What label values mean, by data set.
+        vocabulary: Names the indices.
+        pseudo_classes: Structures that the pseudo-labels were made for; None where the list does not say.
+        notes: What was left out or assumed.
+    """
+
+    entries: tuple[Entry, ...]
+    mappings: Mapping[str, LabelMapping]
+    vocabulary: Vocabulary
+    pseudo_classes: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def mapping(self, entry: Entry) -> LabelMapping:
+        """Return what the label values of an entry mean."""
+        return self.mappings[entry.dataset]
+
+    def known(self, entry: Entry) -> tuple[int, ...]:
+        """Return the structures that the manual labels of an entry say something about."""
+        return self.mapping(entry).known(entry.labelled) if entry.dataset in self.mappings else ()
+
+    def part(self, split: str | None = None, fold: int | None = None) -> DataList:
+        """Return the scans of one split.
+
+        Args:
+            split: `training`, `validation`, `testing`, or None for all. Where the list names no validation scans they
+                are those of a fold.
+            fold: That fold; None counts every fold as training.
+
+        Raises:
+            RecipeError: No scan is left (`DATALIST_INVALID`).
+        """
+        named = any(entry.split == "validation" for entry in self.entries)
+        kept = tuple(e for e in self.entries if split is None or split == place(e, None if named else fold))
+        if not kept:
+            held = ", ".join(sorted({place(e, None if named else fold) for e in self.entries}))
+            raise RecipeError(f"The list has no {split} scan; it has: {held}.", code="DATALIST_INVALID")
+        return replace(self, entries=kept)
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where paths of a list start; None is the folder of the list.
+
+    Attributes:
+        data: Of images and labels.
+        pseudo: Of pseudo-labels; the official lists give them the paths of the images, below another root.
+        supervoxels: Of supervoxels.
+    """
+
+    data: Path | None = None
+    pseudo: Path | None = None
+    supervoxels: Path | None = None
+
+
+def place(entry: Entry, fold: int | None) -> str:
+    """Return the split of an entry when one fold is kept for validation."""
+    if fold is not None and entry.split == "training" and entry.fold == fold:
+        return "validation"
+    return entry.split
+
+
+def read_datalist(
+    path: Path,
+    roots: Roots | None = None,
+    dataset: str | None = None,
+    mappings: Mapping[str, Iterable[Any]] | None = None,
+    vocabulary: Vocabulary | None = None,
+) -> DataList:
+    """Return a list of scans.
+
+    What label values mean is taken, in this order, from `mappings`, from the list's own `label_mapping`, from the
+    mappings of the paper's data sets, and from the names that the list gives its values.
+
+    Args:
+        path: See `read_written`.
+        roots: Where its paths start.
+        dataset: Name of the set; by default what the list says, or its own name (`AMOS22_5_folds.json`).
+        mappings: Pairs of label value and structure by data set; those of `default` serve every set.
+        vocabulary: Finds the structures; by default the one that the list names, or `prosect`.
+
+    Raises:
+        FormatError: There is no such file.
+        RecipeError: It is no list (`DATALIST_INVALID`), or nothing says what its labels mean (`MAPPING_MISSING`).
+        VocabularyError: A structure is unknown.
+    """
+    written = read_written(path)
+    words = vocabulary or vocabularies.load(str(written.about.get("vocabulary", "prosect")))
+    own = dataset or str(written.about.get("dataset") or set_name(path))
+    entries, notes = entries_of(written, path, roots or Roots(), dataset, own)
+    found: dict[str, LabelMapping] = {}
+    for name in dict.fromkeys(entry.dataset for entry in entries if entry.label is not None):
+        found[name] = mapping_for(name, written, mappings or {}, words, path)
+    entries = tuple(replace(e, labelled=values_of(e.labelled, found.get(e.dataset), words, e.name)) for e in entries)
+    made_for = written.about.get("pseudo_classes")
+    pseudo = None if made_for is None else tuple(sorted(words[each].index for each in made_for))
+    return DataList(entries, found, words, pseudo, notes)
+
+
+def set_name(path: Path) -> str:
+    """Return the name of a set as its file has it."""
+    name = plain_stem(path.name) if path.is_dir() else path.stem
+    for suffix in LIST_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def mapping_for(
+    name: str, written: Written, given: Mapping[str, Iterable[Any]], vocabulary: Vocabulary, path: Path
+) -> LabelMapping:
+    """Return what the label values of a data set mean.
+
+    Raises:
+        RecipeError: Nothing says so (`MAPPING_MISSING`).
+    """
+    absent = written.about.get("absent", ())
+    # Values that the list names and the mapping leaves out are known to mean nothing in our vocabulary.
+    listed = [int(value) for names in written.names for value in names if str(value).isdigit()]
+    pairs = given.get(name, given.get("default", written.about.get("label_mapping", published_mappings().get(name))))
+    if pairs is not None:
+        return mapping_of(pairs, vocabulary, absent, listed)
+    for names in written.names:
+        by_name = mapping_by_names(names, vocabulary)
+        if by_name is not None:
+            return replace(by_name, absent=tuple(sorted(vocabulary[each].index for each in absent)))
+    raise RecipeError(
+        f"{shown(path)}: nothing says what the labels of '{name}' mean. Give a mapping: --map 1=liver 2=spleen, "
+        "--mapping FILE, or `label_mapping` in the list.",
+        code="MAPPING_MISSING",
+    )
+
+
+def entries_of(
+    written: Written, path: Path, roots: Roots, dataset: str | None, own: str
+) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    """Return the entries of a list with the structures they are labelled for still as written, and notes."""
+    top = path if path.is_dir() else path.parent
+    data = roots.data or top
+    entries, mirrored = [], 0
+    names = case_names(
+        [str(row.get("name") or "") for row in written.rows], [str(r["image"]) for r in rows_of(written)]
+    )
+    for row, name in zip(rows_of(written), names, strict=True):
+        pseudo = row.get("pseudo_label")
+        if pseudo == row["image"] and roots.pseudo is None:
+            pseudo, mirrored = None, mirrored + 1
+        entries.append(
+            Entry(
+                name=name,
+                image=data / str(row["image"]),
+                label=data / str(row["label"]) if "label" in row else None,
+                pseudo_label=None if pseudo is None else (roots.pseudo or data) / str(pseudo),
+                reliability=number(row.get("reliable", 1), name, "pseudo_label_reliability"),
+                supervoxels=moved(str(row["supervoxels"]), data, roots.supervoxels) if "supervoxels" in row else None,
+                dataset=dataset or str(row.get("dataset", own)),
+                split=str(row["split"]),
+                fold=int(number(row["fold"], name, "fold")) if "fold" in row else None,
+                labelled=row.get("labelled"),
+            )
+        )
+    note = f"{mirrored} pseudo-labels have the path of their image and were left out; say where they are (pseudo root)"
+    return tuple(entries), (note,) if mirrored else ()
+
+
+def rows_of(written: Written) -> tuple[Mapping[str, Any], ...]:
+    """Return the entries of a list, each of which must name an image.
+
+    Raises:
+        RecipeError: One does not, or its split is unknown (`DATALIST_INVALID`).
+    """
+    for number_, row in enumerate(written.rows):
+        if not isinstance(row.get("image"), str):
+            raise RecipeError(f"Entry {number_} of the list names no image file.", code="DATALIST_INVALID")
+        if row["split"] not in SPLITS:
+            raise RecipeError(f"Entry {number_}: there is no split {row['split']!r}.", code="DATALIST_INVALID")
+    return written.rows
+
+
+def case_names(given: list[str], images: list[str]) -> list[str]:
+    """Return a name for every case: as given, or of its file, with its folders where files share a name.
+
+    Raises:
+        RecipeError: A name is given twice, or cannot name a file (`DATALIST_INVALID`).
+    """
+    plain = [plain_stem(Path(image).name) for image in images]
+    count = Counter(plain)
+    full = [plain_stem("_".join(Path(image).parts).lstrip("./_")) for image in images]
+    names = [own or (full[n] if count[plain[n]] > 1 else plain[n]) for n, own in enumerate(given)]
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise RecipeError(f"The list has two entries named {shown(name)!r}.", code="DATALIST_INVALID")
+        if name != Path(name).name or "\\" in name or name.startswith("."):
+            raise RecipeError(f"{shown(name)!r} cannot name a case: it becomes a file name.", code="DATALIST_INVALID")
+        seen.add(name)
+    return names
+
+
+def number(value: Any, name: str, column: str) -> float:
+    """Return a number of an entry.
+
+    Raises:
+        RecipeError: It is none (`DATALIST_INVALID`).
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise RecipeError(f"{name}: {column} is {value!r:.40}, not a number.", code="DATALIST_INVALID") from None
+    if not 0 <= found < 1e6 or (column == "fold" and found != int(found)):
+        raise RecipeError(f"{name}: {column} cannot be {value!r:.40}.", code="DATALIST_INVALID")
+    return found
+
+
+def moved(written: str, data: Path, root: Path | None) -> Path:
+    """Return the place of a file whose absolute path in a list is that of another machine."""
+    path = Path(written)
+    if root is None or not path.is_absolute():
+        return (root or data) / path
+    tails = [Path(*path.parts[n:]) for n in range(1, len(path.parts))]
+    return next((root / tail for tail in tails if (root / tail).exists()), root / Path(*path.parts[-TAIL:]))
+
+
+def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabulary, name: str) -> tuple[int, ...] | None:
+    """Return the label values that a scan is labelled for, given as values or structures, joined by `|` or listed.
+
+    Raises:
+        RecipeError: The mapping has no such value (`LABELS_UNMAPPED`).
+    """
+    if labelled is None or mapping is None:
+        return None
+    wanted = labelled.split("|") if isinstance(labelled, str) else list(labelled)
+    found: list[int] = []
+    for each in (str(word).strip() for word in wanted):
+        index = None if each.isdigit() else vocabulary[each].index
+        values = [v for v, i in mapping.values.items() if (v == int(each) if index is None else i == index)]
+        if not values:
+            raise RecipeError(f"{name}: labelled for {each!r}, which the mapping has not.", code="LABELS_UNMAPPED")
+        found += values
+    return tuple(sorted(set(found)))
+
+
+def split_as_published(datalist: DataList) -> DataList:
+    """Return the list with the split of the paper, each data set for itself; see `published_split`."""
+    places: dict[str, tuple[str, int | None]] = {}
+    for name in dict.fromkeys(entry.dataset for entry in datalist):
+        cases = [entry.name for entry in datalist if entry.dataset == name]
+        places.update(zip(cases, published_split(len(cases)), strict=True))
+    entries = (replace(e, split=places[e.name][0], fold=places[e.name][1]) for e in datalist)
+    return replace(datalist, entries=tuple(entries))
+
+
+def write_datalist(datalist: DataList, path: Path) -> Path:
+    """Write a list of one data set in the official JSON form, with its mapping, and return the path.
+
+    Raises:
+        RecipeError: It has several data sets (`DATALIST_INVALID`).
+        FormatError: The place cannot be written.
+    """
+    if len({entry.dataset for entry in datalist}) > 1:
+        raise RecipeError("A list of several data sets is written one by one.", code="DATALIST_INVALID")
+    plain: dict[str, Any] = {"dataset": datalist.entries[0].dataset, "vocabulary": datalist.vocabulary.name}
+    for mapping in datalist.mappings.values():
+        plain["label_mapping"] = mapping.to_json(datalist.vocabulary)
+        plain["absent"] = [datalist.vocabulary[index].name for index in mapping.absent]
+    if datalist.pseudo_classes is not None:
+        plain["pseudo_classes"] = [datalist.vocabulary[index].name for index in datalist.pseudo_classes]
+    for split in SPLITS:
+        plain[split] = [entry_to_json(entry, path.parent) for entry in datalist if entry.split == split]
+    write_atomically(path, [json.dumps(plain, indent=1).encode(), b"\n"])
+    return path
+
+
+def entry_to_json(entry: Entry, folder: Path) -> dict[str, Any]:
+    """Return an entry with paths relative to the folder of its list."""
+    files = {
+        "image": entry.image, "label": entry.label, "pseudo_label": entry.pseudo_label, "label_sv": entry.supervoxels,
+    }  # fmt: skip
+    plain: dict[str, Any] = {"name": entry.name}
+    plain |= {key: Path(os.path.relpath(file, folder)).as_posix() for key, file in files.items() if file is not None}
+    if entry.pseudo_label is not None:
+        plain["pseudo_label_reliability"] = int(entry.reliability) if entry.reliability in (0, 1) else entry.reliability
+    if entry.fold is not None:
+        plain["fold"] = entry.fold
+    if entry.labelled is not None:
+        plain["labelled"] = list(entry.labelled)
+    return plain

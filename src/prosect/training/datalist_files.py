@@ -1,0 +1,221 @@
+"""Data lists as people have them: the official JSON form, a table, or folders of images and labels."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prosect.errors import RecipeError
+from prosect.io.sniff import regular_file, shown
+
+__all__ = ["SPLITS", "Written", "plain_stem", "read_written"]
+
+SPLITS = ("training", "validation", "testing")
+MAX_BYTES = 256 << 20
+# Sections of a JSON list by the split they hold; `test` is the Medical Segmentation Decathlon's.
+SECTIONS = {"training": "training", "validation": "validation", "testing": "testing", "test": "testing"}
+# Column of an entry by every name that is in use for it.
+COLUMNS = {
+    "image": "image", "scan": "image", "path": "image",
+    "label": "label", "labels": "label", "mask": "label",
+    "pseudo_label": "pseudo_label", "pseudo_label_reliability": "reliable", "reliability": "reliable",
+    "label_sv": "supervoxels", "supervoxels": "supervoxels",
+    "name": "name", "case": "name", "id": "name",
+    "dataset": "dataset", "dataset_name": "dataset",
+    "split": "split", "fold": "fold", "labelled": "labelled",
+}  # fmt: skip
+ABOUT = ("dataset", "vocabulary", "label_mapping", "absent", "pseudo_classes")
+NAMES = ("label_dict", "labels", "original_label_dict")
+FOLDERS = {
+    "image": ("images", "imagesTr", "image", "scans"),
+    "label": ("labels", "labelsTr", "label", "masks"),
+    "pseudo_label": ("pseudo_labels", "pseudo"),
+    "supervoxels": ("supervoxels", "label_sv"),
+}
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A list as it is written down.
+
+    Attributes:
+        rows: Its entries: text by column; the columns are the values of `COLUMNS`.
+        about: What it says of itself: any of `ABOUT`.
+        names: Dictionaries of names by label value, the one to trust most first.
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[Mapping[Any, Any], ...] = ()
+
+
+def read_written(path: Path) -> Written:
+    """Return what a list says.
+
+    Args:
+        path: A `.json` in the official form (sections `training`, `validation` and `testing` of entries with `image`,
+            `label`, `pseudo_label`, `pseudo_label_reliability`, `label_sv`, `fold`; of the Medical Segmentation
+            Decathlon too), a `.csv` or `.tsv` with such columns, or a folder that holds the folders `images` and
+            `labels` with the same file names.
+
+    Raises:
+        FormatError: There is no such file.
+        RecipeError: It is no such list, or has no entry (`DATALIST_INVALID`).
+    """
+    if path.is_dir():
+        written = from_folder(path)
+    else:
+        regular_file(path)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ValueError("it is too large")
+            text = path.read_text("utf-8-sig")
+            tables = {".csv": ",", ".tsv": "\t"}
+            delimiter = tables.get(path.suffix.lower())
+            written = from_json(json.loads(text)) if delimiter is None else from_table(text, delimiter)
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise RecipeError(
+                f"{shown(path)}: this is no data list ({error}). Give the official JSON form, a .csv or .tsv with the "
+                "columns image and label, or a folder with images and labels.",
+                code="DATALIST_INVALID",
+            ) from error
+    if not written.rows:
+        raise RecipeError(f"{shown(path)}: the list has no entry.", code="DATALIST_INVALID")
+    return written
+
+
+def from_json(plain: Any) -> Written:
+    """Return a list in the official form.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    if not isinstance(plain, dict):
+        raise ValueError("a JSON object with the section `training` is needed")
+    for key in plain:
+        refuse_misspelt(key, (*SECTIONS, *ABOUT, *NAMES))
+    rows: list[Mapping[str, Any]] = []
+    for section, split in SECTIONS.items():
+        entries = plain.get(section, [])
+        if not isinstance(entries, list):
+            raise ValueError(f"the section {section!r} is no list")
+        rows += [row_of(entry, split) for entry in entries]
+    names = tuple(plain[key] for key in NAMES if isinstance(plain.get(key), dict))
+    return Written(tuple(rows), {key: plain[key] for key in ABOUT if key in plain}, names)
+
+
+def row_of(entry: Any, split: str) -> Mapping[str, Any]:
+    """Return one entry by column."""
+    if isinstance(entry, str):
+        return {"image": entry, "split": split}  # the Decathlon lists test images bare
+    if not isinstance(entry, dict):
+        raise ValueError(f"{entry!r:.60} is no entry with an image")
+    return {"split": split, **by_column(entry.items())}
+
+
+def by_column(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return the values of an entry by our names of columns; those that are not ours are left out.
+
+    Raises:
+        ValueError: A name is all but one of ours, or one column is given twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        key = str(name).strip().lower()
+        if key not in COLUMNS:
+            refuse_misspelt(key, COLUMNS)
+            continue
+        if value is None or value == "":
+            continue
+        # Official images may be lists of one file.
+        if isinstance(value, list) and len(value) == 1 and COLUMNS[key] != "labelled":
+            value = value[0]
+        if found.setdefault(COLUMNS[key], value) != value:
+            raise ValueError(f"an entry gives its {COLUMNS[key]} twice")
+    return found
+
+
+def refuse_misspelt(name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is all but a known one: taken for a stranger, its content would silently be left out.
+
+    Raises:
+        ValueError: It is.
+    """
+    words = list(known)
+    swapped = [key for key in words if sorted(key) == sorted(name.lower())]
+    near = swapped or difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.85)
+    if near and name not in words:
+        raise ValueError(f"it has {name!r}; is {near[0]!r} meant?")
+
+
+def from_table(text: str, delimiter: str) -> Written:
+    """Return a list from a table with a header.
+
+    Raises:
+        ValueError: It has no column of images, or a row is malformed.
+    """
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+    header = [COLUMNS.get((name or "").strip().lower()) for name in reader.fieldnames or ()]
+    if "image" not in header:
+        raise ValueError("it has no column `image`")
+    rows = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num} has another number of columns than the header")
+        named = by_column((name, (value or "").strip()) for name, value in row.items())
+        if named.get("split", "training") not in SPLITS:
+            raise ValueError(f"line {reader.line_num}: the split is {named['split']!r}; known are {', '.join(SPLITS)}")
+        rows.append({"split": "training", **named})
+    return Written(tuple(rows))
+
+
+def from_folder(folder: Path) -> Written:
+    """Return a list of the files in `images` and their namesakes in `labels`, `pseudo_labels` and `supervoxels`.
+
+    The folders of the Decathlon and of nnU-Net (`imagesTr`, `labelsTr`, `_0000` at the end of an image) are known too.
+
+    Raises:
+        RecipeError: There are no images, or a label without an image (`DATALIST_INVALID`).
+    """
+    found = {column: dict(stems(folder, names)) for column, names in FOLDERS.items()}
+    if not found["image"]:
+        raise RecipeError(
+            f"{shown(folder)}: the folder needs a folder `images` with scans, and `labels` with files of the same "
+            "names.",
+            code="DATALIST_INVALID",
+        )
+    for column in ("label", "pseudo_label", "supervoxels"):
+        alone = sorted(found[column].keys() - found["image"].keys())
+        if alone:
+            raise RecipeError(
+                f"{shown(folder)}: no image belongs to {shown(found[column][alone[0]])} ({len(alone)} such files).",
+                code="DATALIST_INVALID",
+            )
+    rows = [
+        {"split": "training", "name": stem, **{column: str(by[stem]) for column, by in found.items() if stem in by}}
+        for stem in sorted(found["image"])
+    ]
+    return Written(tuple(rows))
+
+
+def stems(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the images in the first of these folders that exists, relative to `folder`, by name without ending."""
+    for place in (folder / name for name in names):
+        if place.is_dir():
+            for path in sorted(place.iterdir()):
+                if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."):
+                    yield plain_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
+            return
+
+
+def plain_stem(name: str) -> str:
+    """Return a file name without the ending of an image."""
+    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]

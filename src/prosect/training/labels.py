@@ -1,0 +1,169 @@
+"""Read the labels of a list's scans: checked against the scan and the mapping, in the vocabulary's indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import RecipeError
+from prosect.geometry import Grid
+from prosect.io import read, read_labels
+from prosect.io.sniff import shown
+from prosect.io.stored import StoredLabels
+from prosect.labelled import LabelledScan
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.training.datalist import DataList, Entry
+from prosect.vocabulary import Vocabulary
+
+__all__ = [
+    "TOLERANCE_MM",
+    "read_labelled",
+    "read_manual",
+    "read_pseudo",
+    "read_supervoxels",
+    "read_unlabelled",
+    "refuse_other_grid",
+    "values_in",
+]
+
+TOLERANCE_MM = 1e-3  # how far label voxels may lie from the scan's
+
+
+def read_labelled(entry: Entry, datalist: DataList, tolerance_mm: float = TOLERANCE_MM) -> LabelledScan:
+    """Return a scan of the list with its manual labels.
+
+    Args:
+        entry: Which.
+        datalist: Its list.
+        tolerance_mm: How far label voxels may lie from the scan's.
+
+    Raises:
+        FormatError: A file is missing, damaged or no image.
+        RecipeError: There are no manual labels (`LABEL_MISSING`), they lie elsewhere than the scan (`LABEL_SHAPE`,
+            `LABEL_AFFINE`), or hold values that the list does not know (`LABELS_UNMAPPED`, `LABELS_UNLISTED`).
+    """
+    volume = read(entry.image)
+    labels = read_manual(entry, datalist, volume.grid, tolerance_mm)
+    return LabelledScan(entry.name, volume, labels, datalist.known(entry), entry.dataset)
+
+
+def read_unlabelled(entry: Entry, datalist: DataList) -> LabelledScan:
+    """Return a scan of the list as if nothing were known of it.
+
+    Raises:
+        FormatError: The file is missing, damaged or no image.
+    """
+    volume = read(entry.image)
+    nothing = LabelMap(np.zeros(volume.grid.shape, dtype=np.uint8), volume.grid, datalist.vocabulary)
+    return LabelledScan(entry.name, volume, nothing, (), entry.dataset)
+
+
+def read_manual(
+    entry: Entry, datalist: DataList, grid: Grid, tolerance_mm: float = TOLERANCE_MM
+) -> LabelMap | LabelLayers:
+    """Return the manual labels of an entry on the scan's grid; errors as in `read_labelled`."""
+    if entry.label is None:
+        raise RecipeError(f"{entry.name}: the list has no manual labels for it.", code="LABEL_MISSING")
+    name = shown(entry.label)
+    stored = on_grid(entry.label, grid, tolerance_mm)
+    mapping = datalist.mapping(entry)
+    present = values_in(stored)
+    if entry.labelled is not None:
+        strange = sorted(v for v in set(present) - set(entry.labelled) if mapping.values.get(v) is not None)
+        if strange:
+            raise RecipeError(
+                f"{name}: the values {strange} are labelled, but the list says that this scan was not labelled for "
+                "them. Correct `labelled`.",
+                code="LABELS_UNLISTED",
+            )
+    mapping.require(present, name)
+    if stored.layers:
+        kept = [n for n, value in enumerate(stored.layers) if mapping.values.get(value) is not None]
+        indices = [mapping.values[stored.layers[n]] or 0 for n in kept]
+        return merged_layers(stored.array[kept], indices, grid, datalist.vocabulary)
+    return LabelMap(mapping.translate(stored.array, present, name), grid, datalist.vocabulary)
+
+
+def read_pseudo(entry: Entry, datalist: DataList, grid: Grid, tolerance_mm: float = TOLERANCE_MM) -> LabelMap | None:
+    """Return the pseudo-labels of an entry on the scan's grid; None where there are none, or unreliable ones.
+
+    Raises:
+        FormatError: The file is missing, damaged or no label map.
+        RecipeError: They lie elsewhere than the scan (`LABEL_SHAPE`, `LABEL_AFFINE`), or hold values that the
+            vocabulary does not know (`LABELS_UNMAPPED`).
+    """
+    if entry.pseudo_label is None or entry.reliability <= 0:
+        return None
+    stored = on_grid(entry.pseudo_label, grid, tolerance_mm)
+    strange = [value for value in values_in(stored) if value not in datalist.vocabulary]
+    if strange:
+        raise RecipeError(
+            f"{shown(entry.pseudo_label)}: the values {strange[:8]} are no indices of '{datalist.vocabulary.name}'; "
+            "pseudo-labels must hold its indices.",
+            code="LABELS_UNMAPPED",
+        )
+    if stored.layers:
+        return LabelLayers(stored.array, stored.layers, grid, datalist.vocabulary).flatten()
+    return LabelMap(stored.array, grid, datalist.vocabulary)
+
+
+def read_supervoxels(
+    entry: Entry, grid: Grid, tolerance_mm: float = TOLERANCE_MM
+) -> NDArray[np.unsignedinteger] | None:
+    """Return the supervoxels of an entry (i j k), 0 where there are none; None where the list has none.
+
+    Raises:
+        FormatError: The file is missing, damaged or no label map.
+        RecipeError: They lie elsewhere than the scan (`LABEL_SHAPE`, `LABEL_AFFINE`).
+    """
+    if entry.supervoxels is None:
+        return None
+    return np.asarray(on_grid(entry.supervoxels, grid, tolerance_mm).array)
+
+
+def on_grid(path: Path, grid: Grid, tolerance_mm: float) -> StoredLabels:
+    """Return stored labels, which must lie where the scan does."""
+    stored = read_labels(path)
+    refuse_other_grid(stored.grid, grid, shown(path), tolerance_mm)
+    return stored
+
+
+def refuse_other_grid(labels: Grid, scan: Grid, name: str, tolerance_mm: float = TOLERANCE_MM) -> None:
+    """Refuse labels whose voxels are not the scan's.
+
+    Raises:
+        RecipeError: Another shape (`LABEL_SHAPE`), or other places (`LABEL_AFFINE`).
+    """
+    if labels.shape != scan.shape:
+        raise RecipeError(
+            f"{name}: the labels have shape {labels.shape} but the scan {scan.shape}; resample them to it.",
+            code="LABEL_SHAPE",
+        )
+    apart = labels.distance_to(scan)
+    if apart > tolerance_mm:
+        raise RecipeError(
+            f"{name}: the labels lie up to {apart:.3g} mm from the scan's voxels ({tolerance_mm:g} mm are allowed). "
+            "Are they another scan's? Resample them, or allow more.",
+            code="LABEL_AFFINE",
+        )
+
+
+def values_in(stored: StoredLabels) -> tuple[int, ...]:
+    """Return the label values that occur in a file, ascending, without the background."""
+    if stored.layers:
+        return tuple(sorted(v for v, mask in zip(stored.layers, stored.array, strict=True) if mask.any()))
+    counts = np.zeros(int(stored.array.max(initial=0)) + 1, dtype=np.int64)
+    for k in range(stored.array.shape[2]):
+        counts += np.bincount(stored.array[..., k].ravel(), minlength=counts.size)
+    return tuple(int(value) for value in np.flatnonzero(counts) if value)
+
+
+def merged_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, vocabulary: Vocabulary) -> LabelLayers:
+    """Return one layer per structure; masks that mean the same are united."""
+    own = tuple(dict.fromkeys(indices))
+    united = [np.logical_or.reduce([m for m, i in zip(masks, indices, strict=True) if i == index]) for index in own]
+    stack = np.stack(united) if united else np.zeros((0, *grid.shape), dtype=np.bool_)
+    return LabelLayers(stack, own, grid, vocabulary)

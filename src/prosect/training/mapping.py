@@ -1,0 +1,205 @@
+"""What the label values of a data set mean, and of which structures the set says anything."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import RecipeError, VocabularyError
+from prosect.io.sniff import regular_file, shown
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["LabelMapping", "mapping_by_names", "mapping_of", "parse_pair", "published_mappings", "read_mappings"]
+
+LARGEST = 65535
+SHOWN = 8
+NOTHING = ("", "-", "none", "null")
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """Label values of one data set in a vocabulary.
+
+    Attributes:
+        values: Vocabulary index by label value of the set; None where the vocabulary has nothing like it. Several
+            values may mean the same. 0 is the background and is not listed.
+        absent: Structures that no scan of the set shows, so that finding one there is a mistake.
+    """
+
+    values: Mapping[int, int | None]
+    absent: tuple[int, ...] = field(default=())
+
+    def known(self, labelled: Iterable[int] | None = None) -> tuple[int, ...]:
+        """Return the structures that a scan says something about, ascending.
+
+        Args:
+            labelled: Label values that this scan was labelled for; all of the set by default.
+        """
+        chosen = self.values if labelled is None else labelled
+        found = {index for value in chosen if (index := self.values.get(value)) is not None}
+        return tuple(sorted(found | set(self.absent)))
+
+    def translate(self, array: NDArray[Any], present: Sequence[int], name: str) -> NDArray[np.uint16]:
+        """Return label values as vocabulary indices (same shape); values that mean nothing become 0.
+
+        Args:
+            array: Label values, unsigned.
+            present: The values that occur, without 0.
+            name: The file, for messages.
+
+        Raises:
+            RecipeError: A value is not in the mapping (`LABELS_UNMAPPED`).
+        """
+        self.require(present, name)
+        table = np.zeros(max(present, default=0) + 1, dtype=np.uint16)
+        for value in present:
+            table[value] = self.values[value] or 0
+        return np.asarray(table[array])
+
+    def require(self, present: Iterable[int], name: str) -> None:
+        """Refuse label values that the mapping does not list.
+
+        Raises:
+            RecipeError: `LABELS_UNMAPPED`.
+        """
+        strange = sorted(set(present) - set(self.values))
+        if strange:
+            raise RecipeError(
+                f"{name}: the label values {several(strange)} are not in the mapping, which has "
+                f"{several(sorted(self.values))}. Name them, or map them to nothing (`{strange[0]}=`).",
+                code="LABELS_UNMAPPED",
+            )
+
+    def to_json(self, vocabulary: Vocabulary) -> list[list[Any]]:
+        """Return pairs of label value and name, or null, for a file."""
+        return [[value, None if index is None else vocabulary[index].name] for value, index in self.values.items()]
+
+
+def several(values: Sequence[int]) -> str:
+    """Return the first few numbers for a message."""
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return ", ".join(map(str, values[:SHOWN])) + more
+
+
+def mapping_of(
+    pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary, absent: Iterable[str | int] = (), known: Iterable[int] = ()
+) -> LabelMapping:
+    """Return the mapping of pairs of a label value and a structure.
+
+    Args:
+        pairs: Label value (a whole number or its digits), and name or index of the structure; None, an empty text or
+            `-` where the vocabulary has nothing like it. 0 may only mean the background.
+        vocabulary: Finds the structures.
+        absent: Structures that no scan shows.
+        known: Further label values that occur and mean nothing here.
+
+    Raises:
+        RecipeError: Not such pairs, or one value means two things (`MAPPING_INVALID`).
+        VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
+    """
+    values: dict[int, int | None] = {}
+    for pair in pairs:
+        value, structure = split_pair(pair)
+        if value == 0:
+            continue
+        nothing = structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
+        index = None if nothing else vocabulary[structure].index
+        if values.setdefault(value, index) != index:
+            raise RecipeError(f"The label value {value} is mapped to two structures.", code="MAPPING_INVALID")
+    for value in known:
+        values.setdefault(value, None)
+    values.pop(0, None)
+    return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)))
+
+
+def split_pair(pair: Any) -> tuple[int, Any]:
+    """Return label value and structure of one pair.
+
+    Raises:
+        RecipeError: It is not a pair that begins with a label value (`MAPPING_INVALID`).
+    """
+    try:
+        value, structure = pair
+        number = int(value)
+        if isinstance(pair, str) or isinstance(value, bool) or number != float(value) or not 0 <= number <= LARGEST:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise RecipeError(
+            f"{pair!r:.60} is no pair of a label value (0 to {LARGEST}) and a structure.", code="MAPPING_INVALID"
+        ) from None
+    return number, structure
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """Return label value and structure of a typed pair: `3=left kidney`, or `3=` for nothing.
+
+    Raises:
+        RecipeError: There is no `=` (`MAPPING_INVALID`).
+    """
+    value, found, structure = text.partition("=")
+    if not found:
+        raise RecipeError(f"{text!r:.60}: write VALUE=STRUCTURE, such as 3=liver.", code="MAPPING_INVALID")
+    return value.strip(), structure.strip()
+
+
+def mapping_by_names(names: Mapping[Any, Any], vocabulary: Vocabulary) -> LabelMapping | None:
+    """Return the mapping by the names a list gives its label values; None where one is unknown to the vocabulary."""
+    try:
+        return mapping_of([pair for pair in names.items() if str(pair[0]) != "0"], vocabulary)
+    except (RecipeError, VocabularyError):
+        return None
+
+
+@functools.cache
+def published_mappings() -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """Return the mappings of the paper's data sets: pairs of label value and index, by name of the set."""
+    text = resources.files("prosect.training").joinpath("datasets.tsv").read_text(encoding="utf-8")
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in csv.DictReader(text.splitlines(), delimiter="\t"):
+        found.setdefault(row["dataset"], []).append((int(row["value"]), int(row["index"])))
+    return {name: tuple(pairs) for name, pairs in found.items()}
+
+
+def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
+    """Return pairs by name of the data set from a file; `default` where it names none.
+
+    A `.json` holds the official form, `{"AMOS22": [[1, 3], ...]}`, or one list of pairs; a `.tsv` or `.csv` has the
+    columns `value` and `structure` (or `index`, `name`), and `dataset` where there are several.
+
+    Raises:
+        FormatError: It is missing or cannot be read.
+        RecipeError: It holds no mapping (`MAPPING_INVALID`).
+    """
+    regular_file(path)
+    try:
+        text = path.read_text("utf-8-sig")
+        if path.suffix.lower() == ".json":
+            plain = json.loads(text)
+            by_set = plain if isinstance(plain, dict) else {"default": plain}
+            return {str(name): tuple(tuple(pair) for pair in pairs) for name, pairs in by_set.items()}
+        return tabled(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise RecipeError(f"{shown(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
+
+
+def tabled(text: str, delimiter: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
+    """Return pairs by name of the data set from a table."""
+    found: dict[str, list[Sequence[Any]]] = {}
+    for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
+        named = {str(key).strip().lower(): (value or "").strip() for key, value in row.items()}
+        column = next((key for key in ("structure", "index", "name") if key in named), None)
+        if column is None:
+            raise ValueError("it has no column named structure, index or name")
+        found.setdefault(named.get("dataset") or "default", []).append((named["value"], named[column]))
+    if not found:
+        raise ValueError("it has no row")
+    return {name: tuple(pairs) for name, pairs in found.items()}

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prosect.cli.data_arguments import check_data_arguments, evaluate_arguments, pseudo_label_arguments
+
 __all__ = ["build_parser", "check"]
 
 DEVICE = re.compile(r"(auto|cpu|mps|(?:gpu|cuda)(?::\d{1,3})?)")
@@ -51,8 +53,21 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="list, import, verify or fetch model weights", formatter_class=Help)
     weights_arguments(weights, add)
     verify_arguments(commands.add_parser("verify", help="check a result against its report, and make it again", **add))
+    data_commands(commands, add)
     commands.add_parser("doctor", help="check this installation", **add)
     return parser
+
+
+def data_commands(commands: Any, add: dict[str, Any]) -> None:
+    """Add the commands about data sets."""
+    look = "look at every file of a data list before training"
+    check_data_arguments(commands.add_parser("check-data", help=look, description=f"{look.capitalize()}.", **add))
+    label = "label scans by another model, for training"
+    made = commands.add_parser("pseudo-label", help=label, description=f"{label.capitalize()}.", **add)
+    pseudo_label_arguments(made, device)
+    judge = "judge a model on labelled scans"
+    judged = commands.add_parser("evaluate", help=judge, description=f"{judge.capitalize()}.", **add)
+    evaluate_arguments(judged, device, at_least_one)
 
 
 class Version(argparse.Action):
@@ -220,6 +235,14 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
     return int(text)
+
+
+def at_least_one(text: str) -> int:
+    """Return a whole number from 1."""
+    number = count(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
+    return number
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

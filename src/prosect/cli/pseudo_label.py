@@ -1,0 +1,114 @@
+"""`prosect pseudo-label`: labels from another model for the scans of a list, and a list that names them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import prosect
+from prosect import vocabulary
+from prosect.cli.data_lists import datalist_of, folder_for, tolerance_of
+from prosect.cli.screen import open_console
+from prosect.cohort.manifest import find_scans
+from prosect.errors import ProsectError, RecipeError
+from prosect.evaluation.ledger import Ledger
+from prosect.labelled import LabelledScan
+from prosect.training.datalist import DataList, Entry, write_datalist
+from prosect.training.datalist_files import FOLDERS
+from prosect.training.labels import read_manual
+from prosect.training.pseudo import PseudoLabels, from_model, from_totalsegmentator, judged
+from prosect.volume import Volume
+
+__all__ = ["run"]
+
+PARTLY = 4
+LEDGER, LIST_NAME = "ledger.jsonl", "list.json"
+
+Make = Callable[[Entry, Volume], PseudoLabels]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Label every scan that is not labelled yet, and write the list; return 0, or 4 where some scans were refused."""
+    datalist = scans_of(args)
+    folder_for(args.output)
+    make, words, source = maker(args)
+    datalist = datalist if datalist.mappings else replace(datalist, vocabulary=words)
+    settings = {**source, "structures": args.roi_subset, "least_dice": args.least_dice}
+    ledger = Ledger.open(args.output / LEDGER, settings, args.overwrite)
+    say = silent if args.quiet else open_console().print
+    for entry in datalist:
+        target = args.output / f"{entry.name}.nii.gz"
+        if entry.name in ledger.facts and target.exists():
+            continue
+        try:
+            found = labelled(entry, datalist, make, args)
+            prosect.write(found.labels, target)
+        except ProsectError as error:
+            if error.exit_status == 6:
+                raise
+            ledger.refuse(entry.name, error)
+            say(f"{entry.name}: refused [{error.code}] {error}")
+            continue
+        kept = {"reliability": found.reliability, "known": list(found.known), "notes": list(found.notes)}
+        ledger.add(entry.name, [], kept)
+        say(f"{entry.name}: {len(found.labels.present)} structures{'' if found.reliability else '; not to be used'}")
+        for note in found.notes:
+            say(f"  note: {note}")
+    say(str(write_datalist(finished(datalist, ledger, args.output), args.output / LIST_NAME)))
+    return PARTLY if ledger.refused else 0
+
+
+def silent(_text: str) -> None:
+    """Say nothing."""
+
+
+def finished(datalist: DataList, ledger: Ledger, folder: Path) -> DataList:
+    """Return the list with the pseudo-labels that there are now."""
+    entries = tuple(
+        replace(e, pseudo_label=folder / f"{e.name}.nii.gz", reliability=float(ledger.facts[e.name]["reliability"]))
+        if e.name in ledger.facts
+        else e
+        for e in datalist
+    )
+    known = sorted({index for facts in ledger.facts.values() for index in facts["known"]})
+    return replace(datalist, entries=entries, pseudo_classes=tuple(known))
+
+
+def scans_of(args: argparse.Namespace) -> DataList:
+    """Return the scans of a list, or of a folder that holds scans in any way.
+
+    Raises:
+        RecipeError: There are none (`DATALIST_INVALID`).
+    """
+    if not args.input.is_dir() or any((args.input / name).is_dir() for name in FOLDERS["image"]):
+        return datalist_of(args, args.input)
+    found = find_scans(args.input, skip=[args.output])
+    if not found.scans:
+        raise RecipeError(f"{args.input.name}: no scan is in the folder.", code="DATALIST_INVALID")
+    name = args.dataset or args.input.resolve().name
+    entries = tuple(Entry(scan.name, scan.path, dataset=name) for scan in found.scans)
+    return DataList(entries, {}, vocabulary.load("prosect"))
+
+
+def maker(args: argparse.Namespace) -> tuple[Make, vocabulary.Vocabulary, Mapping[str, Any]]:
+    """Return what labels a scan, the vocabulary of its labels, and where they come from."""
+    if args.from_totalsegmentator is not None:
+        words, folder = vocabulary.load("prosect"), args.from_totalsegmentator
+        source = {"totalsegmentator": folder.name, "scheme": args.scheme}
+        return lambda e, v: from_totalsegmentator(folder, e.name, v.grid, words, args.scheme), words, source
+    model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+    return lambda _, volume: from_model(volume, model, args.roi_subset), model.vocabulary, model.identity
+
+
+def labelled(entry: Entry, datalist: DataList, make: Make, args: argparse.Namespace) -> PseudoLabels:
+    """Return the pseudo-labels of an entry, compared with its manual labels where it has some."""
+    volume = prosect.read(entry.image)
+    found = make(entry, volume)
+    if entry.label is None:
+        return judged(found)
+    labels = read_manual(entry, datalist, volume.grid, tolerance_of(args))
+    manual = LabelledScan(entry.name, volume, labels, datalist.known(entry), entry.dataset)
+    return judged(found, manual, args.least_dice)

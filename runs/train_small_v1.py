@@ -22,8 +22,9 @@ from scipy import ndimage
 
 import prosect
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.loop import AutomaticLoop, LoopSettings
-from prosect.training.patches import PatchSampler, TrainingScan
+from prosect.training.automatic import AutomaticObjective
+from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 
 ARCHITECTURE = Architecture(width=16, blocks=(1, 1, 2, 2, 1), interactive=False)
 SPACING_MM = 4.0
@@ -196,7 +197,9 @@ def main() -> None:
     network = vista3d(ARCHITECTURE)
     if args.start:
         network.load_state_dict(torch.load(args.start / "state.pt", weights_only=True)["average"])
-    loop = AutomaticLoop(network, CLASSES, nested, scans, weights, sampler, settings, args.work)
+    source = PatchSource(scans, weights, sampler)
+    objective = AutomaticObjective(network, CLASSES, nested, source, sampler.generator, settings.bfloat16)
+    loop = TrainingLoop(network, objective, sampler.generator, settings, args.work)
     loop.resume()
     (args.work / "classes.json").write_text(json.dumps(CLASSES))
     loop.run(stop_at=None if args.minutes is None else time.time() + 60 * args.minutes)

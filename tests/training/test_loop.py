@@ -11,8 +11,9 @@ import torch
 
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.augment import augment_intensities
-from prosect.training.loop import AutomaticLoop, LoopSettings
-from prosect.training.patches import PatchSampler, TrainingScan
+from prosect.training.automatic import AutomaticObjective
+from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 
 
 def scan() -> TrainingScan:
@@ -54,16 +55,18 @@ def test_augmented_intensities_stay_in_range() -> None:
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
 
 
-def loop(folder: Path, steps: int = 6) -> AutomaticLoop:
+def loop(folder: Path, steps: int = 6) -> TrainingLoop:
     """Return a small run."""
     torch.manual_seed(0)
     network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, interactive=False))
     sampler = PatchSampler((8, 8, 8), 3.0, np.random.default_rng(0))
     settings = LoopSettings(steps=steps, warmup_steps=2)
-    return AutomaticLoop(network, [1, 2, 7], {2: 0}, [scan()], [1.0], sampler, settings, folder)
+    source = PatchSource([scan()], [1.0], sampler)
+    objective = AutomaticObjective(network, [1, 2, 7], {2: 0}, source, sampler.generator)
+    return TrainingLoop(network, objective, sampler.generator, settings, folder)
 
 
-def digest(run: AutomaticLoop) -> str:
+def digest(run: TrainingLoop) -> str:
     """Return a hash of weights and their average."""
     sha = hashlib.sha256()
     for tensors in (run.network.state_dict(), run.average):
@@ -99,7 +102,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
 def test_a_step_that_is_not_finite_is_skipped_and_counted(tmp_path: Path) -> None:
     run = loop(tmp_path)
     before = digest(run)
-    broken = run.network.class_head.mlp[0].weight
+    broken = run.network.get_parameter("class_head.mlp.0.weight")
     kept = broken.detach().clone()
     with torch.no_grad():
         broken.fill_(float("nan"))

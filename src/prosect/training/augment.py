@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment_intensities"]
+__all__ = ["augment_intensities", "remap_intensities"]
 
 
 def augment_intensities(image: Tensor, generator: np.random.Generator) -> Tensor:
@@ -30,3 +30,17 @@ def augment_intensities(image: Tensor, generator: np.random.Generator) -> Tensor
         noise = g.standard_normal(tuple(image.shape), dtype=np.float32)
         image = image + torch.from_numpy(noise) * float(g.uniform(0.0, 0.05))
     return image.clamp(0, 1)
+
+
+def remap_intensities(image: Tensor, generator: np.random.Generator) -> Tensor:
+    """Return a patch in [0, 1] seen through a random piecewise linear curve, rising, falling or neither.
+
+    Where tissues meet there is still a border, but what is bright is no longer what a CT says: what is left to learn
+    from is shape and contrast, as another modality has them.
+    """
+    knots = int(generator.integers(3, 8))
+    heights = torch.from_numpy(generator.uniform(0, 1, knots).astype(np.float32))
+    place = image.clamp(0, 1) * (knots - 1)
+    low = place.floor().clamp(max=knots - 2)
+    step = low.long()
+    return heights[step] + (heights[step + 1] - heights[step]) * (place - low)

@@ -1,4 +1,4 @@
-"""A plain, resumable training loop for the automatic branch. One of the three places that hold state."""
+"""A plain, resumable training loop for any branch. One of the three places that hold state."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prosect.networks.vista3d import Vista3D
-from prosect.training.augment import augment_intensities
-from prosect.training.losses import exclusive_loss, nested_loss
-from prosect.training.patches import Patch, PatchSampler, TrainingScan
-
-__all__ = ["AutomaticLoop", "LoopSettings"]
+__all__ = ["LoopSettings", "TrainingLoop"]
 
 
 @dataclass(frozen=True)
@@ -50,38 +45,31 @@ class LoopSettings:
     seed: int = 0
 
 
-class AutomaticLoop:
-    """Train encoder, automatic decoder and class head on partially labelled scans.
+class TrainingLoop:
+    """Train a network by an objective that draws its own patches.
 
     Args:
         network: The network to train, in place.
-        classes: Global class index of each local class (q).
-        nested_bits: Bit of `TrainingScan.nested` for local classes stored there.
-        scans: Training scans.
-        weights: Sampling weight of each scan.
-        sampler: Cuts patches; its generator is part of the state.
+        objective: Returns the loss of one freshly drawn patch; all its randomness comes from `generator`.
+        generator: Part of the saved state.
         settings: See `LoopSettings`.
         folder: Where the state and the log live.
+        trained: Parameters to train; all of the network's by default.
     """
 
     def __init__(
         self,
-        network: Vista3D,
-        classes: Sequence[int],
-        nested_bits: dict[int, int],
-        scans: Sequence[TrainingScan],
-        weights: Sequence[float],
-        sampler: PatchSampler,
+        network: nn.Module,
+        objective: Callable[[], Tensor],
+        generator: np.random.Generator,
         settings: LoopSettings,
         folder: Path,
+        trained: Iterable[nn.Parameter] | None = None,
     ) -> None:
-        self.network, self.classes, self.nested_bits = network, tuple(classes), nested_bits
-        self.scans, self.sampler, self.settings, self.folder = scans, sampler, settings, folder
-        self.weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
-        self.generator = sampler.generator
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.network, self.objective, self.generator = network, objective, generator
+        self.settings, self.folder = settings, folder
+        self.trained = list(network.parameters() if trained is None else trained)
+        self.optimizer = torch.optim.AdamW(self.trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step = 0
         self.skipped = 0
@@ -114,11 +102,10 @@ class AutomaticLoop:
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for _ in range(self.settings.patches_per_step):
-            patch = self.sampler(self.scans[int(self.generator.choice(len(self.scans), p=self.weights))])
-            loss = self._loss(patch) / self.settings.patches_per_step
+            loss = self.objective() / self.settings.patches_per_step
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.settings.max_gradient_norm)
         if math.isfinite(total) and bool(torch.isfinite(norm)):
             self.optimizer.step()
             self._update_average()
@@ -126,20 +113,6 @@ class AutomaticLoop:
             self.skipped += 1
         self.step += 1
         return total
-
-    def _loss(self, patch: Patch) -> Tensor:
-        image = augment_intensities(patch.image, self.generator)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            logits = self.network(image, self.classes)[0]
-        logits = logits.float()
-        exclusive = patch.known.clone()
-        exclusive[list(self.nested_bits)] = False
-        loss = exclusive_loss(logits, patch.labels, exclusive)
-        nested = [q for q in self.nested_bits if patch.known[q]]
-        if nested:
-            masks = torch.stack([(patch.nested >> self.nested_bits[q]) & 1 for q in nested])
-            loss = loss + 0.5 * nested_loss(logits[nested], masks)
-        return loss
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["exclusive_loss", "nested_loss"]
+__all__ = ["clicked_loss", "exclusive_loss", "nested_loss"]
 
 SMOOTH = 1.0
 # Structures of the head and neck fill one voxel in a hundred; at full weight the background drowns them for long.
@@ -52,6 +52,23 @@ def nested_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """
     logits, masks = logits.flatten(1), masks.flatten(1).float()
     return F.binary_cross_entropy_with_logits(logits, masks) + soft_dice_loss(logits.sigmoid(), masks)
+
+
+def clicked_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return binary cross-entropy plus soft Dice (VISTA3D, Sec. 4) for objects clicked one by one.
+
+    An object fills one voxel in a thousand, and answering "nothing" is nearly right. So the cross-entropy of what lies
+    inside and of what lies outside are taken apart, and the inside has a quarter of the say.
+
+    Args:
+        logits: Mask logits (q i j k).
+        masks: The objects (q i j k), none of them empty.
+    """
+    logits, masks = logits.flatten(1), masks.flatten(1).float()
+    cost = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
+    inside = (cost * masks).sum(1) / masks.sum(1)
+    outside = (cost * (1 - masks)).sum(1) / (1 - masks).sum(1).clamp_min(1)
+    return (inside / 4 + outside * 3 / 4).mean() + soft_dice_loss(logits.sigmoid(), masks)
 
 
 def soft_dice_loss(probability: Tensor, mask: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Patch", "PatchSampler", "TrainingScan"]
+__all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,3 +118,21 @@ class PatchSampler:
         voxels = centre + offsets / np.asarray(scan.spacing_mm)
         unit = 2 * voxels / np.maximum(np.asarray(scan.labels.shape) - 1, 1) - 1
         return torch.from_numpy(np.ascontiguousarray(unit[..., ::-1], dtype=np.float32))[None]
+
+
+class PatchSource:
+    """Draw a patch of a randomly drawn scan.
+
+    Args:
+        scans: Training scans.
+        weights: How often each is drawn, in any unit.
+        sampler: Cuts patches; its generator draws the scan, too.
+    """
+
+    def __init__(self, scans: Sequence[TrainingScan], weights: Sequence[float], sampler: PatchSampler) -> None:
+        self.scans, self.sampler = scans, sampler
+        self.weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+
+    def __call__(self) -> Patch:
+        """Return one patch."""
+        return self.sampler(self.scans[int(self.sampler.generator.choice(len(self.scans), p=self.weights))])

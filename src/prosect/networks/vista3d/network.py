@@ -26,6 +26,9 @@ class Architecture:
         in_channels: Image channels.
         automatic: Whether the class-prompted branch exists.
         interactive: Whether the click-prompted branch exists.
+        point_heads: Attention heads of the click-prompted branch. Each needs several frequencies of the position code
+            to tell places apart, so a narrow network needs few.
+        point_downsample: Narrowing of its attention between clicks and image.
     """
 
     width: int = 48
@@ -34,6 +37,8 @@ class Architecture:
     in_channels: int = 1
     automatic: bool = True
     interactive: bool = True
+    point_heads: int = 4
+    point_downsample: int = 2
 
     @property
     def divisor(self) -> int:
@@ -52,7 +57,7 @@ class Vista3D(nn.Module):
         if a.automatic:
             self.class_head = ClassHead(a.width, a.classes)
         if a.interactive:
-            self.point_head = PointHead(a.width, a.classes)
+            self.point_head = PointHead(a.width, a.classes, a.point_heads, a.point_downsample)
 
     def automatic_features(self, image: Tensor) -> Tensor:
         """Return features (b c i j k) of patches (b 1 i j k); class logits are linear in them.

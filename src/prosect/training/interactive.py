@@ -1,0 +1,164 @@
+"""What the interactive branch is trained for: masks after every round of simulated clicks (VISTA3D, Sec. 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prosect.geometry import Grid
+from prosect.networks.vista3d import Vista3D
+from prosect.networks.vista3d.point_head import IGNORED
+from prosect.prompts import Click
+from prosect.simulated_user import centre_click, error_click
+from prosect.training.augment import augment_intensities, remap_intensities
+from prosect.training.losses import clicked_loss
+from prosect.training.patches import Patch
+
+__all__ = ["ClickRules", "InteractiveObjective", "objects_of"]
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ClickRules:
+    """How a patch is clicked in training.
+
+    Attributes:
+        rounds: Clicks on an object at most (Sec. 3.4: five rounds).
+        objects: Objects of one patch that are clicked together.
+        smallest: Objects of fewer voxels in the patch are not clicked.
+        centre: Probability that the first click is in the centre; otherwise it is anywhere inside.
+        unnamed: Probability that an object of a supported class is shown as a zero-shot object.
+        remap: Probability that intensities go through a random curve, as another modality might show them.
+    """
+
+    rounds: int = 5
+    objects: int = 3
+    smallest: int = 12
+    centre: float = 0.5
+    unnamed: float = 0.5
+    remap: float = 0.1
+
+
+class InteractiveObjective:
+    """The loss of the interactive decoder and the point head on one patch; the encoder stays as it is.
+
+    The image is encoded and decoded once for all objects and rounds. A person meets every round, so every round is
+    simulated; gradients are taken of the first and of the last simulated one, the last drawn evenly. Differs from the
+    official recipe, which encodes, steps and forgets after each round.
+
+    Args:
+        network: The network to train.
+        draw: Returns a patch.
+        generator: Decides on objects, clicks and augmentation.
+        supported: Objects that the automatic branch knows too, as `objects_of` numbers them.
+        rules: See `ClickRules`.
+        bfloat16: Compute the network in mixed bfloat16.
+    """
+
+    def __init__(
+        self,
+        network: Vista3D,
+        draw: Callable[[], Patch],
+        generator: np.random.Generator,
+        supported: Collection[int] = (),
+        rules: ClickRules | None = None,
+        bfloat16: bool = False,
+    ) -> None:
+        self.network, self.draw, self.generator = network, draw, generator
+        self.supported, self.rules, self.bfloat16 = frozenset(supported), rules or ClickRules(), bfloat16
+
+    def __call__(self) -> Tensor:
+        """Return the loss of a freshly drawn patch that holds an object."""
+        objects: list[tuple[int, Mask]] = []
+        while not objects:
+            patch = self.draw()
+            objects = objects_of(patch, self.rules.smallest)
+        chosen = self.generator.permutation(len(objects))[: self.rules.objects]
+        masks = [objects[int(n)][1] for n in chosen]
+        features = self._features(self._seen(patch.image))
+        return self._rounds(features, masks, self._zero_shot([objects[int(n)][0] for n in chosen]))
+
+    def trained(self) -> list[torch.nn.Parameter]:
+        """Return the parameters that this objective gives gradients."""
+        parts = (self.network.image_encoder.up_layers, self.network.point_head)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def _seen(self, image: Tensor) -> Tensor:
+        if self.generator.random() < self.rules.remap:
+            image = remap_intensities(image, self.generator)
+        return augment_intensities(image, self.generator)
+
+    def _features(self, image: Tensor) -> Tensor:
+        encoder = self.network.image_encoder
+        with self._mixed(image):
+            with torch.no_grad():
+                encoded = encoder.encoder(image)
+            return self.network.point_head.downsample(encoder.up_layers(encoded))
+
+    def _mixed(self, image: Tensor) -> torch.autocast:
+        return torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def _zero_shot(self, values: Sequence[int]) -> Tensor:
+        named = [v in self.supported and self.generator.random() >= self.rules.unnamed for v in values]
+        return ~torch.tensor(named)
+
+    def _rounds(self, features: Tensor, masks: Sequence[Mask], zero_shot: Tensor) -> Tensor:
+        """Return the loss of the first round and of a later one."""
+        last = int(self.generator.integers(1, self.rules.rounds))
+        truth = torch.from_numpy(np.stack(masks)).to(features.device)
+        points, labels = self._asked([self._first(mask) for mask in masks])
+        loss = features.new_zeros(())
+        for number in range(last + 1):
+            graded = number in (0, last)
+            with torch.set_grad_enabled(graded), self._mixed(features):
+                logits = self.network.point_logits(features, points, labels, zero_shot)[:, 0].float()
+            if graded:
+                loss = loss + clicked_loss(logits, truth) / 2
+            if number < last:
+                now = (logits.detach() > 0).numpy()
+                more = self._asked([self._next(mask, each) for mask, each in zip(masks, now, strict=True)])
+                points, labels = torch.cat([points, more[0]], 1), torch.cat([labels, more[1]], 1)
+        return loss
+
+    def _first(self, truth: Mask) -> Click | None:
+        if self.generator.random() < self.rules.centre:
+            return centre_click(truth, _grid(truth))
+        return self._next(truth, np.zeros_like(truth))
+
+    def _next(self, truth: Mask, mask: Mask) -> Click | None:
+        return error_click(truth, mask, _grid(truth), self.generator, inner=True)
+
+    def _asked(self, clicks: Sequence[Click | None]) -> tuple[Tensor, Tensor]:
+        """Return points (q 1 3) and labels (q 1); where there is nothing to click, a point that is ignored."""
+        points = [(0.0, 0.0, 0.0) if click is None else click.position_ras for click in clicks]
+        labels = [IGNORED if click is None else int(click.positive) for click in clicks]
+        return torch.tensor(points)[:, None], torch.tensor(labels)[:, None]
+
+
+def objects_of(patch: Patch, smallest: int) -> list[tuple[int, Mask]]:
+    """Return the labelled objects of a patch with at least so many voxels: label value and mask (i j k).
+
+    A nested structure has the value -1 minus its bit.
+    """
+    labels, nested = patch.labels.numpy(), patch.nested.numpy()
+    counts = np.bincount(labels.ravel())
+    objects: list[tuple[int, Mask]] = [
+        (value, labels == value) for value in range(1, len(counts)) if counts[value] >= smallest
+    ]
+    for bit in range(8):
+        inside = (nested >> bit) & 1 == 1
+        if np.count_nonzero(inside) >= smallest:
+            objects.append((-1 - bit, inside))
+    return objects
+
+
+def _grid(mask: Mask) -> Grid:
+    """Return the patch's own grid, in voxels."""
+    i, j, k = mask.shape
+    return Grid((i, j, k), np.eye(4))

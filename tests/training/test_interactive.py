@@ -1,0 +1,120 @@
+"""The interactive branch learns from simulated clicks, and nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prosect.networks.vista3d import Architecture, vista3d
+from prosect.networks.vista3d.point_head import PointHead
+from prosect.training.augment import remap_intensities
+from prosect.training.interactive import ClickRules, InteractiveObjective, objects_of
+from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
+from prosect.training.point_start import look_where_clicked
+
+
+def scan() -> TrainingScan:
+    """Return a scan of two boxes in a third."""
+    labels = np.zeros((24, 20, 20), dtype=np.uint8)
+    labels[3:10, 5:15, 5:15] = 1
+    labels[14:21, 5:15, 5:15] = 2
+    nested = np.zeros_like(labels)
+    nested[2:22, 3:17, 3:17] = 1
+    intensities = (0.2 * nested + 0.3 * (labels == 1) + 0.7 * (labels == 2)).astype(np.float16)
+    return TrainingScan("made", intensities, labels, nested, (2.0, 2.0, 2.0), (1, 2), np.array([True]))
+
+
+def training(folder: Path, steps: int = 100) -> tuple[TrainingLoop, InteractiveObjective]:
+    """Return a small run."""
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=16, blocks=(1, 1), classes=9, point_heads=1, point_downsample=1))
+    look_where_clicked(network.point_head)
+    generator = np.random.default_rng(0)
+    source = PatchSource([scan()], [1.0], PatchSampler((12, 12, 12), 2.0, generator))
+    rules = ClickRules(rounds=3, objects=2, remap=0.0)
+    objective = InteractiveObjective(network, source, generator, {1}, rules)
+    settings = LoopSettings(steps=steps, warmup_steps=5, learning_rate=1e-2)
+    return TrainingLoop(network, objective, generator, settings, folder, objective.trained()), objective
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield None
+    torch.set_num_threads(before)
+
+
+def test_the_loss_falls_and_the_automatic_branch_stays_bit_for_bit(tmp_path: Path) -> None:
+    run, objective = training(tmp_path)
+    before = {key: value.clone() for key, value in run.network.state_dict().items()}
+    losses = [run._one_step() for _ in range(100)]
+    assert np.mean(losses[50:]) < 0.9 * np.mean(losses[:25])
+    moved = {key for key, value in run.network.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved
+    assert all(key.startswith(("image_encoder.up_layers.", "point_head.")) for key in moved)
+    assert {id(p) for p in objective.trained()} == {id(p) for p in run.trained}
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole, _ = training(tmp_path / "whole", steps=6)
+    whole.run()
+    first, _ = training(tmp_path / "cut", steps=6)
+    for _ in range(3):
+        first._one_step()
+    first.save()
+    second, _ = training(tmp_path / "cut", steps=6)
+    assert second.resume()
+    second.run()
+    for key, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[key]), key
+
+
+def test_objects_are_the_labels_of_a_patch_and_what_is_nested() -> None:
+    labels = torch.zeros(6, 6, 6, dtype=torch.uint8)
+    labels[0, 0, 0] = 1
+    labels[3:] = 2
+    nested = torch.zeros_like(labels)
+    nested[:2] = 0b100
+    found = dict(objects_of(Patch(torch.zeros(1, 1, 6, 6, 6), labels, nested, torch.ones(2)), smallest=12))
+    assert sorted(found) == [-3, 2]
+    assert np.array_equal(found[2], labels.numpy() == 2)
+    assert np.array_equal(found[-3], nested.numpy() > 0)
+
+
+def test_an_untrained_head_answers_with_a_ball_around_the_click_and_none_around_a_negative_one() -> None:
+    torch.manual_seed(0)
+    network = vista3d(Architecture(width=16, blocks=(1, 1), classes=9, point_heads=1, point_downsample=1))
+    look_where_clicked(network.point_head)
+    features = network.interactive_features(torch.rand(1, 1, 32, 32, 32))
+    at = torch.tensor([[[20.0, 10.0, 15.0], [8.0, 24.0, 24.0]]])
+    logits = network.point_logits(features, at, torch.tensor([[1, 0]]), torch.tensor([True]))[0, 0]
+    place = torch.stack(torch.meshgrid(*[torch.arange(32.0)] * 3, indexing="ij"), dim=-1)
+    near, rejected = ((place - click).norm(dim=-1) < 3 for click in at[0])
+    assert float(logits[near].mean().detach()) > 0 > float(logits[rejected].mean().detach())
+    assert float((logits > 0).float().mean()) < 0.15
+
+
+def test_a_head_that_cannot_start_so_is_refused() -> None:
+    with pytest.raises(ValueError, match="single attention head"):
+        look_where_clicked(PointHead(16, heads=4))
+
+
+def test_objects_known_by_name_are_shown_both_ways_and_others_never_by_name(tmp_path: Path) -> None:
+    _, objective = training(tmp_path)
+    kinds = torch.stack([objective._zero_shot([1, 2]) for _ in range(40)])
+    assert 0 < int(kinds[:, 0].sum()) < 40
+    assert bool(kinds[:, 1].all())
+
+
+def test_a_remapped_patch_keeps_its_range_and_equal_voxels_stay_equal() -> None:
+    generator = np.random.default_rng(0)
+    image = torch.linspace(0, 1, 11).repeat(1, 1, 11, 11, 1)
+    for _ in range(20):
+        out = remap_intensities(image, generator)
+        assert 0 <= float(out.min()) <= float(out.max()) <= 1
+        assert torch.equal(out, out[:, :, :1, :1].expand_as(out))

@@ -18,13 +18,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from prosect.checkpoints.files import read_weights, write_weights
+from torch import nn
+
+from prosect.checkpoints.files import RawWeights, read_weights, write_weights
 from prosect.checkpoints.fit import FitReport, fit
+from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import CheckpointError
 
 __all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "verify", "weights_folder"]
 
 Fetch = Callable[[str, Path], None]
+Report = FitReport[Any]
 
 NVIDIA_LICENCE = (
     "NVIDIA states this licence differently in different places: the model card and one table of the research "
@@ -41,9 +45,10 @@ class Entry:
         name: What `load` and `-m` take.
         summary: One line for people.
         vocabulary: Name of its vocabulary.
+        network: Which network the weights belong to: `vista3d` or `sam-med3d`.
         patch: Window the weights were trained with.
         spacing_mm: Working spacing.
-        intensity: Kind, low and high of the intensity scaling; see `prosect.case.Intensity`.
+        intensity: Kind, low and high of the intensity scaling (SAM-Med3D: of CT only); see `prosect.case.Intensity`.
         everything: The vocabulary's list segmented when no class is named.
         licence: Licence of the weights.
         url: Official public location; empty for weights that come with the package.
@@ -54,6 +59,7 @@ class Entry:
     name: str
     summary: str
     vocabulary: str
+    network: str = "vista3d"
     patch: tuple[int, int, int] = (128, 128, 128)
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
     intensity: tuple[str, float, float] = ("window", -963.8247715525971, 1053.678477684517)
@@ -92,6 +98,15 @@ CATALOG: dict[str, Entry] = {
             licence="Non-commercial, as its model card states; the licence file in its repository is empty.",
             url="https://huggingface.co/nvidia/NV-Segment-CTMR/resolve/main/vista3d_pretrained_model/model.pt",
             automatic_only=True,  # official: its point head is the CT model's over a changed encoder
+        ),
+        Entry(
+            "sam-med3d",
+            "official SAM-Med3D (turbo): anything in CT, MR and ultrasound by clicks, nothing by itself",
+            "prosect",
+            network="sam-med3d",
+            intensity=("clip", -1000.0, 1000.0),
+            licence="Apache-2.0, as its model card and repository state; trained partly on scans that are not public.",
+            url="https://huggingface.co/blueyo0/SAM-Med3D/resolve/main/sam_med3d_turbo.pth",
         ),
     )
 }
@@ -143,7 +158,12 @@ def locate(name: str | None) -> Path:
     return path
 
 
-def import_weights(path: str | Path, name: str) -> tuple[Path, FitReport]:
+def _fitted(found: Entry, raw: RawWeights) -> tuple[nn.Module, Report]:
+    """Return the network that the weights of an entry belong to, and what was found."""
+    return fit_sam_med3d(raw) if found.network == "sam-med3d" else fit(raw)
+
+
+def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
     """Convert a weights file to ours and keep it under a model's name; return where and what was found.
 
     Raises:
@@ -153,7 +173,7 @@ def import_weights(path: str | Path, name: str) -> tuple[Path, FitReport]:
     if found.shipped:
         raise CheckpointError(f"'{name}' comes with prosect and takes no other weights.", code="MODEL_UNKNOWN")
     raw = read_weights(path)
-    network, report = fit(raw)
+    network, report = _fitted(found, raw)
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {
@@ -162,18 +182,19 @@ def import_weights(path: str | Path, name: str) -> tuple[Path, FitReport]:
         "vocabulary": found.vocabulary,
         "licence": found.licence,
         "source_sha256": raw.sha256,
+        **{key: raw.metadata[key] for key in ("architecture",) if key in raw.metadata},  # what no shape tells
     }
     target = write_weights(folder / f"{found.name}.safetensors", network.state_dict(), metadata)
     return target, report
 
 
-def verify(name: str) -> FitReport:
+def verify(name: str) -> Report:
     """Read a model's weights, check their content hash and fit them; return the report.
 
     Raises:
         CheckpointError: They are missing or damaged.
     """
-    return fit(read_weights(locate(name)))[1]
+    return _fitted(entry(name), read_weights(locate(name)))[1]
 
 
 def fetch_https(url: str, target: Path) -> None:
@@ -184,7 +205,7 @@ def fetch_https(url: str, target: Path) -> None:
         shutil.copyfileobj(response, file, 2**20)
 
 
-def pull(name: str, fetch: Fetch = fetch_https) -> tuple[Path, str, FitReport]:
+def pull(name: str, fetch: Fetch = fetch_https) -> tuple[Path, str, Report]:
     """Download the official weights of a model and take them over; return where, the download's sha256, the report.
 
     Raises:

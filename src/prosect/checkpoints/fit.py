@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prosect.checkpoints.files import RawWeights
-from prosect.checkpoints.layouts import canonical
+from prosect.checkpoints.layouts import Renamed, canonical
 from prosect.errors import CheckpointError
 from prosect.networks.vista3d import Architecture, Vista3D
 
-__all__ = ["FitReport", "architecture_of", "fit"]
+__all__ = ["FitReport", "architecture_of", "fit", "named_network", "place"]
+
+Numbers = TypeVar("Numbers")
+Network = TypeVar("Network", bound=nn.Module)
 
 INIT = "image_encoder.encoder.conv_init.weight"
 EMBEDDINGS = "class_head.class_embeddings.weight"
@@ -29,10 +33,12 @@ OTHERS = {
 
 
 @dataclass(frozen=True)
-class FitReport:
+class FitReport(Generic[Numbers]):
     """What happened between the file and the network.
 
     Attributes:
+        network: The network's name.
+        summary: Its architecture, for people.
         sha256: Hash of the file.
         format: `safetensors` or `torch`.
         wrapper: Keys that were unwrapped.
@@ -43,6 +49,8 @@ class FitReport:
         architecture: What was read from the shapes.
     """
 
+    network: str
+    summary: str
     sha256: str
     format: str
     wrapper: tuple[str, ...]
@@ -50,12 +58,10 @@ class FitReport:
     renamed: int
     dropped: tuple[str, ...]
     converted: int
-    architecture: Architecture
+    architecture: Numbers
 
     def __str__(self) -> str:
-        a = self.architecture
-        branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
-        parts = [f"width {a.width}", f"blocks {a.blocks}", " and ".join(branches), self.format]
+        parts = [self.summary, self.format]
         if self.wrapper:
             parts.append(f"unwrapped {'.'.join(self.wrapper)}")
         if self.prefix:
@@ -66,7 +72,12 @@ class FitReport:
             parts.append(f"left out {len(self.dropped)} unused tensors")
         if self.converted:
             parts.append(f"widened {self.converted} tensors to float32")
-        return f"VISTA3D: {', '.join(parts)}; sha256 {self.sha256[:12]}"
+        return f"{self.network}: {', '.join(parts)}; sha256 {self.sha256[:12]}"
+
+
+def named_network(tensors: Mapping[str, Tensor]) -> str:
+    """Return what tensors belong to, as far as their keys tell."""
+    return next((name for key, name in OTHERS.items() if key in tensors), "an unknown network")
 
 
 def architecture_of(tensors: Mapping[str, Tensor]) -> Architecture:
@@ -81,10 +92,9 @@ def architecture_of(tensors: Mapping[str, Tensor]) -> Architecture:
             level = int(match[1])
             blocks[level] = max(blocks.get(level, 0), int(match[2]) + 1)
     if INIT not in tensors or tensors[INIT].ndim != 5 or sorted(blocks) != list(range(len(blocks))) or not blocks:
-        known = next((name for key, name in OTHERS.items() if key in tensors), "an unknown network")
         raise CheckpointError(
-            f"These are the weights of {known} ({len(tensors)} tensors, the first is {next(iter(tensors), 'none')}); "
-            "VISTA3D weights are needed.",
+            f"These are the weights of {named_network(tensors)} ({len(tensors)} tensors, the first is "
+            f"{next(iter(tensors), 'none')}); VISTA3D weights are needed.",
             code="MODEL_WRONG_NETWORK",
         )
     width, in_channels = (int(n) for n in tensors[INIT].shape[:2])
@@ -99,40 +109,61 @@ def architecture_of(tensors: Mapping[str, Tensor]) -> Architecture:
     )
 
 
-def fit(weights: RawWeights) -> tuple[Vista3D, FitReport]:
+def fit(weights: RawWeights) -> tuple[Vista3D, FitReport[Architecture]]:
     """Return a network in evaluation mode with these weights in float32, and the report.
-
-    Every tensor must find its place and every place its tensor. The network is built without memory of its own and
-    takes over the tensors.
 
     Raises:
         CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
     """
     layout = canonical(weights.tensors)
-    architecture = architecture_of(layout.tensors)
+    a = architecture_of(layout.tensors)
+    branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
+    summary = f"width {a.width}, blocks {a.blocks}, {' and '.join(branches)}"
+    return place(lambda: Vista3D(a), layout, weights, a, "VISTA3D", summary)
+
+
+def place(
+    build: Callable[[], Network], layout: Renamed, weights: RawWeights, architecture: Numbers, name: str, summary: str
+) -> tuple[Network, FitReport[Numbers]]:
+    """Return a network in evaluation mode that holds these weights in float32, and the report.
+
+    Every tensor must find its place and every place its tensor. The network is built without memory of its own and
+    takes over the tensors.
+
+    Args:
+        build: Makes the network.
+        layout: The weights under its keys.
+        weights: The file they came from.
+        architecture: What was read from the shapes, for the report.
+        name: The network's name.
+        summary: Its architecture, for people.
+
+    Raises:
+        CheckpointError: Missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
+    """
     with torch.device("meta"):
-        network = Vista3D(architecture)
+        network = build()
     expected = network.state_dict()
     wrong = [k for k in expected if k in layout.tensors and layout.tensors[k].shape != expected[k].shape]
-    _require_none("missing", expected.keys() - layout.tensors.keys())
-    _require_none("left over", layout.tensors.keys() - expected.keys())
-    _require_none("of the wrong shape", wrong)
+    _require_none("missing", expected.keys() - layout.tensors.keys(), name)
+    _require_none("left over", layout.tensors.keys() - expected.keys(), name)
+    _require_none("of the wrong shape", wrong, name)
     converted = sum(v.is_floating_point() and v.dtype != torch.float32 for v in layout.tensors.values())
     network.load_state_dict({k: v.float() for k, v in layout.tensors.items()}, strict=True, assign=True)
     network.requires_grad_(False)
     report = FitReport(
-        weights.sha256, weights.format, weights.wrapper, layout.prefix, layout.renamed, layout.dropped, converted,
-        architecture,
+        name, summary, weights.sha256, weights.format, weights.wrapper, layout.prefix, layout.renamed, layout.dropped,
+        converted, architecture,
     )  # fmt: skip
     return network.eval(), report
 
 
-def _require_none(what: str, keys: Iterable[str]) -> None:
+def _require_none(what: str, keys: Iterable[str], name: str) -> None:
     found = sorted(keys)
     if found:
         groups = sorted({".".join(k.split(".")[:2]) for k in found})
         raise CheckpointError(
             f"{len(found)} tensors are {what}: {found[0]}{' ...' if len(found) > 1 else ''} (in {', '.join(groups)}). "
-            "The file is not a complete VISTA3D.",
+            f"The file is not a complete {name}.",
             code="MODEL_WRONG_NETWORK",
         )

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 
 from prosect.case import Intensity
 from prosect.checkpoints.catalog import Entry, entry, locate
-from prosect.checkpoints.files import read_weights
+from prosect.checkpoints.files import RawWeights, read_weights
 from prosect.checkpoints.fit import fit
+from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d, is_sam_med3d
+from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError, ResourceError
+from prosect.models.sam_med3d import NO_CLASSES, SamMed3DModel, click_profile
 from prosect.models.spec import ModelSpec
 from prosect.models.spec import profile as _profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 
-__all__ = ["load"]
+__all__ = ["Model", "load"]
+
+Model = Vista3DModel | SamMed3DModel
 
 HINT = "this model was not trained for it; load official VISTA3D weights with -w"
+
+
+@overload
+def load(
+    name: Literal["sam-med3d"], weights: str | Path | None = None, device: str = "auto", profile: str = "prosect"
+) -> SamMed3DModel: ...
+
+
+@overload
+def load(
+    name: str | None = None, weights: str | Path | None = None, device: str = "auto", profile: str = "prosect"
+) -> Model: ...
 
 
 def load(
@@ -29,48 +46,74 @@ def load(
     weights: str | Path | None = None,
     device: str = "auto",
     profile: str = "prosect",
-) -> Vista3DModel:
-    """Return a model ready to segment.
+) -> Model:
+    """Return a model ready to segment, or to be clicked with.
 
     Args:
-        name: `prosect-small` (shipped), `vista3d` or `vista3d-ctmr`; None is the shipped model, or `vista3d` where
-            `weights` are given that do not say what they are.
+        name: `prosect-small` (shipped), `vista3d`, `vista3d-ctmr`, or `sam-med3d`, which answers clicks only; None is
+            the shipped model, or where `weights` are given that do not say what they are, `sam-med3d` or `vista3d`.
         weights: A weights file of any official layout, or one of ours; None takes the installed ones. Width and depth
             are read from it.
         device: `auto`, `cpu`, `gpu`, `cuda`, `cuda:N`, `gpu:N` or `mps`.
-        profile: `prosect`, `bundle` or `research`.
+        profile: `prosect`, `bundle` (VISTA3D only) or `research`.
 
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's.
         PromptError: The profile is unknown.
         ResourceError: The device is not there.
     """
-    chosen = _profile(profile)
     placed = _device(device)
-    if weights is None:
-        entry(name)
+    click_profile(profile) if entry(name).network == "sam-med3d" else _profile(profile)
     raw = read_weights(weights if weights is not None else locate(name))
+    base = entry(name or raw.metadata.get("model") or _recognised(raw))
+    if base.network == "sam-med3d":
+        return _sam_med3d(base, raw, placed, profile)
     network, report = fit(raw)
     if not report.architecture.automatic:
         raise CheckpointError(
             "These weights have no automatic branch, so there is nothing to segment with.", code="MODEL_WRONG_NETWORK"
         )
-    base = entry(name or raw.metadata.get("model") or "vista3d")
     spec = _spec(base, raw.metadata, report.sha256, report.architecture.classes)
-    return Vista3DModel(network.to(placed), spec, chosen, placed)
+    return Vista3DModel(network.to(placed), spec, _profile(profile), placed)
+
+
+def _recognised(raw: RawWeights) -> str:
+    """Return the model that weights belong to that do not say so."""
+    return "sam-med3d" if is_sam_med3d(canonical(raw.tensors).tensors) else "vista3d"
+
+
+def _sam_med3d(base: Entry, raw: RawWeights, device: torch.device, profile: str) -> SamMed3DModel:
+    """Return a SAM-Med3D; it knows structures by name, but none as a class."""
+    chosen = click_profile(profile)
+    network, report = fit_sam_med3d(raw)
+    words = load_vocabulary(str(raw.metadata.get("vocabulary", base.vocabulary))).restrict((), NO_CLASSES)
+    crop = report.architecture.crop
+    spec = ModelSpec(
+        name=str(raw.metadata.get("model", base.name)),
+        vocabulary=words,
+        patch=(crop, crop, crop),
+        licence=str(raw.metadata.get("licence", base.licence)),
+        weights_sha256=report.sha256,
+        **_preparation(base, raw.metadata),
+    )
+    return SamMed3DModel(network.to(device), spec, chosen, device)
+
+
+def _preparation(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return working spacing and intensities: the catalog's, overridden by what the file says about itself."""
+    said = metadata.get("preprocessing", {})
+    intensity = said.get("intensity", dict(zip(("kind", "low", "high"), base.intensity, strict=True)))
+    return {"spacing_mm": _three(said.get("spacing_mm", base.spacing_mm)), "intensity": Intensity(**intensity)}
 
 
 def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> ModelSpec:
     """Return the specification from the catalog, overridden by what the file says about itself."""
-    said = metadata.get("preprocessing", {})
-    intensity = said.get("intensity", dict(zip(("kind", "low", "high"), base.intensity, strict=True)))
     vocabulary, everything = _vocabulary(base, metadata, rows)
     return ModelSpec(
         name=str(metadata.get("model", base.name)),
         vocabulary=vocabulary,
-        spacing_mm=_three(said.get("spacing_mm", base.spacing_mm)),
-        patch=_three(said.get("patch", base.patch)),
-        intensity=Intensity(**intensity),
+        patch=_three(metadata.get("preprocessing", {}).get("patch", base.patch)),
+        **_preparation(base, metadata),
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
         largest_ml={int(index): float(ml) for index, ml in metadata.get("largest_ml", {}).items()},

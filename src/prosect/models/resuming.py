@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import CheckpointError, FormatError
-from prosect.models import load
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Model, load
 from prosect.session import Session, read_record
 from prosect.volume import Volume
 
@@ -19,7 +18,7 @@ def resume(
     path: str | os.PathLike[str],
     volume: Volume,
     *,
-    model: Vista3DModel | None = None,
+    model: Model | None = None,
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     recompute: bool = False,

@@ -15,7 +15,7 @@ from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
 
-__all__ = ["PointBranch", "refuse_clicks"]
+__all__ = ["PointBranch", "refuse_clicks", "typed_exhaustion"]
 
 
 def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
@@ -38,7 +38,7 @@ def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
 
 
 @contextmanager
-def _typed_exhaustion() -> Iterator[None]:
+def typed_exhaustion() -> Iterator[None]:
     """Turn every way in which memory runs out inside the block, a GPU's too, into a typed error."""
     try:
         with refuse_exhaustion():
@@ -63,7 +63,7 @@ class PointBranch:
         self._network, self._fast = network, fast
         self._head = None if fast is None else CpuPointHead(network.point_head)
 
-    @_typed_exhaustion()
+    @typed_exhaustion()
     def interactive_features(self, image: Tensor) -> Tensor:
         """Return what every click on a patch (1 1 i j k) shares, float32."""
         if image.device.type == "cuda":
@@ -73,7 +73,7 @@ class PointBranch:
             return self._fast.interactive_features(image)
         return self._network.interactive_features(image)
 
-    @_typed_exhaustion()
+    @typed_exhaustion()
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
         """Return mask logits (q 1 i j k); see `PointHead.forward`."""
         answer = self._network.point_logits if self._head is None else self._head

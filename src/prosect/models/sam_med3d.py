@@ -1,0 +1,177 @@
+"""SAM-Med3D ready for use: the one file where its network meets inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor
+
+from prosect.case import Case, Intensity, Preparation
+from prosect.errors import CheckpointError, PromptError
+from prosect.geometry import Grid
+from prosect.inference.crops import CropResponder, CropRules
+from prosect.models.spec import ModelSpec
+from prosect.models.vista3d_clicks import typed_exhaustion
+from prosect.networks.sam_med3d import SamMed3D
+from prosect.session import Session
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
+
+__all__ = ["CLICK_PROFILES", "NO_CLASSES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct"]
+
+NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
+# A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
+AIR_HU = -500.0
+
+
+@dataclass(frozen=True)
+class ClickProfile:
+    """How SAM-Med3D is asked.
+
+    Attributes:
+        name: `prosect` (as the weights were trained) or `research` (as the official inference does).
+        clamp_ct: Whether CT is clipped to [-1000, 1000] HU, as in training. official: its inference leaves that out.
+        rules: What is normalised, which clicks are shown, whether the crop follows the target.
+    """
+
+    name: str = "prosect"
+    clamp_ct: bool = True
+    rules: CropRules = field(default_factory=CropRules)
+
+    def __str__(self) -> str:
+        """Return the name, and what differs from the profile of that name."""
+        base = CLICK_PROFILES[self.name]
+        ours, theirs = ({"clamp_ct": p.clamp_ct, **vars(p.rules)} for p in (self, base))
+        changed = [f"{key}={value}" for key, value in ours.items() if theirs[key] != value]
+        return f"{self.name} with {', '.join(changed)}" if changed else self.name
+
+
+CLICK_PROFILES: dict[str, ClickProfile] = {
+    "prosect": ClickProfile(),
+    "research": ClickProfile("research", clamp_ct=False, rules=CropRules(prompts="all", extend=False)),
+}
+
+
+def click_profile(name: str) -> ClickProfile:
+    """Return a profile by name.
+
+    Raises:
+        PromptError: There is no such profile for this model (`PROFILE_UNKNOWN`).
+    """
+    if name not in CLICK_PROFILES:
+        known = ", ".join(CLICK_PROFILES)
+        raise PromptError(f"SAM-Med3D has no profile '{name}'; choose one of {known}.", code="PROFILE_UNKNOWN")
+    return CLICK_PROFILES[name]
+
+
+def is_ct(volume: Volume) -> bool:
+    """Return whether a scan is CT: where it does not say, whether it holds air in Hounsfield units."""
+    return volume.modality == "CT" or (volume.modality is None and float(volume.array.min()) <= AIR_HU)
+
+
+class _Branch:
+    """The network as a responder asks it, with memory that runs out refused by type."""
+
+    def __init__(self, network: SamMed3D) -> None:
+        self.blank, self.upsample = network.blank, network.upsample
+        self._network = network
+
+    @typed_exhaustion()
+    def embed(self, image: Tensor) -> Tensor:
+        """Return what every click on a crop shares."""
+        return self._network.embed(image)
+
+    @typed_exhaustion()
+    def refine(self, features: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
+        """Return the answer to clicks; see `SamMed3D.refine`."""
+        return self._network.refine(features, points, labels, previous)
+
+
+@dataclass(frozen=True, eq=False)
+class SamMed3DModel:
+    """A loaded SAM-Med3D: clicks become masks of anything, in CT, MR and other scans.
+
+    Attributes:
+        network: The network, in evaluation mode on `device`.
+        spec: What it was trained with.
+        profile: How it is asked.
+        device: Where the network runs.
+    """
+
+    network: SamMed3D
+    spec: ModelSpec
+    profile: ClickProfile
+    device: torch.device
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Structures known by name; every one is an object of its own to this model."""
+        return self.spec.vocabulary
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides its answers."""
+        return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": str(self.profile)}
+
+    def configured(
+        self,
+        *,
+        clamp_ct: bool | None = None,
+        normalise: Literal["crop", "scan"] | None = None,
+        prompts: Literal["newest", "all"] | None = None,
+        extend: bool | None = None,
+    ) -> SamMed3DModel:
+        """Return the model with some switches set otherwise than its profile does; see `ClickProfile`, `CropRules`.
+
+        A session made so is resumed with the same model: `prosect.resume(path, volume, model=...)`.
+        """
+        asked = {"normalise": normalise, "prompts": prompts, "extend": extend}
+        rules = replace(self.profile.rules, **{key: value for key, value in asked.items() if value is not None})  # type: ignore[arg-type]
+        clamped = self.profile.clamp_ct if clamp_ct is None else clamp_ct
+        return replace(self, profile=replace(self.profile, clamp_ct=clamped, rules=rules))
+
+    def session(self, volume: Volume, **options: Any) -> Session:
+        """Return a session in which a person makes structures by clicks.
+
+        Args:
+            volume: The scan.
+            options: See `Session`: `overlap`, `near_miss_mm`, `journal`, `clock`.
+        """
+        return Session(volume, self, **options)
+
+    def responder(self, volume: Volume) -> CropResponder:
+        """Return what answers clicks on a scan."""
+        clamp = self.profile.clamp_ct and is_ct(volume)
+        kept = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
+        case = Case.prepare(volume, Preparation(self.spec.spacing_mm, kept, crop_above=None))
+        case = replace(case, image=case.image.to(self.device))
+        return CropResponder(case, _Branch(self.network), self.network.architecture.crop, self.profile.rules)
+
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        on_window: Callable[[int], None] | None = None,
+    ) -> NoReturn:
+        """Refuse: nothing is segmented without a click.
+
+        Raises:
+            CheckpointError: Always (`MODEL_NO_AUTOMATIC`).
+        """
+        raise CheckpointError(
+            f"'{self.spec.name}' segments nothing by itself: {NO_CLASSES}.", code="MODEL_NO_AUTOMATIC"
+        )
+
+    def plan(
+        self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
+    ) -> NoReturn:
+        """Refuse as `segment` does."""
+        self.segment(volume)  # type: ignore[arg-type]
+
+    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> NoReturn:
+        """Refuse as `segment` does."""
+        self.segment(volume)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.evaluation.boxed import Boxed
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.scores import Row, Target, row_of
 from prosect.evaluation.surface import TOLERANCE_MM
@@ -166,10 +167,13 @@ def auto(
     started = clock()
     labels = model.segment(scan.volume, [target.asked for target in targets], overlap=rules.overlap)
     seconds = clock() - started
-    return [
-        row_of(scan, t, labels.mask(t.asked, whole=True), scan.truth(t.index), 0, seconds, rules.tolerance_mm)
-        for t in targets
-    ]
+    found, truth = Boxed.of(labels), Boxed.of(scan.labels)
+    rows = []
+    for target in targets:
+        box = found.box(target.asked) | truth.box(target.index)
+        masks = found.mask(target.asked, box), truth.mask(target.index, box)
+        rows.append(row_of(scan, target, *masks, 0, seconds, rules.tolerance_mm))
+    return rows
 
 
 def point(

@@ -84,8 +84,8 @@ def row_of(
     Args:
         scan: Where the structure is.
         target: The structure.
-        found: What was found of it (i j k).
-        truth: What there is of it.
+        found: What was found of it (i j k), in the whole scan or in a box that holds it.
+        truth: What there is of it, in the same box.
         clicks: Clicks given so far.
         seconds: What the answer took.
         tolerance_mm: See `surface_dice`.

@@ -1,0 +1,55 @@
+"""Masks of structures in boxes of their own: with a hundred structures, masks of whole scans take most of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import EMPTY, Box
+from prosect.evaluation.distances import label_boxes
+from prosect.labelmap import LabelLayers, LabelMap, extent
+
+__all__ = ["Boxed"]
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Boxed:
+    """Labels, and the box of each structure in them.
+
+    Attributes:
+        labels: The labels.
+        boxes: By index; structures without a voxel are not listed.
+    """
+
+    labels: LabelMap | LabelLayers
+    boxes: Mapping[int, Box]
+
+    @classmethod
+    def of(cls, labels: LabelMap | LabelLayers) -> Boxed:
+        """Return labels with the boxes of all structures, found in one pass over them."""
+        if isinstance(labels, LabelMap):
+            return cls(labels, label_boxes(labels.array))
+        found = ((index, Box.of(mask)) for index, mask in zip(labels.indices, labels.masks, strict=True))
+        return cls(labels, {index: box for index, box in found if box.size})
+
+    def box(self, structure: str | int) -> Box:
+        """Return the box that holds a structure and all that lies inside it."""
+        parts = extent(self.labels.vocabulary, structure, whole=True) & self.boxes.keys()
+        return reduce(or_, (self.boxes[index] for index in parts), EMPTY)
+
+    def mask(self, structure: str | int, box: Box) -> Mask:
+        """Return where a structure is in a box of the scan, with all that lies inside it."""
+        if not box.size:
+            return np.zeros(box.shape, dtype=np.bool_)
+        grid, words = self.labels.grid.crop(box.start, box.stop), self.labels.vocabulary
+        if isinstance(self.labels, LabelMap):
+            return LabelMap(self.labels.array[box.slices], grid, words).mask(structure, whole=True)
+        masks = self.labels.masks[(slice(None), *box.slices)]
+        return LabelLayers(masks, self.labels.indices, grid, words).mask(structure, whole=True)

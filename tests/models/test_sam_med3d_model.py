@@ -291,6 +291,13 @@ def test_a_click_without_memory_is_refused_and_changes_nothing(
     assert session.structures == ("object",)
 
 
+def test_no_structure_is_listed_as_one_that_it_can_segment(capsys: pytest.CaptureFixture[str]) -> None:
+    from prosect.cli.main import main
+
+    assert main(["labels", "sam-med3d"]) == 0
+    assert "0 structures can be segmented" in capsys.readouterr().out
+
+
 def test_the_command_line_clicks(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from prosect.cli.main import main
 

@@ -28,6 +28,7 @@ from prosect.errors import CheckpointError
 __all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "verify", "weights_folder"]
 
 Fetch = Callable[[str, Path], None]
+NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
 Report = FitReport[Any]
 
 NVIDIA_LICENCE = (

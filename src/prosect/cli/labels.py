@@ -51,8 +51,12 @@ def vocabulary_of(name: str | None) -> Vocabulary:
     if name in vocabulary.NAMES:
         return vocabulary.load(name)
     # Loaded on first use: it brings torch.
-    entry = importlib.import_module("prosect.checkpoints.catalog").entry(name)
-    return prosect.load(entry.name).vocabulary if entry.shipped else vocabulary.load(entry.vocabulary)
+    catalog = importlib.import_module("prosect.checkpoints.catalog")
+    entry = catalog.entry(name)
+    if entry.shipped:
+        return prosect.load(str(entry.name)).vocabulary
+    words = vocabulary.load(entry.vocabulary)
+    return words.restrict((), catalog.NO_CLASSES) if entry.network == "sam-med3d" else words
 
 
 def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:

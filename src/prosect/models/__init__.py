@@ -9,13 +9,13 @@ from typing import Any, Literal, overload
 import torch
 
 from prosect.case import Intensity
-from prosect.checkpoints.catalog import Entry, entry, locate
+from prosect.checkpoints.catalog import NO_CLASSES, Entry, entry, locate
 from prosect.checkpoints.files import RawWeights, read_weights
 from prosect.checkpoints.fit import fit
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d, is_sam_med3d
 from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError, ResourceError
-from prosect.models.sam_med3d import NO_CLASSES, SamMed3DModel, click_profile
+from prosect.models.sam_med3d import SamMed3DModel, click_profile
 from prosect.models.spec import ModelSpec
 from prosect.models.spec import profile as _profile
 from prosect.models.vista3d import Vista3DModel

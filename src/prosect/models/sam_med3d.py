@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prosect.case import Case, Intensity, Preparation
+from prosect.checkpoints.catalog import NO_CLASSES
 from prosect.errors import CheckpointError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.crops import CropResponder, CropRules
@@ -20,9 +21,8 @@ from prosect.session import Session
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["CLICK_PROFILES", "NO_CLASSES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct"]
+__all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct"]
 
-NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
 # A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
 AIR_HU = -500.0
 

@@ -155,8 +155,16 @@ def test_speed_needs_no_labels(run: Run, folder: Path, tmp_path: Path, weights: 
     assert timing["shape_1_5mm"] == [27, 23, 19]
 
 
+def test_a_model_that_finds_none_of_the_structures_is_refused_first(run: Run, folder: Path, tmp_path: Path) -> None:
+    words = ("evaluate", "auto", folder, "--map", "1=liver", "2=spleen", "-o", tmp_path / "o", "-d", "cpu")
+    status, _, err = run(*words)  # the shipped model knows heads and necks
+    assert status == 3
+    assert "STRUCTURE_UNSUPPORTED" in err
+    assert not (tmp_path / "o").exists()
+
+
 def test_what_cannot_be_judged_is_refused_first(run: Run, folder: Path, tmp_path: Path) -> None:
-    words = ("evaluate", "auto", folder, *MAP, "-o", tmp_path / "o")
+    words = ("evaluate", "auto", folder, *MAP, "-o", tmp_path / "o", "-d", "cpu")
     assert run(*words, "--split", "validation")[0] == 3
     assert run("evaluate", "nothing", folder, "-o", tmp_path / "o")[0] == 2
     (folder / "labels" / "p0.nii.gz").unlink()

@@ -12,7 +12,7 @@ from rich.console import Console
 from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.screen import open_console, plain_table
 from prosect.errors import FormatError
-from prosect.io import check_writable
+from prosect.io.atomic import probe
 from prosect.training.datalist import DataList, split_as_published, write_datalist
 from prosect.training.datalist_check import EntryReport, check_datalist
 
@@ -54,7 +54,7 @@ def refuse_output(args: argparse.Namespace) -> None:
         raise FormatError(f"{args.output}: a list is written as .json.", code="OUTPUT_FORMAT_UNKNOWN")
     if args.output.exists() and not args.overwrite:
         raise FormatError(f"{args.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
-    check_writable(args.output.with_suffix(".nii"))
+    probe(args.output, 0)
 
 
 def tell(console: Console, report: EntryReport) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import prosect
 from prosect.cli.data_lists import datalist_of, folder_for, tolerance_of
+from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
-from prosect.errors import RecipeError
+from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.ledger import Ledger
-from prosect.evaluation.protocols import Rules
+from prosect.evaluation.protocols import Rules, finds_itself
 from prosect.evaluation.report import Evaluation, interval
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
 from prosect.training.datalist import DataList, Entry
@@ -31,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     datalist = chosen(datalist_of(args, args.list), args)
     examination = examination_of(args)
     model = prosect.load(args.model, weights=args.weights, device=args.device, profile=profile_of(args))
+    refuse_strangers(datalist, model, examination)
     folder_for(args.output)
     settings = settings_of(args, model, datalist, examination)
     ledger = Ledger.open(args.output / LEDGER, settings, args.overwrite)
@@ -38,10 +42,13 @@ def run(args: argparse.Namespace) -> int:
     read = read_unlabelled if args.protocol == "speed" else partial(read_labelled, tolerance_mm=tolerance_of(args))
     scans = [(entry.name, partial(read, entry, datalist)) for entry in datalist]
     say = None if args.quiet else lambda name, word: console.print(f"{name}: {word}")
-    examine(scans, model, examination, ledger, say)
+    with recorded(show=False) as warned:
+        examine(scans, model, examination, ledger, say)
     found = evaluation_of(ledger, examination)
     files = write(found, args.output)
     if not args.quiet:
+        for text, count in Counter(warned).items():  # a model may say the same of every click
+            print(f"prosect: warning: {text}{f' ({count} times)' if count > 1 else ''}", file=sys.stderr)
         summarise(console, found)
         console.print(str(files[3]))
     return PARTLY if found.refused else 0
@@ -64,6 +71,23 @@ def chosen(datalist: DataList, args: argparse.Namespace) -> DataList:
             f"{len(bare)} scans have no manual labels to be judged by, such as {bare[0]}.", code="LABEL_MISSING"
         )
     return part
+
+
+def refuse_strangers(datalist: DataList, model: Any, examination: Examination) -> None:
+    """Refuse a model that knows none of the structures by itself, before anything is read.
+
+    Raises:
+        VocabularyError: `STRUCTURE_UNSUPPORTED`.
+    """
+    if examination.protocol == "speed" or not examination.needs_classes:
+        return
+    names = {datalist.vocabulary[index].name for entry in datalist for index in datalist.known(entry)}
+    if not any(finds_itself(model.vocabulary, name) for name in names):
+        raise VocabularyError(
+            f"The model finds none of the {len(names)} structures of the list by itself; `prosect evaluate clicks` "
+            "judges it by clicks.",
+            code="STRUCTURE_UNSUPPORTED",
+        )
 
 
 def examination_of(args: argparse.Namespace) -> Examination:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from prosect.evaluation.report import Evaluation, Section
 from prosect.evaluation.scores import Row
@@ -86,9 +87,10 @@ def by_clicks(curve: Curve, rows: Sequence[Row]) -> Figure:
     axes.plot(curve.used, curve.best, "--", color=GREY, label="Dice, best click so far (Fig. 5's way)")
     count = len({(row.case, row.structure) for row in rows})
     axes.set_xlabel("clicks on a structure")
-    axes.set_title(f"{count} structures in {len({row.case for row in rows})} scans", fontsize=9)
+    axes.set_title(f"{count} objects in {len({row.case for row in rows})} scans", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     overlap_axis(axes, "y")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best")
     return figure
 
 

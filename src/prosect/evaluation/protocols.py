@@ -34,6 +34,7 @@ __all__ = [
     "automatic_targets",
     "clicked_targets",
     "clicks",
+    "finds_itself",
     "point",
 ]
 
@@ -113,6 +114,12 @@ def judged(scan: LabelledScan, wanted: Sequence[str] | None) -> list[tuple[int, 
     return [(i, scan.vocabulary[i].name) for i in scan.known if chosen is None or i in chosen]
 
 
+def finds_itself(words: Vocabulary, name: str) -> bool:
+    """Return whether a model with this vocabulary finds a structure without clicks."""
+    found = words.get(name)
+    return found is not None and found.status in ("supported", "group")
+
+
 def automatic_targets(
     scan: LabelledScan, words: Vocabulary, wanted: Sequence[str] | None = None
 ) -> tuple[list[Target], list[str]]:
@@ -128,9 +135,8 @@ def automatic_targets(
     """
     known, others = [], []
     for index, name in judged(scan, wanted):
-        found = words.get(name)
-        if found is not None and found.status in ("supported", "group"):
-            known.append(Target(index, name, found.name))
+        if finds_itself(words, name):
+            known.append(Target(index, name, words[name].name))
         else:
             others.append(name)
     return known, others

@@ -57,6 +57,7 @@ FLATTERING = {
         "click and before counting. The curve of Fig. 5 is the column of the best click so far."
     ),
 }
+NO_BOX = "The challenge may give a box before the clicks; here there is none. Its areas count the five clicks only."
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Examination:
     wanted: tuple[str, ...] | None = None
     repeats: int = 1
     seed: int = 0
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether only structures are judged that the model finds by itself."""
+        return self.protocol in ("auto", "auto+point") or (self.as_published and self.protocol == "point")
 
     def generator(self, case: str) -> np.random.Generator:
         """Return the stream of a scan."""
@@ -136,7 +142,7 @@ def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[lis
     if e.protocol == "speed":
         return [], {"timing": timed(scan.volume, model, e.wanted, e.repeats)}
     generator = e.generator(scan.name)
-    if e.protocol in ("point", "clicks") and not (e.as_published and e.protocol == "point"):
+    if not e.needs_classes:
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
         ask = clicks if e.protocol == "clicks" else point
         return ask(scan, model, targets, rules, generator), {}
@@ -174,21 +180,23 @@ def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
     """Return what the rows of a ledger come to."""
     e, rows = examination, ledger.all_rows
     generator = np.random.default_rng(e.seed)
+    by_clicks = e.protocol == "clicks"
+    challenge = by_clicks and e.rules.clicker == "challenge"
     published = {}
     if e.protocol == "speed":
         published = {"Table 2, seconds, V100 16 GB, 117-118 classes": table2_rows()}
     elif e.protocol != "clicks":
         published = {"Table 1, average Dice on the paper's test splits": table1_rows(rows)}
-    elif e.rules.clicker == "challenge":
+    elif challenge:
         published = {"CVPR 2025 challenge, validation set, box and five clicks": challenge_rows()}
-    by_clicks = e.protocol == "clicks"
     notes = [FLATTERING[e.protocol]] if e.as_published and e.protocol in FLATTERING else []
+    notes += [NO_BOX] if challenge else []
     return Evaluation(
         settings=ledger.settings,
         rows=rows,
         sections=[section(*words, rows, n, generator) for words, n in sections_of(e, rows)],
         curve=curve(rows, generator) if by_clicks else None,
-        challenge=challenge_areas(rows, generator) if by_clicks and e.rules.clicker == "challenge" else None,
+        challenge=challenge_areas(rows, generator) if challenge else None,
         timings={case: facts["timing"] for case, facts in ledger.facts.items() if "timing" in facts},
         published=published,
         unknown=dict(Counter(name for facts in ledger.facts.values() for name in facts.get("unknown", ()))),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.cli.data_arguments import check_data_arguments, evaluate_arguments, pseudo_label_arguments
+from prosect.cli.phantom_arguments import phantom_arguments
 
 __all__ = ["build_parser", "check"]
 
@@ -52,6 +53,9 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     labels.add_argument("--json", action="store_true", help="print JSON")
     weights = commands.add_parser("weights", help="list, import, verify or fetch model weights", formatter_class=Help)
     weights_arguments(weights, add)
+    people = "make synthetic people with known labels"
+    person = commands.add_parser("phantom", help=people, description=f"{people.capitalize()}.", **add)
+    phantom_arguments(person, PHANTOMS, at_least_one, count)
     verify_arguments(commands.add_parser("verify", help="check a result against its report, and make it again", **add))
     data_commands(commands, add)
     commands.add_parser("doctor", help="check this installation", **add)

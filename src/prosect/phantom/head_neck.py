@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from prosect.phantom.anatomy import Anatomy, Part, random_waves
 from prosect.phantom.bones import spine
-from prosect.phantom.scanner import Anatomy, Part, random_waves
 from prosect.phantom.shapes import Both, Box, Capsule, Ellipsoid, HalfSpace, Loft, Point, Shape, Without, tube
 
 __all__ = ["FIELD_OF_VIEW", "head_neck_anatomy"]

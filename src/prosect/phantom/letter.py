@@ -7,7 +7,8 @@ import numpy as np
 from prosect import vocabulary
 from prosect.geometry import Grid
 from prosect.labelmap import LabelMap
-from prosect.phantom.scanner import Anatomy, Part, render
+from prosect.phantom.anatomy import Anatomy, Part
+from prosect.phantom.scanner import render
 from prosect.phantom.shapes import Box, Ellipsoid
 from prosect.volume import Source, Volume
 

@@ -97,6 +97,17 @@ class Capsule:
         radius = self.start_radius_mm + part * (self.stop_radius_mm - self.start_radius_mm)
         return np.asarray(radius - np.sqrt(square))
 
+    def share(self, edge_mm: float) -> float:
+        """Return by how much a painter with soft edges of this width must fade the rod to keep its true mass.
+
+        A ramp of width e about radius r covers pi (r^2 + e^2 / 12) of a cross-section, and pi (r + e / 2)^3 / (3 e)
+        where the rod is thinner than the ramp, instead of pi r^2.
+        """
+        radius = (self.start_radius_mm + self.stop_radius_mm) / 2
+        if radius >= edge_mm / 2:
+            return radius**2 / (radius**2 + edge_mm**2 / 12)
+        return 3 * edge_mm * radius**2 / (radius + edge_mm / 2) ** 3
+
 
 @dataclass(frozen=True)
 class Loft:

@@ -1,0 +1,239 @@
+"""Solids of living shape: rounded unions, lumpy surfaces, fans of fibres, curved tubes and stacks along a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prosect.phantom.bending import rotation
+from prosect.phantom.shapes import Array, Capsule, Point, Shape, tube
+
+__all__ = ["Blend", "Bulk", "Grown", "Rough", "Slab", "bent_tube", "curve", "fan", "roughened"]
+
+
+# Farther outside than this (mm), how far does not matter.
+NEARBY_MM = 22.0
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Everything in any of the shapes, with the creases between them filled.
+
+    Attributes:
+        shapes: What is joined.
+        soft_mm: Over which difference in depth two of them flow together; 0 is the plain union.
+    """
+
+    shapes: tuple[Shape, ...]
+    soft_mm: float = 0.0
+
+    def bounds(self) -> NDArray[np.float64]:
+        """Return the box around all of them."""
+        boxes = np.stack([shape.bounds() for shape in self.shapes])
+        return np.stack([boxes[:, 0].min(axis=0) - self.soft_mm / 2, boxes[:, 1].max(axis=0) + self.soft_mm / 2])
+
+    def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the greatest depth, raised by up to a quarter of `soft_mm` where two are alike."""
+        total = self.shapes[0].depth_mm(x, y, z)
+        for shape in self.shapes[1:]:
+            other = nearby_depth(shape, x, y, z) if x.ndim == 1 and len(self.shapes) > 3 else shape.depth_mm(x, y, z)
+            if not self.soft_mm:
+                total = np.maximum(total, other)
+                continue
+            near = np.maximum(self.soft_mm - np.abs(total - other), 0.0)
+            total = np.maximum(total, other) + near * near * np.float32(0.25 / self.soft_mm)
+        return total
+
+
+def nearby_depth(shape: Shape, x: Array, y: Array, z: Array) -> Array:
+    """Return the depth at points (n,); those far outside the box of the shape are only known to lie outside."""
+    low, high = shape.bounds() + np.array([[-NEARBY_MM], [NEARBY_MM]])
+    near = (x > low[0]) & (x < high[0])
+    for axis, a in ((1, y), (2, z)):
+        near &= (a > low[axis]) & (a < high[axis])
+    depth = np.full(x.shape, -NEARBY_MM, dtype=np.float32)
+    depth[near] = np.ravel(shape.depth_mm(x[near], y[near], z[near]))
+    return depth
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A shape whose surface is moved outwards, or inwards where `by_mm` is negative."""
+
+    shape: Shape
+    by_mm: float
+
+    def bounds(self) -> NDArray[np.float64]:
+        """Return the box of the shape, moved likewise."""
+        return np.asarray(self.shape.bounds() + np.array([[-self.by_mm], [self.by_mm]]))
+
+    def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the depth in the shape and a constant."""
+        return np.asarray(self.shape.depth_mm(x, y, z) + np.float32(self.by_mm))
+
+
+@dataclass(frozen=True)
+class Rough:
+    """A shape with hills and hollows.
+
+    Attributes:
+        shape: What it is without them.
+        waves: Wave vectors (1/mm), phases and heights in mm (n, 5), as a tuple so that the shape stays a value.
+    """
+
+    shape: Shape
+    waves: tuple[tuple[float, float, float, float, float], ...]
+
+    def bounds(self) -> NDArray[np.float64]:
+        """Return the box of the shape and of its highest possible hill."""
+        most = sum(abs(wave[4]) for wave in self.waves)
+        return np.asarray(self.shape.bounds() + np.array([[-most], [most]]))
+
+    def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the depth in the shape and the height of the hill."""
+        depth = self.shape.depth_mm(x, y, z)
+        for a, b, c, phase, height in self.waves:
+            # The sine of a sum, so that open grids stay open.
+            along, across = np.float32(a) * x + np.float32(phase), np.float32(b) * y + np.float32(c) * z
+            wave = np.sin(along) * np.cos(across) + np.cos(along) * np.sin(across)
+            depth = depth + wave * np.float32(height)
+        return np.asarray(depth)
+
+
+def roughened(
+    shape: Shape, generator: np.random.Generator, height_mm: float, length_mm: float, count: int = 4
+) -> Rough:
+    """Return the shape with random hills of about this height, this far apart."""
+    waves = []
+    for _ in range(count):
+        direction = generator.normal(size=3)
+        direction *= 2 * np.pi / (length_mm * generator.uniform(0.7, 1.4)) / np.linalg.norm(direction)
+        height = height_mm * generator.uniform(0.5, 1.2) / np.sqrt(count)
+        waves.append((*(float(d) for d in direction), float(generator.uniform(0, 2 * np.pi)), float(height)))
+    return Rough(shape, tuple(waves))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A superellipsoid in any position.
+
+    Attributes:
+        center: World position of its middle.
+        radii_mm: Half axes.
+        turn: Degrees about R, then A, then S.
+        power: 2 for an ellipsoid; more is fuller.
+    """
+
+    center: Point
+    radii_mm: Point
+    turn: Point = (0.0, 0.0, 0.0)
+    power: float = 2.0
+
+    def axes(self) -> NDArray[np.float64]:
+        """Return the directions of the half axes as columns (3, 3)."""
+        return rotation(*np.deg2rad(self.turn))
+
+    def bounds(self) -> NDArray[np.float64]:
+        """Return a box that holds it."""
+        axes = self.axes() * np.asarray(self.radii_mm)
+        reach = np.sqrt((axes**2).sum(axis=1)) if self.power <= 2 else np.abs(axes).sum(axis=1)
+        return np.stack([np.asarray(self.center) - reach, np.asarray(self.center) + reach])
+
+    def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the depth, exact on the surface and to first order near it."""
+        d = (x - np.float32(self.center[0]), y - np.float32(self.center[1]), z - np.float32(self.center[2]))
+        first: Array = np.zeros((1, 1, 1), dtype=np.float32)
+        second = first
+        for axis, radius in zip(self.axes().T, self.radii_mm, strict=True):
+            along = sum(np.float32(w) * v for w, v in zip(axis, d, strict=True) if abs(w) > 1e-9)
+            unit = np.abs(along) * np.float32(1 / radius)
+            if self.power == 2.0:
+                first, second = first + unit * unit, second + (unit * np.float32(1 / radius)) ** 2
+            else:
+                low = unit ** np.float32(self.power - 1)
+                first, second = first + low * unit, second + (low * np.float32(1 / radius)) ** 2
+        rho = np.maximum(first, 1e-6) ** np.float32(1 / self.power)
+        slope = np.sqrt(np.maximum(second, 1e-12)) * np.maximum(rho, 1e-3) ** np.float32(1 - self.power)
+        return np.asarray((1.0 - rho) / slope)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A round or oval block, as a vertebral body: a superellipse in two axes, flat along the third.
+
+    Attributes:
+        center: World position of its middle.
+        half_mm: Half sizes along its own R, A and S.
+        turn: Degrees about R, then A, then S.
+        power: Of the outline; 2 is an ellipse.
+        waist: By which share it is narrower half way up.
+    """
+
+    center: Point
+    half_mm: Point
+    turn: Point = (0.0, 0.0, 0.0)
+    power: float = 2.4
+    waist: float = 0.0
+
+    def bounds(self) -> NDArray[np.float64]:
+        """Return a box that holds it."""
+        reach = np.abs(rotation(*np.deg2rad(self.turn)) * np.asarray(self.half_mm)).sum(axis=1)
+        return np.stack([np.asarray(self.center) - reach, np.asarray(self.center) + reach])
+
+    def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the depth below the nearer of outline and flat end."""
+        d = (x - np.float32(self.center[0]), y - np.float32(self.center[1]), z - np.float32(self.center[2]))
+        axes = rotation(*np.deg2rad(self.turn)).T
+        u, v, w = (sum(np.float32(q) * p for q, p in zip(axis, d, strict=True) if abs(q) > 1e-9) for axis in axes)
+        rx, ry, rz = (np.float32(h) for h in self.half_mm)
+        thin = 1.0 - np.float32(self.waist) * np.clip(1 - (w / rz) ** 2, 0.0, 1.0) if self.waist else np.float32(1)
+        power = np.float32(self.power)
+        rho = ((np.abs(u) / rx) ** power + (np.abs(v) / ry) ** power) ** (1 / power)
+        wall = np.sqrt(u * u + v * v + np.float32(1e-6)) * (thin / np.maximum(rho, np.float32(1e-3)) - 1)
+        return np.asarray(np.minimum(wall, rz - np.abs(w)))
+
+
+def curve(points: ArrayLike, per_piece: int = 4) -> NDArray[np.float64]:
+    """Return a smooth line (n, d) through points (m, d), each piece between two of them in `per_piece` steps."""
+    table = np.asarray(points, dtype=np.float64)
+    ends = np.vstack([2 * table[0] - table[1], table, 2 * table[-1] - table[-2]])
+    a, b, c, d = (ends[n : n + len(table) - 1, None] for n in range(4))
+    t = (np.arange(per_piece) / per_piece)[:, None]
+    # Catmull and Rom's cubic.
+    pieces = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    return np.vstack([pieces.reshape(-1, table.shape[1]), table[-1]])
+
+
+def bent_tube(points: Sequence[Point], radii_mm: float | Sequence[float], per_piece: int = 4) -> tuple[Capsule, ...]:
+    """Return a round tube along a smooth line through points, with one radius for all or one for each."""
+    radii = [float(radii_mm)] * len(points) if isinstance(radii_mm, int | float) else list(radii_mm)
+    rows = curve([(*point, radius) for point, radius in zip(points, radii, strict=True)], per_piece)
+    return tube([(float(x), float(y), float(z)) for x, y, z, _ in rows], [max(float(r), 0.3) for *_, r in rows])
+
+
+def fan(
+    start: Sequence[Point], stop: Sequence[Point], radii_mm: tuple[float, float], count: int, soft_mm: float = 4.0
+) -> Blend:
+    """Return a sheet of rods from one curved line to another, as a fan-shaped muscle or a flat bone.
+
+    Args:
+        start: Points of the first line.
+        stop: Points of the second, in the same order.
+        radii_mm: Radius at the first and at the second line.
+        count: How many rods.
+        soft_mm: See `Blend`.
+    """
+    first, second = along(start, count), along(stop, count)
+    rods = [Capsule(tuple(a), tuple(b), *radii_mm) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    return Blend(tuple(rods), soft_mm)
+
+
+def along(points: Sequence[Point], count: int) -> NDArray[np.float64]:
+    """Return positions (count, 3) at even distances on the smooth line through points."""
+    line = curve(points, 8) if len(points) > 2 else np.asarray(points, dtype=np.float64)
+    steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    wanted = np.linspace(0, steps[-1], count)
+    return np.stack([np.interp(wanted, steps, line[:, axis]) for axis in range(3)], axis=1)

@@ -228,3 +228,19 @@ def test_a_typed_pair_may_map_to_nothing() -> None:
         with pytest.raises(RecipeError) as refused:
             mapping_of([parse_pair(text)], WORDS)
         assert refused.value.code == "MAPPING_INVALID"
+
+
+def test_a_new_structure_is_named_as_new_and_never_by_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("image,label,labelled\na.nii,b.nii,kidney stone|liver\n")
+    found = read_datalist(path, mappings={"default": [(1, "liver"), (2, "+kidney stone")]})
+    new = found.vocabulary["kidney stone"]
+    assert new.index > max(structure.index for structure in WORDS)
+    assert found.known(found.entries[0]) == (LIVER, new.index)
+    assert found.entries[0].labelled == (1, 2)
+    again = read_datalist(write_datalist(found, tmp_path / "new.json"))
+    assert again.mappings == found.mappings
+    assert again.vocabulary["kidney stone"].index == new.index
+    assert mapping_of([(1, "+liver")], WORDS).values == {1: LIVER}, "what is known already is not new"
+    with pytest.raises(VocabularyError):
+        read_datalist(path, mappings={"default": [(1, "liver"), (2, "kidney stone")]})

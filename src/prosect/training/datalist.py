@@ -15,7 +15,7 @@ from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically
 from prosect.io.sniff import shown
 from prosect.training.datalist_files import SPLITS, Written, plain_stem, read_written
-from prosect.training.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings
+from prosect.training.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
 from prosect.training.splits import published_split
 from prosect.vocabulary import Vocabulary
 
@@ -157,7 +157,9 @@ def read_datalist(
     entries, notes = entries_of(written, path, roots or Roots(), dataset, own)
     found: dict[str, LabelMapping] = {}
     for name in dict.fromkeys(entry.dataset for entry in entries if entry.label is not None):
-        found[name] = mapping_for(name, written, mappings or {}, words, path)
+        pairs = pairs_for(name, written, mappings or {})
+        words = words if pairs is None else with_new(words, pairs)
+        found[name] = mapping_for(name, written, pairs, words, path)
     entries = tuple(replace(e, labelled=values_of(e.labelled, found.get(e.dataset), words, e.name)) for e in entries)
     made_for = written.about.get("pseudo_classes")
     pseudo = None if made_for is None else tuple(sorted(words[each].index for each in made_for))
@@ -172,8 +174,21 @@ def set_name(path: Path) -> str:
     return name
 
 
+def pairs_for(name: str, written: Written, given: Mapping[str, Iterable[Any]]) -> list[Any] | None:
+    """Return the pairs of label value and structure of a data set, from the nearest source; None where there are none.
+
+    Raises:
+        RecipeError: They are no list (`MAPPING_INVALID`).
+    """
+    own = written.about.get("label_mapping", published_mappings().get(name))
+    pairs = given.get(name, given.get("default", own))
+    if pairs is not None and (isinstance(pairs, str | Mapping) or not isinstance(pairs, Iterable)):
+        raise RecipeError(f"The label mapping of '{name}' is no list of pairs.", code="MAPPING_INVALID")
+    return None if pairs is None else list(pairs)
+
+
 def mapping_for(
-    name: str, written: Written, given: Mapping[str, Iterable[Any]], vocabulary: Vocabulary, path: Path
+    name: str, written: Written, pairs: list[Any] | None, vocabulary: Vocabulary, path: Path
 ) -> LabelMapping:
     """Return what the label values of a data set mean.
 
@@ -183,7 +198,6 @@ def mapping_for(
     absent = written.about.get("absent", ())
     # Values that the list names and the mapping leaves out are known to mean nothing in our vocabulary.
     listed = [int(value) for names in written.names for value in names if str(value).isdigit()]
-    pairs = given.get(name, given.get("default", written.about.get("label_mapping", published_mappings().get(name))))
     if pairs is not None:
         return mapping_of(pairs, vocabulary, absent, listed)
     for names in written.names:
@@ -327,7 +341,8 @@ def write_datalist(datalist: DataList, path: Path) -> Path:
         raise RecipeError("A list of several data sets is written one by one.", code="DATALIST_INVALID")
     plain: dict[str, Any] = {"dataset": datalist.entries[0].dataset, "vocabulary": datalist.vocabulary.name}
     for mapping in datalist.mappings.values():
-        plain["label_mapping"] = mapping.to_json(datalist.vocabulary)
+        base = vocabularies.load(datalist.vocabulary.name)
+        plain["label_mapping"] = mapping.to_json(datalist.vocabulary, base)
         plain["absent"] = [datalist.vocabulary[index].name for index in mapping.absent]
     if datalist.pseudo_classes is not None:
         plain["pseudo_classes"] = [datalist.vocabulary[index].name for index in datalist.pseudo_classes]

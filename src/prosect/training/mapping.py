@@ -16,13 +16,23 @@ from numpy.typing import NDArray
 
 from prosect.errors import RecipeError, VocabularyError
 from prosect.io.sniff import regular_file, shown
+from prosect.prompts import extended, target_of
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["LabelMapping", "mapping_by_names", "mapping_of", "parse_pair", "published_mappings", "read_mappings"]
+__all__ = [
+    "LabelMapping",
+    "mapping_by_names",
+    "mapping_of",
+    "parse_pair",
+    "published_mappings",
+    "read_mappings",
+    "with_new",
+]
 
 LARGEST = 65535
 SHOWN = 8
 NOTHING = ("", "-", "none", "null")
+NEW = "+"  # begins the name of a structure that no vocabulary has
 
 
 @dataclass(frozen=True)
@@ -79,9 +89,11 @@ class LabelMapping:
                 code="LABELS_UNMAPPED",
             )
 
-    def to_json(self, vocabulary: Vocabulary) -> list[list[Any]]:
-        """Return pairs of label value and name, or null, for a file."""
-        return [[value, None if index is None else vocabulary[index].name] for value, index in self.values.items()]
+    def to_json(self, vocabulary: Vocabulary, base: Vocabulary) -> list[list[Any]]:
+        """Return pairs of label value and name, or null, for a file; what is not in `base` is written as new."""
+        names = {index: vocabulary[index].name for index in self.values.values() if index is not None}
+        written = {index: name if name in base else NEW + name for index, name in names.items()}
+        return [[value, None if index is None else written[index]] for value, index in self.values.items()]
 
 
 def several(values: Sequence[int]) -> str:
@@ -97,8 +109,9 @@ def mapping_of(
 
     Args:
         pairs: Label value (a whole number or its digits), and name or index of the structure; None, an empty text or
-            `-` where the vocabulary has nothing like it. 0 may only mean the background.
-        vocabulary: Finds the structures.
+            `-` where the vocabulary has nothing like it. 0 may only mean the background. A name that begins with `+`
+            is new; see `with_new`.
+        vocabulary: Finds the structures, new ones too.
         absent: Structures that no scan shows.
         known: Further label values that occur and mean nothing here.
 
@@ -112,13 +125,34 @@ def mapping_of(
         if value == 0:
             continue
         nothing = structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
-        index = None if nothing else vocabulary[structure].index
+        index = None if nothing else vocabulary[plain_name(structure)].index
         if values.setdefault(value, index) != index:
             raise RecipeError(f"The label value {value} is mapped to two structures.", code="MAPPING_INVALID")
     for value in known:
         values.setdefault(value, None)
     values.pop(0, None)
     return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)))
+
+
+def plain_name(structure: Any) -> Any:
+    """Return the name of a structure without the sign that it is new."""
+    return structure[len(NEW) :].strip() if isinstance(structure, str) and structure.startswith(NEW) else structure
+
+
+def with_new(vocabulary: Vocabulary, pairs: Iterable[Sequence[Any]]) -> Vocabulary:
+    """Return a vocabulary that knows the new structures of a mapping too, such as `+anterior hippocampus`.
+
+    The sign is asked for because without it a misspelt name would silently become a structure of its own.
+
+    Raises:
+        RecipeError: Not pairs (`MAPPING_INVALID`).
+        PromptError: A name that cannot be one (`STRUCTURE_NAME`).
+    """
+    for _, structure in map(split_pair, pairs):
+        name = plain_name(structure)
+        if name is not structure and name not in vocabulary:
+            vocabulary = extended(vocabulary, target_of(name, vocabulary))
+    return vocabulary
 
 
 def split_pair(pair: Any) -> tuple[int, Any]:

@@ -164,3 +164,12 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
         write_weights(tmp_path / name, TENSORS, {"classes": [1, 2]}, torch.float16)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert read_weights(tmp_path / "a").metadata["classes"] == [1, 2]
+
+
+def test_our_file_is_read_whatever_byte_its_header_length_begins_with(tmp_path: Path) -> None:
+    path, seen = tmp_path / "ours.safetensors", set()
+    for length in range(0, 264, 8):
+        write_weights(path, TENSORS, {"format": 1, "note": "x" * length})
+        seen.add(path.read_bytes()[0])
+        assert read_weights(path).format == "safetensors"
+    assert 0x80 in seen  # as a pickle begins

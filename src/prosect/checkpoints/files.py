@@ -70,11 +70,11 @@ def read_weights(path: str | Path) -> RawWeights:
             f"{path.name}: the weights cannot be read ({error.strerror}). Check the path.", code="MODEL_MISSING"
         ) from error
     sha256 = hashlib.sha256(data).hexdigest()
-    if data[:2] == b"PK" or data[:1] == b"\x80":
+    if data[8:9] == b"{":  # asked first: a header's length can begin with a pickle's first byte
+        found = _read_safetensors(path, data, sha256)
+    elif data[:2] == b"PK" or data[:1] == b"\x80":
         tensors, wrapper = _read_torch(path, is_zip=data[:2] == b"PK")
         found = RawWeights(tensors, sha256, "torch", {}, wrapper)
-    elif len(data) > 9 and data[8:9] == b"{":
-        found = _read_safetensors(path, data, sha256)
     else:
         raise CheckpointError(
             f"{path.name}: this is neither a safetensors nor a torch file ({len(data)} bytes). Download it again.",

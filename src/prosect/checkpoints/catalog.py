@@ -22,10 +22,11 @@ from torch import nn
 
 from prosect.checkpoints.files import RawWeights, read_weights, write_weights
 from prosect.checkpoints.fit import FitReport, fit
+from prosect.checkpoints.fit_sam import fit_sam
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import CheckpointError
 
-__all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "verify", "weights_folder"]
+__all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "segmenter", "verify", "weights_folder"]
 
 Fetch = Callable[[str, Path], None]
 NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
@@ -45,8 +46,8 @@ class Entry:
     Attributes:
         name: What `load` and `-m` take.
         summary: One line for people.
-        vocabulary: Name of its vocabulary.
-        network: Which network the weights belong to: `vista3d` or `sam-med3d`.
+        vocabulary: Name of its vocabulary; empty for an encoder, which segments nothing by itself.
+        network: Which network the weights belong to: `vista3d`, `sam-med3d` or `sam`.
         patch: Window the weights were trained with.
         spacing_mm: Working spacing.
         intensity: Kind, low and high of the intensity scaling (SAM-Med3D: of CT only); see `prosect.case.Intensity`.
@@ -59,7 +60,7 @@ class Entry:
 
     name: str
     summary: str
-    vocabulary: str
+    vocabulary: str = ""
     network: str = "vista3d"
     patch: tuple[int, int, int] = (128, 128, 128)
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
@@ -70,6 +71,9 @@ class Entry:
     shipped: str = ""
     automatic_only: bool = False
 
+
+SAM_FILES = "https://dl.fbaipublicfiles.com/segment_anything"
+SAM_LICENCE = "Apache-2.0, as the repository of Segment Anything states; trained on SA-1B, which has terms of its own"
 
 CATALOG: dict[str, Entry] = {
     e.name: e
@@ -109,6 +113,34 @@ CATALOG: dict[str, Entry] = {
             licence="Apache-2.0, as its model card and repository state; trained partly on scans that are not public.",
             url="https://huggingface.co/blueyo0/SAM-Med3D/resolve/main/sam_med3d_turbo.pth",
         ),
+        Entry(
+            "sam-vit-h",
+            "Segment Anything's huge image encoder, which the paper's supervoxels are made with",
+            network="sam",
+            licence=SAM_LICENCE,
+            url=f"{SAM_FILES}/sam_vit_h_4b8939.pth",
+        ),
+        Entry(
+            "sam-vit-l",
+            "Segment Anything's large image encoder, for supervoxels",
+            network="sam",
+            licence=SAM_LICENCE,
+            url=f"{SAM_FILES}/sam_vit_l_0b3195.pth",
+        ),
+        Entry(
+            "sam-vit-b",
+            "Segment Anything's base image encoder, for supervoxels",
+            network="sam",
+            licence=SAM_LICENCE,
+            url=f"{SAM_FILES}/sam_vit_b_01ec64.pth",
+        ),
+        Entry(
+            "mobile-sam",
+            "MobileSAM's image encoder, a hundredth of the huge one's size, for supervoxels",
+            network="sam",
+            licence="Apache-2.0, as the repository of MobileSAM states",
+            url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+        ),
     )
 }
 DEFAULT = "prosect-small"
@@ -123,6 +155,22 @@ def entry(name: str | None) -> Entry:
     found = CATALOG.get(name or DEFAULT)
     if found is None:
         raise CheckpointError(f"There is no model '{name}'; known are {', '.join(CATALOG)}.", code="MODEL_UNKNOWN")
+    return found
+
+
+def segmenter(name: str | None) -> Entry:
+    """Return the entry of a model that segments; None is the shipped one.
+
+    Raises:
+        CheckpointError: There is no model of that name, or it is an encoder (`MODEL_UNKNOWN`).
+    """
+    found = entry(name)
+    if found.network == "sam":
+        raise CheckpointError(
+            f"'{name}' is an image encoder and segments nothing by itself; it is for 'prosect supervoxels --encoder "
+            f"{name}'.",
+            code="MODEL_UNKNOWN",
+        )
     return found
 
 
@@ -161,6 +209,8 @@ def locate(name: str | None) -> Path:
 
 def _fitted(found: Entry, raw: RawWeights) -> tuple[nn.Module, Report]:
     """Return the network that the weights of an entry belong to, and what was found."""
+    if found.network == "sam":
+        return fit_sam(raw)
     return fit_sam_med3d(raw) if found.network == "sam-med3d" else fit(raw)
 
 

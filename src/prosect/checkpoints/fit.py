@@ -149,7 +149,8 @@ def place(
     _require_none("left over", layout.tensors.keys() - expected.keys(), name)
     _require_none("of the wrong shape", wrong, name)
     converted = sum(v.is_floating_point() and v.dtype != torch.float32 for v in layout.tensors.values())
-    network.load_state_dict({k: v.float() for k, v in layout.tensors.items()}, strict=True, assign=True)
+    values = {k: v.float() if v.is_floating_point() else v for k, v in layout.tensors.items()}
+    network.load_state_dict(values, strict=True, assign=True)
     network.requires_grad_(False)
     report = FitReport(
         name, summary, weights.sha256, weights.format, weights.wrapper, layout.prefix, layout.renamed, layout.dropped,

@@ -52,7 +52,7 @@ def vocabulary_of(name: str | None) -> Vocabulary:
         return vocabulary.load(name)
     # Loaded on first use: it brings torch.
     catalog = importlib.import_module("prosect.checkpoints.catalog")
-    entry = catalog.entry(name)
+    entry = catalog.segmenter(name)
     if entry.shipped:
         return prosect.load(str(entry.name)).vocabulary
     words = vocabulary.load(entry.vocabulary)

@@ -82,7 +82,7 @@ def refuse_names(args: argparse.Namespace) -> None:
         return
     # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
     catalog = importlib.import_module("prosect.checkpoints.catalog")
-    own = vocabulary.load(catalog.entry(args.model).vocabulary)
+    own = vocabulary.load(catalog.segmenter(args.model).vocabulary)
     known = [own] if args.weights is None else [own, *(vocabulary.load(name) for name in vocabulary.NAMES)]
     for name in args.roi_subset:
         if not any(name in words for words in known):

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import torch
 
 from prosect.case import Intensity
-from prosect.checkpoints.catalog import NO_CLASSES, Entry, entry, locate
+from prosect.checkpoints.catalog import NO_CLASSES, Entry, locate, segmenter
 from prosect.checkpoints.files import RawWeights, read_weights
 from prosect.checkpoints.fit import fit
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d, is_sam_med3d
@@ -22,7 +22,7 @@ from prosect.models.vista3d import Vista3DModel
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 
-__all__ = ["Model", "load"]
+__all__ = ["Model", "device_named", "load"]
 
 Model = Vista3DModel | SamMed3DModel
 
@@ -62,10 +62,10 @@ def load(
         PromptError: The profile is unknown.
         ResourceError: The device is not there.
     """
-    placed = _device(device)
-    click_profile(profile) if entry(name).network == "sam-med3d" else _profile(profile)
+    placed = device_named(device)
+    click_profile(profile) if segmenter(name).network == "sam-med3d" else _profile(profile)
     raw = read_weights(weights if weights is not None else locate(name))
-    base = entry(name or raw.metadata.get("model") or _recognised(raw))
+    base = segmenter(name or raw.metadata.get("model") or _recognised(raw))
     if base.network == "sam-med3d":
         return _sam_med3d(base, raw, placed, profile)
     network, report = fit(raw)
@@ -142,7 +142,7 @@ def _three(values: Any) -> Any:
     return a, b, c
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
     """Return a device by the names users of other tools know.
 
     Raises:

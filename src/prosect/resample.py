@@ -17,7 +17,14 @@ from torch import Tensor
 
 from prosect.geometry import Grid
 
-__all__ = ["linear_weights", "resample_affine", "resample_separable", "resampling_bytes", "respaced_grid"]
+__all__ = [
+    "interpolate_along",
+    "linear_weights",
+    "resample_affine",
+    "resample_separable",
+    "resampling_bytes",
+    "respaced_grid",
+]
 
 # Cosine between two voxel axes above which a grid counts as sheared: below it a scan of 512 voxels moves by less than
 # a twentieth of a voxel.
@@ -61,6 +68,16 @@ def linear_weights(
     lower = np.minimum(np.floor(clamped).astype(np.int64), max(size - 2, 0))
     upper = np.minimum(lower + 1, size - 1)
     return lower, upper, (clamped - lower).astype(np.float32)
+
+
+def interpolate_along(values: Tensor, axis: int, positions: NDArray[np.float64]) -> Tensor:
+    """Return values linearly interpolated at positions along one axis; borders repeat."""
+    lower, upper, weight = linear_weights(positions, values.shape[axis])
+    view = [1] * values.ndim
+    view[axis] = -1
+    low = values.index_select(axis, torch.from_numpy(lower).to(values.device))
+    high = values.index_select(axis, torch.from_numpy(upper).to(values.device))
+    return low.lerp_(high, torch.from_numpy(weight).to(values.device).view(view))
 
 
 def _shared(array: NDArray[np.float32]) -> Tensor:

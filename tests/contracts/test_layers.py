@@ -23,7 +23,7 @@ LAYERS = [
     {"inference", "results"},
     {"session", "simulated_user"},
     {"models"},
-    {"evaluation"},
+    {"supervoxels", "evaluation"},
     {"training"},
     {"cohort"},
     {"cli"},

@@ -17,6 +17,7 @@ __all__ = ["build_parser", "check"]
 DEVICE = re.compile(r"(auto|cpu|mps|(?:gpu|cuda)(?::\d{1,3})?)")
 PROFILES = ("prosect", "bundle", "research")
 OUTPUT_TYPES = ("nifti", "nrrd", "seg.nrrd", "mha")
+ENCODERS = ("sam-vit-h", "sam-vit-l", "sam-vit-b", "mobile-sam", "features", "intensity")
 PHANTOMS = ("torso", "head-neck")
 DESCRIPTION = "Segment 3D medical scans. Research use only: not for diagnosis or treatment."
 
@@ -56,6 +57,9 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     people = "make synthetic people with known labels"
     person = commands.add_parser("phantom", help=people, description=f"{people.capitalize()}.", **add)
     phantom_arguments(person, PHANTOMS, at_least_one, count)
+    cutting = "cut a scan into supervoxels, for training"
+    supervoxels = commands.add_parser("supervoxels", help=cutting, description=f"{cutting.capitalize()}.", **add)
+    supervoxel_arguments(supervoxels)
     verify_arguments(commands.add_parser("verify", help="check a result against its report, and make it again", **add))
     data_commands(commands, add)
     commands.add_parser("doctor", help="check this installation", **add)
@@ -178,6 +182,31 @@ def click_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 
+def supervoxel_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `supervoxels`."""
+    parser.epilog = (
+        "examples:\n"
+        "  prosect supervoxels ct.nii.gz -o supervoxels.nii.gz -p\n"
+        "  prosect supervoxels ct.nii.gz -o supervoxels.nii.gz --encoder sam-vit-h -w sam_vit_h_4b8939.pth\n"
+        "  prosect supervoxels ct.nii.gz --encoder sam-vit-h --dry-run"
+    )
+    parser.add_argument("input", metavar="SCAN", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
+    parser.add_argument("-o", dest="output", metavar="OUT", type=Path, help=place)
+    parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    picking_arguments(parser)
+    source = "what the cut follows: an image encoder, the features of a model, or intensity (default: features)"
+    parser.add_argument("--encoder", choices=ENCODERS, default="features", help=source)
+    parser.add_argument("-w", "--weights", metavar="FILE", type=Path, help="weights file of that encoder")
+    about = "about how many supervoxels (default: 100)"
+    parser.add_argument("--segments", type=at_least_one, default=100, metavar="N", help=about)
+    parser.add_argument("-p", "--preview", action="store_true", help="a picture beside the output")
+    machine = "cpu, gpu, gpu:N, mps or auto (default)"
+    parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    parser.add_argument("--dry-run", action="store_true", help="print the working grid and the memory plan, and stop")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
 def result_arguments(group: argparse._ActionsContainer) -> None:
     """Add the flags that say which files are made; their usual place is in the folder, or beside the file as OUT_..."""
     types = f"types of a folder's files: {', '.join(OUTPUT_TYPES)} (default: nifti)"
@@ -253,6 +282,8 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse (exit 2) what only the flags together show, and settle the one input of `segment`."""
     if args.command == "click" and not args.at and args.clicks is None:
         parser.error("click needs at least one click: --at X,Y,Z or --clicks FILE")
+    if args.command == "supervoxels" and args.output is None and not args.dry_run:
+        parser.error("supervoxels needs an output: -o supervoxels.nii.gz")
     if args.command != "segment":
         return
     given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prosect.volume import Volume
 
-__all__ = ["progress"]
+__all__ = ["counting", "progress"]
 
 
 @contextmanager
@@ -23,11 +23,23 @@ def progress(model: Any, volume: Volume, args: argparse.Namespace) -> Iterator[C
     The number of windows is known from the geometry; where air around the patient is cropped, fewer are needed and
     the bar ends early.
     """
-    if args.quiet or not sys.stderr.isatty():
+    total = 0 if unseen(args.quiet) else model.plan(volume, classes=args.roi_subset, overlap=args.overlap).windows
+    with counting("segmenting", total, args.quiet) as on_window:
+        yield on_window
+
+
+def unseen(quiet: bool) -> bool:
+    """Return whether nobody is looking."""
+    return quiet or not sys.stderr.isatty()
+
+
+@contextmanager
+def counting(what: str, total: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Yield what to call with the number of steps done, or None where nobody is looking."""
+    if unseen(quiet):
         yield None
         return
-    total = model.plan(volume, classes=args.roi_subset, overlap=args.overlap).windows
-    columns = TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("segmenting", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)

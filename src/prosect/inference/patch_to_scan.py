@@ -14,11 +14,9 @@ from torch import Tensor
 from prosect.boxes import Box
 from prosect.case import Case
 from prosect.inference.windows import Shape
-from prosect.resample import linear_weights
+from prosect.resample import interpolate_along
 
 __all__ = ["patch_box", "patch_to_scan"]
-
-FloatArray = NDArray[np.float64]
 
 
 def patch_box(case: Case, start: Sequence[int], shape: Shape) -> Box:
@@ -61,7 +59,7 @@ def patch_to_scan(case: Case, start: Sequence[int], logits: Tensor) -> tuple[Box
     if case.is_separable:
         for axis in (2, 1, 0):  # while little is there, the axis along which picking is dear; whole planes last
             positions = case.native_positions(axis)[_covered(case, axis, start[axis], shape[axis])] - start[axis]
-            logits = _along(logits, axis, positions)
+            logits = interpolate_along(logits, axis, positions)
         view[...] = logits.cpu().numpy()
     else:
         _gather(case, start, logits.cpu(), box, view)
@@ -72,16 +70,6 @@ def _covered(case: Case, axis: int, start: int, size: int) -> NDArray[np.int64]:
     """Return the scan's planes along a network axis whose centres lie in [start - 0.5, start + size - 0.5]."""
     positions = case.native_positions(axis) - start
     return np.flatnonzero((positions >= -0.5) & (positions <= size - 0.5))
-
-
-def _along(values: Tensor, axis: int, positions: FloatArray) -> Tensor:
-    """Return values interpolated at positions along one axis."""
-    lower, upper, weight = linear_weights(positions, values.shape[axis])
-    view = [1, 1, 1]
-    view[axis] = -1
-    low = values.index_select(axis, torch.from_numpy(lower).to(values.device))
-    high = values.index_select(axis, torch.from_numpy(upper).to(values.device))
-    return low.lerp_(high, torch.from_numpy(weight).to(values.device).view(view))
 
 
 def _gather(case: Case, start: Sequence[int], logits: Tensor, box: Box, out: NDArray[np.float32]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from prosect.case import Case, preparing_bytes
 from prosect.errors import ResourceError
 from prosect.geometry import Grid
-from prosect.inference.accumulate import sweep
+from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
@@ -152,6 +152,29 @@ class Vista3DModel:
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
         return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
+
+    def features(self, volume: Volume, on_window: OnWindow | None = None) -> tuple[Grid, int, Iterator[Slab]]:
+        """Return the automatic decoder's features over a whole scan: their grid, the axis along which they come, and
+        the slabs of them, computed as they are asked for.
+
+        Nothing is cropped, unlike for labels: the grid covers the scan, air included.
+
+        Args:
+            volume: The scan.
+            on_window: Called with the number of windows done.
+        """
+        case = Case.prepare(volume, replace(self.spec.preparation(self.profile), crop_above=None))
+        windows = self._windows(case.grid.shape)
+        slabs = sweep(
+            case.image.to(self.device),
+            windows,
+            self._features,
+            self.network.architecture.width,
+            blending=self.profile.blending,
+            padding=self.profile.padding,
+            on_window=on_window,
+        )
+        return case.grid, windows.sweep_axis, slabs
 
     def session(self, volume: Volume, **options: Any) -> Session:
         """Return a session in which a person edits this scan by clicks.

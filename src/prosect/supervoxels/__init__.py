@@ -1,0 +1,31 @@
+"""Supervoxels (VISTA3D, Alg. 2): a scan cut into about a hundred pieces along the borders that an image encoder sees.
+
+`generate` makes them, `load_encoder` keeps an encoder for many scans, `plan` tells the memory beforehand. Only
+`generate` needs scikit-image (the `training` extra); it is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prosect.supervoxels.alg2 import generate
+    from prosect.supervoxels.encoders import ENCODERS, load_encoder, planned_encoder
+    from prosect.supervoxels.memory import plan
+
+_HOMES = {
+    "ENCODERS": "prosect.supervoxels.encoders",
+    "generate": "prosect.supervoxels.alg2",
+    "load_encoder": "prosect.supervoxels.encoders",
+    "plan": "prosect.supervoxels.memory",
+    "planned_encoder": "prosect.supervoxels.encoders",
+}
+
+__all__ = ["ENCODERS", "generate", "load_encoder", "plan", "planned_encoder"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prosect.supervoxels' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,235 @@
+"""What supervoxels are cut from: features of every cell, by Segment Anything, by our own encoder, or by intensity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prosect.errors import CheckpointError, PromptError
+from prosect.geometry import Grid
+from prosect.models import device_named, load
+from prosect.models.sam import SamModel, load_sam
+from prosect.models.sam_med3d import is_ct
+from prosect.models.vista3d import Vista3DModel
+from prosect.networks.sam import SAM_VARIANTS, SamFeatures
+from prosect.resample import interpolate_along, linear_weights
+from prosect.supervoxels.views import BATCH, add_views
+from prosect.supervoxels.working import Working
+from prosect.volume import Volume
+
+__all__ = ["ENCODERS", "Encoder", "IntensityEncoder", "ModelEncoder", "SamEncoder", "load_encoder", "planned_encoder"]
+
+OnStep = Callable[[int], None]
+Shape = tuple[int, int, int]
+
+# Maps of a batch of features that are alive at once while they are brought onto the cells.
+VIEW_MAPS = 4
+# HU from -160 to 240, where organs differ, as shares of the window of -1000 to 1000.
+SOFT_TISSUE = (0.42, 0.62)
+
+
+class Encoder(Protocol):
+    """What Algorithm 2 needs of a source of features."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides its features."""
+
+    @property
+    def channels(self) -> int:
+        """Features per cell."""
+
+    @property
+    def compactness(self) -> float:
+        """What distance weighs against these features in SLIC."""
+
+    def steps(self, grid: Grid, shape: Shape) -> int:
+        """Return how many steps `add_to` will count, for a scan's grid and the shape of its working grid."""
+
+    def bytes_beside(self, grid: Grid, shape: Shape) -> int:
+        """Return the most bytes that `add_to` holds beside the features."""
+
+    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+        """Add the features of a scan to `features` (i j k c) on its working grid, in place."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamEncoder:
+    """Segment Anything, slice by slice in three orientations (VISTA3D, Alg. 2)."""
+
+    model: SamModel
+    # official: of the released code; the paper does not say
+    compactness: float = 0.01
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and weights."""
+        return {"encoder": self.model.name, "weights_sha256": self.model.weights_sha256}
+
+    @property
+    def channels(self) -> int:
+        """Channels of the upscaling layers: 32 in every published size."""
+        return self.model.network.channels
+
+    def steps(self, grid: Grid, shape: Shape) -> int:
+        """Return the number of slices."""
+        return sum(shape)
+
+    def bytes_beside(self, grid: Grid, shape: Shape) -> int:
+        """Return what a batch of slices with its features takes, and on a processor the network over one slice."""
+        network = self.model.slice_bytes if self.model.device.type == "cpu" else 0
+        return (
+            network
+            + BATCH
+            * (2 * max(grid.shape) ** 2 + VIEW_MAPS * self.channels * self.model.network.variant.feature_side**2)
+            * 4
+        )
+
+    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+        """Add the features of all slices."""
+        add_views(working, self.model, features, on_step)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelEncoder:
+    """The features of a segmentation model's automatic decoder, on which its classes are decided.
+
+    A model made for CT is shown other scans as if their window were its own.
+    """
+
+    model: Vista3DModel
+    # Best of 0.01 to 0.2 on openkbp, a torso CT and hippocampus MR; see docs/supervoxels.md.
+    compactness: float = 0.1
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Model, weights and profile."""
+        return {"encoder": "features", **self.model.identity}
+
+    @property
+    def channels(self) -> int:
+        """Width of the decoder."""
+        return self.model.network.architecture.width
+
+    def steps(self, grid: Grid, shape: Shape) -> int:
+        """Return the number of windows."""
+        return self.model.plan(grid).windows
+
+    def bytes_beside(self, grid: Grid, shape: Shape) -> int:
+        """Return what the sweep takes."""
+        parts = self.model.plan(grid).parts
+        return max(parts["preparing"], parts["prepared"] + parts["slab"] + parts["window"])
+
+    @torch.inference_mode()
+    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+        """Add the features, interpolated plane by plane as slabs of them are finished."""
+        grid, axis, slabs = self.model.features(self._shown(working), on_step)
+        # Both grids run along the same axes, so one axis of cells depends on one axis of the network.
+        to_network = np.linalg.solve(grid.affine, working.grid.affine).round(9)
+        positions = [np.arange(n) * to_network[a, a] + to_network[a, 3] for a, n in enumerate(working.shape)]
+        in_plane = [position for a, position in enumerate(positions) if a != axis]
+        lower, upper, weight = linear_weights(positions[axis], grid.shape[axis])
+        planes = features.movedim(axis, 0)
+        waiting, last = np.ones(len(lower), dtype=bool), None
+        for slab in slabs:
+            start, block = slab.start, slab.features
+            if last is not None:
+                start, block = start - 1, torch.cat([last, block])
+            for n in np.flatnonzero(waiting & (upper < start + len(block))):
+                plane = torch.lerp(block[lower[n] - start], block[upper[n] - start], float(weight[n]))
+                plane = interpolate_along(interpolate_along(plane, 0, in_plane[0]), 1, in_plane[1])
+                planes[n] += plane.cpu()
+                waiting[n] = False
+            last = block[-1:].clone()
+
+    def _shown(self, working: Working) -> Volume:
+        """Return the scan as the model is to see it."""
+        volume, wanted = working.volume, self.model.spec.intensity
+        if is_ct(volume) or wanted.kind != "window":
+            return volume
+        scaled = working.window.scale(torch.from_numpy(volume.array.copy()))
+        array = scaled.mul_(wanted.high - wanted.low).add_(wanted.low).numpy()
+        return Volume(array, volume.grid, volume.modality, volume.source)
+
+
+@dataclass(frozen=True)
+class IntensityEncoder:
+    """Intensities alone, in the whole window and, in CT, in that of soft tissue; needs no weights."""
+
+    channels: int = 2
+    # Chosen as for a model's features.
+    compactness: float = 0.2
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Its name."""
+        return {"encoder": "intensity"}
+
+    def steps(self, grid: Grid, shape: Shape) -> int:
+        """Return 1."""
+        return 1
+
+    def bytes_beside(self, grid: Grid, shape: Shape) -> int:
+        """Return what scaling takes."""
+        return 8 * math.prod(shape)
+
+    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+        """Add the intensities."""
+        image = working.case.image[0, 0]
+        features[..., 0] += image
+        low, high = SOFT_TISSUE if is_ct(working.volume) else (0.0, 1.0)
+        features[..., 1] += image.sub(low).div_(high - low).clamp_(0, 1)
+        if on_step is not None:
+            on_step(1)
+
+
+ENCODERS = ("sam-vit-h", "sam-vit-l", "sam-vit-b", "mobile-sam", "features", "intensity")
+
+
+def planned_encoder(name: str = "features", weights: str | Path | None = None, device: str = "auto") -> Encoder:
+    """Return an encoder to plan with: Segment Anything's need not be on this machine, and then have no weights.
+
+    Arguments and errors are those of `load_encoder`.
+    """
+    if weights is not None or name not in SAM_VARIANTS:
+        return load_encoder(name, weights, device)
+    with torch.device("meta"):
+        network = SamFeatures(SAM_VARIANTS[name])
+    return SamEncoder(SamModel(network, name, "", device_named(device)))
+
+
+def load_encoder(name: str = "features", weights: str | Path | None = None, device: str = "auto") -> Encoder:
+    """Return an encoder by name, to be used for many scans.
+
+    Args:
+        name: One of `ENCODERS`. `features` is the model that ships, or that of `weights`.
+        weights: A weights file; None takes the installed ones.
+        device: As in `prosect.load`.
+
+    Raises:
+        PromptError: There is no such encoder (`ENCODER_UNKNOWN`), or it takes no weights.
+        CheckpointError: The weights are missing, unsafe, damaged or another network's.
+        ResourceError: The device is not there.
+    """
+    if name not in ENCODERS:
+        raise PromptError(f"There is no encoder '{name}'; choose one of {', '.join(ENCODERS)}.", code="ENCODER_UNKNOWN")
+    if name == "features":
+        model = load(weights=weights, device=device)
+        if isinstance(model, Vista3DModel):
+            return ModelEncoder(model)
+        raise CheckpointError(
+            "The encoder 'features' is that of a VISTA3D; these weights are another network's.",
+            code="MODEL_WRONG_NETWORK",
+        )
+    if name != "intensity":
+        return SamEncoder(load_sam(name, weights, device))
+    if weights is not None:
+        raise PromptError("The encoder 'intensity' takes no weights; leave them out.", code="ENCODER_UNKNOWN")
+    return IntensityEncoder()

@@ -3,8 +3,8 @@
 python benches/phantom_realism.py                                       (12 people, about a minute)
 python benches/phantom_realism.py --real CT.nii.gz LABELS.nii.gz        (beside a scan with TotalSegmentator v1 labels)
 
-The ranges are those of adults in the literature on CT volumetry, rounded outwards. Volumes count structures that do
-not reach the edge of the scan. The overlap is the shared area of two histograms of HU, the phantom's from people
+The ranges are what is usual in adults, rounded outwards; they are no citation. Volumes count structures that do not
+reach the edge of the scan. The overlap is the shared area of two histograms of HU, the phantom's from people
 without contrast agent: 1 is alike, 0 has nothing in common.
 """
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prosect.phantom.shapes import Capsule, Point
 
-__all__ = ["tree"]
+__all__ = ["rod", "tree"]
 
 
 def tree(
@@ -40,7 +40,7 @@ def tree(
         following = []
         for at, way, radius in tips:
             for end, heading in forks(generator, at, way, shortening):
-                thin = radius * float(generator.uniform(0.62, 0.82))
+                thin = radius * float(generator.uniform(0.68, 0.86))
                 rods.append(rod(at, end, radius * 0.9, thin))
                 following.append((end, heading, thin))
         tips = following

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from prosect.phantom.anatomy import Part
-from prosect.phantom.body.branching import tree
+from prosect.phantom.body.branching import rod, tree
 from prosect.phantom.body.column import column_sleeve
 from prosect.phantom.body.outline import SIDES, abdominal, cavity, chest_floor, domes
 from prosect.phantom.body.person import Person
@@ -20,6 +20,7 @@ LOBES = {
     "left": ("left lung upper lobe", "left lung lower lobe"),
 }
 EVERY_LOBE = (*LOBES["right"], *LOBES["left"])
+TWIGS = 420  # of each lung
 HEART_TURN: Point = (0.0, -31.0, -30.0)
 HILUM: Point = (40.0, -16.0, 128.0)
 # Where the first branches of one lung end, on the right.
@@ -35,7 +36,8 @@ def lung_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     space = Both(cavity(person).shrunk(2.2), chest_floor())
     parts: list[Part] = []
     for name, s in SIDES:
-        half = Both(space, HalfSpace((float(s), 0, 0), 0.0))
+        # The left lung is painted over a little of the right one, so that no seam shows between two soft edges.
+        half = Both(space, HalfSpace((float(s), 0, 0), -4.0 if s > 0 else 0.0))
         parts.append(Part(LOBES[name][0], hu, (half,), 22, grain=0, slope_hu_mm=0.45))
         for lobe, cut in fissures(generator, name):
             parts.append(Part(lobe, None, (cut,), over=LOBES[name]))
@@ -66,22 +68,50 @@ def fissures(generator: np.random.Generator, side: str) -> list[tuple[str, Shape
 
 
 def lung_vessels(generator: np.random.Generator, person: Person) -> list[Part]:
-    """Return arteries, veins and small airways inside the lungs."""
+    """Return arteries, veins and airways inside the lungs."""
     parts: list[Part] = []
     blood = person.enhancement.hu("pulmonary artery") * 0.9
+    x, y, z = HILUM
     for name, s in SIDES:
-        x, y, z = HILUM
-        for shift, radius in (((0, 0, 0), 2.9), ((-4, 10, -16), 2.6)):
-            start: Point = (s * (x + shift[0]), y + shift[1], z + shift[2])
-            ends = [(s * (a + shift[0] * 2), b + shift[1], c + shift[2]) for a, b, c in SEGMENTS]
-            rods = tree(generator, start, ends, radius, 5, 0.72)
-            parts.append(Part(None, blood, tuple(rods), over=LOBES[name]))
-        bronchi = tree(generator, (s * x, y - 6, z), [(s * a, b - 5, c) for a, b, c in SEGMENTS], 2.6, 2, 0.6)
-        tubes = [Capsule(r.start, r.stop, r.start_radius_mm + 1.3, r.stop_radius_mm + 1.0) for r in bronchi]
-        parts += [
-            Part(None, -250.0, tuple(tubes), over=LOBES[name]),
-            Part(None, AIR_HU, tuple(bronchi), over=LOBES[name]),
-        ]
+        lobes = LOBES[name]
+        for (a, b, c), radius, levels in (((0, 0, 0), 3.0, 6), ((-4, 10, -16), 2.7, 5)):
+            ends = [(s * (u + 2 * a), v + b, w + c) for u, v, w in SEGMENTS]
+            rods = tree(generator, (s * (x + a), y + b, z + c), ends, radius, levels, 0.74)
+            parts.append(Part(None, blood, tuple(rods), over=lobes))
+        parts.append(Part(None, 0.8 * blood, twigs(generator, s), over=lobes))
+        bronchi = tree(generator, (s * x, y - 6, z), [(s * u, v - 5, w) for u, v, w in SEGMENTS], 2.2, 2, 0.6)
+        walls = tuple(Capsule(r.start, r.stop, r.start_radius_mm + 0.9, r.stop_radius_mm + 0.7) for r in bronchi)
+        parts += [Part(None, -380.0, walls, over=lobes), Part(None, AIR_HU, tuple(bronchi), over=lobes)]
+    return parts
+
+
+def twigs(generator: np.random.Generator, s: int) -> tuple[Capsule, ...]:
+    """Return the small vessels of the outer lung, which all point away from its root."""
+    root = np.array([s * HILUM[0], HILUM[1], HILUM[2]])
+    places = generator.uniform((28, -92, -35), (128, 80, 245), (TWIGS, 3)) * (s, 1, 1)
+    ways = (places - root) / np.linalg.norm(places - root, axis=1, keepdims=True)
+    ways += generator.normal(0, 0.35, ways.shape)
+    ends = places + ways * generator.uniform(8, 26, (TWIGS, 1))
+    return tuple(rod(a, b, 1.25, 0.6) for a, b in zip(places, ends, strict=True))
+
+
+def lung_disorders(generator: np.random.Generator) -> list[Part]:
+    """Return, in some people, fluid behind the lungs and airless lung in front of it."""
+    g = generator
+    parts: list[Part] = []
+    for name, s in SIDES:
+        if g.random() < 0.07:
+            level = -84.0 + float(g.exponential(18))
+            normal = np.array([0.0, -1.0, -0.22])
+            normal /= np.linalg.norm(normal)
+            for depth, label, hu in ((6.0, None, 35.0), (0.0, "body", float(g.uniform(2, 25)))):
+                fluid = HalfSpace(tuple(normal.tolist()), float(normal @ (0, level + depth, 40.0)))
+                parts.append(Part(label, hu, (roughened(fluid, g, 3.0, 60.0),), 6, grain=1, over=LOBES[name]))
+        if g.random() < 0.08:
+            place = (s * float(g.uniform(40, 105)), float(g.uniform(-80, 20)), float(g.uniform(20, 190)))
+            size = float(g.uniform(10, 34))
+            cloud = roughened(Bulk(place, (size, 1.2 * size, size)), g, 0.3 * size, size)
+            parts.append(Part(None, float(g.uniform(-600, 40)), (cloud,), 60, grain=1, over=LOBES[name]))
     return parts
 
 

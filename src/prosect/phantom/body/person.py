@@ -61,7 +61,7 @@ class Person:
 
 # Standard deviation of the linear size; a volume varies three times as much.
 VARIATION = {
-    "liver": 0.05, "spleen": 0.12, "kidney": 0.07, "pancreas": 0.10, "stomach": 0.16, "gallbladder": 0.20,
+    "liver": 0.05, "spleen": 0.16, "kidney": 0.07, "pancreas": 0.10, "stomach": 0.16, "gallbladder": 0.20,
     "bladder": 0.20, "heart": 0.06, "aorta": 0.08, "prostate": 0.14, "uterus": 0.15, "bowel": 0.10, "colon": 0.12,
     "adrenal": 0.14, "thyroid": 0.14, "vein": 0.12, "breast": 0.22,
 }  # fmt: skip

@@ -95,6 +95,7 @@ def abdominal_vessels(generator: np.random.Generator, person: Person) -> list[Pa
         *legs,
         *hollow_vein(person),
         *branches(person),
+        Part("body", 38.0, bent_tube(line, [r + 1.6 for r in radii], 4)),
         Part("aorta", e.hu("artery"), bent_tube(line, radii, 4), 6, grain=2),
         Part(None, 620.0, tuple(chalk)),
     ]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import prosect
 from prosect import phantom
+from prosect.checkpoints import catalog
 from prosect.cli.arguments import build_parser
+from prosect.networks.vista3d import Architecture, vista3d
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 COMMANDS = [
@@ -32,6 +36,12 @@ def test_the_python_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     volume, _ = phantom.head_neck(np.random.default_rng(0), spacing_mm=(4.0, 4.0, 4.0))
     prosect.write(volume, "ct.nii.gz")
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(block, "README.md", "exec"), {})
+    small = replace(catalog.CATALOG["vista3d"], patch=(32, 32, 32), spacing_mm=(4.0, 4.0, 4.0))
+    monkeypatch.setitem(catalog.CATALOG, "vista3d", small)
+    torch.manual_seed(0)
+    torch.save(vista3d(Architecture(width=8, blocks=(1, 1))).state_dict(), "model.pt")
+    shown: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), shown)
     assert (tmp_path / "organs.nii.gz").exists()
+    assert (tmp_path / "case.prosect.json").exists()

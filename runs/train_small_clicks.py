@@ -3,9 +3,10 @@
 Two runs: `python runs/train_small_clicks.py --data DATA --automatic WORK --work ONE --patch 32`, then the same with
 `--work TWO --start ONE --patch 48 --rate 1e-3`: in small patches an object is found sooner, in large ones it is whole.
 The first starts from the averaged weights of `train_small_v1.py`; the interactive decoder begins as a copy of the
-automatic one. Only CT is trained on, so that MR
-shows what a modality never seen gives; the tumours of the thigh are held out, too. Killed at any time, it goes on from
-its last saved step. `export_small_v1.py` writes both branches into one file.
+automatic one. Only CT is trained on, so that MR shows what a modality never seen gives; the tumours of the thigh are
+held out, too. Killed at any time, it goes on from its last saved step. Not shipped: after 4,500 steps at 32 voxels
+answers are little more than balls around the clicks (mean Dice on validation patches 0.28 after one click, 0.40 after
+five).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """How well supervoxels of each encoder explain labelled structures, beside SLIC on raw intensity and Felzenszwalb.
 
-`python benches/supervoxels.py --data DIR [--weights sam-vit-b=FILE ...] [--scans 3] [--segments 100 400]` prints a
-table in Markdown. DIR holds `openkbp/validation_*_ct.nii.gz` with `_oars`, `totalsegmentator_refs/example_ct.nii.gz`
-with `example_seg_v1_104classes`, and `msd_hippocampus/images` and `labels`; what is absent is left out, and so are
-encoders without weights here. `--memory` compares the plan with the measured peak instead, on made-up scans.
+`python benches/supervoxels.py --data DIR [--weights sam-vit-b=FILE ...] [--scans 3] [--segments 100 400]` prints
+tables in Markdown. DIR holds the public sets that `pairs` names; what is absent is left out, and so are encoders
+without weights here. `--memory` compares the plan with the measured peak instead, on made-up scans.
 
 Dice is the best that a union of supervoxels reaches, of any number and of four at most; recall is the share of a
 structure's border within 3 mm of one between supervoxels, beside the share of body voxels that are such a border, for
@@ -46,21 +45,29 @@ class Example:
         return [int(n) for n in np.flatnonzero(counts >= SMALLEST) if n]
 
 
-def examples(folder: Path, scans: int) -> Iterator[Example]:
+def pairs(folder: Path, scans: int) -> Iterator[tuple[str, Path, Path]]:
+    """Yield the kind, the scan and its labels of every example."""
+    for image in sorted((folder / "openkbp").glob("validation_*_ct.nii.gz"))[:scans]:
+        yield "openkbp", image, image.with_name(image.name.replace("_ct", "_oars"))
+    whole = folder / "totalsegmentator_refs"
+    yield "torso CT", whole / "example_ct.nii.gz", whole / "example_seg_v1_104classes.nii.gz"
+    for kind in ("CT", "MR_T1"):
+        for image in sorted((folder / "sts_thigh").glob(f"*_{kind}_image.nii.gz"))[:scans]:
+            yield f"thigh tumour {kind[:2]}", image, image.with_name(image.name.replace("image", "mask"))
+    spine = folder / "tptbox_spine"
+    yield "spine CT", spine / "sub-ct_label-22_ct.nii.gz", spine / "sub-ct_seg-subreg_label-22_msk.nii.gz"
+    yield "spine MR", spine / "sub-mri_label-6_T2w.nii.gz", spine / "sub-mri_seg-subreg_label-6_msk.nii.gz"
+    for image in sorted((folder / "msd_hippocampus" / "images").glob("*.nii.gz"))[:scans]:
+        yield "hippocampus MR", image, folder / "msd_hippocampus" / "labels" / image.name
+
+
+def examples(folder: Path, scans: int, kinds: list[str] | None = None) -> Iterator[Example]:
     """Yield the scans that are there."""
     import prosect
 
-    pairs = [("openkbp", p, p.with_name(p.name.replace("_ct", "_oars")))
-             for p in sorted((folder / "openkbp").glob("validation_*_ct.nii.gz"))[:scans]]  # fmt: skip
-    whole = folder / "totalsegmentator_refs"
-    pairs.append(("torso CT", whole / "example_ct.nii.gz", whole / "example_seg_v1_104classes.nii.gz"))
-    crops = folder / "msd_hippocampus"
-    pairs += [
-        ("hippocampus MR", p, crops / "labels" / p.name) for p in sorted((crops / "images").glob("*.nii.gz"))[:scans]
-    ]
-    for data, image, labels in pairs:
-        if image.exists() and labels.exists():
-            yield Example(data, prosect.read(image), np.asarray(prosect.read_labels(labels).array))
+    for kind, image, labels in pairs(folder, scans):
+        if image.exists() and labels.exists() and (kinds is None or kind in kinds):
+            yield Example(kind, prosect.read(image), np.asarray(prosect.read_labels(labels).array))
 
 
 def as_released(image: np.ndarray, volume: Any, segments: int) -> np.ndarray:
@@ -217,19 +224,33 @@ def scored(example: Example, labels: np.ndarray, seconds: float) -> dict[str, fl
     }
 
 
-def table(rows: dict[tuple[str, int, str], list[dict[str, float]]]) -> str:
-    """Return the means as Markdown, a block of rows per data set and number of segments."""
-    lines = [
-        f"| scans | asked for | cut by | pieces | Dice | Dice, at most {FEW} | recall | border voxels | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for (data, segments, name), scores in rows.items():
-        mean = {key: np.mean([s[key] for s in scores]) for key in scores[0]}
-        lines.append(
-            f"| {data} ({len(scores)}) | {segments} | {name} | {mean['pieces']:.0f} | {mean['dice']:.3f} "
-            f"| {mean['few']:.3f} | {mean['recall']:.3f} | {mean['borders']:.3f} | {mean['seconds']:.1f} |"
-        )
-    return "\n".join(lines)
+def tables(rows: dict[tuple[str, int, str], list[dict[str, float]]]) -> str:
+    """Return the means as Markdown: for each number of segments, a table per pair of scores."""
+    out = []
+    for segments in dict.fromkeys(key[1] for key in rows):
+        chosen = {(data, name): scores for (data, asked, name), scores in rows.items() if asked == segments}
+        kinds, names = (list(dict.fromkeys(key[n] for key in chosen)) for n in (0, 1))
+        counts = [len(chosen[kind, names[0]]) for kind in kinds]
+        for title, first, second, form in PAIRS:
+            heads = [f"{kind} ({count})" for kind, count in zip(kinds, counts, strict=True)]
+            out += [
+                "",
+                f"{segments} segments, {title}",
+                "",
+                f"| cut by | {' | '.join(heads)} |",
+                "|---" * (len(kinds) + 1) + "|",
+            ]
+            for name in names:
+                means = [{k: np.mean([s[k] for s in chosen[kind, name]]) for k in (first, second)} for kind in kinds]
+                out.append(f"| {name} | {' | '.join(form.format(m[first], m[second]) for m in means)} |")
+    return "\n".join(out)
+
+
+PAIRS = (
+    ("Dice (pieces)", "dice", "pieces", "{:.3f} ({:.0f})"),
+    ("recall (border voxels)", "recall", "borders", "{:.2f} ({:.2f})"),
+    ("Dice of four at most (seconds)", "few", "seconds", "{:.3f} ({:.1f})"),
+)
 
 
 MEMORY = {  # shape, spacing in mm
@@ -282,6 +303,7 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=3, help="of each kind at the most")
     parser.add_argument("--segments", type=int, nargs="+", default=[100])
     parser.add_argument("--only", nargs="+", metavar="METHOD")
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="of scans, as the table names them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -304,7 +326,7 @@ def compare(args: argparse.Namespace) -> None:
     weights = {name: Path(path) for name, path in (pair.split("=", 1) for pair in args.weights)}
     cuts = methods(weights, args.only)
     rows: dict[tuple[str, int, str], list[dict[str, float]]] = {}
-    for example in examples(args.data, args.scans):
+    for example in examples(args.data, args.scans, args.kinds):
         for segments in args.segments:
             for name, cut in cuts.items():
                 started = time.perf_counter()
@@ -312,7 +334,7 @@ def compare(args: argparse.Namespace) -> None:
                 score = scored(example, labels, time.perf_counter() - started)
                 rows.setdefault((example.data, segments, name), []).append(score)
                 print(f"{example.data} {example.volume.source.name} {segments} {name}: {score}", file=sys.stderr)
-    print(table(rows))
+    print(tables(rows))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tests.reference.trilinear import resample
 from tests.supervoxels.sv_scans import ORDERS, SHAPE, WavyNetwork, stored, torso
 
 from prosect import supervoxels
@@ -16,7 +17,7 @@ from prosect.geometry import Grid
 from prosect.models.sam import SamModel
 from prosect.networks.sam import SamFeatures, VitVariant
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.supervoxels.encoders import Encoder, IntensityEncoder, ModelEncoder, SamEncoder
+from prosect.supervoxels.encoders import COMPACTNESS, Encoder, IntensityEncoder, ModelEncoder, SamEncoder
 from prosect.supervoxels.slic import air_around
 from prosect.supervoxels.working import Working
 from prosect.volume import Volume
@@ -109,20 +110,40 @@ def test_the_model_sees_what_it_knows_of_any_scan(encoders) -> None:
     assert float(shown[1].array.max()) == pytest.approx(wanted.high, abs=1)
 
 
-def test_features_of_the_model_lie_where_the_model_put_them(encoders) -> None:
+@pytest.mark.parametrize("cells", [2**22, 1500])
+def test_features_of_the_model_lie_where_the_model_put_them(encoders, cells) -> None:
     encoder = encoders["features"]
-    working = Working.of(torso())
+    working = Working.of(torso(), cells)
     found = torch.ones(*working.shape, encoder.channels)
     encoder.add_to(found, working)
     grid, axis, slabs = encoder.model.features(working.volume)
     with torch.inference_mode():
-        whole = torch.cat([slab.features.clone() for slab in slabs]).movedim(0, axis)
-    for cell in [(0, 0, 0), (13, 11, 9), (25, 21, 17), (5, 20, 3)]:
-        at = grid.to_voxel(working.grid.to_world([cell]))[0]
-        near = tuple(int(n) for n in np.clip(at.round(), 0, np.asarray(grid.shape) - 1))
-        if np.abs(at - near).max() < 1e-6:
-            assert torch.allclose(found[cell] - 1, whole[near], atol=1e-5)
-    assert float(found.std()) > 0
+        whole = torch.cat([slab.features.clone() for slab in slabs]).movedim(0, axis).numpy()
+    for channel in range(encoder.width):
+        expected = resample(whole[..., channel], grid, working.grid)
+        assert np.allclose(found[..., channel] - 1, expected, atol=1e-4)
+    assert np.allclose(found[..., -2] - 1, working.case.image[0, 0], atol=1e-6)
+
+
+def test_features_and_intensities_weigh_the_same_whatever_one_cell_holds(encoders) -> None:
+    encoder = encoders["features"]
+    features = torch.randn(9, 8, 7, encoder.channels, generator=torch.Generator().manual_seed(0)) * 50
+    features[..., encoder.width :] *= 1e-4
+    body = torch.ones(9, 8, 7, dtype=torch.bool)
+    body[0] = False
+    features[0] = 1e6
+    compactness = encoder.balance(features, body)
+    inside = features[body]
+    for group in (inside[:, : encoder.width], inside[:, encoder.width :]):
+        assert float(group.var(dim=0, correction=0).sum()) == pytest.approx(1, rel=1e-4)
+    assert compactness * float(inside.max() - inside.min()) == pytest.approx(COMPACTNESS)
+
+
+def test_the_sum_over_orientations_is_cut_as_it_is(encoders) -> None:
+    features = torch.randn(4, 4, 4, 2)
+    before = features.clone()
+    assert encoders["sam"].balance(features, torch.ones(4, 4, 4, dtype=torch.bool)) == 0.01
+    assert torch.equal(features, before)
 
 
 def test_a_scan_of_air_has_no_supervoxels(encoders) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prosect.errors import ResourceError
 from prosect.inference.memory import available_bytes, refuse_exhaustion
@@ -74,7 +75,8 @@ def generate(
     features = _features(chosen, working, on_step)
     encoded = time.perf_counter()
     spacing = working.grid.spacing_mm
-    found = cut(features, body, segments, [SIGMA_MM / mm for mm in spacing], chosen.compactness, spacing)
+    compactness = chosen.balance(features, torch.from_numpy(body)) if body.any() else 1.0
+    found = cut(features.numpy(), body, segments, [SIGMA_MM / mm for mm in spacing], compactness, spacing)
     del features
     labels = _on_the_scan(found, air, working)
     provenance = {
@@ -87,7 +89,7 @@ def generate(
     return LabelMap(labels, volume.grid, supervoxel_names(int(labels.max())), provenance)
 
 
-def _features(encoder: Encoder, working: Working, on_step: OnStep | None) -> NDArray[np.float32]:
+def _features(encoder: Encoder, working: Working, on_step: OnStep | None) -> Tensor:
     """Return the features (i j k c) of every cell."""
     features = torch.zeros(*working.shape, encoder.channels)
     try:
@@ -96,7 +98,7 @@ def _features(encoder: Encoder, working: Working, on_step: OnStep | None) -> NDA
         raise ResourceError(
             "The GPU ran out of memory with the smallest batch; use --device cpu.", code="GPU_MEMORY"
         ) from error
-    return np.asarray(features.numpy())
+    return features
 
 
 def _air(working: Working) -> NDArray[np.bool_]:

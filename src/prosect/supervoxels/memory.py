@@ -21,7 +21,7 @@ __all__ = ["SupervoxelPlan", "plan"]
 AIR_BYTES, LABEL_BYTES = 9, 4
 # Copies of the features that SLIC holds beside the one it is given, and bytes per cell beside those; measured by
 # benches/supervoxels.py --memory.
-SLIC_COPIES, SLIC_BYTES = 2, 80
+SLIC_COPIES, SLIC_BYTES = 2, 100
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ __all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion"]
 
 # What torch and its kernels keep for themselves; measured.
 LIBRARIES = 64 * 2**20
+# Address space that threads, allocators and code loaded on first use take beside memory. Under a limit of it, compiled
+# libraries that cannot get a few kilobytes abort the process, so it is kept free.
+ADDRESSES = 96 * 2**20
 GIB = 2**30
 
 
@@ -140,4 +143,4 @@ def _address_space() -> int:
         return sys.maxsize
     process = psutil.Process()
     limit = int(process.rlimit(psutil.RLIMIT_AS)[0])
-    return sys.maxsize if limit == psutil.RLIM_INFINITY else max(limit - int(process.memory_info().vms), 0)
+    return sys.maxsize if limit == psutil.RLIM_INFINITY else max(limit - int(process.memory_info().vms) - ADDRESSES, 0)

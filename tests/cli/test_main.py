@@ -173,3 +173,12 @@ def test_doctor_reports_a_broken_check_instead_of_breaking(run, monkeypatch) -> 
     assert (status, err) == (5, "")
     assert "OSError: no such thing" in out
     assert "Python" in out or "python" in out
+
+
+@pytest.mark.parametrize("words", [("segment", "", "-o", "x.nii.gz"), ("segment", "x.nii.gz", "-o", ""), ("info", "")])
+def test_an_empty_word_is_not_the_current_folder(run, words, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*words)
+    assert status == 2
+    assert "empty" in err
+    assert not list(tmp_path.iterdir())

@@ -159,6 +159,14 @@ def test_what_is_no_report_is_refused_in_one_line(run, tmp_path, content, code) 
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("key", "value"), [("outputs", []), ("input", {}), ("model", {})])
+def test_a_report_that_says_too_little_verifies_nothing(run, result, key, value) -> None:
+    rewrite(result, lambda r: r.update({key: value}))
+    status, _, err = run("verify", result, "--hashes-only")
+    assert status == 3
+    assert "[REPORT_INVALID]" in err
+
+
 def test_a_report_cannot_make_us_read_elsewhere(run, result) -> None:
     rewrite(result, lambda r: r["outputs"][0].update(file="../../etc/passwd"))
     status, _, err = run("verify", result, "--hashes-only")

@@ -128,3 +128,11 @@ def test_a_misspelt_structure_is_exit_3_with_the_nearest(run, official, scan_pat
     assert status == 3
     assert "'liver'" in err
     assert not (tmp_path / "o.nii.gz").exists()
+
+
+def test_weights_of_another_model_are_not_taken_under_a_false_name(run) -> None:
+    shipped = Path(prosect.__file__).parent / "weights" / "prosect-small.safetensors"
+    status, _, err = run("weights", "import", shipped, "vista3d")
+    assert status == 6
+    assert "MODEL_WRONG_NETWORK" in err
+    assert "prosect-small" in err

@@ -224,6 +224,13 @@ def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
     if found.shipped:
         raise CheckpointError(f"'{name}' comes with prosect and takes no other weights.", code="MODEL_UNKNOWN")
     raw = read_weights(path)
+    said = raw.metadata.get("model", found.name)
+    if said != found.name:
+        raise CheckpointError(
+            f"{Path(path).name}: these are weights of '{said}', not of '{found.name}', and know other structures. Use "
+            "them by -w.",
+            code="MODEL_WRONG_NETWORK",
+        )
     network, report = _fitted(found, raw)
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from prosect.cli.data_arguments import check_data_arguments, evaluate_arguments, pseudo_label_arguments
 from prosect.cli.phantom_arguments import phantom_arguments
+from prosect.cli.typed import path
 
 __all__ = ["build_parser", "check"]
 
@@ -45,7 +46,7 @@ def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
     clicking = "correct or make a structure by clicks"
     click_arguments(commands.add_parser("click", help=clicking, description=f"{clicking.capitalize()}.", **add))
     info = commands.add_parser("info", help="what a scan file holds, without patient data", **add)
-    info.add_argument("input", metavar="FILE", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    info.add_argument("input", metavar="FILE", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
     picking_arguments(info)
     info.add_argument("--json", action="store_true", help="print JSON")
     labels = commands.add_parser("labels", help="the structures of a model", **add)
@@ -95,6 +96,8 @@ class Output(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *_: object) -> None:
         """Store both."""
+        if not value:
+            raise argparse.ArgumentError(self, "a file or folder is needed; the word is empty")
         namespace.output = Path(value)
         namespace.output_is_folder = value.endswith(("/", os.sep))
 
@@ -126,9 +129,9 @@ def segment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source = parser.add_argument_group("input and output")
     source.add_argument(
-        "input", metavar="INPUT", nargs="?", type=Path, help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans"
+        "input", metavar="INPUT", nargs="?", type=path, help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans"
     )
-    source.add_argument("-i", dest="input_flag", metavar="INPUT", type=Path, help="the same, as a flag")
+    source.add_argument("-i", dest="input_flag", metavar="INPUT", type=path, help="the same, as a flag")
     source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
     place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha), or a folder of one mask per structure"
     source.add_argument("-o", dest="output", metavar="OUT", action=Output, help=place)
@@ -137,7 +140,7 @@ def segment_arguments(parser: argparse.ArgumentParser) -> None:
     result_arguments(parser.add_argument_group("results"))
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="weights file of that model")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures or groups")
     model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
     sweep = "how the scan is swept (default: prosect)"
@@ -159,24 +162,24 @@ def click_arguments(parser: argparse.ArgumentParser) -> None:
         "  prosect click ct.nii.gz -o lesion.nii.gz --structure 'my lesion' --at 203,144,60 --space voxel\n"
         "  prosect click ct.nii.gz -o out.nii.gz --clicks F.mrk.json --structure spleen --from mask.nii.gz"
     )
-    parser.add_argument("input", metavar="INPUT", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    parser.add_argument("input", metavar="INPUT", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
     place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
-    parser.add_argument("-o", dest="output", metavar="OUT", type=Path, required=True, help=place)
+    parser.add_argument("-o", dest="output", metavar="OUT", type=path, required=True, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     picking_arguments(parser)
     clicks = parser.add_argument_group("clicks")
     at = "a click; + (default) or - at the end says whether the place belongs to the structure"
     clicks.add_argument("--at", metavar="X,Y,Z[+|-]", action="append", default=[], help=at)
     clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help="of --at (default: ras, mm)")
-    clicks.add_argument("--clicks", metavar="FILE", type=Path, help="clicks in JSON, or a Slicer .mrk.json")
+    clicks.add_argument("--clicks", metavar="FILE", type=path, help="clicks in JSON, or a Slicer .mrk.json")
     own = "what the clicks are for; a name that no vocabulary has makes an object of its own (default: object)"
     clicks.add_argument("--structure", metavar="NAME", default="object", help=own)
     draft = "what to correct: auto (where the model knows the structure; default), none, or a mask"
     clicks.add_argument("--from", dest="draft", metavar="DRAFT", default="auto", help=draft)
-    clicks.add_argument("--journal", metavar="FILE", type=Path, help="keep every action here; one that exists goes on")
+    clicks.add_argument("--journal", metavar="FILE", type=path, help="keep every action here; one that exists goes on")
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="weights file of that model")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("--profile", choices=PROFILES, default="prosect", help="how the scan is prepared")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -190,14 +193,14 @@ def supervoxel_arguments(parser: argparse.ArgumentParser) -> None:
         "  prosect supervoxels ct.nii.gz -o supervoxels.nii.gz --encoder sam-vit-h -w sam_vit_h_4b8939.pth\n"
         "  prosect supervoxels ct.nii.gz --encoder sam-vit-h --dry-run"
     )
-    parser.add_argument("input", metavar="SCAN", type=Path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    parser.add_argument("input", metavar="SCAN", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
     place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
-    parser.add_argument("-o", dest="output", metavar="OUT", type=Path, help=place)
+    parser.add_argument("-o", dest="output", metavar="OUT", type=path, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     picking_arguments(parser)
     source = "what the cut follows: an image encoder, the features of a model, or intensity (default: features)"
     parser.add_argument("--encoder", choices=ENCODERS, default="features", help=source)
-    parser.add_argument("-w", "--weights", metavar="FILE", type=Path, help="weights file of that encoder")
+    parser.add_argument("-w", "--weights", metavar="FILE", type=path, help="weights file of that encoder")
     about = "about how many supervoxels (default: 100)"
     parser.add_argument("--segments", type=at_least_one, default=100, metavar="N", help=about)
     parser.add_argument("-p", "--preview", action="store_true", help="a picture beside the output")
@@ -233,7 +236,7 @@ def weights_arguments(parser: argparse.ArgumentParser, add: dict[str, Any]) -> N
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="models known, and where their weights are", **add)
     bring = actions.add_parser("import", help="take a file of official weights", **add)
-    bring.add_argument("file", metavar="FILE", type=Path, help="model.pt, .pth or .safetensors")
+    bring.add_argument("file", metavar="FILE", type=path, help="model.pt, .pth or .safetensors")
     bring.add_argument("model", metavar="MODEL", help="which model the file belongs to, such as vista3d")
     verify = actions.add_parser("verify", help="check weights against their hashes", **add)
     verify.add_argument("model", metavar="MODEL", nargs="?", help="one model (default: all that are here)")
@@ -244,13 +247,13 @@ def weights_arguments(parser: argparse.ArgumentParser, add: dict[str, Any]) -> N
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `verify`."""
     parser.add_argument(
-        "out", metavar="OUT", type=Path, help="a report, a folder of results, or a result beside its report"
+        "out", metavar="OUT", type=path, help="a report, a folder of results, or a result beside its report"
     )
     parser.add_argument("--hashes-only", action="store_true", help="do not segment again")
     where = "where the scan is (default: its recorded name beside the report)"
-    parser.add_argument("-i", "--input", metavar="PATH", type=Path, help=where)
-    parser.add_argument("--outputs", metavar="DIR", type=Path, help="where the results are (default: with the report)")
-    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="the weights file that was used")
+    parser.add_argument("-i", "--input", metavar="PATH", type=path, help=where)
+    parser.add_argument("--outputs", metavar="DIR", type=path, help="where the results are (default: with the report)")
+    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="the weights file that was used")
     machine = "make it again on another device (default: the recorded one)"
     parser.add_argument("-d", "--device", type=device, metavar="DEVICE", help=machine)
     parser.add_argument("-q", "--quiet", action="store_true", help="print the verdict only")

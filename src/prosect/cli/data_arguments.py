@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from prosect.cli.typed import path
 
 __all__ = ["check_data_arguments", "evaluate_arguments", "pseudo_label_arguments"]
 
@@ -21,14 +22,14 @@ Kind = Callable[[str], Any]
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how a list is read."""
     group = parser.add_argument_group("the list")
-    group.add_argument("--root", metavar="DIR", type=Path, help="where its paths start (default: its own folder)")
-    group.add_argument("--pseudo-root", metavar="DIR", type=Path, help="the same for pseudo-labels")
-    group.add_argument("--supervoxel-root", metavar="DIR", type=Path, help="the same for supervoxels")
+    group.add_argument("--root", metavar="DIR", type=path, help="where its paths start (default: its own folder)")
+    group.add_argument("--pseudo-root", metavar="DIR", type=path, help="the same for pseudo-labels")
+    group.add_argument("--supervoxel-root", metavar="DIR", type=path, help="the same for supervoxels")
     named = "name of the data set, such as AMOS22 (default: as the list or its file is called)"
     group.add_argument("--dataset", metavar="NAME", help=named)
     pairs = "what its label values mean: 1=liver '2=left kidney' 9= (nothing we know) '3=+my lesion' (a new structure)"
     group.add_argument("--map", metavar="VALUE=NAME", nargs="+", default=[], help=pairs)
-    group.add_argument("--mapping", metavar="FILE", type=Path, help="the same from a .json, .tsv or .csv")
+    group.add_argument("--mapping", metavar="FILE", type=path, help="the same from a .json, .tsv or .csv")
     far = "how far label voxels may lie from the scan's (default: 0.001)"
     group.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
 
@@ -37,7 +38,7 @@ def model_arguments(parser: argparse.ArgumentParser, device: Kind) -> None:
     """Add the flags that choose a model."""
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=Path, help="weights file of that model")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("--profile", default="prosect", help="how scans are prepared and swept (default: prosect)")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
 
@@ -50,8 +51,8 @@ def check_data_arguments(parser: argparse.ArgumentParser) -> None:
         "  prosect check-data mine --map 1=liver '2=left kidney' -o mine.json --split\n"
         "exit status: 0 where every scan can be used, 3 where not"
     )
-    parser.add_argument("list", metavar="LIST", type=Path, help=LIST)
-    parser.add_argument("-o", dest="output", metavar="OUT.json", type=Path, help="write the list in the official form")
+    parser.add_argument("list", metavar="LIST", type=path, help=LIST)
+    parser.add_argument("-o", dest="output", metavar="OUT.json", type=path, help="write the list in the official form")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.json")
     split = "split it as the paper does: 64/16/20 percent, five folds, seed 20230808"
     parser.add_argument("--split", action="store_true", help=split)
@@ -67,11 +68,11 @@ def pseudo_label_arguments(parser: argparse.ArgumentParser, device: Kind) -> Non
         "  prosect pseudo-label list.json -o pseudo -m vista3d -w model.pt\n"
         "  prosect pseudo-label scans -o pseudo --from-totalsegmentator results"
     )
-    parser.add_argument("input", metavar="LIST|DIR", type=Path, help=f"{LIST}; or a folder of scans")
-    parser.add_argument("-o", dest="output", metavar="DIR", type=Path, required=True, help="for labels and list.json")
+    parser.add_argument("input", metavar="LIST|DIR", type=path, help=f"{LIST}; or a folder of scans")
+    parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="for labels and list.json")
     parser.add_argument("--overwrite", action="store_true", help="make labels anew that exist")
     results = "take TotalSegmentator's results: CASE.nii.gz, or a folder CASE of masks"
-    parser.add_argument("--from-totalsegmentator", metavar="DIR", type=Path, help=results)
+    parser.add_argument("--from-totalsegmentator", metavar="DIR", type=path, help=results)
     values = "what values mean where a file does not name them (default: totalsegmentator-v2)"
     parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help=values)
     some = "only these structures (default: all that the model knows)"
@@ -98,8 +99,8 @@ def evaluate_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
         "killed at any time, the same command goes on; exit status 4 where some scans could not be judged"
     )
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
-    parser.add_argument("list", metavar="DATALIST", type=Path, help=LIST)
-    parser.add_argument("-o", dest="output", metavar="DIR", type=Path, required=True, help="folder of the results")
+    parser.add_argument("list", metavar="DATALIST", type=path, help=LIST)
+    parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the results")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds results")
     which = parser.add_argument_group("scans and structures")
     part = "which scans (default: testing where the list has such, else all)"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
+
+from prosect.cli.typed import path
 
 __all__ = ["phantom_arguments"]
 
@@ -28,7 +29,7 @@ def phantom_arguments(
         "  prosect phantom -o people --count 20 --seed 7\n"
         "  prosect phantom -o people --count 4 --kind head-neck --spacing 2 2 2.5"
     )
-    parser.add_argument("-o", dest="output", metavar="DIR", type=Path, required=True, help="folder of the cases")
+    parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the cases")
     parser.add_argument("--count", type=count, default=1, metavar="N", help="how many (default: 1)")
     parser.add_argument("--kind", choices=kinds, default="torso", help="what is scanned (default: torso)")
     parser.add_argument("--seed", type=number, default=0, metavar="S", help="of the set (default: 0)")

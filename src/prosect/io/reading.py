@@ -54,6 +54,8 @@ def read(
         GeometryError: The file does not say, or contradicts itself about, where its voxels are.
         ResourceError: Larger than the free memory.
     """
+    if not os.fspath(path):
+        raise FormatError("The path of the scan is empty. Give a file or a folder.", code="INPUT_NOT_FOUND")
     place = Path(path)
     wanted = known_modality(modality)
     found = Sniffed("dicom") if place.is_dir() else sniff(place)

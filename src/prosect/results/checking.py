@@ -48,7 +48,8 @@ def output_files(report: Mapping[str, Any], folder: Path) -> list[tuple[Path, st
     """Return each output with its recorded hash.
 
     Raises:
-        FormatError: A name leads out of the folder, or an entry is damaged (`REPORT_INVALID`).
+        FormatError: A name leads out of the folder, an entry is damaged, or the report does not say what was segmented
+            with what (`REPORT_INVALID`).
     """
     files: list[tuple[Path, str]] = []
     try:
@@ -57,6 +58,9 @@ def output_files(report: Mapping[str, Any], folder: Path) -> list[tuple[Path, st
             if name.is_absolute() or ".." in name.parts:
                 raise ValueError(f"the name {entry['file']!s:.80} leads out of its folder")
             files.append((folder / name, str(entry["sha256"])))
+        if not files:
+            raise ValueError("no output is listed")
+        report["input"]["sha256"], report["model"]["weights_sha256"]
     except (KeyError, TypeError, ValueError) as error:
         raise invalid(error) from error
     return files

@@ -35,18 +35,11 @@ def raw(tensors: dict[str, Tensor]) -> RawWeights:
         Architecture(8, (1, 1), 512, 1),
         Architecture(16, (1, 1), 347, 1, True, False),
         Architecture(16, (2, 1), 5, 2),
-        Architecture(16, (1, 1), 5, point_downsample=1),
+        Architecture(16, (1, 1), 5, click_head="maps"),
     ],
 )
 def test_the_architecture_is_read_from_the_shapes(architecture: Architecture) -> None:
     assert architecture_of(state(architecture)) == architecture
-
-
-def test_our_files_say_how_many_heads_their_point_head_has() -> None:
-    weights = RawWeights(
-        state(Architecture(16, (1, 1), 5)), "0" * 64, "safetensors", {"architecture": {"point_heads": 1}}
-    )
-    assert fit(weights)[1].architecture.point_heads == 1
 
 
 def test_half_precision_is_widened_and_reported() -> None:

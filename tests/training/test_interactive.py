@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.networks.vista3d.point_head import PointHead
 from prosect.training.augment import remap_intensities
+from prosect.training.automatic import AutomaticObjective
+from prosect.training.both import BothBranches
 from prosect.training.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
-from prosect.training.point_start import look_where_clicked
 
 
 def scan() -> TrainingScan:
@@ -31,12 +31,11 @@ def scan() -> TrainingScan:
 def training(folder: Path, steps: int = 100) -> tuple[TrainingLoop, InteractiveObjective]:
     """Return a small run."""
     torch.manual_seed(0)
-    network = vista3d(Architecture(width=16, blocks=(1, 1), classes=9, point_heads=1, point_downsample=1))
-    look_where_clicked(network.point_head)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, click_head="maps"))
     generator = np.random.default_rng(0)
-    source = PatchSource([scan()], [1.0], PatchSampler((12, 12, 12), 2.0, generator))
+    source = PatchSource([scan()], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
     rules = ClickRules(rounds=3, objects=2, remap=0.0)
-    objective = InteractiveObjective(network, source, generator, {1}, rules)
+    objective = InteractiveObjective(network, source, generator, {1}, rules=rules)
     settings = LoopSettings(steps=steps, warmup_steps=5, learning_rate=1e-2)
     return TrainingLoop(network, objective, generator, settings, folder, objective.trained()), objective
 
@@ -80,28 +79,10 @@ def test_objects_are_the_labels_of_a_patch_and_what_is_nested() -> None:
     labels[3:] = 2
     nested = torch.zeros_like(labels)
     nested[:2] = 0b100
-    found = dict(objects_of(Patch(torch.zeros(1, 1, 6, 6, 6), labels, nested, torch.ones(2)), smallest=12))
+    found = dict(objects_of(Patch(torch.zeros(1, 1, 6, 6, 6), labels, nested, torch.ones(2)), smallest=12, bits=(2,)))
     assert sorted(found) == [-3, 2]
     assert np.array_equal(found[2], labels.numpy() == 2)
     assert np.array_equal(found[-3], nested.numpy() > 0)
-
-
-def test_an_untrained_head_answers_with_a_ball_around_the_click_and_none_around_a_negative_one() -> None:
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=16, blocks=(1, 1), classes=9, point_heads=1, point_downsample=1))
-    look_where_clicked(network.point_head)
-    features = network.interactive_features(torch.rand(1, 1, 32, 32, 32))
-    at = torch.tensor([[[20.0, 10.0, 15.0], [8.0, 24.0, 24.0]]])
-    logits = network.point_logits(features, at, torch.tensor([[1, 0]]), torch.tensor([True]))[0, 0]
-    place = torch.stack(torch.meshgrid(*[torch.arange(32.0)] * 3, indexing="ij"), dim=-1)
-    near, rejected = ((place - click).norm(dim=-1) < 3 for click in at[0])
-    assert float(logits[near].mean().detach()) > 0 > float(logits[rejected].mean().detach())
-    assert float((logits > 0).float().mean()) < 0.15
-
-
-def test_a_head_that_cannot_start_so_is_refused() -> None:
-    with pytest.raises(ValueError, match="single attention head"):
-        look_where_clicked(PointHead(16, heads=4))
 
 
 def test_objects_known_by_name_are_shown_both_ways_and_others_never_by_name(tmp_path: Path) -> None:
@@ -118,3 +99,17 @@ def test_a_remapped_patch_keeps_its_range_and_equal_voxels_stay_equal() -> None:
         out = remap_intensities(image, generator)
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
         assert torch.equal(out, out[:, :, :1, :1].expand_as(out))
+
+
+def test_both_branches_learn_from_one_encoding_and_remapped_patches_teach_clicks_only(tmp_path: Path) -> None:
+    loop, clicks = training(tmp_path)
+    automatic = AutomaticObjective(clicks.network, (1,), {}, clicks.draw, clicks.generator)
+    both = BothBranches(automatic, clicks)
+    loop.network.zero_grad(set_to_none=True)
+    both().backward()
+    assert all(p.grad is not None for p in loop.network.image_encoder.parameters())
+    clicks.rules = ClickRules(remap=1.0)
+    loop.network.zero_grad(set_to_none=True)
+    both().backward()
+    assert all(p.grad is None for p in loop.network.class_head.parameters())
+    assert all(p.grad is not None for p in loop.network.image_encoder.encoder.parameters())

@@ -22,7 +22,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 INIT = "image_encoder.encoder.conv_init.weight"
 EMBEDDINGS = "class_head.class_embeddings.weight"
-ATTENTION = "point_head.transformer.layers.0.cross_attn_token_to_image.q_proj.weight"
+MAP_HEAD = "point_head.start.weight"
 BLOCK = re.compile(r"image_encoder\.encoder\.layers\.(\d+)\.blocks\.(\d+)\.conv1\.weight$")
 # Keys by which other networks that users try are told apart.
 OTHERS = {
@@ -81,12 +81,8 @@ def named_network(tensors: Mapping[str, Tensor]) -> str:
     return next((name for key, name in OTHERS.items() if key in tensors), "an unknown network")
 
 
-def architecture_of(tensors: Mapping[str, Tensor], point_heads: int = 4) -> Architecture:
+def architecture_of(tensors: Mapping[str, Tensor]) -> Architecture:
     """Return the architecture that tensors under our keys belong to.
-
-    Args:
-        tensors: The weights.
-        point_heads: What no shape tells; official weights have four.
 
     Raises:
         CheckpointError: They are another network's (`MODEL_WRONG_NETWORK`).
@@ -111,8 +107,7 @@ def architecture_of(tensors: Mapping[str, Tensor], point_heads: int = 4) -> Arch
         in_channels=in_channels,
         automatic=any(k.startswith("image_encoder.up_layers_auto.") for k in tensors),
         interactive=any(k.startswith("image_encoder.up_layers.") for k in tensors),
-        point_heads=point_heads,
-        point_downsample=width // max(int(tensors[ATTENTION].shape[0]), 1) if ATTENTION in tensors else 2,
+        click_head="maps" if MAP_HEAD in tensors else "tokens",
     )
 
 
@@ -123,7 +118,7 @@ def fit(weights: RawWeights) -> tuple[Vista3D, FitReport[Architecture]]:
         CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
     """
     layout = canonical(weights.tensors)
-    a = architecture_of(layout.tensors, int(weights.metadata.get("architecture", {}).get("point_heads", 4)))
+    a = architecture_of(layout.tensors)
     branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
     summary = f"width {a.width}, blocks {a.blocks}, {' and '.join(branches)}"
     return place(lambda: Vista3D(a), layout, weights, a, "VISTA3D", summary)

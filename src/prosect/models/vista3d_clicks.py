@@ -14,6 +14,7 @@ from prosect.models.spec import ModelSpec
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
+from prosect.networks.vista3d.point_head import PointHead
 
 __all__ = ["PointBranch", "refuse_clicks", "typed_exhaustion"]
 
@@ -61,7 +62,8 @@ class PointBranch:
 
     def __init__(self, network: Vista3D, fast: CpuBranches | None) -> None:
         self._network, self._fast = network, fast
-        self._head = None if fast is None else CpuPointHead(network.point_head)
+        head = network.point_head
+        self._head = CpuPointHead(head) if fast is not None and isinstance(head, PointHead) else None
 
     @typed_exhaustion()
     def interactive_features(self, image: Tensor) -> Tensor:

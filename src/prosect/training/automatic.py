@@ -45,7 +45,13 @@ class AutomaticObjective:
         patch = self.draw()
         image = augment_intensities(patch.image, self.generator)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.network(image, self.classes)[0]
+            pyramid = self.network.image_encoder.encoder(image)
+        return self.loss(patch, pyramid)
+
+    def loss(self, patch: Patch, pyramid: Sequence[Tensor]) -> Tensor:
+        """Return the loss of a patch whose encoding is known."""
+        with torch.autocast(pyramid[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.network.class_logits(pyramid, self.classes)[0]
         logits = logits.float()
         exclusive = patch.known.clone()
         exclusive[list(self.nested_bits)] = False

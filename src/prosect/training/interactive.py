@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class ClickRules:
 
 
 class InteractiveObjective:
-    """The loss of the interactive decoder and the point head on one patch; the encoder stays as it is.
+    """The loss of the interactive decoder and the click head on one patch; the encoder stays as it is.
 
     The image is encoded and decoded once for all objects and rounds. A person meets every round, so every round is
     simulated; gradients are taken of the first and of the last simulated one, the last drawn evenly. Differs from the
@@ -57,6 +58,7 @@ class InteractiveObjective:
         draw: Returns a patch.
         generator: Decides on objects, clicks and augmentation.
         supported: Objects that the automatic branch knows too, as `objects_of` numbers them.
+        nested_bits: Bit of `TrainingScan.nested` for local classes stored there that can be clicked.
         rules: See `ClickRules`.
         bfloat16: Compute the network in mixed bfloat16.
     """
@@ -67,39 +69,47 @@ class InteractiveObjective:
         draw: Callable[[], Patch],
         generator: np.random.Generator,
         supported: Collection[int] = (),
+        nested_bits: Mapping[int, int] = MappingProxyType({}),
         rules: ClickRules | None = None,
         bfloat16: bool = False,
     ) -> None:
         self.network, self.draw, self.generator = network, draw, generator
-        self.supported, self.rules, self.bfloat16 = frozenset(supported), rules or ClickRules(), bfloat16
+        self.supported, self.nested_bits = frozenset(supported), dict(nested_bits)
+        self.rules, self.bfloat16 = rules or ClickRules(), bfloat16
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
         objects: list[tuple[int, Mask]] = []
         while not objects:
             patch = self.draw()
-            objects = objects_of(patch, self.rules.smallest)
-        chosen = self.generator.permutation(len(objects))[: self.rules.objects]
-        masks = [objects[int(n)][1] for n in chosen]
-        features = self._features(self._seen(patch.image))
-        return self._rounds(features, masks, self._zero_shot([objects[int(n)][0] for n in chosen]))
+            objects = self.objects(patch)
+        image = augment_intensities(self.remapped(patch.image), self.generator)
+        with torch.no_grad(), self._mixed(image):
+            pyramid = self.network.image_encoder.encoder(image)
+        return self.loss(objects, pyramid)
+
+    def loss(self, objects: Sequence[tuple[int, Mask]], pyramid: Sequence[Tensor]) -> Tensor:
+        """Return the loss of some of the objects of a patch whose encoding is known."""
+        chosen = [objects[int(n)] for n in self.generator.permutation(len(objects))[: self.rules.objects]]
+        with self._mixed(pyramid[0]):
+            features = self.network.click_features(pyramid)
+        return self._rounds(features, [mask for _, mask in chosen], self._zero_shot([value for value, _ in chosen]))
+
+    def objects(self, patch: Patch) -> list[tuple[int, Mask]]:
+        """Return what can be clicked in a patch, see `objects_of`."""
+        bits = [bit for q, bit in self.nested_bits.items() if patch.known[q]]
+        return objects_of(patch, self.rules.smallest, bits)
 
     def trained(self) -> list[torch.nn.Parameter]:
         """Return the parameters that this objective gives gradients."""
         parts = (self.network.image_encoder.up_layers, self.network.point_head)
         return [parameter for part in parts for parameter in part.parameters()]
 
-    def _seen(self, image: Tensor) -> Tensor:
+    def remapped(self, image: Tensor) -> Tensor:
+        """Return the image, now and then as another modality might show it."""
         if self.generator.random() < self.rules.remap:
-            image = remap_intensities(image, self.generator)
-        return augment_intensities(image, self.generator)
-
-    def _features(self, image: Tensor) -> Tensor:
-        encoder = self.network.image_encoder
-        with self._mixed(image):
-            with torch.no_grad():
-                encoded = encoder.encoder(image)
-            return self.network.point_head.downsample(encoder.up_layers(encoded))
+            return remap_intensities(image, self.generator)
+        return image
 
     def _mixed(self, image: Tensor) -> torch.autocast:
         return torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -141,17 +151,17 @@ class InteractiveObjective:
         return torch.tensor(points)[:, None], torch.tensor(labels)[:, None]
 
 
-def objects_of(patch: Patch, smallest: int) -> list[tuple[int, Mask]]:
+def objects_of(patch: Patch, smallest: int, bits: Iterable[int] = ()) -> list[tuple[int, Mask]]:
     """Return the labelled objects of a patch with at least so many voxels: label value and mask (i j k).
 
-    A nested structure has the value -1 minus its bit.
+    A nested structure, stored in one of `bits`, has the value -1 minus its bit.
     """
     labels, nested = patch.labels.numpy(), patch.nested.numpy()
     counts = np.bincount(labels.ravel())
     objects: list[tuple[int, Mask]] = [
         (value, labels == value) for value in range(1, len(counts)) if counts[value] >= smallest
     ]
-    for bit in range(8):
+    for bit in bits:
         inside = (nested >> bit) & 1 == 1
         if np.count_nonzero(inside) >= smallest:
             objects.append((-1 - bit, inside))

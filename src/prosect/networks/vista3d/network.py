@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from prosect.networks.vista3d.class_head import ClassHead
+from prosect.networks.vista3d.map_head import MapHead
 from prosect.networks.vista3d.point_head import PointHead
 from prosect.networks.vista3d.segresnet import ImageEncoder
 
-__all__ = ["Architecture", "Vista3D", "vista3d"]
+__all__ = ["Architecture", "ClickHead", "Vista3D", "vista3d"]
+
+ClickHead = Literal["tokens", "maps"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,8 @@ class Architecture:
         in_channels: Image channels.
         automatic: Whether the class-prompted branch exists.
         interactive: Whether the click-prompted branch exists.
-        point_heads: Attention heads of the click-prompted branch. Each needs several frequencies of the position code
-            to tell places apart, so a narrow network needs few.
-        point_downsample: Narrowing of its attention between clicks and image.
+        click_head: How the click-prompted branch takes clicks: as `tokens` that attend to the image, as published, or
+            as `maps` beside its features, which a narrow network learns better.
     """
 
     width: int = 48
@@ -37,8 +40,7 @@ class Architecture:
     in_channels: int = 1
     automatic: bool = True
     interactive: bool = True
-    point_heads: int = 4
-    point_downsample: int = 2
+    click_head: ClickHead = "tokens"
 
     @property
     def divisor(self) -> int:
@@ -57,7 +59,7 @@ class Vista3D(nn.Module):
         if a.automatic:
             self.class_head = ClassHead(a.width, a.classes)
         if a.interactive:
-            self.point_head = PointHead(a.width, a.classes, a.point_heads, a.point_downsample)
+            self.point_head = PointHead(a.width, a.classes) if a.click_head == "tokens" else MapHead(a.width)
 
     def automatic_features(self, image: Tensor) -> Tensor:
         """Return features (b c i j k) of patches (b 1 i j k); class logits are linear in them.
@@ -66,9 +68,7 @@ class Vista3D(nn.Module):
             ValueError: A patch size is not a multiple of `architecture.divisor`.
         """
         self._check(image)
-        decoded = self.image_encoder.up_layers_auto(self.image_encoder.encoder(image))
-        out: Tensor = self.class_head.image_post_mapping(decoded)
-        return out
+        return self._automatic(self.image_encoder.encoder(image))
 
     def class_vectors(self, classes: Sequence[int] | Tensor) -> Tensor:
         """Return one vector (q c) per class index; its dot product with the features is the class logit."""
@@ -77,16 +77,30 @@ class Vista3D(nn.Module):
 
     def forward(self, image: Tensor, classes: Sequence[int] | Tensor) -> Tensor:
         """Return class logits (b q i j k) of patches (b 1 i j k)."""
-        return torch.einsum("qc,bcijk->bqijk", self.class_vectors(classes), self.automatic_features(image))
+        self._check(image)
+        return self.class_logits(self.image_encoder.encoder(image), classes)
+
+    def class_logits(self, pyramid: Sequence[Tensor], classes: Sequence[int] | Tensor) -> Tensor:
+        """Return class logits (b q i j k) of patches that are encoded already."""
+        return torch.einsum("qc,bcijk->bqijk", self.class_vectors(classes), self._automatic(pyramid))
 
     def interactive_features(self, image: Tensor) -> Tensor:
-        """Return what every click on this patch (1 1 i j k) shares: features (1 c i/2 j/2 k/2)."""
+        """Return what every click on this patch (1 1 i j k) shares, which is the click head's own affair."""
         self._check(image)
-        return self.point_head.downsample(self.image_encoder.up_layers(self.image_encoder.encoder(image)))
+        return self.click_features(self.image_encoder.encoder(image))
+
+    def click_features(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """Return what `interactive_features` does, of a patch (1 1 i j k) that is encoded already."""
+        out: Tensor = self.point_head.downsample(self.image_encoder.up_layers(pyramid))
+        return out
 
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
-        """Return mask logits (q 1 i j k); see `PointHead.forward`."""
+        """Return mask logits (q 1 i j k); see `PointHead.forward` and `MapHead.forward`."""
         out: Tensor = self.point_head(features, points, labels, zero_shot)
+        return out
+
+    def _automatic(self, pyramid: Sequence[Tensor]) -> Tensor:
+        out: Tensor = self.class_head.image_post_mapping(self.image_encoder.up_layers_auto(pyramid))
         return out
 
     def _check(self, image: Tensor) -> None:

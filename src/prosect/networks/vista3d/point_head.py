@@ -33,13 +33,11 @@ class PointHead(nn.Module):
     """Turn clicks on a patch into one mask per object.
 
     Args:
-        width: Feature channels; must be divisible by `heads` times `downsample`.
+        width: Feature channels; must be divisible by 8 (four heads at half width).
         classes: Rows of the class embedding table, kept only because checkpoints carry it.
-        heads: Attention heads.
-        downsample: Narrowing of the attention between clicks and image.
     """
 
-    def __init__(self, width: int, classes: int = 512, heads: int = 4, downsample: int = 2) -> None:
+    def __init__(self, width: int, classes: int = 512) -> None:
         super().__init__()
         self.feat_downsample = nn.Sequential(
             nn.Conv3d(width, width, 3, stride=2, padding=1),
@@ -49,7 +47,7 @@ class PointHead(nn.Module):
             nn.InstanceNorm3d(width),
         )
         self.mask_downsample = nn.Conv3d(2, 2, 3, stride=2, padding=1)  # official: never used
-        self.transformer = TwoWayTransformer(depth=2, dim=width, heads=heads, hidden=512, downsample=downsample)
+        self.transformer = TwoWayTransformer(depth=2, dim=width, heads=4, hidden=512)
         self.pe_layer = FourierPosition(width // 2)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(2))
         self.not_a_point_embed = nn.Embedding(1, width)

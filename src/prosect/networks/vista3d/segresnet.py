@@ -8,14 +8,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Decoder", "Encoder", "ImageEncoder"]
+__all__ = ["Decoder", "Encoder", "ImageEncoder", "ResBlock"]
 
 
 def _conv3(cin: int, cout: int, stride: int = 1) -> nn.Conv3d:
     return nn.Conv3d(cin, cout, 3, stride=stride, padding=1, bias=False)
 
 
-class _ResBlock(nn.Module):
+class ResBlock(nn.Module):
     """Norm, ReLU, convolution, twice, plus the input."""
 
     def __init__(self, channels: int) -> None:
@@ -36,7 +36,7 @@ class _Level(nn.Module):
 
     def __init__(self, channels: int, blocks: int, last: bool) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*[_ResBlock(channels) for _ in range(blocks)])
+        self.blocks = nn.Sequential(*[ResBlock(channels) for _ in range(blocks)])
         self.downsample = nn.Identity() if last else _conv3(channels, 2 * channels, stride=2)
 
 
@@ -73,7 +73,7 @@ class _UpLevel(nn.Module):
     def __init__(self, channels: int, out_channels: int | None) -> None:
         super().__init__()
         self.upsample = _Upsample(2 * channels, channels)
-        self.blocks = nn.Sequential(_ResBlock(channels))
+        self.blocks = nn.Sequential(ResBlock(channels))
         self.head = nn.Identity() if out_channels is None else nn.Conv3d(channels, out_channels, 1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:

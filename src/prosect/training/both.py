@@ -1,0 +1,48 @@
+"""Both branches trained from one encoding of one patch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from prosect.training.augment import augment_intensities
+from prosect.training.automatic import AutomaticObjective
+from prosect.training.interactive import InteractiveObjective
+
+__all__ = ["BothBranches"]
+
+
+class BothBranches:
+    """The loss of everything on one patch: encoder, both decoders, both heads.
+
+    Where the intensities were remapped, only clicks are asked for: a class is known by how a CT shows it. Differs
+    from the official recipe, which trains the encoder with the interactive branch alone and freezes it for the
+    automatic one; for a network that is small and trained for hours, one encoding for both is cheaper, and each
+    branch teaches the encoder what the other needs.
+
+    Args:
+        automatic: The loss of classes; its patches are drawn.
+        interactive: The loss of clicks.
+    """
+
+    def __init__(self, automatic: AutomaticObjective, interactive: InteractiveObjective) -> None:
+        self.automatic, self.interactive = automatic, interactive
+        self.network, self.bfloat16 = automatic.network, automatic.bfloat16
+
+    def __call__(self) -> Tensor:
+        """Return the loss of a freshly drawn patch."""
+        while True:
+            patch = self.automatic.draw()
+            objects = self.interactive.objects(patch)
+            remapped = self.interactive.remapped(patch.image)
+            if objects or remapped is patch.image:
+                break
+        image = augment_intensities(remapped, self.automatic.generator)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
+            pyramid = self.network.image_encoder.encoder(image)
+        loss: Tensor = torch.zeros((), device=image.device)
+        if remapped is patch.image:
+            loss = loss + self.automatic.loss(patch, pyramid)
+        if objects:
+            loss = loss + self.interactive.loss(objects, pyramid)
+        return loss

@@ -165,7 +165,7 @@ def prepared(data: Path, work: Path) -> tuple[list[TrainingScan], list[float]]:
         part = cache.with_suffix(".part")
         part.write_bytes(pickle.dumps(all_scans(data)))
         part.replace(cache)
-    scans: tuple[list[TrainingScan], list[float]] = pickle.loads(cache.read_bytes())  # noqa: S301
+    scans: tuple[list[TrainingScan], list[float]] = pickle.loads(cache.read_bytes())
     return scans
 
 

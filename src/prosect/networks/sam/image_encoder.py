@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prosect.networks.sam.channel_norm import ChannelNorm
+from prosect.networks.channel_norm import ChannelNorm
 
 __all__ = ["ImageEncoder", "joined_windows", "neck", "split_windows"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from prosect.networks.sam.channel_norm import ChannelNorm
+from prosect.networks.channel_norm import ChannelNorm
 from prosect.networks.sam.image_encoder import ImageEncoder
 from prosect.networks.sam.tiny_vit import TinyImageEncoder
 

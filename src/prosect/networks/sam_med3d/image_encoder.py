@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prosect.networks.channel_norm import ChannelNorm
 from prosect.networks.sam_med3d.short_attention import (
     Padding,
     fixed_bias,
@@ -18,22 +19,9 @@ from prosect.networks.sam_med3d.short_attention import (
     short_attention,
 )
 
-__all__ = ["ChannelNorm", "ImageEncoder", "RelativePositions"]
+__all__ = ["ImageEncoder", "RelativePositions"]
 
 RelativePositions = Literal["official", "fixed"]
-
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of a volume (b c i j k)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return normalised values of the same shape."""
-        return F.layer_norm(x.movedim(1, -1), self.weight.shape, self.weight, self.bias, 1e-6).movedim(-1, 1)
 
 
 class _Attention(nn.Module):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prosect.networks.sam_med3d.image_encoder import ChannelNorm
+from prosect.networks.channel_norm import ChannelNorm
 from prosect.networks.two_way_transformer import TwoWayTransformer
 
 __all__ = ["MaskDecoder"]

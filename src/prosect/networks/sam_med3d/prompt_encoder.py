@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prosect.networks.channel_norm import ChannelNorm
 from prosect.networks.fourier_position import FourierPosition
-from prosect.networks.sam_med3d.image_encoder import ChannelNorm
 
 __all__ = ["IGNORED", "NEGATIVE", "POSITIVE", "PromptEncoder"]
 

@@ -1,4 +1,4 @@
-"""Layer norm over the channels of feature maps, as Segment Anything has it."""
+"""Layer norm over the channels of maps and volumes, as Segment Anything has it; shared by the SAM networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EPSILON = 1e-6
 
 
 class ChannelNorm(nn.Module):
-    """Normalise every pixel over its channels.
+    """Normalise every pixel or voxel over its channels.
 
     Args:
         channels: Channels of the maps.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from prosect.errors import FormatError
 from prosect.training.datalist import DataList, Roots, read_datalist
 from prosect.training.labels import TOLERANCE_MM
 from prosect.training.mapping import parse_pair, read_mappings
 
-__all__ = ["datalist_of", "folder_for", "tolerance_of"]
+__all__ = ["datalist_of", "tolerance_of"]
 
 
 def datalist_of(args: argparse.Namespace, path: Any) -> DataList:
@@ -33,17 +31,3 @@ def datalist_of(args: argparse.Namespace, path: Any) -> DataList:
 def tolerance_of(args: argparse.Namespace) -> float:
     """Return how far label voxels may lie from the scan's."""
     return TOLERANCE_MM if args.tolerance_mm is None else float(args.tolerance_mm)
-
-
-def folder_for(output: Path) -> None:
-    """Make the folder of the results.
-
-    Raises:
-        FormatError: It cannot be made (`OUTPUT_UNWRITABLE`).
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(
-            f"{output.name}: the folder cannot be made ({error.strerror}).", code="OUTPUT_UNWRITABLE"
-        ) from error

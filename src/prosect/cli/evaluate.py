@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import prosect
-from prosect.cli.data_lists import datalist_of, folder_for, tolerance_of
+from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
 from prosect.errors import RecipeError, VocabularyError
@@ -19,6 +19,7 @@ from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, finds_itself
 from prosect.evaluation.report import Evaluation, interval
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
+from prosect.io.atomic import make_folder
 from prosect.training.datalist import DataList, Entry
 from prosect.training.labels import read_labelled, read_unlabelled
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     examination = examination_of(args)
     model = prosect.load(args.model, weights=args.weights, device=args.device, profile=profile_of(args))
     refuse_strangers(datalist, model, examination)
-    folder_for(args.output)
+    make_folder(args.output)
     settings = settings_of(args, model, datalist, examination)
     ledger = Ledger.open(args.output / LEDGER, settings, args.overwrite)
     console = open_console()

@@ -27,6 +27,7 @@ from prosect.cohort.manifest import Manifest, Scan, find_scans, refuse_clashes
 from prosect.cohort.pipeline import Work
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
 from prosect.errors import FormatError
+from prosect.io.atomic import make_folder
 from prosect.io.leftovers import sweep
 from prosect.io.sniff import shown
 from prosect.labelmap import LabelLayers, LabelMap
@@ -207,21 +208,6 @@ def parameters_of(args: argparse.Namespace) -> Parameters:
         device=args.device,
         volume=args.volume,
     )
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder of the results if it is not there.
-
-    Raises:
-        FormatError: It cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(
-            f"{shown(out)}: the folder cannot be made ({error.strerror}). Choose another place.",
-            code="OUTPUT_UNWRITABLE",
-        ) from error
 
 
 def timestamp() -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import prosect
 from prosect import vocabulary
-from prosect.cli.data_lists import datalist_of, folder_for, tolerance_of
+from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.screen import open_console
 from prosect.cohort.manifest import find_scans
 from prosect.errors import ProsectError, RecipeError
 from prosect.evaluation.ledger import Ledger
+from prosect.io.atomic import make_folder
 from prosect.labelled import LabelledScan
 from prosect.training.datalist import DataList, Entry, write_datalist
 from prosect.training.datalist_files import FOLDERS
@@ -33,7 +34,7 @@ Make = Callable[[Entry, Volume], PseudoLabels]
 def run(args: argparse.Namespace) -> int:
     """Label every scan that is not labelled yet, and write the list; return 0, or 4 where some scans were refused."""
     datalist = scans_of(args)
-    folder_for(args.output)
+    make_folder(args.output)
     make, words, source = maker(args)
     datalist = datalist if datalist.mappings else replace(datalist, vocabulary=words)
     settings = {**source, "structures": args.roi_subset, "least_dice": args.least_dice}

@@ -18,7 +18,7 @@ import psutil
 from prosect.errors import FormatError, ResourceError
 from prosect.io.sniff import shown
 
-__all__ = ["atomic_file", "gzip_chunks", "probe", "write_atomically"]
+__all__ = ["atomic_file", "gzip_chunks", "make_folder", "probe", "write_atomically"]
 
 # Label maps shrink as much at 4 as at 9 within a few percent, in a fraction of the time. Fixed: same input, same bytes.
 GZIP_LEVEL = 4
@@ -79,6 +79,21 @@ def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield deflate.compress(chunk)
     yield deflate.flush()
     yield crc.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results if it is not there.
+
+    Raises:
+        FormatError: It cannot be made (`OUTPUT_UNWRITABLE`).
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(
+            f"{shown(path)}: the folder cannot be made ({error.strerror}). Choose another place.",
+            code="OUTPUT_UNWRITABLE",
+        ) from error
 
 
 def probe(path: Path, need_bytes: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from prosect.errors import FormatError
 from prosect.io import write
-from prosect.io.atomic import write_atomically
+from prosect.io.atomic import make_folder, write_atomically
 from prosect.io.sniff import shown
 from prosect.phantom.people import Kind, Spacing, case, structures
 
@@ -119,17 +119,3 @@ def refuse_other(path: Path, settings: dict[str, object], overwrite: bool) -> No
             f"{shown(path)} lists other cases ({before}); choose another folder, or replace them with --overwrite.",
             code="OUTPUT_EXISTS",
         )
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder.
-
-    Raises:
-        FormatError: It cannot be made (`OUTPUT_UNWRITABLE`).
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(
-            f"{shown(path)}: the folder cannot be made ({error.strerror}).", code="OUTPUT_UNWRITABLE"
-        ) from error

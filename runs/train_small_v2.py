@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--automatic", type=Path, required=True, help="work folder of train_small_v1.py")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -191,7 +191,7 @@ def main() -> None:
     automatic = AutomaticObjective(network, CLASSES, nested, source, generator, bfloat16=True)
     supported = [*range(1, len(CLASSES) + 1), -1 - NESTED[LUNG]]
     lung = {CLASSES.index(LUNG): NESTED[LUNG]}
-    rules = ClickRules(objects=2)
+    rules = ClickRules(objects=1)
     clicks = InteractiveObjective(network, source, generator, supported, lung, rules, bfloat16=True)
     loop = TrainingLoop(network, BothBranches(automatic, clicks), generator, settings, args.work)
     loop.resume()

@@ -17,7 +17,7 @@ from prosect.checkpoints.files import write_weights
 from prosect.errors import PromptError, ProsectWarning, ResourceError, VocabularyError
 from prosect.geometry import AxisOrder, Grid
 from prosect.models import vista3d as module
-from prosect.models.spec import ModelSpec, profile
+from prosect.models.spec import PROFILES, ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
@@ -62,19 +62,13 @@ def test_storage_orders_give_one_answer(model: Vista3DModel) -> None:
         np.testing.assert_array_equal(model.segment(stored).array, order.apply(expected))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 20, 3), (40, 2, 2), (17, 16, 33)])
+@pytest.mark.parametrize("shape", [(1, 1, 2), (1, 20, 3), (40, 2, 2), (17, 16, 33)])
 @pytest.mark.parametrize("name", ["prosect", "bundle", "research"])
 def test_every_size_is_segmented_under_every_profile(
     model: Vista3DModel, shape: tuple[int, int, int], name: str
 ) -> None:
     other = Vista3DModel(model.network, model.spec, profile(name), model.device)
     assert other.segment(scan(shape), ["liver", "spleen"]).array.shape == shape
-
-
-def test_constant_and_empty_scans_are_segmented(model: Vista3DModel) -> None:
-    for value in (-1000.0, 0.0, 40.0):
-        volume = Volume(np.full((9, 9, 9), value, dtype=np.float32), Grid((9, 9, 9), np.eye(4)))
-        assert model.segment(volume).array.shape == (9, 9, 9)
 
 
 def test_layers_equal_one_class_at_a_time(model: Vista3DModel) -> None:
@@ -238,3 +232,16 @@ def test_unknown_profiles_and_devices_are_refused(tmp_path: Path) -> None:
         prosect.load(weights=path, device="cuda:9")
     with pytest.raises(ResourceError):
         prosect.load(weights=path, device="abacus")
+
+
+@pytest.mark.parametrize("value", [0.0, -1024.0, 3000.0])
+@pytest.mark.parametrize("profile", ["prosect", "bundle", "research"])
+def test_a_constant_scan_has_no_organs_and_is_warned_of(model: Vista3DModel, value: float, profile: str) -> None:
+    empty = replace(scan(), array=np.full(scan().array.shape, value, dtype=np.float32))
+    either = replace(model, profile=PROFILES[profile])
+    for overlap in (False, True):
+        with pytest.warns(ProsectWarning, match="shows nothing"):
+            labels = either.segment(empty, ["liver", "spleen"], overlap=overlap)
+        assert not any(labels.mask(name).any() for name in ("liver", "spleen"))
+        assert labels.grid == empty.grid
+        assert "shows nothing" in labels.provenance["notes"][-1]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""What cannot be right in a result: structures far larger than any the model was trained on."""
+"""What cannot be right: scans that are not what a model was trained on, structures larger than any it has seen."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec
+from prosect.volume import Volume
 
-__all__ = ["implausible", "volumes_ml"]
+__all__ = ["blank", "implausible", "unlike_training", "volumes_ml"]
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
+# Fat and air are below 0 HU, and in every CT that shows more than the inside of one organ.
+NEGATIVE_HU, LEAST_NEGATIVE, ONE_ORGAN_HU = -10.0, 1e-3, 200.0
+# Metal and padding go further, but are small or lie outside the body.
+WILDEST_HU, MOST_WILD = 5000.0, 0.02
 
 
 def volumes_ml(arrays: Sequence[NDArray[Any]], indices: Sequence[int], overlap: bool, grid: Grid) -> dict[int, float]:
@@ -43,3 +49,44 @@ def implausible(found_ml: dict[int, float], spec: ModelSpec) -> list[str]:
     for doubt in doubts:
         warnings.warn(f"{doubt}.", ProsectWarning, stacklevel=2)
     return doubts
+
+
+def blank(image: Tensor) -> list[str]:
+    """Return, and warn of, a scan that shows nothing: every voxel equal after scaling to the model's window."""
+    low, high = image.aminmax()
+    if bool(low < high):
+        return []
+    doubt = "the scan shows nothing: all its intensities are the same to this model, so nothing was looked for"
+    warnings.warn(f"{doubt[0].upper()}{doubt[1:]}.", ProsectWarning, stacklevel=2)
+    return [doubt]
+
+
+def unlike_training(volume: Volume, spec: ModelSpec) -> list[str]:
+    """Return, and warn of, what sets a scan apart from the CTs that a model was trained on.
+
+    Only for models that take Hounsfield units: others scale what they are given.
+    """
+    if spec.intensity.kind != "window":
+        return []
+    doubt = f"the scan is MR, and {spec.name} was trained on CT" if volume.modality == "MR" else _not_hounsfield(volume)
+    if not doubt:
+        return []
+    warnings.warn(f"{doubt[0].upper()}{doubt[1:]}; what is found in it may be wrong.", ProsectWarning, stacklevel=2)
+    return [doubt]
+
+
+def _not_hounsfield(volume: Volume) -> str:
+    """Return why intensities cannot be Hounsfield units, or nothing."""
+    negative = wild = 0
+    for plane in volume.array:  # plane by plane: a mask of the whole scan would be a quarter of its size
+        negative += int(np.count_nonzero(plane < NEGATIVE_HU))
+        wild += int(np.count_nonzero(np.abs(plane) > WILDEST_HU))
+    low, high = float(volume.array.min()), float(volume.array.max())
+    if wild > MOST_WILD * volume.array.size:
+        return f"intensities from {low:g} to {high:g} are not Hounsfield units"
+    if negative < LEAST_NEGATIVE * volume.array.size and high - low > ONE_ORGAN_HU:
+        return (
+            f"intensities from {low:g} to {high:g} have neither air nor fat below 0, so they are hardly Hounsfield "
+            "units (stored values without their offset, an 8-bit export, or another modality?)"
+        )
+    return ""

@@ -21,7 +21,7 @@ from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.models.doubts import implausible, volumes_ml
+from prosect.models.doubts import blank, implausible, unlike_training, volumes_ml
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, refuse_clicks
 from prosect.networks.vista3d import Vista3D
@@ -144,10 +144,16 @@ class Vista3DModel:
             case = Case.prepare(volume, self.spec.preparation(self.profile))
             case = replace(case, image=case.image.to(self.device))
         windows = self._windows(case.grid.shape)
+        nothing = blank(case.image)
+        doubts = nothing or unlike_training(volume, self.spec)
         with clock.stage("restore"):
-            arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
+            if nothing:
+                painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap, self.device)
+                arrays, fallbacks = [painter.result() for painter in painters], []
+            else:
+                arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
         found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
-        notes = [*fallbacks, *implausible(found_ml, self.spec)]
+        notes = [*doubts, *fallbacks, *implausible(found_ml, self.spec)]
         provenance = self._provenance(volume, resolution, windows, clock, notes)
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)

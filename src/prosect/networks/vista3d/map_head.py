@@ -2,8 +2,9 @@
 
 The published head (`point_head.py`) lets one token per eight voxels carry what is seen there, where it lies and what
 was clicked. With 16 channels that is too much: trained side by side on six patches from the same features it reached
-Dice 0.45 in 300 steps, this one 0.86 (and 0.42 where it worked at half resolution). Clicks become maps beside the image's features (near a click, far from one, as
-in nnInteractive and DeepEdit; and how much a place looks like the clicked ones), and a small U-Net makes the mask.
+Dice 0.45 in 300 steps, this one 0.86, and 0.42 where it worked at half resolution. Clicks become maps beside the
+image's features (near a click, far from one, as in nnInteractive and DeepEdit; and how much a place looks like the
+clicked ones), and a small U-Net makes the mask.
 """
 
 from __future__ import annotations

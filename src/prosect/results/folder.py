@@ -23,9 +23,9 @@ __all__ = ["staged"]
 def staged(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder whose files become those of `folder` when the block ends well.
 
-    A folder that is not there, or empty, appears in one step. Into one that holds results they are moved one by one:
-    its report goes first and the new report comes last, so that a folder with a report is complete. Files that the
-    old report lists and the new results do not have are removed; all others stay.
+    A folder that is not there appears in one step. Into one that is there, which stays the same folder with its owner
+    and mode, they are moved one by one: its report goes first and the new report comes last, so that a folder with a
+    report is complete. Files that the old report lists and the new results do not have are removed; all others stay.
 
     Raises:
         FormatError: The place cannot be written (`OUTPUT_UNWRITABLE`).
@@ -68,8 +68,6 @@ def sweep(target: Path) -> None:
 
 def publish(temporary: Path, target: Path) -> None:
     """Give the finished folder its name, or its files their places in one that is there."""
-    with suppress(OSError):
-        target.rmdir()  # only where it is empty
     if not target.exists():
         os.rename(temporary, target)
         sync_folder(target.parent)

@@ -13,6 +13,7 @@ __all__ = [
     "ProsectWarning",
     "RecipeError",
     "ResourceError",
+    "UsageError",
     "VocabularyError",
 ]
 
@@ -43,6 +44,13 @@ class FormatError(ProsectError):
     """A file is not the image it claims to be, or cannot be written as asked."""
 
     default_code = "INPUT_NOT_AN_IMAGE"
+
+
+class UsageError(FormatError):
+    """A call or command asks for something that does not go together."""
+
+    default_code = "USAGE"
+    exit_status = 2
 
 
 class CheckpointError(ProsectError):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError, GeometryError
+from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 
-__all__ = ["Source", "Volume"]
+__all__ = ["Source", "Volume", "require_volume"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,18 @@ class Volume:
             count = int(np.count_nonzero(~np.isfinite(array)))
             if count:
                 raise FormatError(
-                    f"{count} of {array.size} voxels are NaN or infinite; one is enough to spoil a whole window. "
-                    "Replace them (by -1024 in CT) and try again.",
+                    f"{count} of {array.size} voxels are NaN, infinite or beyond 3.4e38; one is enough to spoil a "
+                    "whole window. Replace them (by -1024 in CT) and try again.",
                     code="INPUT_NONFINITE",
                 )
         object.__setattr__(self, "array", array)
+
+
+def require_volume(thing: object) -> None:
+    """Refuse what is not a scan that was read, such as its path.
+
+    Raises:
+        FormatError: `USAGE`.
+    """
+    if not isinstance(thing, Volume):
+        raise UsageError(f"A scan is needed, not {type(thing).__name__}; read it first: prosect.read(path).")

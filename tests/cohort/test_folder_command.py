@@ -17,6 +17,7 @@ import pytest
 import prosect
 from prosect.cli import folder
 from prosect.cohort.ledger import DONE, SAVING, open_ledger, replay
+from prosect.cohort.manifest import find_scans
 
 Run = Callable[..., tuple[int, str, str]]
 LEDGER, REPORT = folder.LEDGER, folder.REPORT
@@ -111,7 +112,7 @@ class TestRefusals:
 
     def refused(self, run: Run, code: str, *words: object) -> str:
         status, said, told = run(*words)
-        assert (status, said) == (3, "")
+        assert (status, said) == (2 if code == "USAGE" else 3, "")
         assert f"[{code}]" in told
         assert told.count("\n") == 1
         return told
@@ -152,6 +153,10 @@ class TestRefusals:
 
     def test_an_unknown_structure(self, run: Run, scans: Path, tmp_path: Path) -> None:
         self.refused(run, "STRUCTURE_UNKNOWN", scans, "-o", tmp_path / "out", "-rs", "livr")
+
+    def test_one_label_file_for_many_scans(self, run: Run, scans: Path, tmp_path: Path) -> None:
+        told = self.refused(run, "USAGE", scans, "-o", tmp_path / "labels.nii.gz")
+        assert "3 scans" in told
 
     def test_one_file_for_the_statistics_of_many(self, run: Run, scans: Path, tmp_path: Path) -> None:
         self.refused(run, "USAGE", scans, "-o", tmp_path / "out", "-s", tmp_path / "s.json")
@@ -237,3 +242,13 @@ def test_each_series_of_a_study_is_a_case_and_one_series_alone_is_one_scan(
     found = sorted(labels(tmp_path / "both"))
     assert found == ["study_11111111.nii.gz", "study_22222222.nii.gz"]
     assert [prosect.read_labels(tmp_path / "both" / name).grid.shape[2] for name in found] == [4, 5]
+
+
+def test_results_of_other_runs_inside_the_folder_are_not_scans(
+    run: Run, scans: Path, make_scan: Callable[..., Path]
+) -> None:
+    assert run(scans, "-o", scans / "first")[0] == 0
+    assert run(make_scan(scans.parent / "one.nii.gz"), "-o", f"{scans}/masks/")[0] == 0
+    found = find_scans(scans)
+    assert len(found.scans) == 3
+    assert found.passed["results of prosect"] >= 2

@@ -17,7 +17,7 @@ import pytest
 
 import prosect
 from prosect import results
-from prosect.errors import FormatError, ResourceError
+from prosect.errors import FormatError, GeometryError, ResourceError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers
 from prosect.phantom import asymmetric_letter
@@ -289,3 +289,52 @@ def test_killed_at_any_step_no_report_vouches_for_half_a_folder(
         assert all(there_now[entry["file"]] == entry["sha256"] for entry in report["outputs"])
     results.write(*found, request_for(out))
     assert names(tmp_path) == {"out"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are of POSIX")
+def test_an_empty_folder_that_is_there_stays_the_same_folder(found, tmp_path: Path) -> None:
+    labels, volume = found
+    out = tmp_path / "out"
+    out.mkdir(mode=0o700)
+    before = out.stat()
+    results.write(labels, volume, request_for(out))
+    after = out.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert "report.json" in names(out)
+
+
+def test_labels_are_never_written_over_their_scan(found, tmp_path: Path) -> None:
+    labels, volume = found
+    path = prosect.write(volume, tmp_path / "scan.nii.gz")
+    scan, before = prosect.read(path), path.read_bytes()
+    (tmp_path / "link.nii.gz").symlink_to(path)
+    for place in (path, tmp_path / "link.nii.gz"):
+        with pytest.raises(FormatError, match="scan itself") as caught:
+            prosect.write(labels, place, like=scan)
+        assert caught.value.code == "OUTPUT_IS_INPUT"
+    assert path.read_bytes() == before
+    prosect.write(labels, tmp_path / "labels.nii.gz", like=scan)
+    prosect.write(labels, tmp_path / "labels.nii.gz", like=scan)
+
+
+def test_labels_are_not_written_like_a_scan_of_another_shape(found, tmp_path: Path) -> None:
+    labels, _ = found
+    other = prosect.Volume(np.zeros((2, 3, 4), np.float32), Grid((2, 3, 4), np.eye(4)))
+    with pytest.raises(GeometryError, match="shape"):
+        prosect.write(labels, tmp_path / "labels.nii.gz", like=other)
+
+
+def test_what_is_neither_labels_nor_scan_is_refused(tmp_path: Path) -> None:
+    for thing in (None, np.zeros((2, 2, 2)), "labels"):
+        with pytest.raises(FormatError) as caught:
+            prosect.write(thing, tmp_path / "a.nii.gz")
+        assert caught.value.code == "USAGE"
+
+
+@pytest.mark.parametrize("name", ["labels.nii.gz", "labels.nii", "labels.nrrd", "labels.mha"])
+def test_a_segmentation_is_not_read_as_a_scan(found, tmp_path: Path, name: str) -> None:
+    path = prosect.write(found[0], tmp_path / name)
+    with pytest.raises(FormatError, match="segmentation") as caught:
+        prosect.read(path)
+    assert caught.value.code == "INPUT_IS_LABELS"
+    assert prosect.read_labels(path).array.any()

@@ -88,7 +88,8 @@ class Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
         """Print and exit with status 0."""
-        parser.exit(0, f"prosect {self.say()}\n")
+        print(f"prosect {self.say()}")
+        parser.exit(0)
 
 
 class Output(argparse.Action):

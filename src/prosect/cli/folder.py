@@ -23,10 +23,10 @@ from prosect.cohort import report
 from prosect.cohort.ledger import History, open_ledger
 from prosect.cohort.listing import listed_scans
 from prosect.cohort.local import segment_all
-from prosect.cohort.manifest import Manifest, Scan, find_scans, refuse_clashes
+from prosect.cohort.manifest import LEDGER, Manifest, Scan, find_scans, refuse_clashes
 from prosect.cohort.pipeline import Work
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
-from prosect.errors import FormatError
+from prosect.errors import FormatError, UsageError
 from prosect.io.atomic import make_folder
 from prosect.io.leftovers import sweep
 from prosect.io.sniff import shown
@@ -38,7 +38,7 @@ from prosect.volume import Volume
 
 __all__ = ["cohort", "run"]
 
-LEDGER, REPORT, STATISTICS = "cohort_ledger.jsonl", "cohort_report.json", "statistics.csv"
+REPORT, STATISTICS = "cohort_report.json", "statistics.csv"
 PARTLY_FAILED = 4
 REFUSED_SHOWN = 20
 
@@ -53,7 +53,10 @@ def cohort(args: argparse.Namespace) -> Manifest | None:
         FormatError: The folder or list cannot be read, holds no scan, or the results would lie in the same folder.
     """
     folder, out = args.input, args.output
-    if args.series is not None or (out is not None and kind_of(out) is not None and not args.output_is_folder):
+    if args.series is not None:
+        return None
+    if out is not None and kind_of(out) is not None and not args.output_is_folder:
+        refuse_one_file(folder, out)
         return None
     if not folder.is_dir():
         return listed_scans(folder)
@@ -72,6 +75,20 @@ def cohort(args: argparse.Namespace) -> Manifest | None:
             code="INPUT_NO_SCANS",
         )
     return None if found.is_one_series else found
+
+
+def refuse_one_file(folder: Path, out: Path) -> None:
+    """Refuse one output file for a folder or list of several scans; several DICOM series are listed by the reader.
+
+    Raises:
+        FormatError: `USAGE`.
+    """
+    scans = (find_scans(folder) if folder.is_dir() else listed_scans(folder)).scans
+    if any(not scan.path.is_dir() for scan in scans):
+        raise UsageError(
+            f"{shown(out)}: one file cannot hold the results of the {len(scans)} scans of {shown(folder)}. Give a "
+            "folder for the results, or the path of one scan."
+        )
 
 
 def run(args: argparse.Namespace, manifest: Manifest) -> int:
@@ -119,9 +136,7 @@ def case_request(args: argparse.Namespace, name: str) -> Request:
     """
     for path in (args.statistics, args.report):
         if isinstance(path, Path):
-            raise FormatError(
-                f"{shown(path)}: one file cannot hold this of every scan; give -s and -rp without a name.", code="USAGE"
-            )
+            raise UsageError(f"{shown(path)}: one file cannot hold this of every scan; give -s and -rp without a name.")
     kinds: tuple[Kind, ...] = args.output_type or ("nifti",)
     as_folder = args.per_class or len(kinds) > 1
     out = args.output or Path()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ from prosect.cohort.series import folder_series
 from prosect.errors import FormatError
 from prosect.io.sniff import shown, sniff, unreadable
 
-__all__ = ["Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
+__all__ = ["LEDGER", "Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
 
 READ_KINDS = ("nifti", "nrrd", "metaimage", "zip")
 # A name that promises an image makes a case even where the bytes do not keep the promise: it is refused by name, never
@@ -24,6 +25,10 @@ IMAGE_SUFFIXES = (
 # Voxels that belong to a header beside them; as bare numbers they could look like anything.
 DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
 CLASHES_SHOWN = 5
+# What our own results lie beside: a folder that has one is no place to look for scans.
+LEDGER = "cohort_ledger.jsonl"
+REPORT = "report.json"
+OUR_REPORT = b'"schema": "prosect'
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,9 @@ def find_scans(folder: Path, skip: Collection[Path] = ()) -> Manifest:
     dicom: list[Path] = []
     passed: dict[str, int] = {}
     for base, names in folders(folder, {Path(os.path.realpath(place)) for place in skip}):
+        if base != folder and holds_results(base, names):
+            passed["results of prosect"] = passed.get("results of prosect", 0) + len(names)
+            continue
         for name in names:
             path = base / name
             kind = kind_of(path)
@@ -111,6 +119,16 @@ def folders(top: Path, skip: Collection[Path]) -> Iterator[tuple[Path, list[str]
             if not name.startswith((".", "__MACOSX")) and Path(os.path.realpath(here / name)) not in skip
         )  # fmt: skip
         yield here, sorted(name for name in names if not name.startswith(".") and (here / name).is_file())
+
+
+def holds_results(folder: Path, names: Collection[str]) -> bool:
+    """Return whether a folder is one that prosect wrote."""
+    if LEDGER in names:
+        return True
+    report = folder / REPORT
+    with suppress(OSError):
+        return REPORT in names and OUR_REPORT in report.read_bytes()[:200]
+    return False
 
 
 def kind_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError, ProsectWarning
+from prosect.errors import FormatError, ProsectWarning, UsageError
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, shown, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
@@ -50,7 +50,7 @@ def read(
         modality: `CT` or `MR`, for formats that do not say. DICOM says; a different value is refused.
 
     Raises:
-        FormatError: Not an image, damaged, or not one 3D scan of real intensities; the code says which.
+        FormatError: Not an image, damaged, a segmentation, or not one 3D scan of real intensities; the code says which.
         GeometryError: The file does not say, or contradicts itself about, where its voxels are.
         ResourceError: Larger than the free memory.
     """
@@ -62,12 +62,13 @@ def read(
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
         if volume is not None:
-            raise FormatError(f"{shown(place)}: `volume` picks from 4D files; for DICOM use `series`.", code="USAGE")
+            raise UsageError(f"{shown(place)}: `volume` picks from 4D files; for DICOM use `series`.")
         scan: Volume = module.load(place, series=series, modality=wanted)
         return scan
     if series is not None:
-        raise FormatError(f"{shown(place)}: `series` picks a DICOM series; this is not DICOM.", code="USAGE")
+        raise UsageError(f"{shown(place)}: `series` picks a DICOM series; this is not DICOM.")
     image: StoredImage = module.load(place)
+    refuse_labels(image)
     repairs = name_conflict(place, found) + image.repairs
     warn(image.name, repairs)
     array = scaled(picked(image, volume), image.slope, image.inter)
@@ -118,7 +119,7 @@ def known_modality(modality: str | None) -> str | None:
     if modality is None:
         return None
     if modality.upper() not in MODALITIES:
-        raise FormatError(f"The modality {modality!r} is unknown; `CT` and `MR` are known.", code="USAGE")
+        raise UsageError(f"The modality {modality!r} is unknown; `CT` and `MR` are known.")
     return MODALITIES[modality.upper()]
 
 
@@ -131,6 +132,22 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
     if found.kind not in READERS or (found.gzipped and found.kind != "nifti"):
         raise refuse_kind(path, found)
     return importlib.import_module(READERS[found.kind])
+
+
+def refuse_labels(image: StoredImage) -> None:
+    """Refuse a segmentation where a scan is wanted.
+
+    Raises:
+        FormatError: The file names its values (`INPUT_IS_LABELS`).
+    """
+    if image.names:
+        names = ", ".join(list(image.names.values())[:3])
+        more = f" and {len(image.names) - 3} more" if len(image.names) > 3 else ""
+        raise FormatError(
+            f"{image.name}: this is a segmentation ({names}{more}), not a scan. Give the scan; labels are read with "
+            "prosect.read_labels.",
+            code="INPUT_IS_LABELS",
+        )
 
 
 def name_conflict(path: Path, found: Sniffed) -> tuple[str, ...]:

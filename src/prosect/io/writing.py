@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError
+from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
 from prosect.io.sniff import shown
@@ -45,10 +46,15 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
             that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
 
     Raises:
-        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
+        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, or the file of the scan
+            itself (`OUTPUT_IS_INPUT`).
+        GeometryError: `like` has another shape.
         ResourceError: The disk is full.
     """
     writer(Path(path))  # an unknown ending is refused before anything is done
+    if not isinstance(thing, Writable):
+        raise UsageError(f"Labels or a scan can be written, not {type(thing).__name__}.")
+    refuse_source(thing, Path(path), like)
     return store(outgoing(thing, like), Path(path))
 
 
@@ -77,6 +83,28 @@ def store(image: Outgoing, target: Path) -> Path:
     chunks: Iterator[bytes] = importlib.import_module(module).encode(image)
     write_atomically(target, gzip_chunks(chunks) if gzipped else chunks)
     return target
+
+
+def refuse_source(thing: Writable, path: Path, like: Volume | None) -> None:
+    """Refuse labels that would replace the scan they belong to, or do not belong to it.
+
+    Raises:
+        FormatError: The file holds the scan (`OUTPUT_IS_INPUT`).
+        GeometryError: The scan has another shape.
+    """
+    if like is None:
+        return
+    if like.grid.shape != thing.grid.shape:
+        raise GeometryError(f"The labels have shape {thing.grid.shape} but the scan they are like {like.grid.shape}.")
+    if isinstance(thing, Volume) or not like.source.sha256 or not path.is_file():
+        return
+    with path.open("rb") as handle:
+        same = hashlib.file_digest(handle, "sha256").hexdigest() == like.source.sha256
+    if same:
+        raise FormatError(
+            f"{shown(path)}: this is the scan itself, which the labels would destroy. Choose another name.",
+            code="OUTPUT_IS_INPUT",
+        )
 
 
 def check_writable(path: str | os.PathLike[str], need_bytes: int = 0) -> None:

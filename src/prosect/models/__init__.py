@@ -148,6 +148,7 @@ def device_named(name: str) -> torch.device:
     Raises:
         ResourceError: The device is not on this machine (`DEVICE_MISSING`).
     """
+    name = str(name)  # a torch.device says its own name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wanted = name.replace("gpu", "cuda")

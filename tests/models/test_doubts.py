@@ -57,3 +57,13 @@ def test_mr_is_doubted_by_models_of_hounsfield_units_alone(hu: NDArray[np.float3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert unlike_training(scan(np.abs(hu), "MR"), any_scan) == []
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_spacings_in_other_units_are_doubted(hu: NDArray[np.float32], factor: float) -> None:
+    volume = scan(hu)
+    affine = volume.grid.affine.copy()
+    affine[:3] *= factor
+    other = Volume(hu, Grid(volume.grid.shape, affine), "CT", volume.source)
+    with pytest.warns(ProsectWarning, match="hardly in millimetres"):
+        assert len(unlike_training(other, SPEC)) == 1

@@ -14,8 +14,9 @@ from scipy import ndimage
 import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
-from prosect.errors import PromptError, ProsectWarning, ResourceError, VocabularyError
+from prosect.errors import FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
 from prosect.geometry import AxisOrder, Grid
+from prosect.models import device_named
 from prosect.models import vista3d as module
 from prosect.models.spec import PROFILES, ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
@@ -245,3 +246,14 @@ def test_a_constant_scan_has_no_organs_and_is_warned_of(model: Vista3DModel, val
         assert not any(labels.mask(name).any() for name in ("liver", "spleen"))
         assert labels.grid == empty.grid
         assert "shows nothing" in labels.provenance["notes"][-1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("thing", ["scan.nii.gz", None, np.zeros((4, 4, 4))])
+def test_what_is_no_volume_is_refused_with_what_to_do(model: Vista3DModel, thing: object) -> None:
+    for call in (model.segment, model.session):
+        with pytest.raises(FormatError, match=r"prosect\.read"):
+            call(thing)  # type: ignore[arg-type]
+
+
+def test_a_device_can_be_given_as_torch_has_it() -> None:
+    assert device_named(torch.device("cpu")) == torch.device("cpu")  # type: ignore[arg-type]

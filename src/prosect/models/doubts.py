@@ -21,6 +21,8 @@ __all__ = ["blank", "implausible", "unlike_training", "volumes_ml"]
 TIMES_LARGEST = 2.0
 # Fat and air are below 0 HU, and in every CT that shows more than the inside of one organ.
 NEGATIVE_HU, LEAST_NEGATIVE, ONE_ORGAN_HU = -10.0, 1e-3, 200.0
+# Spacings in metres or micrometres make a person a thousand times too small or large.
+SMALLEST_MM, LARGEST_MM = 3.0, 3000.0
 # Metal and padding go further, but are small or lie outside the body.
 WILDEST_HU, MOST_WILD = 5000.0, 0.02
 
@@ -62,17 +64,25 @@ def blank(image: Tensor) -> list[str]:
 
 
 def unlike_training(volume: Volume, spec: ModelSpec) -> list[str]:
-    """Return, and warn of, what sets a scan apart from the CTs that a model was trained on.
+    """Return, and warn of, what sets a scan apart from those that a model was trained on: size and intensities.
 
-    Only for models that take Hounsfield units: others scale what they are given.
+    Intensities only for models that take Hounsfield units: others scale what they are given.
     """
-    if spec.intensity.kind != "window":
-        return []
-    doubt = f"the scan is MR, and {spec.name} was trained on CT" if volume.modality == "MR" else _not_hounsfield(volume)
-    if not doubt:
-        return []
-    warnings.warn(f"{doubt[0].upper()}{doubt[1:]}; what is found in it may be wrong.", ProsectWarning, stacklevel=2)
-    return [doubt]
+    doubts = [_odd_size(volume.grid)]
+    if spec.intensity.kind == "window":
+        is_mr = volume.modality == "MR"
+        doubts.append(f"the scan is MR, and {spec.name} was trained on CT" if is_mr else _not_hounsfield(volume))
+    for doubt in filter(None, doubts):
+        warnings.warn(f"{doubt[0].upper()}{doubt[1:]}; what is found in it may be wrong.", ProsectWarning, stacklevel=2)
+    return [doubt for doubt in doubts if doubt]
+
+
+def _odd_size(grid: Grid) -> str:
+    """Return why a scan cannot be of a person, or nothing."""
+    extent_mm = max(n * spacing for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True))
+    if SMALLEST_MM <= extent_mm <= LARGEST_MM:
+        return ""
+    return f"the scan is {extent_mm:.3g} mm long, so its spacing is hardly in millimetres"
 
 
 def _not_hounsfield(volume: Volume) -> str:

@@ -29,7 +29,7 @@ from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.resample import respaced_grid
 from prosect.session import Session
 from prosect.vocabulary import Resolution, Vocabulary
-from prosect.volume import Volume
+from prosect.volume import Volume, require_volume
 
 __all__ = ["Vista3DModel"]
 
@@ -134,10 +134,13 @@ class Vista3DModel:
             on_window: Called with the number of windows done.
 
         Raises:
+            FormatError: It is not a scan that was read (`USAGE`).
             VocabularyError: A class is unknown, or the model was not trained for it.
             ResourceError: The run does not fit in memory.
         """
+        require_volume(volume)
         resolution = self._resolve(classes)
+        doubts = unlike_training(volume, self.spec)
         self._require_memory(volume.grid, len(resolution.indices) if overlap else 1)
         clock = _Clock(self.device)
         with clock.stage("prepare"):
@@ -145,11 +148,12 @@ class Vista3DModel:
             case = replace(case, image=case.image.to(self.device))
         windows = self._windows(case.grid.shape)
         nothing = blank(case.image)
-        doubts = nothing or unlike_training(volume, self.spec)
+        doubts = [*doubts, *nothing]
+        fallbacks: list[str] = []
         with clock.stage("restore"):
             if nothing:
                 painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap, self.device)
-                arrays, fallbacks = [painter.result() for painter in painters], []
+                arrays: list[Any] = [painter.result() for painter in painters]
             else:
                 arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
         found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
@@ -192,7 +196,9 @@ class Vista3DModel:
         Raises:
             CheckpointError: The weights have no interactive branch, or none that may be offered (`MODEL_NO_CLICKS`).
         """
+        require_volume(volume)
         refuse_clicks(self.network, self.spec)
+        unlike_training(volume, self.spec)
         return Session(volume, self, **options)
 
     @property

@@ -37,7 +37,7 @@ class FakeModel:
 
     @property
     def spec(self) -> SimpleNamespace:
-        return SimpleNamespace(weights_sha256=self.weights_sha256)
+        return SimpleNamespace(name="fake", weights_sha256=self.weights_sha256)
 
     def load(self, name: str | None = None, **options: object) -> FakeModel:
         self.calls.append({"load": name, **options})

@@ -225,3 +225,17 @@ def test_a_file_of_weights_must_be_given_again(run, model, scan_path, tmp_path) 
     assert "my.safetensors" in err
     assert str(tmp_path) not in err
     assert run("verify", tmp_path / "o.nii.gz", "-w", tmp_path / "my.safetensors")[0] == 0
+
+
+def test_another_model_in_the_report_is_said(run, model, result, scan_path) -> None:
+    rewrite(result, lambda r: r["model"].update(name="vista3d"))
+    status, said, _ = run("verify", result, "--input", scan_path)
+    assert status == 3
+    assert "model changed: the report names vista3d, not fake" in said
+
+
+def test_a_report_without_parameters_says_what_it_lacks(run, model, result, scan_path) -> None:
+    rewrite(result, lambda r: r.update(parameters={}))
+    status, _, told = run("verify", result, "--input", scan_path)
+    assert status == 3
+    assert "[REPORT_INVALID]: The report cannot be used: it lacks 'classes'." in told

@@ -60,6 +60,8 @@ def remade(
     if model.spec.weights_sha256 != report["model"]["weights_sha256"]:
         now, then = str(model.spec.weights_sha256)[:12], str(report["model"]["weights_sha256"])[:12]
         return [f"weights changed: the sha256 began with {then}, now with {now}"], []
+    if model.spec.name != report["model"].get("name"):
+        return [f"model changed: the report names {report['model'].get('name')!s:.80}, not {model.spec.name}"], []
     say(args, "weights: as recorded")
     environment = importlib.import_module("prosect.results.environment")
     notes = checking.changed_versions(report, environment.libraries())

@@ -157,4 +157,5 @@ def voxels_apart(old: Path, new: Path) -> str:
 
 def invalid(error: Exception) -> FormatError:
     """Return the refusal of a damaged report."""
-    return FormatError(f"The report cannot be used: {error!s:.160}.", code="REPORT_INVALID")
+    why = f"it lacks {error}" if isinstance(error, KeyError) else f"{error!s:.160}"
+    return FormatError(f"The report cannot be used: {why}.", code="REPORT_INVALID")

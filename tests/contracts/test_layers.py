@@ -104,4 +104,4 @@ def test_every_kind_of_error_has_its_own_code() -> None:
     codes = [kind.default_code for kind in kinds]
     assert len(set(codes)) == len(codes)
     assert all(issubclass(kind, prosect.ProsectError) for kind in kinds)
-    assert {kind.exit_status for kind in kinds} <= {3, 5, 6}
+    assert {kind.exit_status for kind in kinds} <= {2, 3, 5, 6}

@@ -229,6 +229,8 @@ def test_a_cut_slice_is_refused_by_name(tmp_path: Path, cut: float) -> None:
         ({"BitsStored": 12}, "DICOM_UNSUPPORTED"),
         ({"PixelRepresentation": 3}, "INPUT_HEADER_INVALID"),
         ({"PixelRepresentation": None}, "INPUT_HEADER_INVALID"),
+        ({"BitsAllocated": 5}, "INPUT_HEADER_INVALID"),
+        ({"BitsStored": 17, "HighBit": 16}, "INPUT_HEADER_INVALID"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "INPUT_NOT_SCALAR"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "GEOMETRY_INVALID"),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "GEOMETRY_INVALID"),

@@ -80,8 +80,8 @@ def slice_values(name: str, dataset: Any, size: int, frame: int = 0) -> NDArray[
 def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[Any]:
     """Return what `slice_values` does; pydicom's own errors pass."""
     rows, columns, count = int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1)
-    need = rows * columns * count * (int(dataset.get("BitsAllocated", 16)) // 8)
     check_bits(name, dataset)
+    need = rows * columns * count * (int(dataset.BitsAllocated) // 8)
     syntax = transfer_syntax(dataset)
     if "PixelData" not in dataset:
         raise truncated(name, 0, need, "bytes of pixels")
@@ -106,7 +106,12 @@ def check_bits(name: str, dataset: Any) -> None:
             "Export the series again.",
             code="INPUT_HEADER_INVALID",
         )
-    stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    stored, high, allocated = (dataset.get(tag) for tag in ("BitsStored", "HighBit", "BitsAllocated"))
+    if allocated not in (8, 16, 32, 64) or (stored is not None and not 0 < int(stored) <= int(allocated)):
+        raise FormatError(
+            f"{name}: {stored} bits stored in {allocated} allocated are impossible. Export the series again.",
+            code="INPUT_HEADER_INVALID",
+        )
     if stored is not None and high is not None and int(high) != int(stored) - 1:
         raise FormatError(
             f"{name}: {stored} bits are stored with bit {high} as the highest; only {int(stored) - 1} is read. "

@@ -182,3 +182,15 @@ def test_an_empty_word_is_not_the_current_folder(run, words, tmp_path, monkeypat
     assert status == 2
     assert "empty" in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are of Linux")
+def test_a_library_that_fails_near_the_limit_of_addresses_ran_out_of_memory() -> None:
+    code = (
+        "import resource, psutil; from prosect.cli.main import ran_short\n"
+        "first = ran_short(); used = psutil.Process().memory_info().vms\n"
+        "for more in (1 << 30, 16 << 20):\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY)); print(ran_short())\n"
+        "print(first)"
+    )
+    assert python(code=code).stdout.split() == ["False", "True", "False"]

@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -26,6 +27,11 @@ from prosect.errors import ProsectError, ProsectWarning
 __all__ = ["main"]
 
 INTERNAL_BUG, RESOURCES, INTERRUPTED, TERMINATED, BROKEN_PIPE = 1, 5, 130, 143, 141
+
+
+EXHAUSTED = "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run"
+# Libraries that cannot get memory under a limit of addresses fail in ways of their own.
+NEARLY = 64 << 20
 
 
 class Terminated(BaseException):
@@ -65,12 +71,14 @@ def guarded(args: argparse.Namespace) -> int:
     except Terminated:
         return failed(None, "terminated; no file was left half written", TERMINATED)
     except MemoryError:
-        return failed(args, "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run", RESOURCES)
+        return failed(args, EXHAUSTED, RESOURCES)
     except BrokenPipeError:
         # The reader of our output left (`prosect labels | head`); Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
+        if ran_short():
+            return failed(args, EXHAUSTED, RESOURCES)
         cause = " ".join(str(error).split())[:200]
         line = f"internal bug ({type(error).__name__}: {cause}); repeat with --debug and report it"
         return failed(args, line, INTERNAL_BUG)
@@ -82,6 +90,19 @@ def failed(args: argparse.Namespace | None, line: str, status: int) -> int:
         traceback.print_exc(file=sys.stderr)
     print(f"prosect: {' '.join(line.split())}", file=sys.stderr)
     return status
+
+
+def ran_short() -> bool:
+    """Return whether this process has come near its limit of addresses (`ulimit -v`), where it has one."""
+    with contextlib.suppress(ImportError, OSError, StopIteration):
+        import resource  # of POSIX
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+            peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmPeak"))
+            return peak > limit - NEARLY
+    return False
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect.inference.merge import merge
+from prosect.inference.merge_official import merge_official
 from reference.alg1 import alg1
 
 SHAPE = (7, 8, 6)
@@ -95,3 +96,34 @@ def test_clicks_in_the_corners_of_the_scan_count(corner: tuple[int, int, int]) -
     interactive = np.zeros(SHAPE, dtype=bool)
     interactive[corner] = True
     assert merge(np.zeros_like(interactive), interactive, [corner], [])[corner]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6))
+def test_the_official_mode_decides_as_the_official_merge_of_logits_does(seed: int) -> None:
+    automatic, interactive, positive, negative = example(seed)
+    rng = np.random.default_rng(seed)
+    before, answer = ((2.0 * m - 1) * rng.uniform(0.1, 9, SHAPE) for m in (automatic, interactive))
+    points = np.array([[*positive, *negative]], dtype=float)
+    merged = merge_official(
+        before[None].astype(np.float32), answer[None].astype(np.float32), points, np.array([[1] * 3 + [0] * 3])
+    )
+    np.testing.assert_array_equal(merge(automatic, interactive, positive, negative, compat="official"), merged[0] > 0)
+
+
+def test_the_official_mode_keeps_its_defect_that_a_negative_click_opens_the_mask_to_additions() -> None:
+    automatic = np.zeros(SHAPE, dtype=bool)
+    automatic[:2] = True
+    interactive = np.zeros(SHAPE, dtype=bool)
+    interactive[1:3] = True  # its new part hangs together with what lies in the mask
+    missed, rejected = [(1, 0, 0)], [(1, 7, 5)]
+    assert not merge(automatic, interactive, [], rejected)[2].any()
+    paper, official = (merge(automatic, interactive, missed, [], compat=mode) for mode in (None, "official"))
+    np.testing.assert_array_equal(paper, official)
+    # A click just outside: the paper's letter finds nothing to add, the official code the whole answer.
+    outside = [(3, 0, 0)]
+    paper, official = (
+        merge(automatic, interactive, outside, rejected, near_miss_mm=0, compat=mode) for mode in (None, "official")
+    )
+    assert not paper[2].any()
+    assert official[2].any()

@@ -449,3 +449,18 @@ def test_the_hash_of_a_scan_does_not_see_its_storage_but_everything_else(model: 
     changed[3, 4, 5] += 1
     hashes = [Session(v, model).header["scan_sha256"] for v in (volume, same, Volume(changed, volume.grid))]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_official_mode_is_asked_for_by_name_and_kept_in_the_record(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(PromptError) as caught:
+        Session(scan(), model, compat="monai")  # type: ignore[arg-type]
+    assert caught.value.code == "COMPAT_UNKNOWN"
+    official = Session(scan(), model, compat="official")
+    official.click((30, 25, 20), structure="my lesion", space="voxel")
+    record = read_record(official.save(tmp_path / "s.json"))
+    assert record.header["compat"] == "official"
+    with pytest.raises(FormatError) as other:
+        Session(scan(), model).replay(record)
+    assert other.value.code == "SESSION_OTHER"
+    again = Session(scan(), model, compat="official").replay(record, recompute=True)
+    assert state(again) == state(official)

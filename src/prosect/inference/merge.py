@@ -5,20 +5,25 @@ difference are taken over: those to add that hold a positive click, those to rem
 
 Works on one structure and on masks of the whole scan, so nothing is cut at a window and nothing leaks between
 structures. Differs from the official code in each of these: it merges logits window by window, lets a negative click
-count as a click inside the mask, and joins components across objects. `inference/merge_official` repeats that.
+count as a click inside the mask, and joins components across objects. `compat="official"` repeats that.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prosect.inference.components import Components
+from prosect.inference.merge_official import merge_official
 
-__all__ = ["NEAR_MISS_MM", "merge"]
+__all__ = ["COMPATS", "NEAR_MISS_MM", "Compat", "merge"]
+
+Compat = Literal["official"]
+COMPATS: tuple[str, ...] = get_args(Compat)
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -34,6 +39,7 @@ def merge(
     negative: Sequence[Voxel],
     voxel_axes_mm: ArrayLike = ((1.5, 0, 0), (0, 1.5, 0), (0, 0, 1.5)),
     near_miss_mm: float = NEAR_MISS_MM,
+    compat: Compat | None = None,
 ) -> Mask:
     """Return the automatic mask with the components added and removed that clicks select (VISTA3D, Alg. 1).
 
@@ -48,13 +54,25 @@ def merge(
         negative: Voxels clicked as no part of it.
         voxel_axes_mm: Columns are the steps in mm from one voxel to the next (3 3): how near a miss is.
         near_miss_mm: How far a click may miss a component; 0 is the paper's letter.
+        compat: `official` merges as the official code does a window, defects included, for comparison: see
+            `merge_official`. Distances are not looked at.
     """
+    if compat == "official":
+        return _as_official(automatic, interactive, positive, negative)
     offsets = _offsets(voxel_axes_mm, near_miss_mm)
     added = _touched(interactive & ~automatic, positive, offsets)
     if any(automatic[p] for p in positive):
         added |= _touched(interactive, positive, offsets)
     removed = _touched(automatic & ~interactive, negative, offsets)
     return np.asarray((automatic | added) & ~removed)
+
+
+def _as_official(automatic: Mask, interactive: Mask, positive: Sequence[Voxel], negative: Sequence[Voxel]) -> Mask:
+    """Return what the official merge makes of masks, given as logits of 1 and -1."""
+    points = np.array([[*positive, *negative]], dtype=np.float64).reshape(1, -1, 3)
+    labels = np.array([[1] * len(positive) + [0] * len(negative)])
+    before, answer = (np.where(mask, np.float32(1), np.float32(-1))[None] for mask in (automatic, interactive))
+    return np.asarray(merge_official(before, answer, points, labels)[0] > 0)
 
 
 def _touched(candidates: Mask, clicks: Sequence[Voxel], offsets: Sequence[NDArray[np.int64]]) -> Mask:

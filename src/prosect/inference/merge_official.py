@@ -1,4 +1,4 @@
-"""The merge of the official code, defects included, for comparison with its results; nothing else uses it.
+"""The merge of the official code, defects included, for comparison with its results: `merge(compat="official")`.
 
 What it does otherwise than the paper's Algorithm 1: it works on the logits of one window; any click inside the mask,
 a negative one too, opens it to additions; a near miss of up to two voxels takes the component numbered highest, not

@@ -44,7 +44,11 @@ def resume(
     said: Any = record.header.get("model")
     try:
         name, profile = str(said["model"]), str(said["profile"])
-        options = {"overlap": str(record.header["overlap"]), "near_miss_mm": float(record.header["near_miss_mm"])}
+        options: dict[str, Any] = {
+            "overlap": str(record.header["overlap"]),
+            "near_miss_mm": float(record.header["near_miss_mm"]),
+            "compat": record.header["compat"],
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
     chosen = model or load(name, None if weights is None else Path(weights), device, profile)

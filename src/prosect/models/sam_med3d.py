@@ -138,7 +138,7 @@ class SamMed3DModel:
 
         Args:
             volume: The scan.
-            options: See `Session`: `overlap`, `near_miss_mm`, `journal`, `clock`.
+            options: See `Session`: `overlap`, `near_miss_mm`, `compat`, `journal`, `clock`.
         """
         return Session(volume, self, **options)
 

@@ -191,7 +191,7 @@ class Vista3DModel:
 
         Args:
             volume: The scan.
-            options: See `Session`: `overlap`, `near_miss_mm`, `journal`, `clock`.
+            options: See `Session`: `overlap`, `near_miss_mm`, `compat`, `journal`, `clock`.
 
         Raises:
             CheckpointError: The weights have no interactive branch, or none that may be offered (`MODEL_NO_CLICKS`).

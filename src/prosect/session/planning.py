@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
-from prosect.inference.merge import merge
+from prosect.inference.merge import Compat, merge
 from prosect.prompts import LabelledClick, click_label
 from prosect.session.changes import Suggestion, disputed
 from prosect.session.edits import Action, Edit, PlacedClick, Sheet, plan_mask
@@ -30,10 +30,14 @@ class Planner:
         model: Answers clicks; asked for a responder at the first click.
         overlap: What becomes of voxels that several structures claim; see `plan_mask`.
         near_miss_mm: How far a click may miss what it selects; see `merge`.
+        compat: Whose merge; see `merge`.
     """
 
-    def __init__(self, volume: Volume, model: ClickModel, overlap: str, near_miss_mm: float) -> None:
-        self.volume, self.model, self.overlap, self.near_miss_mm = volume, model, overlap, near_miss_mm
+    def __init__(
+        self, volume: Volume, model: ClickModel, overlap: str, near_miss_mm: float, compat: Compat | None = None
+    ) -> None:
+        self.volume, self.model, self.overlap = volume, model, overlap
+        self.near_miss_mm, self.compat = near_miss_mm, compat
 
     @cached_property
     def responder(self) -> Responder:
@@ -76,7 +80,7 @@ class Planner:
         asked, yes = self._propose(sheet, clicks, box)
         at = {sign: [each.within(box) for each in clicks if each.positive == sign] for sign in (True, False)}
         axes = self.volume.grid.affine[:3, :3]
-        return merge(draft, np.where(asked, yes, draft), at[True], at[False], axes, self.near_miss_mm)
+        return merge(draft, np.where(asked, yes, draft), at[True], at[False], axes, self.near_miss_mm, self.compat)
 
     def _propose(self, sheet: Sheet, clicks: Sequence[PlacedClick], box: Box) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked about clicks, and where it says yes."""

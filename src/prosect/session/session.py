@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, PromptError
-from prosect.inference.merge import NEAR_MISS_MM
+from prosect.inference.merge import COMPATS, NEAR_MISS_MM, Compat
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.prompts import (
     Target,
@@ -49,11 +49,12 @@ class Session:
             voxel to the structure edited last, `keep` to the one that had it first. A locked structure keeps its
             voxels under every rule.
         near_miss_mm: How far a click may miss what it selects; see `merge`.
+        compat: `official` merges as the official code does, defects included; None is Algorithm 1. See `merge`.
         journal: File to which every action is written before it takes effect.
         clock: Returns seconds.
 
     Raises:
-        PromptError: No such rule (`OVERLAP_UNKNOWN`).
+        PromptError: No such rule (`OVERLAP_UNKNOWN`), no such code to be compatible with (`COMPAT_UNKNOWN`).
         FormatError: The journal exists (`JOURNAL_EXISTS`) or cannot be written.
     """
 
@@ -64,14 +65,17 @@ class Session:
         *,
         overlap: str = "allow",
         near_miss_mm: float = NEAR_MISS_MM,
+        compat: Compat | None = None,
         journal: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if overlap not in OVERLAPS:
             raise PromptError(f"There is no rule {overlap!r}; use {', '.join(OVERLAPS)}.", code="OVERLAP_UNKNOWN")
+        if compat is not None and compat not in COMPATS:
+            raise PromptError(f"There is no mode {compat!r}; use {', '.join(COMPATS)}.", code="COMPAT_UNKNOWN")
         self.volume, self.vocabulary = volume, model.vocabulary
         self._model, self._clock, self._overlap = model, clock, overlap
-        self._planner = Planner(volume, model, overlap, float(near_miss_mm))
+        self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat)
         self._sheets: dict[str, Sheet] = {}
         self._done: list[Action] = []
         self._undone: list[Action] = []
@@ -81,6 +85,7 @@ class Session:
             "model": dict(model.identity),
             "overlap": overlap,
             "near_miss_mm": float(near_miss_mm),
+            "compat": compat,
         }
         if journal is not None and Path(journal).exists():
             raise FormatError(

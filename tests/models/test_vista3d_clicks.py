@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from scipy import ndimage
 
 import prosect
 from prosect import vocabulary
+from prosect.case import Intensity
 from prosect.checkpoints.files import write_weights
-from prosect.errors import CheckpointError, FormatError, ResourceError
+from prosect.errors import CheckpointError, FormatError, ProsectWarning, ResourceError
 from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
+from prosect.models.vista3d_clicks import click_preparation
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.session import Session
 from prosect.volume import Volume
@@ -160,3 +163,19 @@ def test_a_session_is_resumed_from_its_file_alone(tmp_path: Path) -> None:
     write_weights(weights, dict(network.state_dict()), {"model": "vista3d"})
     with pytest.raises(CheckpointError, match="give the same file"):
         prosect.resume(journal, volume, weights=weights, device="cpu")
+
+
+@pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (7.0, 900.0)])
+def test_an_mr_is_scaled_by_its_own_percentiles_and_that_is_said(slope: float, inter: float) -> None:
+    model, ct = random_model(), scan()
+    mr = replace(ct, array=(slope * ct.array + inter).astype(np.float32), modality="MR")
+    with pytest.warns(ProsectWarning, match="1st and 99th percentile"):
+        session = model.session(mr)
+    seen = click_preparation(mr, model.spec, model.profile)
+    assert seen.intensity == Intensity("percentile", 1.0, 99.0)
+    assert click_preparation(ct, model.spec, model.profile).intensity == model.spec.intensity
+    assert click_preparation(mr, model.spec, profile("bundle")).intensity == model.spec.intensity
+    session.click((18, 15, 10), structure="thing", space="voxel")
+    with pytest.warns(ProsectWarning, match="MR"):
+        other = proposed(model, replace(ct, modality="MR"), (18, 15, 10), "thing")
+    assert (session.mask("thing") != other).mean() < 1e-3

@@ -15,7 +15,7 @@ from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec
 from prosect.volume import Volume
 
-__all__ = ["blank", "implausible", "unlike_training", "volumes_ml"]
+__all__ = ["blank", "implausible", "not_hounsfield", "unlike_training", "volumes_ml"]
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
@@ -68,10 +68,7 @@ def unlike_training(volume: Volume, spec: ModelSpec) -> list[str]:
 
     Intensities only for models that take Hounsfield units: others scale what they are given.
     """
-    doubts = [_odd_size(volume.grid)]
-    if spec.intensity.kind == "window":
-        is_mr = volume.modality == "MR"
-        doubts.append(f"the scan is MR, and {spec.name} was trained on CT" if is_mr else _not_hounsfield(volume))
+    doubts = [_odd_size(volume.grid), not_hounsfield(volume, spec)]
     for doubt in filter(None, doubts):
         warnings.warn(f"{doubt[0].upper()}{doubt[1:]}; what is found in it may be wrong.", ProsectWarning, stacklevel=2)
     return [doubt for doubt in doubts if doubt]
@@ -85,8 +82,12 @@ def _odd_size(grid: Grid) -> str:
     return f"the scan is {extent_mm:.3g} mm long, so its spacing is hardly in millimetres"
 
 
-def _not_hounsfield(volume: Volume) -> str:
-    """Return why intensities cannot be Hounsfield units, or nothing."""
+def not_hounsfield(volume: Volume, spec: ModelSpec) -> str:
+    """Return why intensities cannot be the Hounsfield units that a model takes, or nothing."""
+    if spec.intensity.kind != "window":
+        return ""
+    if volume.modality == "MR":
+        return f"the scan is MR, and {spec.name} was trained on CT"
     negative = wild = 0
     for plane in volume.array:  # plane by plane: a mask of the whole scan would be a quarter of its size
         negative += int(np.count_nonzero(plane < NEGATIVE_HU))

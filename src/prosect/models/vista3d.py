@@ -23,7 +23,7 @@ from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.doubts import blank, implausible, unlike_training, volumes_ml
 from prosect.models.spec import ModelSpec, Profile
-from prosect.models.vista3d_clicks import PointBranch, refuse_clicks
+from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.resample import respaced_grid
@@ -198,7 +198,7 @@ class Vista3DModel:
         """
         require_volume(volume)
         refuse_clicks(self.network, self.spec)
-        unlike_training(volume, self.spec)
+        warn_of_scaling(volume, self.spec, self.profile)
         return Session(volume, self, **options)
 
     @property
@@ -217,8 +217,7 @@ class Vista3DModel:
             CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`).
         """
         refuse_clicks(self.network, self.spec)
-        # Not cropped to content, unlike for the sweep: a click may lie in the air.
-        case = Case.prepare(volume, replace(self.spec.preparation(self.profile), crop_above=None))
+        case = Case.prepare(volume, click_preparation(volume, self.spec, self.profile))
         case = replace(case, image=case.image.to(self.device))
         branch = PointBranch(self.network, self._fast)
         return ClickResponder(case, branch, self._windows(case.grid.shape), self.profile.padding)

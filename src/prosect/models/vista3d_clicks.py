@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from prosect.errors import CheckpointError, ResourceError
+from prosect.case import Intensity, Preparation
+from prosect.errors import CheckpointError, ProsectWarning, ResourceError
 from prosect.inference.memory import refuse_exhaustion
-from prosect.models.spec import ModelSpec
+from prosect.models.doubts import not_hounsfield
+from prosect.models.spec import ModelSpec, Profile
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
 from prosect.networks.vista3d.point_head import PointHead
+from prosect.volume import Volume
 
-__all__ = ["PointBranch", "refuse_clicks", "typed_exhaustion"]
+__all__ = ["PointBranch", "click_preparation", "refuse_clicks", "typed_exhaustion", "warn_of_scaling"]
+
+# What the official code of the CVPR 2025 challenge gives clicks to see, whatever the modality.
+OTHER_MODALITIES = Intensity("percentile", 1.0, 99.0)
 
 
 def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
@@ -36,6 +44,29 @@ def refuse_clicks(network: Vista3D, spec: ModelSpec) -> None:
             f"would mislead; {hint}.",
             code="MODEL_NO_CLICKS",
         )
+
+
+def click_preparation(volume: Volume, spec: ModelSpec, profile: Profile) -> Preparation:
+    """Return how a scan is prepared for clicks.
+
+    It is not cropped to content, unlike for the sweep: a click may lie in the air. A scan that is not in the Hounsfield
+    units that a model takes is scaled by its own percentiles.
+    """
+    prepared = replace(spec.preparation(profile), crop_above=None)
+    return replace(prepared, intensity=OTHER_MODALITIES) if _scaled_anew(volume, spec, profile) else prepared
+
+
+def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
+    """Say that a scan is not what the model was trained on, and what is done about it."""
+    doubt = _scaled_anew(volume, spec, profile)
+    if doubt:
+        text = f"{doubt[0].upper()}{doubt[1:]}; clicks see it scaled between its 1st and 99th percentile."
+        warnings.warn(text, ProsectWarning, stacklevel=3)
+
+
+def _scaled_anew(volume: Volume, spec: ModelSpec, profile: Profile) -> str:
+    """Return why a scan cannot be shown in the model's window, or nothing; the official profiles show it so."""
+    return not_hounsfield(volume, spec) if profile.name == "prosect" else ""
 
 
 @contextmanager

@@ -99,6 +99,19 @@ def test_each_slice_has_its_own_slope_and_intercept(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "s").array, expected.astype(np.float32))
 
 
+def test_slices_that_lack_the_scale_of_the_others_are_said(tmp_path: Path) -> None:
+    for k in range(5):
+        scale = {} if k == 2 else {"RescaleSlope": 2, "RescaleIntercept": -1024}
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), Modality="PT")
+        for tag in ("RescaleSlope", "RescaleIntercept"):
+            data.pop(tag, None)
+        for tag, value in scale.items():
+            setattr(data, tag, value)
+        save_slice(tmp_path / "s", f"{k}", data)
+    with pytest.warns(ProsectWarning, match="1 of 5 slices have no Rescale"):
+        assert np.array_equal(read(tmp_path / "s").array[..., 2], SCAN[..., 2])
+
+
 def test_missing_slices_are_refused_with_their_places(tmp_path: Path) -> None:
     save_series(tmp_path / "s", SCAN)
     for path in list((tmp_path / "s").iterdir()):
@@ -229,6 +242,7 @@ def test_a_cut_slice_is_refused_by_name(tmp_path: Path, cut: float) -> None:
         ({"BitsStored": 12}, "DICOM_UNSUPPORTED"),
         ({"PixelRepresentation": 3}, "INPUT_HEADER_INVALID"),
         ({"PixelRepresentation": None}, "INPUT_HEADER_INVALID"),
+        ({"SamplesPerPixel": None}, "INPUT_HEADER_INVALID"),
         ({"BitsAllocated": 5}, "INPUT_HEADER_INVALID"),
         ({"BitsStored": 17, "HighBit": 16}, "INPUT_HEADER_INVALID"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "INPUT_NOT_SCALAR"),

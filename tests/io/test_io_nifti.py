@@ -276,6 +276,14 @@ def test_voxel_sizes_that_contradict_the_sform_are_said(tmp_path: Path) -> None:
     assert volume.grid.spacing_mm == pytest.approx((0.7, 0.9, 2.5))
 
 
+def test_an_odd_handedness_of_the_qform_is_said_where_it_decides(tmp_path: Path) -> None:
+    sizes = [0.7, 0.9, 2.5, 1, 1, 1, 1]
+    odd = save_nifti(tmp_path / "a.nii", letter_f(), sform_code=0, qform_code=1, pixdim=[-0.3, *sizes])
+    with pytest.warns(ProsectWarning, match=r"pixdim\[0\].* is -0\.3"):
+        read(odd)
+    read(save_nifti(tmp_path / "b.nii", letter_f(), sform_code=0, qform_code=1, pixdim=[-1, *sizes]))
+
+
 def test_without_geometry_in_force_nothing_is_guessed(tmp_path: Path) -> None:
     path = save_nifti(tmp_path / "a.nii", letter_f(), sform_code=0, qform_code=0)
     assert "both 0" in refused(path, "GEOMETRY_INVALID", GeometryError)

@@ -158,6 +158,8 @@ def test_metaimage_without_a_place_in_the_patient_is_refused(tmp_path: Path, mis
         ("(0.7,0,0)", "(nan,0,0)", "GEOMETRY_INVALID"),
         ("(0.7,0,0)", "(0.7,0)", "GEOMETRY_INVALID"),
         ("(0.7,0,0)", "none", "GEOMETRY_INVALID"),
+        ("space origin: (", "space origin: ", "GEOMETRY_INVALID"),
+        ("encoding: raw", "encoding: raw\nkinds: domain dgmain domain", "INPUT_HEADER_INVALID"),
         ("space: left-posterior-superior", "space: scanner-xyz", "GEOMETRY_INVALID"),
         ("encoding: raw", 'encoding: raw\nspace units: "mm" "cm" "mm"', "GEOMETRY_INVALID"),
     ],
@@ -190,6 +192,18 @@ def test_contradictory_metaimage_headers_are_refused(tmp_path: Path, found: str,
     assert found in MHA
     (tmp_path / "a.mha").write_bytes(MHA.replace(found, changed).encode() + VOXELS)
     refused(tmp_path / "a.mha", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
+
+
+@pytest.mark.parametrize("said", ["7 196", "0", "x"])
+def test_a_metaimage_of_another_compressed_size_than_it_declares_is_refused(tmp_path: Path, said: str) -> None:
+    packed = zlib.compress(VOXELS)
+    fields = "CompressedDataSize = {}\nElementDataFile"
+    for size, code in ((str(len(packed)), None), (said, "INPUT_HEADER_INVALID")):
+        header = MHA.replace("CompressedData = False", "CompressedData = True").replace(
+            "ElementDataFile", fields.format(size)
+        )
+        (tmp_path / "a.mha").write_bytes(header.encode() + packed)
+        read(tmp_path / "a.mha") if code is None else refused(tmp_path / "a.mha", code)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "bzip2"])

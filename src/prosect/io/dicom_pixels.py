@@ -28,6 +28,7 @@ PARSE_ERRORS = (
     AttributeError, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError, MemoryError,
 )  # fmt: skip
 # A lossless slice of nothing but air shrinks at most this much; Rows x Columns beyond it are forged.
+NEEDED = (("PixelRepresentation", "Pixel Representation", (0, 1)), ("SamplesPerPixel", "Samples per Pixel", (1,)))
 MAX_PIXEL_RATIO = 200
 # pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
 MAX_DEFLATED_BYTES = 2 << 20
@@ -100,12 +101,13 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
 
 def check_bits(name: str, dataset: Any) -> None:
     """Refuse values that are neither signed nor unsigned, or lie in unusual bits, both of which decoders overlook."""
-    if dataset.get("PixelRepresentation") not in (0, 1):
-        raise FormatError(
-            f"{name}: Pixel Representation is {dataset.get('PixelRepresentation')}; 0 or 1 is needed. "
-            "Export the series again.",
-            code="INPUT_HEADER_INVALID",
-        )
+    for tag, words, allowed in NEEDED:
+        if dataset.get(tag) not in allowed:
+            raise FormatError(
+                f"{name}: {words} is {dataset.get(tag)}; {' or '.join(map(str, allowed))} is needed. Export the series "
+                "again.",
+                code="INPUT_HEADER_INVALID",
+            )
     stored, high, allocated = (dataset.get(tag) for tag in ("BitsStored", "HighBit", "BitsAllocated"))
     if allocated not in (8, 16, 32, 64) or (stored is not None and not 0 < int(stored) <= int(allocated)):
         raise FormatError(

@@ -257,10 +257,13 @@ def single_slice(count: int) -> tuple[str, ...]:
 
 
 def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
-    """Return a warning for CT without a rescale intercept, or in another unit."""
+    """Return a warning for slices that are scaled unlike the others, and for CT without a scale or in another unit."""
+    bare = sum(s.rescale is None for s in kept)
+    if 0 < bare < len(kept):
+        return (f"{bare} of {len(kept)} slices have no Rescale Slope and Intercept; their stored values were taken.",)
     if kept[0].modality != "CT":
         return ()
-    if not all(s.rescale for s in kept):
+    if bare:
         return ("CT slices have no Rescale Slope and Intercept; stored values were taken as Hounsfield units.",)
     units = sorted({s.unit for s in kept} - HOUNSFIELD_TYPES)
     return (f"The Rescale Type is {units[0]!r}, not HU; is this a CT image or a map made from one?",) if units else ()

@@ -53,6 +53,9 @@ def load(path: Path) -> StoredImage:
         beside = data_beside(path, fields["ElementDataFile"])
         data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
     if flag(fields, "CompressedData", name):
+        said = fields.get("CompressedDataSize", str(len(data)))
+        if said != str(len(data)):
+            raise invalid(name, f"declares {said[:40]} compressed bytes but {len(data)} follow")
         raw: bytearray | memoryview = inflate(data, need, name, wbits=47)
     elif len(data) == need:
         raw = data

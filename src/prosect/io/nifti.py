@@ -155,7 +155,8 @@ def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Gr
         raise GeometryError(f"{name}: {grids[0]}")
     notes = () if MM_PER_UNIT[unit] == 1 else (f"Lengths were converted from {('m', 'mm', 'um')[unit - 1]} to mm.",)
     sizes = np.abs(header["pixdim"][1:4].astype(np.float64)) * MM_PER_UNIT[unit]
-    return grids[0], form_conflict(grids) or size_conflict(grids[0], sizes), notes
+    doubts = form_conflict(grids) or size_conflict(grids[0], sizes)
+    return grids[0], doubts if sform else (*doubts, *odd_handedness(header)), notes
 
 
 def placed(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
@@ -179,6 +180,17 @@ def form_conflict(grids: list[Grid | GeometryError]) -> tuple[str, ...]:
     if distance <= FORM_TOLERANCE_MM:
         return ()
     return (f"sform and qform differ by {distance:.3g} mm at a corner of the scan; the sform was used.",)
+
+
+def odd_handedness(header: Header) -> tuple[str, ...]:
+    """Return a sentence where the handedness of the qform is neither 1 nor -1 nor left out, else nothing.
+
+    Programs go by its sign or take it for 1, and then disagree on which end of the scan is up.
+    """
+    qfac = float(header["pixdim"][0])
+    if qfac in (-1.0, 0.0, 1.0):
+        return ()
+    return (f"pixdim[0], the handedness of the qform, is {qfac:.4g}, which should be 1 or -1; its sign was used.",)
 
 
 def size_conflict(grid: Grid, sizes_mm: FloatArray) -> tuple[str, ...]:

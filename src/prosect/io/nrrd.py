@@ -59,6 +59,7 @@ SPACES = {
     "left-posterior-superior": (-1, -1, 1),
     "lps": (-1, -1, 1),
 }
+SPATIAL_KINDS = ("domain", "space", "none", "???")
 SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "???", "none")
 MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 VECTORS = re.compile(r"none|\([^()]*\)")
@@ -253,10 +254,13 @@ def geometry(
 
 
 def check_kind(fields: dict[str, str], spatial: tuple[int, ...], axes: int, name: str) -> None:
-    """Refuse a fourth axis that holds the parts of one voxel instead of several volumes."""
+    """Refuse axes of kinds that the format does not have, and a fourth one that holds the parts of a voxel."""
+    kinds = fields.get("kinds", "").lower().split()
+    unknown = [kind for axis, kind in enumerate(kinds) if axis in spatial and kind not in SPATIAL_KINDS]
+    if unknown:
+        raise invalid(name, f"says that an axis of space is of the kind {unknown[0][:40]!r}")
     if axes == 3:
         return
-    kinds = fields.get("kinds", "").lower().split()
     kind = kinds[other_axis(spatial)] if len(kinds) == axes else "list"
     if kind not in SCALAR_KINDS:
         raise FormatError(
@@ -281,11 +285,12 @@ def mm_per_unit(units: str, name: str) -> tuple[float, str]:
 
 def numbers(vector: str, name: str) -> FloatArray:
     """Return the three numbers of `(a,b,c)`."""
+    bare = vector.strip()
     try:
-        values = [float(part) for part in vector.strip(" ()").split(",")]
+        values = [float(part) for part in bare[1:-1].split(",")]
     except ValueError:
         values = []
-    if len(values) != 3:
+    if len(values) != 3 or (bare[0], bare[-1]) != ("(", ")"):
         raise GeometryError(f"{name}: {vector[:60]!r} is not a vector of three numbers. Save the scan again.")
     return np.array(values)
 

@@ -1,9 +1,11 @@
-"""Train the second shipped model: both branches at once, from the averaged weights of `train_small_v1.py`.
+"""Train the interactive branch of the shipped model; encoder and automatic branch stay as they are.
 
-`python runs/train_small_v2.py --data DATA --automatic WORK --work NEW`. The interactive decoder begins as a copy of the
-automatic one. Beside the scans of the first model it sees synthetic people and warped copies of the one labelled torso.
-Only CT is trained on, so that MR shows what a modality never seen gives; the tumours of the thigh are held out, too.
-Killed at any time, it goes on from its last saved step. `export_small_v2.py` writes the averaged weights.
+Two runs, from the averaged weights of `train_small_v1.py`: `python runs/train_small_v2.py --data DATA --automatic WORK
+--work ONE --patch 32`, then the same with `--work TWO --start ONE --patch 48 --rate 1e-3`: in small patches an object
+is found sooner, in large ones it is whole. The interactive decoder begins as a copy of the automatic one. Beside the
+scans of the first model it sees synthetic people and warped copies of the one labelled torso. Only CT is trained on,
+so that MR shows what a modality never seen gives; the tumours of the thigh are held out, too. Killed at any time, it
+goes on from its last saved step.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ from prosect import phantom
 from prosect.labelmap import LabelMap
 from prosect.networks.vista3d import Vista3D, vista3d
 from prosect.phantom.warp import recontrast, warp_arrays
-from prosect.training.automatic import AutomaticObjective
-from prosect.training.both import BothBranches
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
@@ -37,7 +37,6 @@ from train_small_v1 import (
     LUNG,
     LUNG_LOBES,
     NESTED,
-    PATCH,
     SPACING_MM,
     TORSO,
     chest_scan,
@@ -175,25 +174,27 @@ def main() -> None:
     parser.add_argument("--automatic", type=Path, required=True, help="work folder of train_small_v1.py")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int, default=3600)
-    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--rate", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--patch", type=int, default=32, help="voxels of the training patch along an axis")
+    parser.add_argument("--start", type=Path, help="work folder of an earlier run of this script to start from")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     settings = LoopSettings(steps=args.steps, learning_rate=args.rate, bfloat16=True)
     torch.manual_seed(settings.seed)
-    scans, weights = prepared(args.data, args.work)
+    scans, weights = prepared(args.data, args.start or args.work)
     generator = np.random.default_rng(settings.seed)
-    sampler = PatchSampler(PATCH, SPACING_MM, generator, zoom=(0.75, 1.35), foreground=0.9)
+    shape = (args.patch, args.patch, args.patch)
+    sampler = PatchSampler(shape, SPACING_MM, generator, max_degrees=20.0, zoom=(0.7, 1.5), foreground=0.95)
     source = PatchSource(scans, weights, sampler)
     network = start(args.automatic)
-    nested = {CLASSES.index(c): bit for c, bit in NESTED.items()}
-    automatic = AutomaticObjective(network, CLASSES, nested, source, generator, bfloat16=True)
+    if args.start:
+        network.load_state_dict(torch.load(args.start / "state.pt", weights_only=True)["average"])
     supported = [*range(1, len(CLASSES) + 1), -1 - NESTED[LUNG]]
     lung = {CLASSES.index(LUNG): NESTED[LUNG]}
-    rules = ClickRules(objects=1)
-    clicks = InteractiveObjective(network, source, generator, supported, lung, rules, bfloat16=True)
-    loop = TrainingLoop(network, BothBranches(automatic, clicks), generator, settings, args.work)
+    clicks = InteractiveObjective(network, source, generator, supported, lung, ClickRules(), bfloat16=True)
+    loop = TrainingLoop(network, clicks, generator, settings, args.work, clicks.trained())
     loop.resume()
     loop.run(stop_at=None if args.minutes is None else time.time() + 60 * args.minutes)
 

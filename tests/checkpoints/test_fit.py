@@ -36,6 +36,7 @@ def raw(tensors: dict[str, Tensor]) -> RawWeights:
         Architecture(16, (1, 1), 347, 1, True, False),
         Architecture(16, (2, 1), 5, 2),
         Architecture(16, (1, 1), 5, click_head="maps"),
+        Architecture(16, (1, 1), 512, automatic=False, click_head="maps"),
     ],
 )
 def test_the_architecture_is_read_from_the_shapes(architecture: Architecture) -> None:

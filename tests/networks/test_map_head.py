@@ -18,7 +18,7 @@ Clicks = list[tuple[tuple[float, float, float], int]]
 @pytest.fixture(scope="module")
 def head() -> MapHead:
     torch.manual_seed(0)
-    return MapHead(8).eval()
+    return MapHead(8, 8).eval()
 
 
 @pytest.fixture(scope="module")

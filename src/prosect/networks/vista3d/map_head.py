@@ -31,16 +31,17 @@ class MapHead(nn.Module):
     """Turn clicks on a patch into one mask per object. Takes the place of `PointHead`.
 
     Args:
-        width: Feature channels.
-        factors: Channels of each level of the U-Net as multiples of `width`.
+        inputs: Feature channels.
+        width: Channels of the U-Net at full resolution.
+        factors: Channels of each of its levels as multiples of `width`.
     """
 
-    def __init__(self, width: int, factors: Sequence[int] = (1, 2, 4, 4)) -> None:
+    def __init__(self, inputs: int, width: int, factors: Sequence[int] = (1, 2, 3, 3)) -> None:
         super().__init__()
         channels = [width * factor for factor in factors]
         coarser = list(itertools.pairwise(channels))
-        self.look = nn.Conv3d(width, width, 1)
-        self.start = nn.Conv3d(width + MAPS, width, 3, padding=1)
+        self.look = nn.Conv3d(inputs, inputs, 1)
+        self.start = nn.Conv3d(inputs + MAPS, width, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv3d(a, b, 3, stride=2, padding=1) for a, b in coarser)
         self.down_blocks = nn.ModuleList(ResBlock(c) for c in channels[1:])
         self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in coarser)

@@ -31,7 +31,7 @@ class Architecture:
         automatic: Whether the class-prompted branch exists.
         interactive: Whether the click-prompted branch exists.
         click_head: How the click-prompted branch takes clicks: as `tokens` that attend to the image, as published, or
-            as `maps` beside its features, which a narrow network learns better.
+            as `maps` beside its features and those of the automatic branch, which a narrow network learns better.
     """
 
     width: int = 48
@@ -59,7 +59,11 @@ class Vista3D(nn.Module):
         if a.automatic:
             self.class_head = ClassHead(a.width, a.classes)
         if a.interactive:
-            self.point_head = PointHead(a.width, a.classes) if a.click_head == "tokens" else MapHead(a.width)
+            self.point_head = (
+                PointHead(a.width, a.classes)
+                if a.click_head == "tokens"
+                else MapHead((1 + a.automatic) * a.width, a.width)
+            )
 
     def automatic_features(self, image: Tensor) -> Tensor:
         """Return features (b c i j k) of patches (b 1 i j k); class logits are linear in them.
@@ -91,7 +95,12 @@ class Vista3D(nn.Module):
 
     def click_features(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Return what `interactive_features` does, of a patch (1 1 i j k) that is encoded already."""
-        out: Tensor = self.point_head.downsample(self.image_encoder.up_layers(pyramid))
+        features: Tensor = self.image_encoder.up_layers(pyramid)
+        if self.architecture.click_head == "maps" and self.architecture.automatic:
+            with torch.no_grad():  # clicks use what the automatic branch knows, and do not teach it
+                known = self._automatic(pyramid)
+            features = torch.cat([features, known], dim=1)
+        out: Tensor = self.point_head.downsample(features)
         return out
 
     def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 
 import nibabel as nib
 import numpy as np
@@ -190,8 +191,10 @@ def change_tag(rng: np.random.Generator, data: Dataset, other: Dataset) -> None:
         data[tag].value = damaged_bytes(rng, value)
     elif kind == 2 and isinstance(value, pydicom.multival.MultiValue):
         parts = list(value)
-        parts[rng.integers(len(parts))] = -parts[0] if not isinstance(parts[0], str) else "LOCALIZER"
-        data[tag].value = parts
+        number = isinstance(value[0], int | float)
+        parts[rng.integers(len(parts))] = -float(parts[0] or 0) if number else "LOCALIZER"
+        with suppress(ValueError):  # pydicom writes no words into numbers
+            data[tag].value = parts
     else:
         set_number(rng, data, tag)
 

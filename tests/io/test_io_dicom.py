@@ -243,6 +243,7 @@ def test_a_cut_slice_is_refused_by_name(tmp_path: Path, cut: float) -> None:
         ({"PixelRepresentation": 3}, "INPUT_HEADER_INVALID"),
         ({"PixelRepresentation": None}, "INPUT_HEADER_INVALID"),
         ({"SamplesPerPixel": None}, "INPUT_HEADER_INVALID"),
+        ({"PhotometricInterpretation": None}, "INPUT_HEADER_INVALID"),
         ({"BitsAllocated": 5}, "INPUT_HEADER_INVALID"),
         ({"BitsStored": 17, "HighBit": 16}, "INPUT_HEADER_INVALID"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "INPUT_NOT_SCALAR"),

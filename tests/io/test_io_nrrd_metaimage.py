@@ -140,6 +140,8 @@ def test_metaimage_without_a_place_in_the_patient_is_refused(tmp_path: Path, mis
 @pytest.mark.parametrize(
     ("found", "changed", "code"),
     [
+        ("NRRD0004\n", "NRRD0084\n", "INPUT_HEADER_INVALID"),
+        ("NRRD0004\n", "NRRD0004 and more\n", "INPUT_HEADER_INVALID"),
         ("type: short", "type: block", "INPUT_HEADER_INVALID"),
         ("endian: little\n", "", "INPUT_HEADER_INVALID"),
         ("encoding: raw", "encoding: hex", "INPUT_HEADER_INVALID"),

@@ -28,7 +28,11 @@ PARSE_ERRORS = (
     AttributeError, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError, MemoryError,
 )  # fmt: skip
 # A lossless slice of nothing but air shrinks at most this much; Rows x Columns beyond it are forged.
-NEEDED = (("PixelRepresentation", "Pixel Representation", (0, 1)), ("SamplesPerPixel", "Samples per Pixel", (1,)))
+NEEDED = (
+    ("PixelRepresentation", "Pixel Representation", (0, 1)),
+    ("SamplesPerPixel", "Samples per Pixel", (1,)),
+    ("PhotometricInterpretation", "Photometric Interpretation", ("MONOCHROME1", "MONOCHROME2")),
+)
 MAX_PIXEL_RATIO = 200
 # pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
 MAX_DEFLATED_BYTES = 2 << 20
@@ -123,9 +127,19 @@ def check_bits(name: str, dataset: Any) -> None:
 
 
 def transfer_syntax(dataset: Any) -> UID:
-    """Return how the data set is encoded; one without file meta information is implicit little endian."""
+    """Return how the data set is encoded; one without file meta information is little endian as it was parsed.
+
+    Raises:
+        FormatError: The file has such information, but not this.
+    """
     meta = getattr(dataset, "file_meta", None)
     if meta is None or "TransferSyntaxUID" not in meta:
+        if meta:
+            raise FormatError(
+                "The file meta information lacks the Transfer Syntax UID, which says how pixels are stored. Export the "
+                "series again.",
+                code="INPUT_HEADER_INVALID",
+            )
         implicit = dataset.original_encoding[0] is not False
         syntax = UID("1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1")
         dataset.file_meta.TransferSyntaxUID = syntax

@@ -62,6 +62,7 @@ SPACES = {
 SPATIAL_KINDS = ("domain", "space", "none", "???")
 SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "???", "none")
 MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
+VERSIONS = re.compile(r"NRRD000[1-5]\s*")
 VECTORS = re.compile(r"none|\([^()]*\)")
 MAX_HEADER_BYTES = 1 << 22
 
@@ -143,7 +144,10 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str],
     text = (raw[: end.start()] if end else raw[:MAX_HEADER_BYTES]).decode("utf-8", "replace")
     fields: dict[str, str] = {}
     keys: dict[str, str] = {}
-    for line in text.replace("\r\n", "\n").split("\n")[1:]:
+    first, *lines = text.replace("\r\n", "\n").split("\n")
+    if not VERSIONS.fullmatch(first):
+        raise invalid(name, f"begins with {first[:40]!a}, not with NRRD0001 to NRRD0005")
+    for line in lines:
         if line.startswith("#") or not line.strip():
             continue
         key, mark, value = line.partition(":=")

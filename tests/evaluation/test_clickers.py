@@ -89,7 +89,7 @@ def test_the_challenge_breaks_ties_by_its_own_seed() -> None:
         assert voxel_of(made.position_ras, GRID) == expected
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "random"])
 def test_no_rule_clicks_where_nothing_is_wrong(rule: str) -> None:
     truth, _ = blobs(1)
     assert click(rule, truth, truth, 1) is None

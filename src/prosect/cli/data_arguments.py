@@ -11,7 +11,7 @@ from prosect.cli.typed import path
 __all__ = ["check_data_arguments", "evaluate_arguments", "pseudo_label_arguments"]
 
 PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed")
-RULES = ("person", "paper", "challenge")
+RULES = ("person", "paper", "challenge", "random", "ritm")
 SPLITS = ("training", "validation", "testing", "all")
 SCHEMES = ("totalsegmentator-v2", "totalsegmentator-v1")
 LIST = "data list: the official JSON form, a .csv or .tsv with columns image and label, or a folder with images, labels"
@@ -113,7 +113,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
     how.add_argument("--as-published", action="store_true", help=flattery)
     how.add_argument("--overlap", action="store_true", help="judge one layer per structure, not the flat map")
     how.add_argument("--clicks", type=at_least_one, metavar="N", default=5, help="clicks per structure (default: 5)")
-    rules = "where is clicked: person (default), paper (Fig. 5), challenge (CVPR 2025)"
+    rules = "where is clicked: person (default), paper (Fig. 5), challenge (CVPR 2025), random or ritm (SAM-Med3D)"
     how.add_argument("--rules", choices=RULES, default=RULES[0], help=rules)
     how.add_argument("--zero-shot", action="store_true", help="click as if no structure had a name")
     how.add_argument("--nsd-mm", type=positive, default=2.0, metavar="MM", help="tolerance of NSD (default: 2)")

@@ -20,6 +20,7 @@ from prosect.evaluation.protocols import Rules, finds_itself
 from prosect.evaluation.report import Evaluation, interval
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
 from prosect.io.atomic import make_folder
+from prosect.models.sam_med3d import SamMed3DModel
 from prosect.training.datalist import DataList, Entry
 from prosect.training.labels import read_labelled, read_unlabelled
 
@@ -33,8 +34,8 @@ ROWS_SHOWN = 30
 def run(args: argparse.Namespace) -> int:
     """Judge a model and write the results; return 0, or 4 where some scans could not be judged."""
     datalist = chosen(datalist_of(args, args.list), args)
-    examination = examination_of(args)
     model = prosect.load(args.model, weights=args.weights, device=args.device, profile=profile_of(args))
+    examination = examination_of(args, model)
     refuse_strangers(datalist, model, examination)
     make_folder(args.output)
     settings = settings_of(args, model, datalist, examination)
@@ -80,7 +81,8 @@ def refuse_strangers(datalist: DataList, model: Any, examination: Examination) -
     Raises:
         VocabularyError: `STRUCTURE_UNSUPPORTED`.
     """
-    if examination.protocol == "speed" or not examination.needs_classes:
+    clicked = examination.protocol in ("point", "clicks") and isinstance(model, SamMed3DModel)
+    if examination.protocol == "speed" or not examination.needs_classes or clicked:
         return
     names = {datalist.vocabulary[index].name for entry in datalist for index in datalist.known(entry)}
     if not any(finds_itself(model.vocabulary, name) for name in names):
@@ -91,9 +93,9 @@ def refuse_strangers(datalist: DataList, model: Any, examination: Examination) -
         )
 
 
-def examination_of(args: argparse.Namespace) -> Examination:
-    """Return what the flags ask to be examined."""
-    favourable = args.as_published and args.protocol == "clicks"
+def examination_of(args: argparse.Namespace, model: Any) -> Examination:
+    """Return what the flags ask to be examined; each model's published rules are its own."""
+    favourable = args.as_published and args.protocol == "clicks" and not isinstance(model, SamMed3DModel)
     rules = Rules(
         tolerance_mm=args.nsd_mm,
         overlap=args.overlap,

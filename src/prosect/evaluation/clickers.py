@@ -1,6 +1,6 @@
-"""By which rules clicks are simulated: a person's, the paper's evaluation, and the CVPR 2025 challenge.
+"""By which rules clicks are simulated: a person's, the paper's evaluation, the CVPR 2025 challenge, SAM-Med3D's two.
 
-`person` is what training uses too: the centre first, then a random place in the larger error. The other two are rules
+`person` is what training uses too: the centre first, then a random place in the larger error. The others are rules
 that published curves were made by, repeated so that ours can be laid beside them.
 """
 
@@ -29,6 +29,8 @@ __all__ = [
     "next_click",
     "paper_click",
     "person_click",
+    "random_click",
+    "ritm_click",
 ]
 
 Mask = NDArray[np.bool_]
@@ -100,7 +102,36 @@ def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Ge
     return at(voxel, grid, bool(truth[tuple(voxel)]))
 
 
-RULES: dict[str, Rule] = {"person": person_click, "paper": paper_click, "challenge": challenge_click}
+def random_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
+    """Return SAM-Med3D's usual click: any voxel of either error; any voxel of the structure where there is no error."""
+    error = truth ^ mask
+    places = error if error.any() else truth
+    if not places.any():
+        return None
+    voxel = anywhere(places, generator)
+    return at(voxel, grid, bool(truth[tuple(voxel)]))
+
+
+def ritm_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
+    """Return the click of RITM, SAM-Med3D's other rule: any voxel more than half as deep as the deepest one.
+
+    Of what is missed or of what exceeds, whichever is deeper, counted in voxels; None where there is no error.
+    """
+    depths = [depth(truth & ~mask), depth(mask & ~truth)]
+    missed, excess = (float(each.max()) for each in depths)
+    if not max(missed, excess):
+        return None
+    deepest, most = (depths[0], missed) if missed > excess else (depths[1], excess)
+    return at(anywhere(deepest > most / 2, generator), grid, missed > excess)
+
+
+RULES: dict[str, Rule] = {
+    "person": person_click,
+    "paper": paper_click,
+    "challenge": challenge_click,
+    "random": random_click,
+    "ritm": ritm_click,
+}
 
 
 def largest(mask: Mask) -> Mask | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from prosect.evaluation.protocols import (
 )
 from prosect.evaluation.published import challenge_rows, table1_rows, table2_rows
 from prosect.evaluation.report import Evaluation, Section, write_evaluation
+from prosect.evaluation.sam_med3d import COUNTED, sam_clicks_as_published
 from prosect.evaluation.scores import Row
 from prosect.evaluation.speed import timed
 from prosect.evaluation.summary import after, challenge_areas, curve, over_all, structures
 from prosect.evaluation.table1 import auto_as_published, auto_point_as_published, point_as_published
 from prosect.labelled import LabelledScan
+from prosect.models.sam_med3d import SamMed3DModel
 from prosect.models.vista3d import Vista3DModel
 from prosect.models.vista3d_clicks import refuse_clicks
 
@@ -142,6 +144,10 @@ def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[lis
     if e.protocol == "speed":
         return [], {"timing": timed(scan.volume, model, e.wanted, e.repeats)}
     generator = e.generator(scan.name)
+    if e.as_published and e.protocol in ("point", "clicks") and isinstance(model, SamMed3DModel):
+        targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
+        once = replace(rules, count=1 if e.protocol == "point" else rules.count)
+        return sam_clicks_as_published(scan, model, targets, once, generator), {"counted": COUNTED}
     if not e.needs_classes:
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
         ask = clicks if e.protocol == "clicks" else point
@@ -190,6 +196,7 @@ def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
     elif challenge:
         published = {"CVPR 2025 challenge, validation set, box and five clicks": challenge_rows()}
     notes = [FLATTERING[e.protocol]] if e.as_published and e.protocol in FLATTERING else []
+    notes = sorted({facts["counted"] for facts in ledger.facts.values() if "counted" in facts}) or notes
     notes += [NO_BOX] if challenge else []
     return Evaluation(
         settings=ledger.settings,

@@ -143,7 +143,7 @@ class CropResponder:
         Raises:
             PromptError: The position lies outside the scan.
         """
-        point = self._position(position_ras)
+        point = self.position(position_ras)
         found = central(point.tolist(), existing, (self._size,) * 3)
         if found is not None:
             return found
@@ -163,7 +163,7 @@ class CropResponder:
 
     def sees(self, start: Start, position_ras: Sequence[float]) -> bool:
         """Return whether a position lies in a crop; its outermost voxels count."""
-        point = self._position(position_ras) - start
+        point = self.position(position_ras) - start
         return bool(((point >= -0.5) & (point <= self._size - 0.5)).all())
 
     @torch.inference_mode()
@@ -208,11 +208,11 @@ class CropResponder:
         """Return a crop's answer to the newest click."""
         seen = [click for _, click in history if self.sees(start, click.position_ras)]
         shown = seen if self._rules.prompts == "all" else [history[-1][1]]
-        points = np.stack([self._position(click.position_ras) - start for click in shown])
+        points = np.stack([self.position(click.position_ras) - start for click in shown])
         features = self._features(start)
         previous = before[start].low if start in before else self._carried(start, features, before)
         low = self._ask(features, points, [click.label % 2 for click in shown], previous)
-        inside = [self._position(click.position_ras) - start for click in seen if click.label % 2]
+        inside = [self.position(click.position_ras) - start for click in seen if click.label % 2]
         return _Crop(low, tuple(_nearest(point, self._size) for point in inside), True)
 
     def _ask(self, features: Tensor, points: NDArray[np.float64], labels: Sequence[int], previous: Tensor) -> Tensor:
@@ -336,7 +336,7 @@ class CropResponder:
     def _of_scan(self) -> tuple[Tensor, Tensor]:
         return mean_and_spread(self._case.image)
 
-    def _position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:
+    def position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:
         """Return a position on the network grid, free of rounding on the way through millimetres.
 
         Half a voxel of a coarse scan may reach beyond the finer network grid; there the nearest place on it is taken.

@@ -1,0 +1,37 @@
+"""Write the shipped model's second version: the automatic branch of the first, bit for bit, and a branch for clicks.
+
+`python runs/export_small_v2.py --first prosect-small.safetensors --work WORK -o FILE`, WORK of `train_small_v2.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from prosect.checkpoints.files import read_weights, write_weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=Path, required=True, help="the model of version 1")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args()
+    first = read_weights(args.first)
+    state = torch.load(args.work / "state.pt", weights_only=True)
+    clicks = {
+        key: value
+        for key, value in state["average"].items()
+        if key.startswith(("image_encoder.up_layers.", "point_head."))
+    }
+    metadata = {key: value for key, value in first.metadata.items() if key != "content_sha256"}
+    trained = {"automatic": metadata.pop("training"), "clicks": {k: state[k] for k in ("step", "settings")}}
+    metadata |= {"version": 2, "training": trained}
+    write_weights(args.output, {**first.tensors, **clicks}, metadata, torch.float16)
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, clicks after {state['step']} steps")
+
+
+if __name__ == "__main__":
+    main()

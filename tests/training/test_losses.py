@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from prosect.training.losses import exclusive_loss, nested_loss, soft_dice_loss
+from prosect.training.losses import binary_loss, exclusive_loss, soft_dice_loss
 
 
 def example() -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,8 +53,8 @@ def test_nested_masks_are_judged_one_by_one() -> None:
     masks[0] = 1
     masks[1, :2] = 1
     right = 20 * masks - 10
-    assert nested_loss(right, masks) < 0.01
-    assert nested_loss(-right, masks) > 5
+    assert binary_loss(right, masks) < 0.01
+    assert binary_loss(-right, masks) > 5
 
 
 def test_soft_dice_equals_its_definition() -> None:

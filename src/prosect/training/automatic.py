@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import augment_intensities
-from prosect.training.losses import exclusive_loss, nested_loss
+from prosect.training.losses import binary_loss, exclusive_loss
 from prosect.training.patches import Patch
 
 __all__ = ["AutomaticObjective"]
@@ -59,5 +59,5 @@ class AutomaticObjective:
         nested = [q for q in self.nested_bits if patch.known[q]]
         if nested:
             masks = torch.stack([(patch.nested >> self.nested_bits[q]) & 1 for q in nested])
-            loss = loss + 0.5 * nested_loss(logits[nested], masks)
+            loss = loss + 0.5 * binary_loss(logits[nested], masks)
         return loss

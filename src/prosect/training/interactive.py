@@ -100,10 +100,10 @@ class InteractiveObjective:
         bits = [bit for q, bit in self.nested_bits.items() if patch.known[q]]
         return objects_of(patch, self.rules.smallest, bits)
 
-    def trained(self) -> list[torch.nn.Parameter]:
-        """Return the parameters that this objective gives gradients."""
+    def trained(self) -> list[tuple[list[torch.nn.Parameter], float]]:
+        """Return the parameters that this objective gives gradients, with their share of the learning rate."""
         parts = (self.network.image_encoder.up_layers, self.network.point_head)
-        return [parameter for part in parts for parameter in part.parameters()]
+        return [([parameter for part in parts for parameter in part.parameters()], 1.0)]
 
     def remapped(self, image: Tensor) -> Tensor:
         """Return the image, now and then as another modality might show it."""

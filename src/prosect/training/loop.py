@@ -54,7 +54,7 @@ class TrainingLoop:
         generator: Part of the saved state.
         settings: See `LoopSettings`.
         folder: Where the state and the log live.
-        trained: Parameters to train; all of the network's by default.
+        trained: Parameters to train, in groups with their share of the learning rate; all of the network's by default.
     """
 
     def __init__(
@@ -64,12 +64,19 @@ class TrainingLoop:
         generator: np.random.Generator,
         settings: LoopSettings,
         folder: Path,
-        trained: Iterable[nn.Parameter] | None = None,
+        trained: Iterable[tuple[Iterable[nn.Parameter], float]] | None = None,
     ) -> None:
         self.network, self.objective, self.generator = network, objective, generator
         self.settings, self.folder = settings, folder
-        self.trained = list(network.parameters() if trained is None else trained)
-        self.optimizer = torch.optim.AdamW(self.trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        groups = [
+            (list(part), share) for part, share in ([(network.parameters(), 1.0)] if trained is None else trained)
+        ]
+        self.trained = [parameter for part, _ in groups for parameter in part]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": part, "share": share} for part, share in groups],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step = 0
         self.skipped = 0
@@ -98,7 +105,7 @@ class TrainingLoop:
 
     def _one_step(self) -> float:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for _ in range(self.settings.patches_per_step):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["clicked_loss", "exclusive_loss", "nested_loss"]
+__all__ = ["binary_loss", "clicked_loss", "exclusive_loss"]
 
 SMOOTH = 1.0
 # Structures of the head and neck fill one voxel in a hundred; at full weight the background drowns them for long.
@@ -43,11 +43,11 @@ def exclusive_loss(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
     return cross_entropy + soft_dice_loss(probability, mask.float())
 
 
-def nested_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return binary cross-entropy plus soft Dice (VISTA3D, Sec. 4) for classes that contain others.
+def binary_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return binary cross-entropy plus soft Dice (VISTA3D, Sec. 4; SAM-Med3D's, too) of masks that may overlap.
 
     Args:
-        logits: Class logits (q i j k).
+        logits: Mask logits (q i j k).
         masks: Binary masks (q i j k).
     """
     logits, masks = logits.flatten(1), masks.flatten(1).float()

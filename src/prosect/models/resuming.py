@@ -8,6 +8,7 @@ from typing import Any
 
 from prosect.errors import CheckpointError, FormatError
 from prosect.models import Model, load
+from prosect.models.hybrid import HybridModel
 from prosect.session import Session, read_record
 from prosect.volume import Volume
 
@@ -18,7 +19,7 @@ def resume(
     path: str | os.PathLike[str],
     volume: Volume,
     *,
-    model: Model | None = None,
+    model: Model | HybridModel | None = None,
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     recompute: bool = False,
@@ -52,10 +53,11 @@ def resume(
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
     chosen = model or load(name, None if weights is None else Path(weights), device, profile)
-    if said.get("weights_sha256") != chosen.spec.weights_sha256:
+    sha256 = chosen.identity["weights_sha256"]
+    if said.get("weights_sha256") != sha256:
         raise CheckpointError(
-            f"The session was made with weights {said.get('weights_sha256')!r:.18}..., these are "
-            f"{chosen.spec.weights_sha256!r:.18}...; give the same file.",
+            f"The session was made with weights {said.get('weights_sha256')!r:.18}..., these are {sha256!r:.18}...; "
+            "give the same file.",
             code="SESSION_OTHER_WEIGHTS",
         )
     session = chosen.session(volume, **options)

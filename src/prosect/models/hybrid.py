@@ -1,0 +1,123 @@
+"""Two models that take clicks, together: one finds the whole object, the other refines it where it was clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.inference.merge import NEAR_MISS_MM, merge
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.prompts import LabelledClick, voxel_of
+from prosect.session import Session
+from prosect.session.protocols import ClickModel, Responder
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume, require_volume
+
+__all__ = ["HybridModel"]
+
+Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class HybridModel:
+    """A model for sessions made of two.
+
+    `whole` answers every click with an object of any size (SAM-Med3D follows it from crop to crop). Where `fine` was
+    asked too, its answer corrects that by Algorithm 1: what hangs together and holds a positive click is added, what
+    holds a negative one is taken away.
+
+    Attributes:
+        whole: Finds the object.
+        fine: Refines it, drafts structures, and says what is known by name.
+    """
+
+    whole: ClickModel
+    fine: ClickModel
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures known by name."""
+        return self.fine.vocabulary
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides its answers: both models."""
+        return {
+            **{f"whole_{key}": value for key, value in self.whole.identity.items()},
+            **self.fine.identity,
+            "model": f"{self.whole.identity['model']}+{self.fine.identity['model']}",
+        }
+
+    def session(self, volume: Volume, **options: Any) -> Session:
+        """Return a session in which a person edits this scan by clicks; see `Session`.
+
+        It is resumed with the same pair: `prosect.resume(path, volume, model=...)`.
+        """
+        require_volume(volume)
+        return Session(volume, self, **options)
+
+    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+        """Return the automatic segmentation of the model that refines."""
+        return self.fine.draft(volume, indices, overlap)
+
+    def responder(self, volume: Volume) -> HybridResponder:
+        """Return what answers clicks on a scan.
+
+        Raises:
+            CheckpointError: One of the two takes no clicks (`MODEL_NO_CLICKS`).
+        """
+        return HybridResponder(volume, self.whole.responder(volume), self.fine.responder(volume))
+
+
+class HybridResponder:
+    """Answers clicks on one scan by two responders; patches are those of the one that refines.
+
+    Args:
+        volume: The scan.
+        whole: Finds the object.
+        fine: Refines it.
+    """
+
+    def __init__(self, volume: Volume, whole: Responder, fine: Responder) -> None:
+        self._grid, self._whole, self._fine = volume.grid, whole, fine
+
+    def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
+        """Return the patch that refines around a click, one of those that exist where it serves."""
+        return self._fine.place(position_ras, existing)
+
+    def box(self, patch: Voxel) -> Box:
+        """Return the box of the scan that a patch covers."""
+        return self._fine.box(patch)
+
+    def extent(self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
+        """Return the box of the scan that both answers to clicks cover."""
+        whole = self._whole.extent(self._places(clicks), clicks, zero_shot)
+        return whole | self._fine.extent(patches, clicks, zero_shot)
+
+    def propose(
+        self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
+    ) -> tuple[Mask, Mask]:
+        """Return where in a box either was asked, and what comes of both answers."""
+        asked, found = self._whole.propose(self._places(clicks), clicks, zero_shot, box)
+        asked_too, refined = self._fine.propose(patches, clicks, zero_shot, box)
+        found = found & asked
+        at: Mapping[bool, list[Voxel]] = {True: [], False: []}
+        for click in clicks:
+            i, j, k = np.subtract(voxel_of(click.position_ras, self._grid), box.start).tolist()
+            at[click.label % 2 == 1].append((i, j, k))
+        axes = self._grid.affine[:3, :3]
+        yes = merge(found, np.where(asked_too, refined, found), at[True], at[False], axes, NEAR_MISS_MM)
+        return asked | asked_too, yes
+
+    def _places(self, clicks: Sequence[LabelledClick]) -> list[Voxel]:
+        """Return the patch of each click for the model that finds the object; it follows from the clicks before."""
+        places: list[Voxel] = []
+        for click in clicks:
+            places.append(self._whole.place(click.position_ras, places))
+        return places

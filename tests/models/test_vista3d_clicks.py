@@ -165,6 +165,17 @@ def test_a_session_is_resumed_from_its_file_alone(tmp_path: Path) -> None:
         prosect.resume(journal, volume, weights=weights, device="cpu")
 
 
+def test_clicks_have_a_patch_of_their_own_where_the_weights_say_so(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "model.safetensors"
+    said = {"patch": [32, 32, 32], "click_patch": [16, 16, 16], "spacing_mm": [2, 2, 2]}
+    write_weights(weights, vista3d(Architecture(width=8)).state_dict(), {"model": "vista3d", "preprocessing": said})
+    model = prosect.load(weights=weights, device="cpu")
+    volume = scan((60, 60, 40))
+    assert model.responder(volume)._plan.roi == (16, 16, 16)
+    assert model._windows((60, 60, 40)).roi == (32, 32, 32)
+
+
 @pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (7.0, 900.0)])
 def test_an_mr_is_scaled_by_its_own_percentiles_and_that_is_said(slope: float, inter: float) -> None:
     model, ct = random_model(), scan()

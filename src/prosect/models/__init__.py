@@ -109,10 +109,12 @@ def _preparation(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> ModelSpec:
     """Return the specification from the catalog, overridden by what the file says about itself."""
     vocabulary, everything = _vocabulary(base, metadata, rows)
+    said = metadata.get("preprocessing", {})
     return ModelSpec(
         name=str(metadata.get("model", base.name)),
         vocabulary=vocabulary,
-        patch=_three(metadata.get("preprocessing", {}).get("patch", base.patch)),
+        patch=_three(said.get("patch", base.patch)),
+        click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
         **_preparation(base, metadata),
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),

@@ -78,7 +78,8 @@ class ModelSpec:
         name: Name shown to people.
         vocabulary: Its structures; those it was not trained for are marked unsupported.
         spacing_mm: Working spacing.
-        patch: Window shape.
+        patch: Window shape of the automatic sweep.
+        click_patch: Window shape that answers clicks; by default the same.
         intensity: Scaling to [0, 1].
         everything: Name of the vocabulary's list that is segmented when no class is named.
         exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
@@ -94,6 +95,7 @@ class ModelSpec:
     vocabulary: Vocabulary
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
     patch: tuple[int, int, int] = (128, 128, 128)
+    click_patch: tuple[int, int, int] | None = None
     intensity: Intensity = field(default_factory=Intensity)
     everything: str | None = None
     exclusive: tuple[int, ...] = ()

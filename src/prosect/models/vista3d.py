@@ -220,7 +220,8 @@ class Vista3DModel:
         case = Case.prepare(volume, click_preparation(volume, self.spec, self.profile))
         case = replace(case, image=case.image.to(self.device))
         branch = PointBranch(self.network, self._fast)
-        return ClickResponder(case, branch, self._windows(case.grid.shape), self.profile.padding)
+        windows = self._windows(case.grid.shape, self.spec.click_patch)
+        return ClickResponder(case, branch, windows, self.profile.padding)
 
     def _provenance(
         self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, notes: Sequence[str]
@@ -260,8 +261,8 @@ class Vista3DModel:
         a, b, c = (shape[axis] for axis in order.axes)
         return a, b, c
 
-    def _windows(self, shape: Shape) -> WindowPlan:
-        roi = self.spec.patch
+    def _windows(self, shape: Shape, patch: Shape | None = None) -> WindowPlan:
+        roi = patch or self.spec.patch
         if self.profile.fit_windows:
             divisor = self.network.architecture.divisor
             # Two strides at least: an instance norm over a single voxel is not defined.

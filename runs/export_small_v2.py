@@ -31,6 +31,7 @@ def main() -> None:
     }
     metadata = {key: value for key, value in first.metadata.items() if key != "content_sha256"}
     trained = {"automatic": metadata.pop("training"), "clicks": {k: state[k] for k in ("step", "settings")}}
+    metadata["licence"] = metadata["licence"].replace(" and a MOOSE", ", a TPTBox spine (Apache-2.0) and a MOOSE")
     preprocessing = {**metadata["preprocessing"], "click_patch": list(CLICK_PATCH)}
     metadata |= {"version": 2, "training": trained, "preprocessing": preprocessing}
     write_weights(args.output, {**first.tensors, **clicks}, metadata, torch.float16)

@@ -79,7 +79,6 @@ class ModelSpec:
         vocabulary: Its structures; those it was not trained for are marked unsupported.
         spacing_mm: Working spacing.
         patch: Window shape of the automatic sweep.
-        click_patch: Window shape that answers clicks; by default the same.
         intensity: Scaling to [0, 1].
         everything: Name of the vocabulary's list that is segmented when no class is named.
         exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
@@ -89,13 +88,13 @@ class ModelSpec:
         licence: Licence of the weights.
         weights_sha256: Hash of the weights file.
         automatic_only: Its interactive branch, where it has one, must not be offered.
+        click_patch: Window shape that answers clicks; by default that of the automatic sweep.
     """
 
     name: str
     vocabulary: Vocabulary
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
     patch: tuple[int, int, int] = (128, 128, 128)
-    click_patch: tuple[int, int, int] | None = None
     intensity: Intensity = field(default_factory=Intensity)
     everything: str | None = None
     exclusive: tuple[int, ...] = ()
@@ -103,6 +102,7 @@ class ModelSpec:
     licence: str = ""
     weights_sha256: str = ""
     automatic_only: bool = False
+    click_patch: tuple[int, int, int] | None = None
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

@@ -182,9 +182,14 @@ def test_a_signal_at_any_moment_leaves_whole_files_and_the_same_command_finishes
     assert run(tmp_path / "in", "-o", tmp_path / "whole", "-s")[0] == 0
     whole, out = labels(tmp_path / "whole"), tmp_path / "out"
     words = ["segment", tmp_path / "in", "-o", out, "-s", "-w", weights, "-d", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "prosect.cli.main", *map(str, words)], stderr=subprocess.PIPE, text=True
+    # On a busy machine the whole run may end between two looks at the ledger; a slow disk leaves time to interrupt it.
+    code = (
+        "import os, sys, time\n"
+        "write = os.fsync\n"
+        "os.fsync = lambda handle: (time.sleep(0.05), write(handle))\n"
+        "from prosect.cli.main import main\nsys.exit(main(sys.argv[1:]))\n"
     )
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, text=True)
     with process:
         while process.poll() is None and DONE not in {event["event"] for event in events(out)}:
             time.sleep(0.002)

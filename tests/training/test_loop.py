@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from prosect.networks.vista3d import Architecture, vista3d
+from prosect.training import patches
 from prosect.training.augment import augment_intensities
 from prosect.training.automatic import AutomaticObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
@@ -45,6 +47,29 @@ def test_patches_are_never_mirrored() -> None:
         if (labels == 1).any() and (labels == 2).any():
             first, second = ((labels == v).nonzero()[:, 0].float().mean() for v in (1, 2))
             assert first < second
+
+
+def test_reading_only_the_part_of_a_scan_that_a_patch_shows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole scan as the part is the slow twin; centres lie anywhere, and some patches show little but air."""
+    made = replace(scan(), supervoxels=scan().labels.astype(np.uint16) * 300)
+    parts = [PatchSampler((12, 16, 8), 2.0, np.random.default_rng(n), foreground=0.3)(made) for n in range(30)]
+    monkeypatch.setattr(patches, "_box_around", lambda voxels, shape: tuple(slice(0, n) for n in shape))
+    for n, part in enumerate(parts):
+        whole = PatchSampler((12, 16, 8), 2.0, np.random.default_rng(n), foreground=0.3)(made)
+        assert torch.allclose(whole.image, part.image, atol=1e-4)
+        assert (whole.labels == part.labels).float().mean() > 0.998, "but for ties of rounding"
+        assert part.supervoxels is not None
+        assert torch.equal(part.supervoxels, part.labels * 300)
+
+
+def test_a_patch_far_outside_the_scan_is_air() -> None:
+    sampler = PatchSampler((8, 8, 8), 2.0, np.random.default_rng(0), turned=0)
+    voxels = sampler._voxels(scan(), np.array([200.0, -200.0, 500.0]), np.eye(3))
+    box = patches._box_around(voxels, scan().labels.shape)
+    assert all(side.stop > side.start for side in box)
+    grid = patches._normalised(voxels - [side.start for side in box], [side.stop - side.start for side in box])
+    ones = torch.ones(1, 1, *(side.stop - side.start for side in box))
+    assert not torch.nn.functional.grid_sample(ones, grid, align_corners=True).any()
 
 
 def test_augmented_intensities_stay_in_range() -> None:

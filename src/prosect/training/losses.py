@@ -22,11 +22,12 @@ def exclusive_loss(logits: Tensor, labels: Tensor, known: Tensor) -> Tensor:
 
     Args:
         logits: Class logits (q i j k).
-        labels: 0 for background, n + 1 for class n (i j k) uint8; values of no class are background, too.
+        labels: 0 for background, n + 1 for class n (i j k) integer; values of no class are background, too.
         known: Classes (q) the scan is labelled for; the others take no part.
     """
     index = known.nonzero().flatten()
-    place = torch.zeros(256, dtype=torch.long, device=logits.device)
+    largest = max(int(labels.max()), len(known)) + 1
+    place = torch.zeros(largest, dtype=torch.long, device=logits.device)
     place[index + 1] = torch.arange(1, len(index) + 1, device=logits.device)
     target = place[labels.long()].flatten()
     flat = logits[index].flatten(1)

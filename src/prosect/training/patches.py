@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,35 +18,48 @@ __all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan"]
 
 @dataclass(frozen=True, eq=False)
 class TrainingScan:
-    """One scan with what is known about it, voxel axes already nearest to RAS.
+    """One scan with what is known about it, voxel axes already nearest to RAS. Arrays may be memory-mapped files.
 
     Attributes:
         name: Case name, for logs.
         intensities: Scaled to the network's [0, 1] window, float16 (i j k); 0 outside the body is air.
-        labels: Local class ids (i j k) uint8 of mutually exclusive structures; 0 is "none of the known ones".
-        nested: Bit masks (i j k) uint8 for structures that contain others (body, lung).
+        labels: Local class ids (i j k) unsigned of mutually exclusive structures; 0 is "none of the known ones".
+        nested: Bit masks (i j k) unsigned for structures that contain others (body, lung).
         spacing_mm: Voxel spacing.
-        present: Local ids that can be drawn as patch centres.
+        present: What can be drawn as patch centres: local ids, and -1 - bit for a nested structure.
         known: Which classes (q) this scan says anything about; the loss of the others is masked.
+        supervoxels: Regions (i j k) unsigned for zero-shot training (VISTA3D, Alg. 2), 0 where there are none.
+        places: For what is present, some of its voxels (flat indices), so that none has to be looked for.
     """
 
     name: str
     intensities: NDArray[np.float16]
-    labels: NDArray[np.uint8]
-    nested: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger[Any]]
+    nested: NDArray[np.unsignedinteger[Any]]
     spacing_mm: tuple[float, float, float]
     present: tuple[int, ...]
     known: NDArray[np.bool_]
+    supervoxels: NDArray[np.unsignedinteger[Any]] | None = None
+    places: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A sampled training patch: image (1 1 i j k), labels (i j k), nested bits (i j k), known (q)."""
+    """A sampled training patch.
+
+    Attributes:
+        image: Intensities (1 1 i j k) from 0 to 1.
+        labels: Local ids (i j k) int32.
+        nested: Bits (i j k) int32 of structures that contain others.
+        known: Classes (q) that the scan says something about.
+        supervoxels: Regions (i j k) int32; None where the scan has none.
+    """
 
     image: Tensor
     labels: Tensor
     nested: Tensor
     known: Tensor
+    supervoxels: Tensor | None = None
 
 
 class PatchSampler:
@@ -58,6 +72,7 @@ class PatchSampler:
         max_degrees: Largest rotation about each axis.
         zoom: Smallest and largest magnification.
         foreground: Probability that the centre lies in a labelled structure, drawn evenly over structures.
+        turned: Probability that a patch is rotated and zoomed at all.
     """
 
     def __init__(
@@ -68,25 +83,30 @@ class PatchSampler:
         max_degrees: float = 12.0,
         zoom: tuple[float, float] = (0.8, 1.25),
         foreground: float = 0.7,
+        turned: float = 1.0,
     ) -> None:
         self.shape, self.spacing_mm, self.generator = shape, spacing_mm, generator
-        self.max_degrees, self.zoom, self.foreground = max_degrees, zoom, foreground
+        self.max_degrees, self.zoom, self.foreground, self.turned = max_degrees, zoom, foreground, turned
 
     def __call__(self, scan: TrainingScan) -> Patch:
         """Return one patch of `scan`."""
-        grid = self._sampling_grid(scan, self._centre(scan), self._transform())
-        image = torch.from_numpy(scan.intensities.astype(np.float32))[None, None]
-        integers = torch.from_numpy(np.stack([scan.labels, scan.nested]).astype(np.float32))[None]
+        voxels = self._voxels(scan, self._centre(scan), self._transform())
+        box = _box_around(voxels, scan.labels.shape)
+        grid = _normalised(voxels - [side.start for side in box], [side.stop - side.start for side in box])
+        image = torch.from_numpy(scan.intensities[box].astype(np.float32))[None, None]
+        maps = [scan.labels[box], scan.nested[box], *([] if scan.supervoxels is None else [scan.supervoxels[box]])]
+        integers = torch.from_numpy(np.stack([each.astype(np.float32) for each in maps]))[None]
         image = F.grid_sample(image, grid, mode="bilinear", align_corners=True)
-        labels, nested = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().to(torch.uint8)
-        return Patch(image, labels, nested, torch.from_numpy(scan.known))
+        sampled = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().int()
+        regions = None if scan.supervoxels is None else sampled[2]
+        return Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
 
     def _centre(self, scan: TrainingScan) -> NDArray[np.float64]:
         """Return a patch centre in voxels of the scan."""
         g = self.generator
         if scan.present and g.random() < self.foreground:
             wanted = scan.present[int(g.integers(len(scan.present)))]
-            flat = np.flatnonzero(scan.labels == wanted)
+            flat = _places(scan, wanted)
             if len(flat):
                 voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
                 reach = np.asarray(self.shape) * self.spacing_mm / np.asarray(scan.spacing_mm)
@@ -99,6 +119,8 @@ class PatchSampler:
         """Return a random rotation times zoom (3 3), mm of the patch -> mm of the scan."""
         g = self.generator
         matrix = np.eye(3)
+        if self.turned < 1 and g.random() >= self.turned:
+            return matrix
         for axis in range(3):
             angle = math.radians(g.uniform(-self.max_degrees, self.max_degrees))
             a, b = [n for n in range(3) if n != axis]
@@ -111,13 +133,38 @@ class PatchSampler:
         scaled: NDArray[np.float64] = matrix / zoom
         return scaled
 
-    def _sampling_grid(self, scan: TrainingScan, centre: NDArray[np.float64], transform: NDArray[np.float64]) -> Tensor:
-        """Return the normalised coordinates (1 i j k 3) that `grid_sample` reads, its last axis ordered k, j, i."""
+    def _voxels(
+        self, scan: TrainingScan, centre: NDArray[np.float64], transform: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return where in the scan each voxel of the patch lies (i j k 3), in voxels."""
         axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
         offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ transform.T
-        voxels = centre + offsets / np.asarray(scan.spacing_mm)
-        unit = 2 * voxels / np.maximum(np.asarray(scan.labels.shape) - 1, 1) - 1
-        return torch.from_numpy(np.ascontiguousarray(unit[..., ::-1], dtype=np.float32))[None]
+        return np.asarray(centre + offsets / np.asarray(scan.spacing_mm))
+
+
+def _places(scan: TrainingScan, wanted: int) -> NDArray[np.int64]:
+    """Return voxels (flat indices) of a local id, or of a nested structure's -1 - bit."""
+    if wanted in scan.places:
+        return scan.places[wanted]
+    return np.flatnonzero(scan.labels == wanted if wanted > 0 else (scan.nested >> (-1 - wanted)) & 1)
+
+
+def _box_around(voxels: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """Return the part of a scan that sampling at these places (i j k 3) reads; a corner where they all lie outside."""
+    flat = voxels.reshape(-1, 3)
+    sides = []
+    for low, high, size in zip(flat.min(0), flat.max(0), shape, strict=True):
+        # Two planes at least: to `grid_sample` a single one is everywhere.
+        start = min(max(math.floor(low) - 1, 0), max(size - 2, 0))
+        sides.append(slice(start, max(min(math.ceil(high) + 2, size), start + 2)))
+    i, j, k = sides
+    return i, j, k
+
+
+def _normalised(voxels: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+    """Return the coordinates (1 i j k 3) that `grid_sample` reads, its last axis ordered k, j, i."""
+    unit = 2 * voxels / np.maximum(np.asarray(shape) - 1, 1) - 1
+    return torch.from_numpy(np.ascontiguousarray(unit[..., ::-1], dtype=np.float32))[None]
 
 
 class PatchSource:
@@ -132,7 +179,10 @@ class PatchSource:
     def __init__(self, scans: Sequence[TrainingScan], weights: Sequence[float], sampler: PatchSampler) -> None:
         self.scans, self.sampler = scans, sampler
         self.weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+        self.drawn = ""  # the scan of the last patch, for reports of what went wrong
 
     def __call__(self) -> Patch:
         """Return one patch."""
-        return self.sampler(self.scans[int(self.sampler.generator.choice(len(self.scans), p=self.weights))])
+        scan = self.scans[int(self.sampler.generator.choice(len(self.scans), p=self.weights))]
+        self.drawn = scan.name
+        return self.sampler(scan)

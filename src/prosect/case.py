@@ -165,6 +165,20 @@ class Case:
         stored = np.zeros(self.native.shape, dtype=dtype)
         return stored, self.order.apply(stored)
 
+    def carry_nearest(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return labels on the scan's voxels (as stored) as labels on network voxels (i j k) by nearest neighbour."""
+        source = self.order.apply(labels)
+        out = np.zeros(self.grid.shape, dtype=labels.dtype)
+        inverse = np.asarray(np.linalg.inv(self.to_prepared))
+        if self.is_separable:
+            places = [np.arange(self.grid.shape[axis]) * inverse[axis, axis] + inverse[axis, 3] for axis in range(3)]
+            index = [_nearest(place, source.shape[axis]) for axis, place in enumerate(places)]
+            inside = [np.flatnonzero(i >= 0) for i in index]
+            out[np.ix_(*inside)] = source[np.ix_(*[i[i >= 0] for i in index])]
+        else:
+            _gather_nearest(source, inverse, out)
+        return out
+
     def restore_nearest(self, prepared: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return labels on network voxels (i j k) as labels on the scan's voxels by nearest neighbour.
 

@@ -1,0 +1,183 @@
+"""A list's scans as training sees them: on the network's grid, with local labels, whatever files they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.case import Case, Preparation
+from prosect.errors import RecipeError
+from prosect.io import read
+from prosect.labelmap import LabelLayers, LabelMap, extent
+from prosect.training.datalist import DataList, Entry
+from prosect.training.labels import read_manual, read_pseudo, read_supervoxels
+from prosect.training.patches import TrainingScan
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["LocalLabels", "known_of", "local_labels", "training_scan"]
+
+MOST_NESTED = 16
+PLACES = 2048  # voxels kept of each structure to draw patch centres from
+
+Labels = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class LocalLabels:
+    """How training numbers the structures of its scans.
+
+    Attributes:
+        vocabulary: Names the indices.
+        classes: Structures of the automatic branch; the first has the local label 1.
+        others: Structures that can only be clicked; their labels follow.
+        bits: Structures that contain others, by the bit of the maps that hold them.
+    """
+
+    vocabulary: Vocabulary
+    classes: tuple[int, ...]
+    others: tuple[int, ...]
+    bits: Mapping[int, int]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """All structures, in the order of their local labels."""
+        return (*self.classes, *self.others)
+
+    @property
+    def nested(self) -> dict[int, int]:
+        """Bit by position (q) of a structure in `order`."""
+        return {self.order.index(index): bit for index, bit in self.bits.items()}
+
+    def table(self, wanted: Sequence[int]) -> NDArray[np.uint16]:
+        """Return the local label of every vocabulary index; 0 for what is not wanted or contains others."""
+        table = np.zeros(max(s.index for s in self.vocabulary) + 1, dtype=np.uint16)
+        for index in wanted:
+            if index in self.order and index not in self.bits:
+                table[index] = self.order.index(index) + 1
+        return table
+
+
+def local_labels(datalist: DataList, classes: Sequence[str | int] | None = None) -> LocalLabels:
+    """Return the numbering for a list.
+
+    Args:
+        datalist: The list.
+        classes: Structures that the automatic branch is to learn; all that the list teaches by default.
+
+    Raises:
+        RecipeError: Nothing teaches a class (`CLASS_UNTAUGHT`), or more than 16 structures contain others
+            (`CLASSES_NESTED`).
+        VocabularyError: A class is unknown.
+    """
+    words = datalist.vocabulary
+    named = {i for mapping in datalist.mappings.values() for i in mapping.values.values() if i is not None}
+    taught = sorted(named | set(datalist.pseudo_classes or ()))
+    wanted = taught if classes is None else [words[each].index for each in classes]
+    untaught = [words[index].name for index in wanted if index not in taught]
+    if untaught:
+        raise RecipeError(f"No labels of the list teach {', '.join(untaught)}.", code="CLASS_UNTAUGHT")
+    others = [index for index in taught if index not in wanted]
+    nested = [i for i in (*wanted, *others) if extent(words, i, whole=True) & set(taught) - {i}]
+    if len(nested) > MOST_NESTED:
+        raise RecipeError(
+            f"{len(nested)} structures of the list contain others; {MOST_NESTED} can be trained together. "
+            "Name fewer classes.",
+            code="CLASSES_NESTED",
+        )
+    return LocalLabels(words, tuple(wanted), tuple(others), {index: bit for bit, index in enumerate(nested)})
+
+
+def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the structures that manual labels speak of, and those that only the pseudo-labels do.
+
+    Args:
+        entry: A scan.
+        datalist: Its list.
+        present: What occurs in the pseudo-labels, for lists that do not say what these were made for.
+    """
+    manual = datalist.known(entry) if entry.label is not None else ()
+    usable = entry.pseudo_label is not None and entry.reliability > 0
+    made_for = datalist.pseudo_classes if datalist.pseudo_classes is not None else tuple(present)
+    return manual, tuple(index for index in made_for if usable and index not in manual)
+
+
+def training_scan(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Preparation) -> TrainingScan:
+    """Return one scan of a list, prepared as inference prepares it.
+
+    Pseudo-labels fill in where manual labels say nothing.
+
+    Args:
+        entry: The scan.
+        datalist: Its list.
+        plan: How structures are numbered.
+        preparation: How the network sees a scan.
+
+    Raises:
+        FormatError: A file is missing, damaged or no image.
+        RecipeError: Labels do not belong to the scan, see `read_manual`.
+    """
+    volume = read(entry.image)
+    case = Case.prepare(volume, preparation)
+    manual = _flat(read_manual(entry, datalist, volume.grid)) if entry.label is not None else None
+    pseudo = read_pseudo(entry, datalist, volume.grid)
+    regions = read_supervoxels(entry, volume.grid)
+    known, filled = known_of(entry, datalist, pseudo.present if pseudo is not None else ())
+    labels = np.zeros(case.grid.shape, dtype=np.uint16)
+    nested = np.zeros(case.grid.shape, dtype=np.uint16)
+    for source, spoken_of in ((manual, known), (pseudo, filled)):
+        if source is None or not spoken_of:
+            continue
+        carried = np.asarray(case.carry_nearest(source.array))
+        labels = np.where(labels == 0, plan.table(spoken_of)[carried], labels)
+        for index, bit in plan.bits.items():
+            if index in spoken_of:
+                nested |= _inside(carried, plan.vocabulary, index).astype(np.uint16) << bit
+    spoken = np.array([index in known or index in filled for index in plan.order], dtype=bool)
+    present = _present(labels, nested, plan)
+    places = {value: _places(labels, nested, value) for value in present}
+    carried_regions = None if regions is None else _renumbered(np.asarray(case.carry_nearest(regions)))
+    intensities = case.image[0, 0].numpy().astype(np.float16)
+    return TrainingScan(
+        entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
+        carried_regions, places,
+    )  # fmt: skip
+
+
+def _flat(labels: LabelMap | LabelLayers) -> LabelMap:
+    return labels.flatten() if isinstance(labels, LabelLayers) else labels
+
+
+def _inside(carried: Labels, words: Vocabulary, index: int) -> NDArray[np.bool_]:
+    """Return where a structure or what it contains is labelled."""
+    table = np.zeros(max(s.index for s in words) + 1, dtype=bool)
+    table[list(extent(words, index, whole=True))] = True
+    return np.asarray(table[carried])
+
+
+def _present(labels: Labels, nested: Labels, plan: LocalLabels) -> tuple[int, ...]:
+    counts = np.bincount(labels.ravel(), minlength=len(plan.order) + 1)
+    found = [value for value in range(1, len(counts)) if counts[value]]
+    return (*found, *(-1 - bit for bit in plan.bits.values() if ((nested >> bit) & 1).any()))
+
+
+def _places(labels: Labels, nested: Labels, value: int) -> NDArray[np.int64]:
+    """Return some voxels of a structure, the same ones for the same scan."""
+    flat = np.flatnonzero(labels == value if value > 0 else (nested >> (-1 - value)) & 1)
+    if len(flat) > PLACES:
+        flat = np.sort(np.random.default_rng(len(flat)).choice(flat, PLACES, replace=False))
+    return flat.astype(np.int64)
+
+
+def _renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return regions numbered from 1 without gaps, 0 staying 0."""
+    values, inverse = np.unique(regions, return_inverse=True)
+    first = 0 if len(values) and values[0] == 0 else 1
+    return (inverse.reshape(regions.shape) + first).astype(np.uint16)
+
+
+def _smallest(values: NDArray[np.uint16]) -> Labels:
+    return values.astype(np.uint8) if int(values.max(initial=0)) < 256 else values

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from running import digest, loop, scans
 
-from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training import patches
 from prosect.training.augment import augment_intensities
-from prosect.training.automatic import AutomaticObjective
-from prosect.training.loop import LoopSettings, TrainingLoop
-from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
+from prosect.training.patches import PatchSampler, TrainingScan
 
 
 def scan() -> TrainingScan:
     """Return a scan whose intensity tells its label, left and right differing."""
-    labels = np.zeros((30, 20, 24), dtype=np.uint8)
-    labels[4:12, 5:15, 5:15] = 1
-    labels[18:26, 5:15, 5:15] = 2
-    nested = (labels > 0).astype(np.uint8)
-    return TrainingScan(
-        "made", (labels / 2).astype(np.float16), labels, nested, (2.0, 3.0, 2.5), (1, 2), np.array([True, True, True])
-    )
+    return scans()[0]
 
 
 def test_a_patch_shows_labels_where_its_intensities_say() -> None:
@@ -78,26 +69,6 @@ def test_augmented_intensities_stay_in_range() -> None:
         out = augment_intensities(torch.rand(1, 1, 12, 10, 8), generator)
         assert out.shape == (1, 1, 12, 10, 8)
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
-
-
-def loop(folder: Path, steps: int = 6) -> TrainingLoop:
-    """Return a small run."""
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, interactive=False))
-    sampler = PatchSampler((8, 8, 8), 3.0, np.random.default_rng(0))
-    settings = LoopSettings(steps=steps, warmup_steps=2)
-    source = PatchSource([scan()], [1.0], sampler)
-    objective = AutomaticObjective(network, [1, 2, 7], {2: 0}, source, sampler.generator)
-    return TrainingLoop(network, objective, sampler.generator, settings, folder)
-
-
-def digest(run: TrainingLoop) -> str:
-    """Return a hash of weights and their average."""
-    sha = hashlib.sha256()
-    for tensors in (run.network.state_dict(), run.average):
-        for value in tensors.values():
-            sha.update(value.numpy().tobytes())
-    return sha.hexdigest()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A plain, resumable training loop for any branch. One of the three places that hold state."""
+"""A resumable training loop for any branch. One of the three places that hold state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prosect.errors import RecipeError
+from prosect.training.parallel import ALONE, Ranks
+from prosect.training.stream import PatchStream, stream_of
+
 __all__ = ["LoopSettings", "TrainingLoop"]
+
+STATE, PREVIOUS, BEST, LOG = "state.pt", "state.previous.pt", "best.pt", "log.jsonl"
+LOGGED_EVERY = 25
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,9 +38,12 @@ class LoopSettings:
         warmup_steps: Length of the warm-up.
         ema: Decay of the running average of the weights that is saved as the model.
         max_gradient_norm: Gradients are scaled down to this norm.
-        patches_per_step: Patches whose gradients are added up before a step.
+        patches_per_step: Patches whose gradients are added up before a step, over all processes.
         bfloat16: Compute the network in mixed bfloat16; weights, losses and the optimiser stay in float32.
         seed: Of initial weights, sampling and augmentation.
+        give_up: So many steps without a finite loss and gradient in a row end the run.
+        validate_every: Steps between validations; 0 never validates.
+        patience: So many validations in a row without a gain end the run; 0 never does.
     """
 
     steps: int = 3000
@@ -43,18 +55,30 @@ class LoopSettings:
     patches_per_step: int = 1
     bfloat16: bool = False
     seed: int = 0
+    give_up: int = 10
+    validate_every: int = 0
+    patience: int = 0
 
 
 class TrainingLoop:
     """Train a network by an objective that draws its own patches.
 
+    Every patch has a random stream of its own, made of the seed, the step and its number in the step. So a run that
+    was killed and goes on, and one whose patches are shared out among processes, draw what one undisturbed run draws.
+
     Args:
         network: The network to train, in place.
-        objective: Returns the loss of one freshly drawn patch; all its randomness comes from `generator`.
-        generator: Part of the saved state.
+        objective: Returns the loss of one freshly drawn patch; all its randomness comes from `generator` and `stream`.
+        generator: Turned to the stream of each patch before the objective is asked.
         settings: See `LoopSettings`.
         folder: Where the state and the log live.
         trained: Parameters to train, in groups with their share of the learning rate; all of the network's by default.
+        validate: Returns a score of a network with the averaged weights, the larger the better.
+        stream: Where the objective's patches come from, to be told which come next.
+        identity: What besides the settings makes this run what it is, such as the hash of its data; a state of another
+            is not taken up.
+        watchers: Told of every row of the log.
+        ranks: This process among those that train together.
     """
 
     def __init__(
@@ -65,9 +89,15 @@ class TrainingLoop:
         settings: LoopSettings,
         folder: Path,
         trained: Iterable[tuple[Iterable[nn.Parameter], float]] | None = None,
+        validate: Callable[[dict[str, Tensor]], float] | None = None,
+        stream: PatchStream | None = None,
+        identity: str = "",
+        watchers: Sequence[Callable[[Row], None]] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         self.network, self.objective, self.generator = network, objective, generator
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.identity = settings, folder, identity
+        self.validate, self.stream, self.watchers, self.ranks = validate, stream, watchers, ranks
         groups = [
             (list(part), share) for part, share in ([(network.parameters(), 1.0)] if trained is None else trained)
         ]
@@ -79,21 +109,41 @@ class TrainingLoop:
         )
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step = 0
-        self.skipped = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        self.skipped = self.skipped_in_a_row = 0
+        self.best, self.best_step = -math.inf, 0
+        if ranks.rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, save_every: int = 100, stop_at: float | None = None) -> None:
-        """Train to the last step, or until the wall clock (`time.time()`) passes `stop_at`; then save."""
+        """Train to the last step, until validation gains nothing more, or the clock (`time.time()`) passes `stop_at`.
+
+        Raises:
+            RecipeError: Steps without a finite loss follow one another (`TRAINING_DIVERGED`); the last saved state and
+                the best weights are whole.
+            OSError: The last state cannot be saved; earlier ones stay, and failures to save on the way are only logged.
+        """
         recent: list[float] = []
-        started = time.perf_counter()
-        while self.step < self.settings.steps and (stop_at is None or time.time() < stop_at):
+        started, busy = time.perf_counter(), 0.0
+        while not self.finished and (stop_at is None or not self.ranks.tell(float(time.time() >= stop_at))):
+            before = time.perf_counter()
             recent.append(self._one_step())
-            if self.step % 25 == 0:
-                self._log(loss=float(np.mean(recent)), seconds=(time.perf_counter() - started) / len(recent))
-                recent, started = [], time.perf_counter()
+            busy += time.perf_counter() - before
+            if self.step % LOGGED_EVERY == 0:
+                spent = time.perf_counter() - started
+                self._log(loss=float(np.mean(recent)), seconds=spent / len(recent), busy=round(busy / spent, 4))
+                recent, started, busy = [], time.perf_counter(), 0.0
+            if self.settings.validate_every and self.step % self.settings.validate_every == 0:
+                self._validate()
             if self.step % save_every == 0:
-                self.save()
+                self._save_or_go_on()
         self.save()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done, or validation has gained nothing for too long."""
+        s = self.settings
+        stale = s.patience * s.validate_every
+        return self.step >= s.steps or (stale > 0 and self.step - self.best_step >= stale)
 
     def rate(self) -> float:
         """Return the learning rate of the coming step."""
@@ -107,19 +157,51 @@ class TrainingLoop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["share"]
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
-        for _ in range(self.settings.patches_per_step):
+        total, drawn = 0.0, []
+        for number in self.ranks.patches(self.settings.patches_per_step):
+            self._turn_to(number)
             loss = self.objective() / self.settings.patches_per_step
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+            drawn.append(self.stream.drawn if self.stream is not None else "")
+        self.ranks.add_up_gradients(self.trained)
+        total = self.ranks.add_up(total)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.settings.max_gradient_norm)
         if math.isfinite(total) and bool(torch.isfinite(norm)):
             self.optimizer.step()
             self._update_average()
+            self.skipped_in_a_row = 0
         else:
-            self.skipped += 1
+            self._skip(total, drawn)
         self.step += 1
         return total
+
+    def _turn_to(self, number: int) -> None:
+        """Turn the generator and the stream to a patch of the coming step."""
+        seed = self.settings.seed
+        self.generator.bit_generator.state = stream_of(seed, self.step, number).bit_generator.state
+        if self.stream is not None:
+            count = self.settings.patches_per_step
+            mine = [(self.step + n, k) for n in (0, 1) for k in self.ranks.patches(count)]
+            later = [key for key in mine if key > (self.step, number) and key[0] < self.settings.steps]
+            self.stream.seek(self.step, number, later)
+
+    def _skip(self, total: float, drawn: Sequence[str]) -> None:
+        """Leave the weights as they are after a loss or gradient that is not finite.
+
+        Raises:
+            RecipeError: Too often in a row (`TRAINING_DIVERGED`).
+        """
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        self._log(event="skipped", loss=total, scans=list(drawn))
+        if self.skipped_in_a_row >= self.settings.give_up:
+            raise RecipeError(
+                f"{self.skipped_in_a_row} steps in a row had no finite loss, the last at step {self.step} on "
+                f"{', '.join(drawn) or 'an unnamed scan'}. The last good state is {self.folder / STATE}; look at these "
+                "scans, or go on with a lower learning rate.",
+                code="TRAINING_DIVERGED",
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -127,35 +209,108 @@ class TrainingLoop:
         for key, value in self.network.state_dict().items():
             self.average[key].lerp_(value, 1 - decay)
 
-    def _log(self, **values: float) -> None:
+    def _validate(self) -> None:
+        """Score the averaged weights and keep them where they are the best so far."""
+        score = 0.0
+        if self.ranks.rank == 0 and self.validate is not None:
+            score = self.validate(self.average)
+        score = self.ranks.tell(score)
+        if score > self.best:
+            self.best, self.best_step = score, self.step
+            self._write(self.folder / BEST, {"average": self.average, "step": self.step, "score": score})
+        self._log(event="validated", score=score, best=self.best, best_step=self.best_step)
+
+    def _log(self, **values: Any) -> None:
+        if self.ranks.rank:
+            return
         row = {"step": self.step, "rate": self.rate(), "skipped": self.skipped, **values}
-        with (self.folder / "log.jsonl").open("a") as log:
+        with (self.folder / LOG).open("a") as log:
             log.write(json.dumps(row) + "\n")
+        for watcher in self.watchers:
+            watcher(row)
+
+    def _save_or_go_on(self) -> None:
+        try:
+            self.save()
+        except OSError as error:  # a full disk must not end hours of training; the next save may succeed
+            self._log(event="not saved", reason=str(error))
 
     def save(self) -> None:
-        """Write the whole state in one atomic step, so that a killed run resumes where it stood."""
+        """Write the whole state in one atomic step, so that a killed run resumes where it stood; keep the one before.
+
+        Raises:
+            OSError: It cannot be written; what was saved before stays.
+        """
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "skipped": self.skipped,
-            "generator": json.dumps(self.generator.bit_generator.state),
+            "best": self.best,
+            "best_step": self.best_step,
             "settings": asdict(self.settings),
+            "identity": self.identity,
+            "threads": torch.get_num_threads(),
         }
-        part = self.folder / f".state.tmp-{os.getpid()}"
-        torch.save(state, part)
-        part.replace(self.folder / "state.pt")
+        self._write(self.folder / STATE, state, self.folder / PREVIOUS)
+
+    def _write(self, path: Path, state: Any, previous: Path | None = None) -> None:
+        if self.ranks.rank:
+            return
+        part = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+        try:
+            with part.open("wb") as handle:
+                torch.save(state, handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+            if previous is not None and path.exists():
+                previous.unlink(missing_ok=True)
+                os.link(path, previous)
+            part.replace(path)
+        except RuntimeError as error:  # torch's own word for a disk that is full
+            raise OSError(str(error)) from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def resume(self) -> bool:
-        """Load a saved state if there is one; return whether there was."""
-        path = self.folder / "state.pt"
-        if not path.exists():
-            return False
-        state = torch.load(path, weights_only=True)
+        """Load a saved state if there is one, or the one before where the last is damaged; return whether there was.
+
+        Raises:
+            RecipeError: It is the state of another run (`RESUME_OTHER_RUN`).
+        """
+        for path in (self.folder / STATE, self.folder / PREVIOUS):
+            state = _readable(path)
+            if state is None:
+                continue
+            said = (state["settings"], state["identity"])
+            if said != (asdict(self.settings), self.identity):
+                raise RecipeError(
+                    f"{path}: this is the state of a run with other settings or data. Give another work folder, or "
+                    "remove it to begin anew.",
+                    code="RESUME_OTHER_RUN",
+                )
+            self._load(state)
+            return True
+        return False
+
+    def _load(self, state: Row) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
         self.step, self.skipped = state["step"], state["skipped"]
-        self.generator.bit_generator.state = json.loads(state["generator"])
-        return True
+        self.best, self.best_step = state["best"], state["best_step"]
+        if state["threads"] != torch.get_num_threads():
+            # Sums are rounded in another order: as good, but not bit for bit the same.
+            self._log(event="other threads", before=state["threads"], now=torch.get_num_threads())
+
+
+def _readable(path: Path) -> Row | None:
+    """Return a saved state; None where there is none or it is damaged."""
+    try:
+        state: Row = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        return None
+    except Exception:  # a damaged archive surfaces as almost any error; the state before may be whole
+        return None
+    return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,10 +180,14 @@ class PatchSource:
     def __init__(self, scans: Sequence[TrainingScan], weights: Sequence[float], sampler: PatchSampler) -> None:
         self.scans, self.sampler = scans, sampler
         self.weights = np.asarray(weights, dtype=np.float64) / np.sum(weights)
-        self.drawn = ""  # the scan of the last patch, for reports of what went wrong
 
     def __call__(self) -> Patch:
-        """Return one patch."""
-        scan = self.scans[int(self.sampler.generator.choice(len(self.scans), p=self.weights))]
-        self.drawn = scan.name
-        return self.sampler(scan)
+        """Return one patch; the sampler's generator decides."""
+        return self.draw(self.sampler.generator)[1]
+
+    def draw(self, generator: np.random.Generator) -> tuple[str, Patch]:
+        """Return the name of a scan and a patch of it; only this generator decides, so threads may draw at once."""
+        scan = self.scans[int(generator.choice(len(self.scans), p=self.weights))]
+        sampler = copy.copy(self.sampler)
+        sampler.generator = generator
+        return scan.name, sampler(scan)

@@ -1,0 +1,139 @@
+"""What must not end a run, what must, and that neither changes what is learnt."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from running import digest, loop
+
+from prosect.errors import RecipeError
+
+SCRIPT = Path(__file__).with_name("running.py")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole", 40)
+    whole.run(save_every=3)
+    words = [sys.executable, str(SCRIPT), str(tmp_path / "cut"), "40"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (tmp_path / "cut" / "state.previous.pt").exists():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    last = loop(tmp_path / "cut", 40)
+    assert last.resume()
+    assert 0 < last.step < 40
+    last.run()
+    assert digest(last) == digest(whole)
+
+
+def test_two_processes_learn_what_one_does_from_twice_the_patches(tmp_path: Path) -> None:
+    alone = loop(tmp_path / "alone", 6, patches=2)
+    alone.run()
+    words = [sys.executable, str(SCRIPT), str(tmp_path / "both"), "6"]
+    processes = [
+        subprocess.Popen([*words, str(rank), "2", str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    digests = [process.communicate(timeout=120)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert digests[0] == digests[1]
+    both = loop(tmp_path / "both", 6, patches=2)
+    assert both.resume()
+    for key, value in alone.network.state_dict().items():
+        assert torch.allclose(value, both.network.state_dict()[key], atol=1e-5), key
+
+
+def test_patches_drawn_ahead_by_threads_change_nothing(tmp_path: Path) -> None:
+    plain, ahead = loop(tmp_path / "a", patches=2), loop(tmp_path / "b", patches=2, threads=3)
+    plain.run()
+    ahead.run()
+    assert digest(plain) == digest(ahead)
+
+
+def test_losses_that_stay_infinite_end_the_run_and_name_the_scans(tmp_path: Path) -> None:
+    run = loop(tmp_path, 20, give_up=4)
+    run._one_step()
+    run.save()
+    good = digest(run)
+    inner = run.objective
+    run.objective = lambda: inner() * float("inf")
+    with pytest.raises(RecipeError, match=r"first|second") as ended:
+        run.run()
+    assert ended.value.code == "TRAINING_DIVERGED"
+    assert digest(run) == good, "no step was taken"
+    skipped = [row for row in rows(tmp_path) if row.get("event") == "skipped"]
+    assert len(skipped) == 4
+    assert all(row["scans"] in (["first"], ["second"]) for row in skipped)
+
+
+def test_a_full_disk_is_noted_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = loop(tmp_path, 9)
+    run.save()
+    write, calls = torch.save, []
+
+    def full(*args: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if len(calls) == 2:
+            raise RuntimeError("PytorchStreamWriter failed writing file data/0")
+        write(*args)
+
+    monkeypatch.setattr(torch, "save", full)
+    run.run(save_every=3)
+    assert [row["step"] for row in rows(tmp_path) if row.get("event") == "not saved"] == [3, 6]
+    again = loop(tmp_path, 9)
+    assert again.resume()
+    assert again.step == 9
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole")
+    whole.run()
+    run = loop(tmp_path / "cut")
+    run.run(save_every=2)
+    (tmp_path / "cut" / "state.pt").write_bytes((tmp_path / "cut" / "state.pt").read_bytes()[:1000])
+    again = loop(tmp_path / "cut")
+    assert again.resume()
+    again.run()
+    assert digest(again) == digest(whole)
+
+
+def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
+    loop(tmp_path).run()
+    with pytest.raises(RecipeError) as refused:
+        loop(tmp_path, 7).resume()
+    assert refused.value.code == "RESUME_OTHER_RUN"
+
+
+def test_validation_keeps_the_best_and_ends_a_run_that_gains_nothing(tmp_path: Path) -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
+    run = loop(tmp_path, 100, validate=lambda _: next(scores), validate_every=2, patience=3)
+    run.run()
+    assert (run.step, run.best, run.best_step) == (10, 0.5, 4)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert (best["step"], best["score"]) == (4, 0.5)

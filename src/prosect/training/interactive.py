@@ -14,11 +14,12 @@ from torch import Tensor
 from prosect.geometry import Grid
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.point_head import IGNORED
-from prosect.prompts import Click
+from prosect.prompts import Click, click_at
 from prosect.simulated_user import centre_click, error_click
 from prosect.training.augment import augment_intensities, remap_intensities
 from prosect.training.losses import clicked_loss
 from prosect.training.patches import Patch
+from prosect.training.targets import SamplerRules, Target, Voxel, sample_targets
 
 __all__ = ["ClickRules", "InteractiveObjective", "objects_of"]
 
@@ -53,6 +54,9 @@ class InteractiveObjective:
     simulated; gradients are taken of the first and of the last simulated one, the last drawn evenly. Differs from the
     official recipe, which encodes, steps and forgets after each round.
 
+    Where a patch has supervoxels, `sample_targets` says what is clicked, with which clicks first and whether it is a
+    zero-shot object; objects outside `supported` are always themselves. Else every object is, and one click is first.
+
     Args:
         network: The network to train.
         draw: Returns a patch.
@@ -61,6 +65,8 @@ class InteractiveObjective:
         nested_bits: Bit of `TrainingScan.nested` for local classes stored there that can be clicked.
         rules: See `ClickRules`.
         bfloat16: Compute the network in mixed bfloat16.
+        sampler: How targets are made from supervoxels; sizes are in voxels of the patch.
+        plain: Supported objects that supervoxels do not change, such as classes whose clicks are ambiguous.
     """
 
     def __init__(
@@ -72,14 +78,17 @@ class InteractiveObjective:
         nested_bits: Mapping[int, int] = MappingProxyType({}),
         rules: ClickRules | None = None,
         bfloat16: bool = False,
+        sampler: SamplerRules | None = None,
+        plain: Collection[int] = (),
     ) -> None:
         self.network, self.draw, self.generator = network, draw, generator
         self.supported, self.nested_bits = frozenset(supported), dict(nested_bits)
         self.rules, self.bfloat16 = rules or ClickRules(), bfloat16
+        self.sampler, self.plain = sampler or SamplerRules(), frozenset(plain)
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
-        objects: list[tuple[int, Mask]] = []
+        objects: list[Target] = []
         while not objects:
             patch = self.draw()
             objects = self.objects(patch)
@@ -88,17 +97,28 @@ class InteractiveObjective:
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(objects, pyramid)
 
-    def loss(self, objects: Sequence[tuple[int, Mask]], pyramid: Sequence[Tensor]) -> Tensor:
+    def loss(self, objects: Sequence[Target], pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of some of the objects of a patch whose encoding is known."""
         chosen = [objects[int(n)] for n in self.generator.permutation(len(objects))[: self.rules.objects]]
         with self._mixed(pyramid[0]):
             features = self.network.click_features(pyramid)
-        return self._rounds(features, [mask for _, mask in chosen], self._zero_shot([value for value, _ in chosen]))
+        return self._rounds(features, chosen)
 
-    def objects(self, patch: Patch) -> list[tuple[int, Mask]]:
-        """Return what can be clicked in a patch, see `objects_of`."""
+    def objects(self, patch: Patch) -> list[Target]:
+        """Return what can be clicked in a patch: its objects, see `objects_of`, or targets drawn for some of them."""
         bits = [bit for q, bit in self.nested_bits.items() if patch.known[q]]
-        return objects_of(patch, self.rules.smallest, bits)
+        if patch.supervoxels is None:
+            return [Target(mask, value) for value, mask in objects_of(patch, self.rules.smallest, bits)]
+        structures = objects_of(patch, 1, bits)
+        return sample_targets(
+            structures,
+            patch.supervoxels.numpy(),
+            self.generator,
+            self.sampler,
+            smallest=self.rules.smallest,
+            most=self.rules.objects,
+            plain=self.plain | ({value for value, _ in structures} - self.supported),
+        )
 
     def trained(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """Return the parameters that this objective gives gradients, with their share of the learning rate."""
@@ -118,11 +138,20 @@ class InteractiveObjective:
         named = [v in self.supported and self.generator.random() >= self.rules.unnamed for v in values]
         return ~torch.tensor(named)
 
-    def _rounds(self, features: Tensor, masks: Sequence[Mask], zero_shot: Tensor) -> Tensor:
+    def _shown(self, targets: Sequence[Target]) -> Tensor:
+        """Return which targets (q) are shown as zero-shot objects."""
+        flags = [
+            self._zero_shot([target.value]) if target.mode == "regular" else torch.tensor([target.zero_shot])
+            for target in targets
+        ]
+        return torch.cat(flags)
+
+    def _rounds(self, features: Tensor, targets: Sequence[Target]) -> Tensor:
         """Return the loss of the first round and of a later one."""
+        zero_shot, masks = self._shown(targets), [target.mask for target in targets]
         last = int(self.generator.integers(1, self.rules.rounds))
         truth = torch.from_numpy(np.stack(masks)).to(features.device)
-        points, labels = self._asked([self._first(mask) for mask in masks])
+        points, labels = self._asked([self._first(target) for target in targets])
         loss = features.new_zeros(())
         for number in range(last + 1):
             graded = number in (0, last)
@@ -132,23 +161,30 @@ class InteractiveObjective:
                 loss = loss + clicked_loss(logits, truth) / 2
             if number < last:
                 now = (logits.detach() > 0).numpy()
-                more = self._asked([self._next(mask, each) for mask, each in zip(masks, now, strict=True)])
+                more = self._asked([[self._next(mask, each)] for mask, each in zip(masks, now, strict=True)])
                 points, labels = torch.cat([points, more[0]], 1), torch.cat([labels, more[1]], 1)
         return loss
 
-    def _first(self, truth: Mask) -> Click | None:
+    def _first(self, target: Target) -> Sequence[Click | None]:
+        """Return the first clicks on a target: its own, or one as a person gives it."""
+        mask = target.mask
+        if target.positives:
+            signs = (target.positives, True), (target.negatives, False)
+            return [_click(voxel, mask, positive) for voxels, positive in signs for voxel in voxels]
         if self.generator.random() < self.rules.centre:
-            return centre_click(truth, _grid(truth))
-        return self._next(truth, np.zeros_like(truth))
+            return [centre_click(mask, _grid(mask))]
+        return [self._next(mask, np.zeros_like(mask))]
 
     def _next(self, truth: Mask, mask: Mask) -> Click | None:
         return error_click(truth, mask, _grid(truth), self.generator, inner=True)
 
-    def _asked(self, clicks: Sequence[Click | None]) -> tuple[Tensor, Tensor]:
-        """Return points (q 1 3) and labels (q 1); where there is nothing to click, a point that is ignored."""
-        points = [(0.0, 0.0, 0.0) if click is None else click.position_ras for click in clicks]
-        labels = [IGNORED if click is None else int(click.positive) for click in clicks]
-        return torch.tensor(points)[:, None], torch.tensor(labels)[:, None]
+    def _asked(self, clicks: Sequence[Sequence[Click | None]]) -> tuple[Tensor, Tensor]:
+        """Return points (q n 3) and labels (q n); where there is nothing to click, a point that is ignored."""
+        most = max(map(len, clicks))
+        padded = [[*each, *[None] * (most - len(each))] for each in clicks]
+        points = [[(0.0, 0.0, 0.0) if click is None else click.position_ras for click in each] for each in padded]
+        labels = [[IGNORED if click is None else int(click.positive) for click in each] for each in padded]
+        return torch.tensor(points), torch.tensor(labels)
 
 
 def objects_of(patch: Patch, smallest: int, bits: Iterable[int] = ()) -> list[tuple[int, Mask]]:
@@ -166,6 +202,10 @@ def objects_of(patch: Patch, smallest: int, bits: Iterable[int] = ()) -> list[tu
         if np.count_nonzero(inside) >= smallest:
             objects.append((-1 - bit, inside))
     return objects
+
+
+def _click(voxel: Voxel, mask: Mask, positive: bool) -> Click:
+    return click_at(voxel, _grid(mask), positive=positive, space="voxel")
 
 
 def _grid(mask: Mask) -> Grid:

@@ -292,10 +292,16 @@ def _eroded(mask: Mask, reach: int) -> Mask:
 def _dilated(mask: Mask, reach: int) -> Mask:
     """Return the voxels with one that is set at most `reach` away along every axis."""
     for axis in range(3):
-        along = np.moveaxis(mask, axis, 0)
-        grown = along.copy()
+        grown = mask.copy()
         for step in range(1, reach + 1):
-            grown[step:] |= along[:-step]
-            grown[:-step] |= along[step:]
-        mask = np.moveaxis(grown, 0, axis)
+            low, high = _shifted(axis, step)
+            grown[high] |= mask[low]
+            grown[low] |= mask[high]
+        mask = grown
     return mask
+
+
+def _shifted(axis: int, step: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return all but the last and all but the first planes along an axis, as indices."""
+    before = (slice(None),) * axis
+    return (*before, slice(None, -step)), (*before, slice(step, None))

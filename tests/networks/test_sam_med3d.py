@@ -172,6 +172,15 @@ def test_the_grid_counts_its_first_two_axes_the_other_way_round() -> None:
             torch.testing.assert_close(grid[:, i, j, k] + encoder.point_embeddings[1].weight[0], code)
 
 
+def test_in_fixed_positions_a_click_has_the_code_of_its_place() -> None:
+    encoder = tiny(positions="fixed").prompt_encoder
+    with torch.no_grad():
+        grid = encoder.grid((4, 4, 4))[0]
+        centre = torch.tensor([[[8.0 * 1 + 3.5, 8.0 * 3 + 3.5, 8.0 * 2 + 3.5]]])
+        code = encoder.embed_points(centre, torch.tensor([[1]]), (32, 32, 32))[0, 0]
+        torch.testing.assert_close(grid[:, 1, 3, 2] + encoder.point_embeddings[1].weight[0], code)
+
+
 def test_a_code_is_sine_cosine_and_sine_again() -> None:
     layer = tiny().prompt_encoder.pe_layer
     point = torch.tensor([0.1, 0.6, 0.9])

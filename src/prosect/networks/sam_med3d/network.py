@@ -32,7 +32,7 @@ class Architecture:
         embedding: Channels of features and prompt tokens; a multiple of 48.
         decoder_hidden: Width of the decoder's MLP.
         box_embeddings: Whether the weights carry embeddings of a box's corners.
-        positions: `official`, or `fixed` for training from scratch; see `ImageEncoder`.
+        positions: `official`, or `fixed` for training from scratch; see `ImageEncoder` and `PromptEncoder`.
 
     Raises:
         ValueError: The numbers do not go together.
@@ -91,7 +91,7 @@ class SamMed3D(nn.Module):
         self.image_encoder = ImageEncoder(
             1, a.patch, a.grid, a.width, a.depth, a.heads, a.global_blocks, a.window, a.embedding, a.positions
         )
-        self.prompt_encoder = PromptEncoder(a.embedding, a.box_embeddings)
+        self.prompt_encoder = PromptEncoder(a.embedding, a.box_embeddings, a.positions)
         self.mask_decoder = MaskDecoder(a.embedding, a.decoder_hidden)
 
     def embed(self, image: Tensor) -> Tensor:

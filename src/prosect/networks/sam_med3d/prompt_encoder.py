@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from prosect.networks.channel_norm import ChannelNorm
 from prosect.networks.fourier_position import FourierPosition
 
-__all__ = ["IGNORED", "NEGATIVE", "POSITIVE", "PromptEncoder"]
+__all__ = ["IGNORED", "NEGATIVE", "POSITIVE", "Positions", "PromptEncoder"]
+
+Positions = Literal["official", "fixed"]
 
 IGNORED, NEGATIVE, POSITIVE = -1, 0, 1
 MASK_CHANNELS = 16
@@ -23,12 +25,15 @@ class PromptEncoder(nn.Module):
         embedding: Token channels; must be divisible by 3.
         box_embeddings: Whether there are embeddings of a box's corners. They are kept only because some published
             weights carry them: no published training ever used a box.
+        positions: `official` keeps the exchanged axes of grids that the published weights were trained with; with
+            `fixed` a click has the code of the place it lies at.
     """
 
-    def __init__(self, embedding: int, box_embeddings: bool = False) -> None:
+    def __init__(self, embedding: int, box_embeddings: bool = False, positions: Positions = "official") -> None:
         super().__init__()
         # official: the code is sine, cosine and sine again, and grids count along the second axis first.
-        self.pe_layer = FourierPosition(embedding // 3, waves=("sin", "cos", "sin"), grid_axes=(1, 0, 2))
+        axes = (1, 0, 2) if positions == "official" else (0, 1, 2)
+        self.pe_layer = FourierPosition(embedding // 3, waves=("sin", "cos", "sin"), grid_axes=axes)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, embedding) for _ in range(4 if box_embeddings else 2))
         self.not_a_point_embed = nn.Embedding(1, embedding)
         self.mask_downscaling = nn.Sequential(

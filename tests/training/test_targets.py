@@ -300,6 +300,9 @@ class Recorder:
         self.image_encoder = self
         self.asked: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    def parameters(self) -> Iterator[Tensor]:
+        return iter([torch.zeros(1)])
+
     def encoder(self, image: Tensor) -> list[Tensor]:
         return [image]
 

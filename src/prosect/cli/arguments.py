@@ -11,6 +11,7 @@ from typing import Any
 
 from prosect.cli.data_arguments import check_data_arguments, evaluate_arguments, pseudo_label_arguments
 from prosect.cli.phantom_arguments import phantom_arguments
+from prosect.cli.train_arguments import train_arguments
 from prosect.cli.typed import path
 
 __all__ = ["build_parser", "check"]
@@ -77,6 +78,8 @@ def data_commands(commands: Any, add: dict[str, Any]) -> None:
     judge = "judge a model on labelled scans"
     judged = commands.add_parser("evaluate", help=judge, description=f"{judge.capitalize()}.", **add)
     evaluate_arguments(judged, device, at_least_one)
+    teach = "train a model by a recipe, stage by stage"
+    train_arguments(commands.add_parser("train", help=teach, description=f"{teach.capitalize()}.", **add), device)
 
 
 class Version(argparse.Action):

@@ -21,6 +21,7 @@ from prosect.models.spec import profile as _profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary import load as load_vocabulary
+from prosect.vocabulary.rows import structure_of
 
 __all__ = ["Model", "device_named", "load"]
 
@@ -65,7 +66,7 @@ def load(
     placed = device_named(device)
     click_profile(profile) if segmenter(name).network == "sam-med3d" else _profile(profile)
     raw = read_weights(weights if weights is not None else locate(name))
-    base = segmenter(name or raw.metadata.get("model") or _recognised(raw))
+    base = segmenter(name or raw.metadata.get("base") or raw.metadata.get("model") or _recognised(raw))
     if base.network == "sam-med3d":
         return _sam_med3d(base, raw, placed, profile)
     network, report = fit(raw)
@@ -122,12 +123,15 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,
         automatic_only=base.automatic_only,
+        base=str(metadata.get("base", "")),
     )
 
 
 def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vocabulary, str | None]:
     """Return the vocabulary, restricted to the trained classes where the file lists them, and its everything list."""
     vocabulary = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary)))
+    own = [structure_of(row) for row in metadata.get("structures", ())]  # what finetuning has added to it
+    vocabulary = vocabulary.extend(vocabulary.name, own) if own else vocabulary
     trained = metadata.get("classes")
     if trained is None:
         if rows <= max(s.index for s in vocabulary if s.status == "supported"):

@@ -89,6 +89,7 @@ class ModelSpec:
         weights_sha256: Hash of the weights file.
         automatic_only: Its interactive branch, where it has one, must not be offered.
         click_patch: Window shape that answers clicks; by default that of the automatic sweep.
+        base: Model of the catalogue that it was finetuned from; empty where it is one of those.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ModelSpec:
     weights_sha256: str = ""
     automatic_only: bool = False
     click_patch: tuple[int, int, int] | None = None
+    base: str = ""
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["augment_intensities", "remap_intensities"]
+__all__ = ["Augmentation", "augment_intensities", "remap_intensities"]
+
+Augmentation: TypeAlias = Callable[[Tensor, np.random.Generator], Tensor]
 
 
 def augment_intensities(image: Tensor, generator: np.random.Generator) -> Tensor:

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from prosect.networks.vista3d import Vista3D
-from prosect.training.augment import augment_intensities
-from prosect.training.losses import binary_loss, exclusive_loss
+from prosect.training.augment import Augmentation, augment_intensities
+from prosect.training.losses import binary_loss, exclusive_loss, published_loss
 from prosect.training.patches import Patch
 
-__all__ = ["AutomaticObjective"]
+__all__ = ["AutomaticObjective", "Prompted"]
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """How many classes of a patch are asked for when each has a loss of its own (official: 32 and 4).
+
+    Attributes:
+        foreground: Classes in the patch.
+        background: Classes that are known not to be there.
+    """
+
+    foreground: int = 32
+    background: int = 4
 
 
 class AutomaticObjective:
@@ -26,6 +40,9 @@ class AutomaticObjective:
         draw: Returns a patch.
         generator: Decides on augmentation.
         bfloat16: Compute the network in mixed bfloat16.
+        prompted: Ask for some classes, each with a loss of its own, as published; by default all classes the scan
+            knows compete for each voxel.
+        augment: Changes intensities.
     """
 
     def __init__(
@@ -36,28 +53,57 @@ class AutomaticObjective:
         draw: Callable[[], Patch],
         generator: np.random.Generator,
         bfloat16: bool = False,
+        prompted: Prompted | None = None,
+        augment: Augmentation = augment_intensities,
     ) -> None:
         self.network, self.classes, self.nested_bits = network, tuple(classes), nested_bits
         self.draw, self.generator, self.bfloat16 = draw, generator, bfloat16
+        self.prompted, self.augment = prompted, augment
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
         patch = self.draw()
-        image = augment_intensities(patch.image, self.generator)
+        image = self.augment(patch.image, self.generator).to(next(self.network.parameters()).device)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(patch, pyramid)
 
     def loss(self, patch: Patch, pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of a patch whose encoding is known."""
-        with torch.autocast(pyramid[0].device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.network.class_logits(pyramid, self.classes)[0]
-        logits = logits.float()
-        exclusive = patch.known.clone()
+        if self.prompted is not None:
+            return self._independent(patch, pyramid, self.prompted)
+        logits = self._logits(pyramid, range(len(self.classes)))
+        known, labels = patch.known[: len(self.classes)], patch.labels.to(logits.device)
+        exclusive = known.clone()
         exclusive[list(self.nested_bits)] = False
-        loss = exclusive_loss(logits, patch.labels, exclusive)
-        nested = [q for q in self.nested_bits if patch.known[q]]
+        loss = exclusive_loss(logits, labels, exclusive.to(logits.device))
+        nested = [q for q in self.nested_bits if known[q]]
         if nested:
-            masks = torch.stack([(patch.nested >> self.nested_bits[q]) & 1 for q in nested])
+            masks = torch.stack([self._mask(patch, q) for q in nested]).to(logits.device)
             loss = loss + 0.5 * binary_loss(logits[nested], masks)
         return loss
+
+    def _independent(self, patch: Patch, pyramid: Sequence[Tensor], prompted: Prompted) -> Tensor:
+        """Return the mean of the losses of some classes, each against the rest of the patch."""
+        known = [q for q in range(len(self.classes)) if patch.known[q]]
+        masks = {q: self._mask(patch, q) for q in known}
+        inside = [q for q in known if masks[q].any()]
+        absent = [q for q in known if q not in inside]
+        asked = [*self._some(inside, prompted.foreground), *self._some(absent, prompted.background)]
+        if not asked:
+            return pyramid[0].float().sum() * 0
+        logits = self._logits(pyramid, asked)
+        return published_loss(logits, torch.stack([masks[q] for q in asked]).to(logits.device))
+
+    def _some(self, classes: Sequence[int], most: int) -> list[int]:
+        return [classes[int(n)] for n in self.generator.permutation(len(classes))[:most]]
+
+    def _mask(self, patch: Patch, q: int) -> Tensor:
+        if q in self.nested_bits:
+            return (patch.nested >> self.nested_bits[q]) & 1
+        return (patch.labels == q + 1).int()
+
+    def _logits(self, pyramid: Sequence[Tensor], asked: Sequence[int]) -> Tensor:
+        with torch.autocast(pyramid[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.network.class_logits(pyramid, [self.classes[q] for q in asked])[0]
+        return logits.float()

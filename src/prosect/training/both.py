@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prosect.training.augment import augment_intensities
 from prosect.training.automatic import AutomaticObjective
 from prosect.training.interactive import InteractiveObjective
 
@@ -37,7 +36,8 @@ class BothBranches:
             remapped = self.interactive.remapped(patch.image)
             if objects or remapped is patch.image:
                 break
-        image = augment_intensities(remapped, self.automatic.generator)
+        image = self.automatic.augment(remapped, self.automatic.generator)
+        image = image.to(next(self.network.parameters()).device)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             pyramid = self.network.image_encoder.encoder(image)
         loss: Tensor = torch.zeros((), device=image.device)

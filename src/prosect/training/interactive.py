@@ -16,7 +16,7 @@ from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.point_head import IGNORED
 from prosect.prompts import Click, click_at
 from prosect.simulated_user import centre_click, error_click
-from prosect.training.augment import augment_intensities, remap_intensities
+from prosect.training.augment import Augmentation, augment_intensities, remap_intensities
 from prosect.training.losses import clicked_loss
 from prosect.training.patches import Patch
 from prosect.training.targets import SamplerRules, Target, Voxel, sample_targets
@@ -67,6 +67,8 @@ class InteractiveObjective:
         bfloat16: Compute the network in mixed bfloat16.
         sampler: How targets are made from supervoxels; sizes are in voxels of the patch.
         plain: Supported objects that supervoxels do not change, such as classes whose clicks are ambiguous.
+        train_encoder: Whether the encoder learns, too.
+        augment: Changes intensities.
     """
 
     def __init__(
@@ -80,11 +82,14 @@ class InteractiveObjective:
         bfloat16: bool = False,
         sampler: SamplerRules | None = None,
         plain: Collection[int] = (),
+        train_encoder: bool = False,
+        augment: Augmentation = augment_intensities,
     ) -> None:
         self.network, self.draw, self.generator = network, draw, generator
         self.supported, self.nested_bits = frozenset(supported), dict(nested_bits)
         self.rules, self.bfloat16 = rules or ClickRules(), bfloat16
         self.sampler, self.plain = sampler or SamplerRules(), frozenset(plain)
+        self.train_encoder, self.augment = train_encoder, augment
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
@@ -92,8 +97,9 @@ class InteractiveObjective:
         while not objects:
             patch = self.draw()
             objects = self.objects(patch)
-        image = augment_intensities(self.remapped(patch.image), self.generator)
-        with torch.no_grad(), self._mixed(image):
+        image = self.augment(self.remapped(patch.image), self.generator)
+        image = image.to(next(self.network.parameters()).device)
+        with torch.set_grad_enabled(self.train_encoder), self._mixed(image):
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(objects, pyramid)
 
@@ -160,7 +166,7 @@ class InteractiveObjective:
             if graded:
                 loss = loss + clicked_loss(logits, truth) / 2
             if number < last:
-                now = (logits.detach() > 0).numpy()
+                now = (logits.detach() > 0).cpu().numpy()
                 more = self._asked([[self._next(mask, each)] for mask, each in zip(masks, now, strict=True)])
                 points, labels = torch.cat([points, more[0]], 1), torch.cat([labels, more[1]], 1)
         return loss

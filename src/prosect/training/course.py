@@ -1,0 +1,353 @@
+"""A recipe carried out: its stages, one after another, each going on from the averaged weights of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prosect.checkpoints.files import read_weights
+from prosect.checkpoints.fit import fit
+from prosect.errors import RecipeError, ResourceError
+from prosect.labelmap import extent
+from prosect.networks.vista3d import Architecture, Vista3D, vista3d
+from prosect.training.augment import Augmentation, augment_intensities
+from prosect.training.automatic import AutomaticObjective, Prompted
+from prosect.training.both import BothBranches
+from prosect.training.datalist import DataList, Roots, read_datalist
+from prosect.training.export import described, export, largest_ml, preparation_of
+from prosect.training.interactive import ClickRules, InteractiveObjective
+from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.mapping import parse_pair
+from prosect.training.parallel import ALONE, Ranks
+from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
+from prosect.training.prepared import prepared_scans
+from prosect.training.recipe import Data, Part, Recipe, Stage
+from prosect.training.scans import LocalLabels, local_labels
+from prosect.training.stream import PatchStream
+from prosect.training.targets import SamplerRules
+from prosect.training.validation import Validator
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["Course", "Source", "carry_out", "extra", "prepare_course", "read_sources"]
+
+KEPT = "scans"
+OfficialAugmentation = "prosect.training.augment_official"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list of a recipe, read.
+
+    Attributes:
+        data: What the recipe says of it.
+        training: Its training scans.
+        validation: Its validation scans; None where there are none.
+    """
+
+    data: Data
+    training: DataList
+    validation: DataList | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """A recipe ready to be carried out.
+
+    Attributes:
+        recipe: What is to be done.
+        sources: Its lists.
+        plan: How structures are numbered.
+        folder: Where states, logs, prepared scans and weights live.
+        device: Where the network is trained.
+        threads: Threads that draw patches ahead.
+        ranks: This process among those that train together.
+        watchers: Told of every row of the logs, after the name of the stage.
+    """
+
+    recipe: Recipe
+    sources: tuple[Source, ...]
+    plan: LocalLabels
+    folder: Path
+    device: str = "cpu"
+    threads: int = 0
+    ranks: Ranks = ALONE
+    watchers: tuple[Callable[[str, dict[str, Any]], None], ...] = ()
+
+
+def read_sources(recipe: Recipe) -> tuple[Source, ...]:
+    """Return the lists of a recipe. New structures of one are known to all.
+
+    Raises:
+        FormatError: A list is missing.
+        RecipeError: It is no list, has no training scans, or nothing says what its labels mean.
+        VocabularyError: A structure is unknown.
+    """
+    words: Vocabulary | None = None
+    read: list[tuple[Data, DataList]] = []
+    for data in recipe.data:
+        mappings = {"default": [parse_pair(text) for text in data.map]} if data.map else {}
+        roots = Roots(data.root, data.pseudo_root, data.supervoxel_root)
+        found = read_datalist(data.list, roots, data.dataset, mappings, words)
+        words = found.vocabulary
+        read.append((data, found))
+    return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
+
+
+def _parts(data: Data, found: DataList) -> Source:
+    training = found.part("training", data.fold)
+    try:
+        validation = found.part("validation", data.fold)
+    except RecipeError:
+        validation = None
+    return Source(data, training, validation)
+
+
+def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
+    """Return a recipe with its lists read and its structures numbered; nothing is trained yet.
+
+    Args:
+        recipe: What is to be done.
+        folder: Where everything of the run lives.
+        settings: Further attributes of `Course`.
+
+    Raises:
+        RecipeError: See `read_sources` and `local_labels`.
+    """
+    sources = read_sources(recipe)
+    mappings = {f"{n} {name}": m for n, s in enumerate(sources) for name, m in s.training.mappings.items()}
+    pseudo = sorted({i for source in sources for i in source.training.pseudo_classes or ()})
+    every = DataList((), mappings, sources[0].training.vocabulary, tuple(pseudo))
+    plan = local_labels(every, recipe.shape.classes)
+    if max(plan.classes, default=0) >= recipe.shape.rows:
+        raise RecipeError(f"The class index {max(plan.classes)} needs more than {recipe.shape.rows} rows of [shape].")
+    return Course(recipe, sources, plan, folder, **settings)
+
+
+def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str] | None = None) -> Path | None:
+    """Carry out the stages of a recipe and return the weights file; None where the time was over before.
+
+    Killed at any time, the same call goes on from the last saved state; stages that are done are not done again.
+
+    Args:
+        course: See `prepare_course`.
+        stop_at: Time (`time.time()`) after which the current stage saves its state and the call returns.
+        stages: Only these, in the recipe's order.
+
+    Raises:
+        RecipeError: A stage diverges, or its folder holds another run.
+        FormatError: A scan cannot be read.
+    """
+    recipe = course.recipe
+    torch.manual_seed(recipe.seed)
+    network = first_network(recipe).to(course.device)
+    history: dict[str, int] = {}
+    for stage in recipe.stages:
+        if stages is not None and stage.name not in stages:
+            continue
+        loop = loop_of(course, stage, network)
+        loop.resume()
+        loop.run(stop_at=stop_at)
+        if not loop.finished:
+            return None
+        history[stage.name] = loop.step
+        network.load_state_dict(best_of(loop))
+    path = course.folder / f"{recipe.name}.safetensors"
+    if course.ranks.rank == 0:
+        scans = [scan for stage in recipe.stages[-1:] for scan, _ in weighted_scans(course, stage)]
+        volumes = largest_ml(scans, course.plan)
+        export(network.state_dict(), described(recipe, course.plan, volumes, history), path)
+    return path
+
+
+def first_network(recipe: Recipe) -> Vista3D:
+    """Return the network that the first stage begins with.
+
+    Raises:
+        CheckpointError: The weights to begin with cannot be read, or are of another shape.
+    """
+    shape = recipe.shape
+    network = vista3d(Architecture(shape.width, shape.blocks, shape.rows, click_head=shape.click_head))
+    if shape.start is None:
+        return network
+    started, _ = fit(read_weights(shape.start))
+    if started.architecture == network.architecture:
+        return started
+    own, theirs = network.state_dict(), started.state_dict()
+    if any(key not in own or own[key].shape != value.shape for key, value in theirs.items()):
+        raise RecipeError(
+            f"{shape.start.name} is {started.architecture}, the recipe asks for {network.architecture}. Give [shape] "
+            "the numbers of the weights.",
+        )
+    network.load_state_dict({**own, **theirs})  # a branch that the weights lack begins at random
+    return network
+
+
+def best_of(loop: TrainingLoop) -> dict[str, Tensor]:
+    """Return the averaged weights: those that validated best, where the stage validates, else the last."""
+    path = loop.folder / "best.pt"
+    if loop.settings.validate_every and path.exists():
+        found: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+        return found
+    return loop.average
+
+
+def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
+    """Return the loop of one stage, with its parts of the network set to learn."""
+    for name, parameters in parts_of(network).items():
+        for parameter in parameters:
+            parameter.requires_grad_(name in stage.train)
+    scans = weighted_scans(course, stage)
+    settings = settings_of(stage, course.recipe.seed)
+    generator = np.random.default_rng(settings.seed)
+    edge = course.recipe.shape.spacing_mm
+    sampler = PatchSampler(
+        stage.patch, edge, generator, stage.max_degrees, stage.zoom, stage.foreground, turned=stage.turned
+    )
+    source = PatchSource([scan for scan, _ in scans], [weight for _, weight in scans], sampler)
+    stream = PatchStream(source, settings.seed, course.threads)
+    validator = Validator(course.recipe, stage, course.plan, tuple(s.validation for s in course.sources), course.folder)
+    trained = [(parts_of(network)[part], 1.0) for part in stage.train if part in parts_of(network)]
+    return TrainingLoop(
+        network,
+        objective_of(course, stage, network, stream, generator),
+        generator,
+        settings,
+        course.folder / stage.name,
+        trained,
+        validate=validator if stage.validate_every else None,
+        stream=stream,
+        identity=identity_of(course, stage),
+        watchers=[partial(tell, stage.name) for tell in course.watchers],
+        ranks=course.ranks,
+    )
+
+
+def parts_of(network: Vista3D) -> dict[Part, list[torch.nn.Parameter]]:
+    """Return the parameters of a network by the part that stages name."""
+    image = network.image_encoder
+    modules: dict[Part, list[torch.nn.Module]] = {
+        "encoder": [image.encoder],
+        "automatic": [image.up_layers_auto, network.class_head],
+        "interactive": [image.up_layers, network.point_head],
+    }
+    return {name: [p for module in found for p in module.parameters()] for name, found in modules.items()}
+
+
+def settings_of(stage: Stage, seed: int) -> LoopSettings:
+    """Return a stage's settings of the loop."""
+    shared = {name: getattr(stage, name) for name in LoopSettings.__dataclass_fields__ if hasattr(stage, name)}
+    return LoopSettings(**shared, seed=seed)
+
+
+def objective_of(
+    course: Course, stage: Stage, network: Vista3D, stream: PatchStream, generator: np.random.Generator
+) -> Callable[[], Tensor]:
+    """Return the loss of a stage."""
+    plan = course.plan
+    count = len(plan.classes)
+    augment: Augmentation = augment_intensities
+    if stage.augmentation == "official":
+        augment = extra(OfficialAugmentation).augment_official
+    own = {q: bit for q, bit in plan.nested.items() if q < count}
+    prompted = Prompted(stage.foreground_classes, stage.background_classes) if stage.loss == "independent" else None
+    automatic = AutomaticObjective(
+        network, plan.classes, own, stream, generator, stage.bfloat16, prompted=prompted, augment=augment
+    )
+    supported = [*range(1, count + 1), *(-1 - bit for bit in own.values())]
+    clicked = {plan.order.index(i): bit for i, bit in plan.bits.items() if not holds_most(plan, i)}
+    interactive = InteractiveObjective(
+        network, stream, generator, supported, clicked,
+        ClickRules(rounds=stage.rounds, objects=stage.objects, remap=stage.remap), stage.bfloat16,
+        sampler=SamplerRules().at(course.recipe.shape.spacing_mm), train_encoder="encoder" in stage.train,
+        augment=augment,
+    )  # fmt: skip
+    if stage.branch == "both":
+        return BothBranches(automatic, interactive)
+    return automatic if stage.branch == "automatic" else interactive
+
+
+def extra(module: str) -> Any:
+    """Return a module that needs packages of the `training` extra.
+
+    Raises:
+        ResourceError: One of them is not installed (`EXTRA_MISSING`).
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        raise ResourceError(
+            f"This needs {missing.name}, which is not installed. Install it with pip install 'prosect[training]'.",
+            code="EXTRA_MISSING",
+        ) from missing
+
+
+def holds_most(plan: LocalLabels, index: int) -> bool:
+    """Return whether a structure, such as the body, contains most others: no piece of it would be unlabelled."""
+    inside = extent(plan.vocabulary, index, whole=True) & set(plan.order)
+    return len(inside) > max(len(plan.order) / 2, 2)
+
+
+def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, float]]:
+    """Return the scans that a stage draws from, with how often each is drawn.
+
+    Raises:
+        RecipeError: Nothing is left to draw from (`DATALIST_INVALID`).
+    """
+    preparation = preparation_of(course.recipe.shape)
+    chosen: list[tuple[TrainingScan, float]] = []
+    for source in course.sources:
+        if source.data.stages and stage.name not in source.data.stages:
+            continue
+        scans = prepared_scans(used(source.training, stage), course.plan, preparation, course.folder / KEPT)
+        kept = [scan if stage.supervoxels else replace(scan, supervoxels=None) for scan in scans]
+        taught = [scan for scan in kept if scan.present or scan.supervoxels is not None or scan.known.any()]
+        chosen += [(scan, source.data.weight) for scan in taught]
+    if not chosen:
+        raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
+    return oversampled(chosen) if stage.oversample else chosen
+
+
+def used(datalist: DataList, stage: Stage) -> DataList:
+    """Return a list with only those labels that a stage uses."""
+    entries = [
+        replace(
+            entry,
+            pseudo_label=entry.pseudo_label if stage.pseudo else None,
+            supervoxels=entry.supervoxels if stage.supervoxels else None,
+        )
+        for entry in datalist
+        if entry.label is not None or stage.unlabelled
+    ]
+    return replace(datalist, entries=tuple(entries))
+
+
+def oversampled(scans: Sequence[tuple[TrainingScan, float]]) -> list[tuple[TrainingScan, float]]:
+    """Return scans with weights that grow as the rarest structure in them is rarer, by the root of its rarity."""
+    counts: dict[int, int] = {}
+    for scan, _ in scans:
+        for value in scan.present:
+            counts[value] = counts.get(value, 0) + 1
+    rarest = [min((counts[value] for value in scan.present), default=len(scans)) for scan, _ in scans]
+    return [(scan, weight * (len(scans) / few) ** 0.5) for (scan, weight), few in zip(scans, rarest, strict=True)]
+
+
+def identity_of(course: Course, stage: Stage) -> str:
+    """Return a hash of all that makes a stage what it is, besides the settings of the loop."""
+    facts = {
+        "stage": asdict(stage),
+        "shape": asdict(course.recipe.shape),
+        "order": course.plan.order,
+        "before": [s.name for s in course.recipe.stages[: course.recipe.stages.index(stage)]],
+        "lists": [[(e.name, str(e.label is not None)) for e in source.training] for source in course.sources],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""A trained network as a weights file that says all there is to know of it, and the model it makes."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prosect import vocabulary as vocabularies
+from prosect.case import Intensity, Preparation
+from prosect.checkpoints.files import write_weights
+from prosect.training.patches import TrainingScan
+from prosect.training.recipe import Recipe, Shape
+from prosect.training.scans import LocalLabels
+from prosect.vocabulary import Structure, Vocabulary
+from prosect.vocabulary.rows import row_of
+
+__all__ = ["added_to", "described", "export", "largest_ml", "preparation_of"]
+
+
+def preparation_of(shape: Shape) -> Preparation:
+    """Return how a scan is prepared for a network of this shape, as inference does it."""
+    crop = 0.0 if shape.intensity == "window" else None
+    edge = shape.spacing_mm
+    return Preparation((edge, edge, edge), Intensity(shape.intensity, shape.low, shape.high), crop_above=crop)
+
+
+def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:
+    """Return the structures that a larger vocabulary has beyond another, as ordinary ones that can be segmented."""
+    plain: dict[str, Any] = {"status": "supported", "reason": "", "overlapping": False, "everything": frozenset()}
+    return [replace(s, **plain, color=colour(s.index)) for s in larger if words.get(s.index) is None]
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """Return a colour that differs from those of neighbouring indices."""
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.65, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def largest_ml(scans: Iterable[TrainingScan], plan: LocalLabels) -> dict[int, float]:
+    """Return the largest volume of each class among scans, in millilitres; results far beyond it are warned of."""
+    largest = dict.fromkeys(plan.classes, 0.0)
+    for scan in scans:
+        ml = float(np.prod(scan.spacing_mm)) / 1000
+        counts = np.bincount(np.asarray(scan.labels).ravel(), minlength=len(plan.order) + 1)
+        for q, index in enumerate(plan.classes):
+            inside = (scan.nested >> plan.bits[index]) & 1 if index in plan.bits else None
+            count = counts[q + 1] if inside is None else np.count_nonzero(inside)
+            largest[index] = max(largest[index], round(float(count) * ml, 1))
+    return {index: ml for index, ml in largest.items() if ml > 0}
+
+
+def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], history: Mapping[str, Any]) -> Any:
+    """Return what a weights file says about itself.
+
+    Args:
+        recipe: What was trained.
+        plan: How its structures are numbered.
+        volumes: See `largest_ml`.
+        history: Steps taken, by stage.
+    """
+    shape, known = recipe.shape, vocabularies.load(plan.vocabulary.name)
+    preprocessing = {
+        "spacing_mm": [shape.spacing_mm] * 3,
+        "patch": list(shape.window),
+        "intensity": {"kind": shape.intensity, "low": shape.low, "high": shape.high},
+    }
+    if shape.click_patch is not None:
+        preprocessing["click_patch"] = list(shape.click_patch)
+    competing = any(stage.loss == "exclusive" and stage.branch != "interactive" for stage in recipe.stages)
+    return {
+        "format": 1,
+        "model": recipe.name,
+        "base": "vista3d",
+        "vocabulary": plan.vocabulary.name,
+        "structures": [row_of(each) for each in added_to(known, plan.vocabulary)],
+        "classes": list(plan.classes),
+        "exclusive": [c for c in plan.classes if c not in plan.bits] if competing else [],
+        "largest_ml": dict(volumes),
+        "preprocessing": preprocessing,
+        "training": dict(history),
+        "licence": recipe.licence,
+    }
+
+
+def export(tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: Path) -> Path:
+    """Write a weights file in half precision, from which `prosect.load` makes a model, and return the path.
+
+    Raises:
+        CheckpointError: A weight is not finite.
+        FormatError: The place cannot be written.
+    """
+    return write_weights(path, tensors, description, torch.float16)

@@ -1,0 +1,331 @@
+"""What is trained, on what, in which stages: plain data, read from TOML (VISTA3D, Sec. 3.4 and 4).
+
+A recipe holds one set of defaults; each stage lists only what differs. The four published stages come with the package
+as `stages/*.toml`, and a recipe may take them as they are, change some of their values, or have others.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from prosect.errors import RecipeError
+from prosect.io.sniff import regular_file
+from prosect.networks.vista3d.network import ClickHead
+from prosect.vocabulary.matching import nearest
+
+__all__ = ["PUBLISHED", "Data", "Part", "Recipe", "Shape", "Stage", "published_stages", "read_recipe"]
+
+Branch = Literal["interactive", "automatic", "both"]
+Part = Literal["encoder", "automatic", "interactive"]
+Loss = Literal["exclusive", "independent"]
+Augmentation = Literal["prosect", "official"]
+Triple = tuple[int, int, int]
+T = TypeVar("T")
+
+# Sec. 3.4: the interactive branch first, because it shapes the encoder; then, that being frozen, the automatic one.
+PUBLISHED = ("1_interactive", "2_interactive_finetuning", "3_automatic", "4_automatic_finetuning")
+
+
+@dataclass(frozen=True)
+class Data:
+    """A list of scans.
+
+    Attributes:
+        list: JSON, CSV or folder; see `read_datalist`.
+        weight: How often its scans are drawn, beside other lists.
+        dataset: Name of the set, where the list does not say.
+        map: What its label values mean, as `1=liver`.
+        root: Where its paths start.
+        pseudo_root: The same for pseudo-labels.
+        supervoxel_root: The same for supervoxels.
+        fold: The fold kept for validation, where the list names no validation scans.
+        stages: Only these stages use it; all by default.
+    """
+
+    list: Path
+    weight: float = 1.0
+    dataset: str | None = None
+    map: tuple[str, ...] = ()
+    root: Path | None = None
+    pseudo_root: Path | None = None
+    supervoxel_root: Path | None = None
+    fold: int | None = None
+    stages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The network, and how it sees scans.
+
+    Attributes:
+        width: Channels at full resolution.
+        blocks: Residual blocks per level of the encoder.
+        click_head: `tokens` as published, or `maps`, which a narrow network learns better.
+        rows: Rows of the class embedding table.
+        spacing_mm: Working spacing.
+        window: Window of the automatic sweep, in voxels.
+        click_patch: Window that answers clicks; the same by default.
+        intensity: `window` (in intensities, such as HU) or `percentile`.
+        low: Mapped to 0.
+        high: Mapped to 1.
+        classes: Structures of the automatic branch; all that the lists teach by default.
+        start: Weights to begin with; None begins at random.
+    """
+
+    width: int = 48
+    blocks: tuple[int, ...] = (1, 2, 2, 4, 4)
+    click_head: ClickHead = "tokens"
+    rows: int = 512
+    spacing_mm: float = 1.5
+    window: Triple = (128, 128, 128)
+    click_patch: Triple | None = None
+    intensity: Literal["window", "percentile"] = "window"
+    low: float = -963.8247715525971
+    high: float = 1053.678477684517
+    classes: tuple[str, ...] | None = None
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the training loop. Defaults are those of the official configurations where these say.
+
+    Attributes:
+        name: Names its folder.
+        branch: Which loss is taken; `both` from one encoding.
+        train: Parts of the network that change.
+        steps: Optimiser steps.
+        learning_rate: Peak rate.
+        warmup_steps: Length of the warm-up.
+        weight_decay: Of AdamW.
+        ema: Decay of the averaged weights.
+        max_gradient_norm: Gradients are scaled down to this norm (official: no limit).
+        patches_per_step: Patches of one step (official: two of one scan).
+        patch: Voxels of a patch.
+        bfloat16: Mixed precision.
+        loss: `independent` losses per class, as published, or `exclusive` ones, which a small network learns better.
+        foreground_classes: Classes of a patch that the independent loss takes at most.
+        background_classes: Classes known not to be in the patch that it takes at most.
+        pseudo: Use pseudo-labels.
+        supervoxels: Use supervoxels for zero-shot targets.
+        unlabelled: Draw scans without manual labels, too.
+        oversample: Draw scans with rare structures more often.
+        augmentation: `official` (MONAI's transforms, as configured there) or `prosect`.
+        foreground: Probability that a patch is drawn around a labelled structure.
+        turned: Probability that a patch is rotated and zoomed.
+        max_degrees: Largest rotation (official: none).
+        zoom: Smallest and largest magnification.
+        remap: Probability that clicks are asked for on intensities seen through a random curve.
+        rounds: Clicks on an object at most (Sec. 3.4: five rounds).
+        objects: Objects of a patch that are clicked.
+        validate_every: Steps between validations; 0 never validates.
+        validate_on: Validation scans looked at.
+        patience: Validations without a gain that end the stage; 0 never does.
+    """
+
+    name: str
+    branch: Branch = "interactive"
+    train: tuple[Part, ...] = ("encoder", "automatic", "interactive")
+    steps: int = 10000
+    learning_rate: float = 2e-5
+    warmup_steps: int = 0
+    weight_decay: float = 1e-5
+    ema: float = 0.995
+    max_gradient_norm: float = 1.0
+    patches_per_step: int = 2
+    patch: Triple = (128, 128, 128)
+    bfloat16: bool = True
+    loss: Loss = "independent"
+    foreground_classes: int = 32
+    background_classes: int = 4
+    pseudo: bool = True
+    supervoxels: bool = False
+    unlabelled: bool = False
+    oversample: bool = False
+    augmentation: Augmentation = "prosect"
+    foreground: float = 0.9
+    turned: float = 0.2
+    max_degrees: float = 0.0
+    zoom: tuple[float, float] = (0.8, 1.2)
+    remap: float = 0.0
+    rounds: int = 5
+    objects: int = 4
+    validate_every: int = 0
+    validate_on: int = 8
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training.
+
+    Attributes:
+        name: Of the model.
+        data: Its lists.
+        shape: The network.
+        stages: In their order.
+        seed: Of everything drawn.
+        licence: Written into the weights.
+    """
+
+    name: str
+    data: tuple[Data, ...]
+    shape: Shape = field(default_factory=Shape)
+    stages: tuple[Stage, ...] = ()
+    seed: int = 0
+    licence: str = ""
+
+
+def published_stages() -> dict[str, dict[str, Any]]:
+    """Return what differs from the defaults in each of the four published stages."""
+    folder = resources.files("prosect.training") / "stages"
+    return {name: tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")) for name in PUBLISHED}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a TOML file. Paths in it start at its folder.
+
+    Tables: `[[data]]`, `[shape]`, `[defaults]` for all stages, and `[stage.NAME]` for what differs in one. The order
+    and choice of stages is `stages = [...]`, by default the four published ones.
+
+    Raises:
+        FormatError: There is no such file, or it cannot be read.
+        RecipeError: It is no TOML, has an unknown key, or a value of a wrong type or range (`RECIPE_INVALID`).
+    """
+    regular_file(path)
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path.name}: this is no TOML ({error}).") from error
+    refuse_unknown(told, ("name", "data", "shape", "stages", "defaults", "stage", "seed", "licence"), path.name)
+    data = tuple(
+        read_into(Data, each, f"{path.name}, data {n}", path.parent) for n, each in enumerate(listed(told, path))
+    )
+    recipe = Recipe(
+        name=valid(str, told.get("name", path.stem), f"{path.name}, name", path.parent),
+        data=data,
+        shape=read_into(Shape, told.get("shape", {}), f"{path.name}, shape", path.parent),
+        stages=stages_of(told, path),
+        seed=valid(int, told.get("seed", 0), f"{path.name}, seed", path.parent),
+        licence=valid(str, told.get("licence", ""), f"{path.name}, licence", path.parent),
+    )
+    return checked(recipe, path.name)
+
+
+def listed(told: Mapping[str, Any], path: Path) -> list[Any]:
+    """Return the `[[data]]` tables.
+
+    Raises:
+        RecipeError: There is none (`RECIPE_INVALID`).
+    """
+    found = told.get("data")
+    if not isinstance(found, list) or not found:
+        raise RecipeError(f"{path.name}: there is no [[data]] to learn from.")
+    return found
+
+
+def stages_of(told: Mapping[str, Any], path: Path) -> tuple[Stage, ...]:
+    """Return the stages of a recipe: the published values, then the recipe's defaults, then what it says of each."""
+    published, own = published_stages(), dict(told.get("stage", {}))
+    names = valid(tuple[str, ...], told.get("stages", list(PUBLISHED)), f"{path.name}, stages", path.parent)
+    unknown = [name for name in own if name not in names]
+    if unknown:
+        raise RecipeError(f"{path.name}: stage '{unknown[0]}' is described, but `stages` has only {', '.join(names)}.")
+    stages = []
+    for name in names:
+        values = {**published.get(name, {}), **told.get("defaults", {}), **own.get(name, {}), "name": name}
+        stages.append(read_into(Stage, values, f"{path.name}, stage {name}", path.parent))
+    return tuple(stages)
+
+
+def checked(recipe: Recipe, name: str) -> Recipe:
+    """Return a recipe after looking at the values that no type can check.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    divisor = 2 ** (len(recipe.shape.blocks) - 1)
+    shapes = [("window", recipe.shape.window), *((f"patch of {s.name}", s.patch) for s in recipe.stages)]
+    for what, shape in shapes:
+        if any(n <= 0 or n % divisor for n in shape):
+            raise RecipeError(f"{name}: the {what} is {list(shape)}; each side must be a multiple of {divisor}.")
+    if len({stage.name for stage in recipe.stages}) < len(recipe.stages):
+        raise RecipeError(f"{name}: two stages have one name.")
+    for stage in recipe.stages:
+        if stage.steps < 1 or stage.learning_rate <= 0 or stage.patches_per_step < 1 or not stage.train:
+            raise RecipeError(
+                f"{name}, stage {stage.name}: steps, learning_rate, patches_per_step and train need more."
+            )
+    for source in recipe.data:
+        refuse_unknown(source.stages, [stage.name for stage in recipe.stages], f"{name}, stages of {source.list.name}")
+    return recipe
+
+
+def read_into(kind: type[T], table: Any, where: str, folder: Path) -> T:
+    """Return a dataclass with the values of a TOML table.
+
+    Raises:
+        RecipeError: It is no table, or has an unknown key or a value of the wrong type (`RECIPE_INVALID`).
+    """
+    if not isinstance(table, Mapping):
+        raise RecipeError(f"{where}: this must be a table, not {table!r:.40}.")
+    assert is_dataclass(kind)
+    hints = get_type_hints(kind)
+    refuse_unknown(table, [each.name for each in fields(kind)], where)
+    values = {key: valid(hints[key], value, f"{where}, {key}", folder) for key, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise RecipeError(f"{where}: {str(error).split('()')[-1].strip()}.") from error
+
+
+def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse a key that nothing reads.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`, with the nearest known key.
+    """
+    names = {each: each for each in known}
+    for key in keys:
+        if key not in names:
+            raise RecipeError(f"{where}: '{key}' is unknown; nearest: {', '.join(nearest(key, names, 2))}.")
+
+
+def valid(kind: Any, value: Any, where: str, folder: Path) -> Any:
+    """Return a TOML value as a field's type wants it.
+
+    Raises:
+        RecipeError: It is of another type (`RECIPE_INVALID`).
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return valid(next(each for each in inner if each is not type(None)), value, where, folder)
+    if origin is Literal:
+        if value not in inner:
+            raise RecipeError(f"{where} is {value!r}; it can be {', '.join(map(repr, inner))}.")
+        return value
+    if origin is tuple:
+        many = inner[-1] is Ellipsis
+        if not isinstance(value, list) or (not many and len(value) != len(inner)):
+            raise RecipeError(f"{where} is {value!r:.60}; it must be a list{'' if many else f' of {len(inner)}'}.")
+        kinds = [inner[0]] * len(value) if many else inner
+        return tuple(valid(each, item, where, folder) for each, item in zip(kinds, value, strict=True))
+    if kind is Path and isinstance(value, str):
+        return folder / value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RecipeError(f"{where} is {value!r:.60}; it must be of type {kind.__name__}.")
+    return value
+
+
+def shortened(recipe: Recipe, steps: int) -> Recipe:
+    """Return a recipe whose stages have so many steps at most, to try it out."""
+    stages = (replace(s, steps=min(s.steps, steps), validate_every=min(s.validate_every, steps)) for s in recipe.stages)
+    return replace(recipe, stages=tuple(stages))

@@ -1,0 +1,89 @@
+"""What a stage is scored by: the model that its weights make, on whole validation scans, as a user would meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from prosect import models
+from prosect.evaluation.protocols import Rules, auto, automatic_targets, clicked_targets, clicks
+from prosect.evaluation.scores import Row
+from prosect.labelled import LabelledScan
+from prosect.preview import render
+from prosect.training.datalist import DataList
+from prosect.training.export import described, export
+from prosect.training.labels import read_labelled
+from prosect.training.recipe import Recipe, Stage
+from prosect.training.scans import LocalLabels
+
+__all__ = ["Validator"]
+
+CLICKS = 3
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Scores averaged weights by mean Dice over structures.
+
+    Automatic stages are scored by what the model finds by itself, interactive ones by the last of three clicks. A
+    picture of the first scan is kept from every validation.
+
+    Attributes:
+        recipe: What is trained.
+        stage: The stage, which says how many scans are looked at.
+        plan: How its structures are numbered.
+        lists: Validation scans; None for a list that has none.
+        folder: Of the whole run.
+    """
+
+    recipe: Recipe
+    stage: Stage
+    plan: LocalLabels
+    lists: tuple[DataList | None, ...]
+    folder: Path
+
+    def __call__(self, average: dict[str, Tensor]) -> float:
+        """Return the mean Dice of the model that these weights make.
+
+        Raises:
+            FormatError: A validation scan cannot be read.
+        """
+        place = self.folder / self.stage.name
+        path = place / "candidate.safetensors"
+        export(average, described(self.recipe, self.plan, {}, {}), path)
+        model = models.load(weights=path, device="cpu")
+        found: dict[str, list[float]] = {}
+        for number, scan in enumerate(self._scans()):
+            for row in self._rows(model, scan):
+                if row.dice is not None:
+                    found.setdefault(row.structure, []).append(row.dice)
+            if number == 0:
+                self._picture(model, scan, place)
+        return float(np.mean([np.mean(dice) for dice in found.values()])) if found else 0.0
+
+    def _scans(self) -> Iterator[LabelledScan]:
+        """Yield the first labelled validation scans, in turns from every list."""
+        labelled = [
+            [(entry, found) for entry in found if entry.label is not None] for found in self.lists if found is not None
+        ]
+        turns = [each[n] for n in range(max(map(len, labelled), default=0)) for each in labelled if n < len(each)]
+        for entry, found in turns[: self.stage.validate_on]:
+            yield read_labelled(entry, found)
+
+    def _rows(self, model: Any, scan: LabelledScan) -> list[Row]:
+        if self.stage.branch != "interactive":
+            targets, _ = automatic_targets(scan, model.vocabulary)
+            return auto(scan, model, targets, Rules())
+        targets = clicked_targets(scan, model.vocabulary, None, False)
+        rows = clicks(scan, model, targets, replace(Rules(), count=CLICKS), np.random.default_rng(0))
+        last = {row.structure: row for row in rows}
+        return list(last.values())
+
+    def _picture(self, model: Any, scan: LabelledScan, place: Path) -> None:
+        if self.stage.branch != "interactive":
+            render(scan.volume, model.segment(scan.volume), place / "validation.png", title=scan.name)

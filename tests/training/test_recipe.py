@@ -1,0 +1,91 @@
+"""A recipe says what is trained; the published stages are in it as data, and no slip of the pen goes unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prosect.errors import FormatError, RecipeError
+from prosect.training.recipe import PUBLISHED, Recipe, published_stages, read_recipe, shortened
+
+SMALL = """
+[[data]]
+list = "list.json"
+
+[shape]
+width = 8
+blocks = [1, 1]
+window = [16, 16, 16]
+
+[defaults]
+patch = [16, 16, 16]
+steps = 3
+"""
+
+
+def recipe(folder: Path, text: str = SMALL) -> Recipe:
+    (folder / "small.toml").write_text(text)
+    return read_recipe(folder / "small.toml")
+
+
+def test_the_published_stages_are_those_of_the_paper() -> None:
+    stages = published_stages()
+    assert tuple(stages) == PUBLISHED
+    assert [s["branch"] for s in stages.values()] == ["interactive", "interactive", "automatic", "automatic"]
+    assert "encoder" not in stages["3_automatic"]["train"] + stages["4_automatic_finetuning"]["train"]
+    assert [s.get("supervoxels", False) for s in stages.values()] == [True, False, False, False]
+    assert [s.get("oversample", False) for s in stages.values()] == [False, True, False, True]
+
+
+def test_a_recipe_without_stages_has_the_published_ones_with_its_defaults(tmp_path: Path) -> None:
+    made = recipe(tmp_path)
+    assert made.name == "small"
+    assert [s.name for s in made.stages] == list(PUBLISHED)
+    assert {s.steps for s in made.stages} == {3}
+    assert made.stages[0].supervoxels
+    assert made.stages[0].learning_rate == 2e-5
+    assert made.data[0].list == tmp_path / "list.json"
+
+
+def test_a_stage_says_only_what_differs(tmp_path: Path) -> None:
+    text = 'stages = ["4_automatic_finetuning", "mine"]\n' + SMALL + "[stage.mine]\nsteps = 9\nlearning_rate = 1\n"
+    published, mine = recipe(tmp_path, text).stages
+    assert (published.steps, published.oversample) == (3, True)
+    assert (mine.steps, mine.learning_rate, mine.oversample) == (9, 1.0, False)
+
+
+def test_shortening_keeps_every_stage(tmp_path: Path) -> None:
+    short = shortened(recipe(tmp_path), 2)
+    assert [s.steps for s in short.stages] == [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (SMALL + "[stage.1_interactiv]\nsteps = 1\n", "1_interactiv"),
+        (SMALL.replace("width", "widht"), "nearest: width"),
+        (SMALL.replace("steps = 3", "step = 3"), "nearest: steps"),
+        (SMALL.replace("steps = 3", 'steps = "3"'), "must be of type int"),
+        (SMALL.replace("steps = 3", "steps = true"), "must be of type int"),
+        (SMALL.replace("steps = 3", "steps = 0"), "need more"),
+        (SMALL.replace("[16, 16, 16]\n\n", "[16, 16]\n\n"), "a list of 3"),
+        (SMALL.replace("[16, 16, 16]\n\n", "[16, 16, 15]\n\n"), "multiple of 2"),
+        (SMALL.replace('list = "list.json"', ""), "list"),
+        (SMALL + '[stage.1_interactive]\nbranch = "automatik"\n', "'automatic'"),
+        (SMALL.replace('list = "list.json"', 'list = "l.json"\nstages = ["5"]'), "'5' is unknown"),
+        ("data = []\n", "there is no"),
+        ("[shape]\nwidth = 8\n", "data"),
+        ("width = ", "no TOML"),
+        ("seed = 1.5\n" + SMALL, "seed"),
+    ],
+)
+def test_a_mistake_is_refused_by_name(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=told) as refused:
+        recipe(tmp_path, text)
+    assert refused.value.code == "RECIPE_INVALID"
+
+
+def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError):
+        read_recipe(tmp_path / "none.toml")

@@ -21,11 +21,12 @@ from torch import Tensor
 from prosect.errors import CheckpointError
 from prosect.io.atomic import write_atomically
 
-__all__ = ["RawWeights", "content_sha256", "read_weights", "write_weights"]
+__all__ = ["RawWeights", "content_sha256", "read_metadata", "read_weights", "write_weights"]
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "net")
 KEY = "prosect"
 CONTENT = "content_sha256"
+LONGEST_HEADER = 100 << 20  # the format's own limit
 # A tensor that only our files hold: where it is, the metadata must be too, so that damage to them cannot go unnoticed.
 MARKER = "prosect.format"
 # What training files keep beside the weights and what cannot run anything when it is rebuilt: SAM-Med3D's own carry the
@@ -82,6 +83,20 @@ def read_weights(path: str | Path) -> RawWeights:
         )
     _require_finite(path, found.tensors)
     return found
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what one of our own files says about itself, without reading its weights; empty for any other file.
+
+    Nothing is checked: what matters is asked of `read_weights`.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, LONGEST_HEADER)))
+        return dict(json.loads(header["__metadata__"][KEY]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.cli.data_arguments import check_data_arguments, evaluate_arguments, pseudo_label_arguments
+from prosect.cli.finetune_arguments import finetune_arguments
 from prosect.cli.phantom_arguments import phantom_arguments
 from prosect.cli.train_arguments import train_arguments
 from prosect.cli.typed import path
@@ -78,6 +79,9 @@ def data_commands(commands: Any, add: dict[str, Any]) -> None:
     judge = "judge a model on labelled scans"
     judged = commands.add_parser("evaluate", help=judge, description=f"{judge.capitalize()}.", **add)
     evaluate_arguments(judged, device, at_least_one)
+    learn = "teach a model new structures from a few labelled scans"
+    learner = commands.add_parser("finetune", help=learn, description=f"{learn.capitalize()}.", **add)
+    finetune_arguments(learner, device, at_least_one)
     teach = "train a model by a recipe, stage by stage"
     train_arguments(commands.add_parser("train", help=teach, description=f"{teach.capitalize()}.", **add), device)
 

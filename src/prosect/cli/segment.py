@@ -84,9 +84,16 @@ def refuse_names(args: argparse.Namespace) -> None:
     catalog = importlib.import_module("prosect.checkpoints.catalog")
     own = vocabulary.load(catalog.segmenter(args.model).vocabulary)
     known = [own] if args.weights is None else [own, *(vocabulary.load(name) for name in vocabulary.NAMES)]
+    added = any_of_weights(args.weights)
     for name in args.roi_subset:
-        if not any(name in words for words in known):
+        if not added and not any(name in words for words in known):
             own.find(name)
+
+
+def any_of_weights(path: Path | None) -> bool:
+    """Return whether a weights file brings structures of its own; the model then judges every name itself."""
+    files = importlib.import_module("prosect.checkpoints.files")
+    return path is not None and bool(files.read_metadata(path).get("structures"))
 
 
 def request_of(args: argparse.Namespace) -> Request:

@@ -1,0 +1,75 @@
+"""What a model is worth before and after finetuning: by itself, by one click, and of what it knew before."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from prosect.errors import ProsectWarning
+from prosect.evaluation.dice import dice
+from prosect.evaluation.protocols import Rules, clicks
+from prosect.evaluation.scores import Target
+from prosect.labelled import LabelledScan
+from prosect.models.vista3d import Vista3DModel
+from prosect.training.finetune_plan import FinetunePlan
+from prosect.training.labels import read_labelled
+
+__all__ = ["click_dice", "kept_agreement", "mean_dice"]
+
+MOST_SCANS = 8  # of a validation
+
+
+def mean_dice(model: Vista3DModel, plan: FinetunePlan) -> float:
+    """Return the mean over the new classes of their mean Dice on the scans of validation.
+
+    The whole pipeline runs, as a user will meet it; what is found where it is known not to be counts 0.
+    """
+    found: dict[int, list[float]] = {index: [] for index in plan.labels.classes}
+    for entry in plan.validation.entries[:MOST_SCANS]:
+        scan = read_labelled(entry, plan.validation)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ProsectWarning)
+            labels = model.segment(scan.volume, plan.labels.classes)
+        for index in set(plan.labels.classes) & set(scan.known):
+            overlap = dice(labels.mask(index, whole=True), scan.truth(index))
+            if overlap is not None:
+                found[index].append(overlap)
+    means = [float(np.mean(each)) for each in found.values() if each]
+    return float(np.mean(means)) if means else 0.0
+
+
+def click_dice(model: Vista3DModel, scans: Sequence[LabelledScan], classes: Sequence[int], seed: int) -> float | None:
+    """Return the mean Dice after one click in the middle of each structure, shown as an object without a name.
+
+    Without a name, because the model before finetuning has none for it. None where no scan shows a structure.
+    """
+    rows = []
+    for scan in scans:
+        targets = [Target(i, scan.vocabulary[i].name, f"unnamed object {i}") for i in classes if i in scan.known]
+        rows += clicks(scan, model, targets, replace(Rules(), count=1), np.random.default_rng(seed))
+    found = [row.dice for row in rows if row.dice is not None]
+    return round(float(np.mean(found)), 4) if found else None
+
+
+def kept_agreement(before: Vista3DModel, after: Vista3DModel, scans: Sequence[LabelledScan]) -> dict[str, float | None]:
+    """Return by class that was kept the mean Dice of its results with those before; None where neither finds it.
+
+    There are no labels of it to judge by, so this says how far it has moved, not how good it is.
+    """
+    both = [s.index for s in before.vocabulary if s.supported and s.index in _supported(after)]
+    found: dict[int, list[float]] = {index: [] for index in both}
+    for scan in scans:
+        one, other = (model.segment(scan.volume, both) for model in (before, after))
+        for index in both:
+            overlap = dice(one.mask(index, whole=True), other.mask(index, whole=True))
+            if overlap is not None:
+                found[index].append(overlap)
+    means = {before.vocabulary[i].name: float(np.mean(each)) if each else None for i, each in found.items()}
+    return {name: None if mean is None else round(mean, 4) for name, mean in means.items()}
+
+
+def _supported(model: Vista3DModel) -> set[int]:
+    return {s.index for s in model.vocabulary if s.supported}

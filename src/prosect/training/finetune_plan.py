@@ -1,0 +1,330 @@
+"""What finetuning on a list will do, settled and checked before its first step."""
+
+from __future__ import annotations
+
+import colorsys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from prosect import vocabulary as vocabularies
+from prosect.case import Intensity
+from prosect.errors import ProsectWarning, RecipeError
+from prosect.geometry import Grid
+from prosect.inference.windows import Shape
+from prosect.io import read
+from prosect.models.doubts import not_hounsfield
+from prosect.models.spec import ModelSpec
+from prosect.models.vista3d import Vista3DModel
+from prosect.resample import respaced_grid
+from prosect.training.datalist import DataList
+from prosect.training.labels import read_manual
+from prosect.training.scans import LocalLabels, local_labels
+from prosect.training.warm_start import trained_classes
+from prosect.vocabulary import Structure, Vocabulary
+
+__all__ = ["FinetunePlan", "FinetuneSettings", "plan_finetuning", "words_of"]
+
+# What the official code of the CVPR 2025 challenge gives scans other than CT.
+PERCENTILES = Intensity("percentile", 1.0, 99.0)
+FEWEST_TO_HOLD_OUT = 5
+FEW_VOXELS = 100  # at the working spacing; of smaller structures little is left to learn
+REASON = "it was not among the structures of the finetuning; --keep-classes keeps what the model knew"
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How a model learns new structures.
+
+    Attributes:
+        steps: Optimiser steps at most.
+        learning_rate: Peak rate of AdamW for decoder and class head.
+        encoder_share: The encoder's share of that rate.
+        patches_per_step: Patches of one step.
+        spacing_mm: Working spacing; None keeps the model's.
+        patch: Voxels of a patch and of the window of the result; None takes the model's, shrunk to smaller scans.
+        intensity: `model` scales intensities as the model does, `percentile` between the 1st and 99th of each scan,
+            `auto` takes percentiles where most scans cannot be the Hounsfield units that the model takes.
+        freeze_encoder: Leave everything as it is that answers to clicks depend on.
+        from_scratch: Start from random weights of the same shape, to compare with; they take no clicks.
+        keep_classes: Keep the classes that the model knows, too.
+        sources: Known class by new class to start from; by default the most similar is looked for.
+        validation: Share of the scans held out to stop early by, where the list names no validation scans.
+        validate_every: Steps between validations; 0 never validates.
+        patience: Validations in a row without a gain that end the run; 0 never ends it.
+        bfloat16: Compute the network in mixed bfloat16.
+        seed: Of sampling and augmentation, and of random weights.
+    """
+
+    steps: int = 400
+    learning_rate: float = 2e-3
+    encoder_share: float = 0.5
+    patches_per_step: int = 1
+    spacing_mm: float | None = None
+    patch: Shape | None = None
+    intensity: Literal["auto", "model", "percentile"] = "auto"
+    freeze_encoder: bool = False
+    from_scratch: bool = False
+    keep_classes: bool = False
+    sources: tuple[tuple[str, str], ...] = ()
+    validation: float = 0.2
+    validate_every: int = 50
+    patience: int = 4
+    bfloat16: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class FinetunePlan:
+    """What will be trained, on what, and what the result will be.
+
+    Attributes:
+        spec: Of the result.
+        labels: How structures are numbered in training.
+        training: Scans that train.
+        validation: Scans that choose; those that train where there are too few to hold some out.
+        held_out: Whether the latter were kept from training.
+        added: Structures that the result's vocabulary has beside those of the named one.
+        notes: What a person should know before it begins.
+    """
+
+    spec: ModelSpec
+    labels: LocalLabels
+    training: DataList
+    validation: DataList
+    held_out: bool
+    added: tuple[Structure, ...]
+    notes: tuple[str, ...]
+
+
+def words_of(model: Vista3DModel) -> Vocabulary:
+    """Return a model's vocabulary with nothing marked as unknown to it: what labels for it may speak of."""
+    words = vocabularies.load(model.vocabulary.name)
+    return words.extend(words.name, added_to(words, model.vocabulary))
+
+
+def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:
+    """Return the structures that a larger vocabulary has beyond another, as ordinary ones that can be segmented."""
+    return [
+        replace(s, status="supported", reason="", overlapping=False, everything=frozenset(), color=colour(s.index))
+        for s in larger
+        if s.index not in {each.index for each in words}
+    ]
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """Return a colour that differs from those of neighbouring indices."""
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.65, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def plan_finetuning(
+    model: Vista3DModel,
+    datalist: DataList,
+    settings: FinetuneSettings,
+    name: str = "",
+    classes: Sequence[str | int] | None = None,
+) -> FinetunePlan:
+    """Return what finetuning will do.
+
+    Args:
+        model: Where it starts.
+        datalist: Scans with manual labels; its vocabulary must be that of `words_of`, or extend it.
+        settings: See `FinetuneSettings`.
+        name: Of the result.
+        classes: Structures to learn; by default all that the list teaches.
+
+    Raises:
+        RecipeError: A class occurs in no scan (`CLASS_UNTAUGHT`), the model has no row left (`CLASSES_TOO_MANY`), a
+            scan has no labels (`LABEL_MISSING`), or a setting cannot be (`RECIPE_INVALID`).
+        VocabularyError: A structure is unknown.
+    """
+    refuse_unlabelled(datalist)
+    labels = local_labels(datalist, classes)
+    refuse_classes(model, labels)
+    training, validation, held_out = split(datalist, settings)
+    spacing = spacing_of(model.spec, settings)
+    seen = look(training, labels, model, spacing)
+    intensity, why = intensity_of(model.spec, settings, seen)
+    refuse_unseen(labels, seen)
+    base = vocabularies.load(model.vocabulary.name)
+    added = tuple(added_to(base, labels.vocabulary))
+    kept = trained_classes(model.spec) if settings.keep_classes else ()
+    shown = [s.index for s in model.vocabulary if s.supported and settings.keep_classes]
+    everyone = tuple(sorted({*shown, *labels.classes}))
+    rivals = tuple(i for i in labels.classes if i not in labels.bits)
+    if settings.keep_classes:
+        rivals = tuple(sorted({*kept, *rivals})) if model.spec.exclusive else ()
+    spec = replace(
+        model.spec,
+        name=name or f"{model.spec.name} finetuned",
+        vocabulary=base.extend(base.name, added).restrict(everyone, REASON, everything="TRAINED"),
+        spacing_mm=(spacing, spacing, spacing),
+        patch=patch_of(model, settings, seen),
+        intensity=intensity,
+        everything="TRAINED",
+        exclusive=rivals,
+        largest_ml={i: ml for i, ml in largest_of(seen).items() if i in everyone},
+        base=model.spec.base or model.spec.name,
+    )
+    few = () if held_out else ("few scans: validated on the training scans themselves, not on others",)
+    notes = (*why, *tiny(labels, seen, spacing), *few)
+    return FinetunePlan(spec, labels, training, validation, held_out, added, notes)
+
+
+def refuse_unlabelled(datalist: DataList) -> None:
+    """Refuse a list of which a scan has no manual labels.
+
+    Raises:
+        RecipeError: `LABEL_MISSING`.
+    """
+    bare = [entry.name for entry in datalist if entry.label is None]
+    if bare:
+        raise RecipeError(
+            f"{len(bare)} scans have no manual labels to learn from, such as {bare[0]}.", code="LABEL_MISSING"
+        )
+
+
+def refuse_classes(model: Vista3DModel, labels: LocalLabels) -> None:
+    """Refuse classes that the model has no row for, or that nothing may be called any more.
+
+    Raises:
+        RecipeError: `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired structure or a group.
+    """
+    rows = model.network.architecture.classes
+    beyond = [labels.vocabulary[i].name for i in labels.classes if i >= rows]
+    if beyond:
+        raise RecipeError(
+            f"The model has {rows} rows for classes, and none is left for {', '.join(beyond[:3])}.",
+            code="CLASSES_TOO_MANY",
+        )
+    for index in labels.classes:
+        structure = labels.vocabulary[index]
+        if structure.status in ("retired", "group"):
+            raise RecipeError(
+                f"'{structure.name}' is {'a group' if structure.status == 'group' else 'no longer used'} and cannot be "
+                "trained; give the structure another name.",
+                code="CLASS_UNFIT",
+            )
+
+
+def split(datalist: DataList, settings: FinetuneSettings) -> tuple[DataList, DataList, bool]:
+    """Return the scans that train, those that choose, and whether the latter were held out."""
+    train = datalist.part("training")
+    if any(entry.split == "validation" for entry in datalist):
+        return train, datalist.part("validation"), True
+    count = round(len(train) * settings.validation)
+    if len(train) < FEWEST_TO_HOLD_OUT or not count or not settings.validate_every:
+        return train, train, False
+    order = np.random.default_rng(settings.seed).permutation(len(train))
+    chosen = set(order[:count].tolist())
+    parts = [tuple(e for n, e in enumerate(train) if (n in chosen) is kept) for kept in (False, True)]
+    return replace(train, entries=parts[0]), replace(train, entries=parts[1]), True
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What matters of one scan before it is prepared: voxels at the working spacing, doubts, volumes by structure."""
+
+    shape: Shape
+    doubt: str
+    volumes_ml: Mapping[int, float]
+
+
+def look(datalist: DataList, labels: LocalLabels, model: Vista3DModel, spacing: float) -> list[Seen]:
+    """Return what is seen in each scan."""
+    seen = []
+    for entry in datalist:
+        volume = read(entry.image)
+        own = read_manual(entry, datalist, volume.grid)
+        sizes = {i: np.count_nonzero(own.mask(i, whole=True)) for i in labels.classes}
+        volumes = {i: int(n) * volume.grid.voxel_volume_ml for i, n in sizes.items()}
+        seen.append(Seen(prepared_shape(volume.grid, spacing), not_hounsfield(volume, model.spec), volumes))
+    return seen
+
+
+def prepared_shape(grid: Grid, spacing: float) -> Shape:
+    """Return the shape of a scan at the working spacing, axes nearest to RAS."""
+    return respaced_grid(grid.reorder(grid.to_ras()), (spacing, spacing, spacing)).shape
+
+
+def refuse_unseen(labels: LocalLabels, seen: Sequence[Seen]) -> None:
+    """Refuse classes that no scan shows.
+
+    Raises:
+        RecipeError: `CLASS_UNTAUGHT`.
+    """
+    found = largest_of(seen)
+    unseen = [labels.vocabulary[i].name for i in labels.classes if not found.get(i)]
+    if unseen:
+        raise RecipeError(
+            f"No training scan shows {', '.join(unseen)}; is its label value right? Labels without it teach nothing.",
+            code="CLASS_UNTAUGHT",
+        )
+
+
+def largest_of(seen: Sequence[Seen]) -> dict[int, float]:
+    """Return the largest volume of each structure."""
+    return {i: round(max(each.volumes_ml[i] for each in seen), 3) for i in seen[0].volumes_ml}
+
+
+def spacing_of(spec: ModelSpec, settings: FinetuneSettings) -> float:
+    """Return the working spacing.
+
+    Raises:
+        RecipeError: It is not the same along all axes, or not above 0 (`RECIPE_INVALID`).
+    """
+    spacing = settings.spacing_mm or spec.spacing_mm[0]
+    if settings.spacing_mm is None and len(set(spec.spacing_mm)) > 1:
+        raise RecipeError(f"The model's spacing {spec.spacing_mm} is not even; give one.", code="RECIPE_INVALID")
+    if not 0.01 <= spacing <= 100:
+        raise RecipeError(f"A working spacing of {spacing} mm cannot be.", code="RECIPE_INVALID")
+    return float(spacing)
+
+
+def patch_of(model: Vista3DModel, settings: FinetuneSettings, seen: Sequence[Seen]) -> Shape:
+    """Return the patch: as asked for, or the model's, shrunk on axes where no scan is as long.
+
+    Raises:
+        RecipeError: It is no multiple of the network's stride (`RECIPE_INVALID`).
+    """
+    step = model.network.architecture.divisor
+    if settings.patch is not None:
+        if any(n % step or n < 2 * step for n in settings.patch):
+            raise RecipeError(
+                f"The patch {settings.patch} must be multiples of {step}, and at least {2 * step}.",
+                code="RECIPE_INVALID",
+            )
+        return settings.patch
+    longest = [max(each.shape[axis] for each in seen) for axis in range(3)]
+    a, b, c = (min(p, max(-(-n // step), 2) * step) for p, n in zip(model.spec.patch, longest, strict=True))
+    return a, b, c
+
+
+def intensity_of(
+    spec: ModelSpec, settings: FinetuneSettings, seen: Sequence[Seen]
+) -> tuple[Intensity, tuple[str, ...]]:
+    """Return how intensities are scaled, and why where that was chosen here."""
+    if settings.intensity == "percentile":
+        return PERCENTILES, ()
+    doubts = [each.doubt for each in seen if each.doubt]
+    if settings.intensity == "model" or 2 * len(doubts) <= len(seen):
+        return spec.intensity, ()
+    why = f"{len(doubts)} of {len(seen)} scans are no CT ({doubts[0]}): intensities are taken between percentiles"
+    return PERCENTILES, (why,)
+
+
+def tiny(labels: LocalLabels, seen: Sequence[Seen], spacing: float) -> tuple[str, ...]:
+    """Return, and warn of, classes too small for the working spacing."""
+    notes = []
+    for index in labels.classes:
+        sizes = [each.volumes_ml[index] for each in seen if each.volumes_ml[index] > 0]
+        voxels = float(np.median(sizes)) * 1000 / spacing**3
+        if voxels < FEW_VOXELS:
+            note = f"{labels.vocabulary[index].name} fills {voxels:.0f} voxels at {spacing:g} mm; give a finer spacing"
+            warnings.warn(f"{note}.", ProsectWarning, stacklevel=3)
+            notes.append(note)
+    return tuple(notes)

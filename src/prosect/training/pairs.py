@@ -1,0 +1,83 @@
+"""Two folders, of scans and of their labels, as a data list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prosect.errors import RecipeError
+from prosect.io.sniff import shown
+from prosect.training.datalist import DataList, Entry
+from prosect.training.datalist_files import ENDINGS, plain_stem
+from prosect.training.mapping import NEW, mapping_of, split_pair, with_new
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["paired", "taken_as_new"]
+
+SHOWN = 3
+
+
+def paired(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> DataList:
+    """Return the list of the scans in one folder with the labels of the same names in another.
+
+    Args:
+        images: Folder of scans; `_0000` at the end of a name does not count.
+        labels: Folder of label maps.
+        pairs: Label value and structure; a name that the vocabulary has not is taken as a new structure.
+        vocabulary: Finds the structures.
+
+    Raises:
+        RecipeError: A scan has no labels, labels have no scan, two files have one name, or there are none
+            (`DATALIST_INVALID`); pairs are no pairs (`MAPPING_INVALID`).
+        PromptError: A name that cannot be one (`STRUCTURE_NAME`).
+    """
+    chosen = taken_as_new(pairs, vocabulary)
+    words = with_new(vocabulary, chosen)
+    scans, maps = files_in(images), files_in(labels)
+    if not scans:
+        raise RecipeError(f"{shown(images)}: no scan is in the folder.", code="DATALIST_INVALID")
+    for here, there, what in ((scans, maps, "no labels for"), (maps, scans, "no scan for")):
+        alone = sorted(here.keys() - there.keys())
+        if alone:
+            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+            named = ", ".join(here[stem].name for stem in alone[:SHOWN])
+            raise RecipeError(
+                f"There are {what} {named}{more}. Files of one name belong together; add what is missing, or take "
+                "these out of the folder.",
+                code="DATALIST_INVALID",
+            )
+    dataset = images.resolve().parent.name or "mine"
+    entries = tuple(Entry(stem, scans[stem], maps[stem], dataset=dataset) for stem in sorted(scans))
+    return DataList(entries, {dataset: mapping_of(chosen, words)}, words)
+
+
+def taken_as_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tuple[Any, Any]]:
+    """Return pairs in which a name that the vocabulary does not know is marked as new."""
+    marked: list[tuple[Any, Any]] = []
+    for value, name in map(split_pair, pairs):
+        strange = isinstance(name, str) and name.strip() and not name.startswith(NEW) and name not in vocabulary
+        nothing = isinstance(name, str) and name.strip().lower() in ("-", "none", "null")
+        marked.append((value, f"{NEW}{name.strip()}" if strange and not nothing else name))
+    return marked
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by name without ending.
+
+    Raises:
+        RecipeError: It is no folder, or two files have one name (`DATALIST_INVALID`).
+    """
+    if not folder.is_dir():
+        raise RecipeError(f"{shown(folder)}: this is no folder.", code="DATALIST_INVALID")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."):
+            stem = plain_stem(path.name).removesuffix("_0000")
+            if stem in found:
+                raise RecipeError(
+                    f"{shown(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",
+                    code="DATALIST_INVALID",
+                )
+            found[stem] = path
+    return found

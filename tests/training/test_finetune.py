@@ -1,0 +1,340 @@
+"""A few labelled scans teach a model new structures; what it was is left as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from few_scans import GRID, LIVER, SHAPE, SPLEEN, boxes, random_weights
+
+import prosect
+from prosect.errors import ProsectError, ProsectWarning, RecipeError
+from prosect.labelled import LabelledScan
+from prosect.labelmap import LabelMap
+from prosect.models.vista3d import Vista3DModel
+from prosect.training.datalist import DataList
+from prosect.training.datalist_check import check_datalist, refuse_unfit
+from prosect.training.finetune import Finetuned, finetune, mixed_is_sound, save_finetuned
+from prosect.training.finetune_measures import mean_dice
+from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.pairs import paired
+from prosect.training.warm_start import Start, most_similar, place_rows
+
+PAIRS = [(1, "bright box"), (2, "dark box")]
+QUICK = FinetuneSettings(steps=100, learning_rate=1e-2, encoder_share=1.0, validate_every=0, bfloat16=False)
+BRIEF = replace(QUICK, steps=4)
+TABLE = "class_head.class_embeddings.weight"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return boxes(tmp_path_factory.mktemp("scans"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_weights(tmp_path_factory.mktemp("weights") / "start.safetensors")
+
+
+@pytest.fixture
+def model(weights: Path) -> Vista3DModel:
+    loaded = prosect.load(weights=weights, device="cpu")
+    assert isinstance(loaded, Vista3DModel)
+    return loaded
+
+
+def taught(
+    model: Vista3DModel, folders: tuple[Path, Path], work: Path, settings: FinetuneSettings, measure: bool = False
+) -> tuple[FinetunePlan, Finetuned]:
+    datalist = paired(*folders, PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, settings, "boxes")
+    return plan, finetune(model, plan, settings, work, measure=measure)
+
+
+@pytest.fixture(scope="module")
+def learnt(
+    folders: tuple[Path, Path], weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[FinetunePlan, Finetuned, Path]:
+    """Return the plan, the result and its file after the whole of `QUICK`."""
+    start = prosect.load(weights=weights, device="cpu")
+    assert isinstance(start, Vista3DModel)
+    place = tmp_path_factory.mktemp("learnt")
+    plan, result = taught(start, folders, place, QUICK, measure=True)
+    return plan, result, save_finetuned(result, place / "boxes.safetensors")
+
+
+def test_new_structures_are_learnt(learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel) -> None:
+    plan, result, _ = learnt
+    untaught = Vista3DModel(model.network, plan.spec, model.profile, model.device)
+    assert mean_dice(untaught, plan) < 0.3
+    assert mean_dice(result.model, plan) > 0.55
+
+
+def test_the_file_segments_by_the_new_names_and_knows_no_others(
+    learnt: tuple[FinetunePlan, Finetuned, Path], folders: tuple[Path, Path]
+) -> None:
+    loaded = prosect.load(weights=learnt[2], device="cpu")
+    assert loaded.spec.name == "boxes"
+    labels = loaded.segment(prosect.read(folders[0] / "p0.nii.gz"))
+    assert isinstance(labels, LabelMap)
+    assert {labels.name_of(index) for index in labels.present} == {"bright box", "dark box"}
+    truth = nibabel.load(folders[1] / "p0.nii.gz").get_fdata() == 1
+    assert (labels.mask("bright box") & truth).sum() > 0.5 * truth.sum()
+    assert not loaded.vocabulary["liver"].supported
+    assert not loaded.vocabulary["bright box"].overlapping
+
+
+def test_what_was_finetuned_can_be_finetuned_again(
+    learnt: tuple[FinetunePlan, Finetuned, Path], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The new indices must not be given away a second time."""
+    first = prosect.load(weights=learnt[2], device="cpu")
+    assert isinstance(first, Vista3DModel)
+    datalist = paired(*folders, [(1, "bright box"), (2, "another box")], words_of(first))
+    plan = plan_finetuning(first, datalist, BRIEF, "again")
+    result = finetune(first, plan, BRIEF, tmp_path, measure=False)
+    again = prosect.load(weights=save_finetuned(result, tmp_path / "again.safetensors"), device="cpu")
+    indices = {name: again.vocabulary[name].index for name in ("bright box", "dark box", "another box")}
+    assert len(set(indices.values())) == 3
+    assert indices["bright box"] == first.vocabulary["bright box"].index
+    assert again.vocabulary["another box"].supported
+    assert not again.vocabulary["dark box"].supported
+
+
+def test_the_model_it_starts_from_is_left_alone(
+    model: Vista3DModel, weights: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = weights.read_bytes()
+    tensors = {key: value.clone() for key, value in model.network.state_dict().items()}
+    taught(model, folders, tmp_path, BRIEF)
+    assert weights.read_bytes() == before
+    assert all(torch.equal(value, tensors[key]) for key, value in model.network.state_dict().items())
+
+
+def test_only_the_rows_of_the_new_classes_change(
+    learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel
+) -> None:
+    plan, result, _ = learnt
+    now, before = (m.network.state_dict()[TABLE] for m in (result.model, model))
+    changed = (now != before).any(1).nonzero().flatten().tolist()
+    assert changed == list(plan.labels.classes)
+
+
+@pytest.mark.parametrize("head", ["tokens", "maps"])
+def test_a_frozen_encoder_leaves_the_answers_to_clicks_bit_for_bit(
+    head: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    start = prosect.load(weights=random_weights(tmp_path / "start.safetensors", head), device="cpu")
+    assert isinstance(start, Vista3DModel)
+    image = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0))
+    points, labels, own = torch.tensor([[[5.0, 6.0, 7.0]]]), torch.tensor([[1]]), torch.tensor([True])
+    answers = {}
+    for frozen in (True, False):
+        settings = replace(BRIEF, freeze_encoder=frozen)
+        _, result = taught(start, folders, tmp_path / str(frozen), settings)
+        for key, network in (("before", start.network), (frozen, result.model.network)):
+            answers[key] = network.point_logits(network.interactive_features(image), points, labels, own)
+    assert torch.equal(answers[True], answers["before"])
+    assert not torch.equal(answers[False], answers["before"])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_file(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    settings = replace(BRIEF, validate_every=2)
+    datalist = paired(*folders, PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, settings, "boxes")
+    made = finetune(model, plan, settings, tmp_path / "whole", measure=False)
+    whole = save_finetuned(made, tmp_path / "whole.safetensors")
+    stopped = finetune(model, plan, settings, tmp_path / "cut", stop_at=0, measure=False)
+    assert not stopped.complete
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model, plan, settings, tmp_path / "cut", say=interrupting("step 2"))
+    resumed = finetune(model, plan, settings, tmp_path / "cut", measure=False)
+    assert resumed.complete
+    assert save_finetuned(resumed, tmp_path / "cut.safetensors").read_bytes() == whole.read_bytes()
+
+
+def interrupting(word: str) -> Callable[[str], None]:
+    def say(text: str) -> None:
+        if text.startswith(word):
+            raise KeyboardInterrupt
+
+    return say
+
+
+def test_another_run_does_not_take_up_a_state(model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    taught(model, folders, tmp_path, BRIEF)
+    with pytest.raises(RecipeError) as refused:
+        taught(model, folders, tmp_path, replace(BRIEF, spacing_mm=1.8))
+    assert refused.value.code == "RESUME_OTHER_RUN"
+
+
+def test_structures_too_small_for_the_spacing_are_warned_of(model: Vista3DModel, folders: tuple[Path, Path]) -> None:
+    datalist = paired(*folders, PAIRS, words_of(model))
+    with pytest.warns(ProsectWarning, match="fills .* voxels at 4 mm; give a finer spacing") as said:
+        plan_finetuning(model, datalist, replace(BRIEF, spacing_mm=4.0))
+    assert len(said) == 2
+
+
+def test_clicks_and_kept_classes_are_measured_before_and_after(
+    learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    clicks = learnt[1].report["one_click_dice"]
+    assert set(clicks) == {"before", "before_prepared_alike", "after"}
+    assert clicks["before"] == clicks["before_prepared_alike"], "nothing of the preparation was changed"
+    assert clicks["after"] != clicks["before"]
+    _, kept = taught(model, folders, tmp_path, replace(BRIEF, keep_classes=True), measure=True)
+    assert set(kept.report["kept_classes"]) == {"liver", "spleen"}
+    assert kept.model.spec.exclusive[:2] == (LIVER, SPLEEN)
+    assert kept.model.vocabulary["liver"].supported
+
+
+def test_nothing_learnt_is_lost_by_the_last_steps(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The weights of the best validation are kept, not those of the last step."""
+    scores = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
+    settings = replace(BRIEF, validate_every=1, patience=2)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("prosect.training.finetune.mean_dice", lambda *_: next(scores))
+        _, result = taught(model, folders, tmp_path, settings)
+    assert result.report["chosen_step"] == 2
+    assert result.report["steps"] == 4, "two validations without a gain end the run"
+    assert result.report["validation"] == {"scans": 3, "held_out": False, "best_dice": 0.9, "best_step": 2}
+
+
+def test_scans_for_validation_are_held_out_where_there_are_enough(model: Vista3DModel, tmp_path: Path) -> None:
+    datalist = paired(*boxes(tmp_path, 6), PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, replace(BRIEF, validate_every=3, validation=0.3))
+    train, choose = ({entry.name for entry in part} for part in (plan.training, plan.validation))
+    assert (len(train), len(choose), train & choose) == (4, 2, set())
+
+
+def test_the_most_similar_class_is_found_by_overlap(model: Vista3DModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = np.zeros(SHAPE, dtype=np.uint8)
+    found[2:8], found[8:] = SPLEEN, LIVER
+    truth = np.zeros(SHAPE, dtype=np.uint8)
+    truth[3:9] = 22
+    words = model.vocabulary
+    volume = prosect.Volume(np.zeros(SHAPE, dtype=np.float32), GRID)
+    scan = LabelledScan("one", volume, LabelMap(truth, GRID, words), (22, 23))
+    monkeypatch.setattr(Vista3DModel, "segment", lambda *_: LabelMap(found, GRID, words))
+    similar = most_similar(model, [scan], [22, 23])
+    assert similar == {22: (SPLEEN, pytest.approx(5 / 6))}
+
+
+def test_a_new_class_begins_where_it_is_told(model: Vista3DModel) -> None:
+    table = model.network.state_dict()[TABLE]
+    place_rows(model.network, {400: Start((LIVER,), ""), 401: Start((LIVER, SPLEEN), ""), LIVER: Start((), "")})
+    assert torch.equal(table[400], table[LIVER])
+    torch.testing.assert_close(table[401], (table[LIVER] + table[SPLEEN]) / 2)
+
+
+def test_the_word_of_the_user_goes_before_what_is_similar(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    settings = replace(BRIEF, steps=1, sources=(("bright box", "spleen"),))
+    _, result = taught(model, folders, tmp_path, settings)
+    assert result.report["starts"]["bright box"] == "starts as spleen, as asked for"
+
+
+def test_scans_that_are_no_ct_are_scaled_between_percentiles_and_the_file_says_so(
+    model: Vista3DModel, tmp_path: Path
+) -> None:
+    images, labels = boxes(tmp_path)
+    for path in images.iterdir():
+        scan = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(np.float32(scan.get_fdata() + 2000), scan.affine), path)
+    plan, result = taught(model, (images, labels), tmp_path / "work", BRIEF)
+    assert plan.spec.intensity.kind == "percentile"
+    assert any("percentiles" in note for note in plan.notes)
+    loaded = prosect.load(weights=save_finetuned(result, tmp_path / "mr.safetensors"), device="cpu")
+    assert loaded.spec.intensity == plan.spec.intensity
+
+
+def test_from_scratch_nothing_of_the_model_is_used(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    settings = replace(BRIEF, steps=1, from_scratch=True)
+    _, result = taught(model, folders, tmp_path, settings, measure=True)
+    assert not result.model.network.architecture.interactive
+    assert result.report["starts"] == {}
+    before = model.network.state_dict()
+    same = [key for key, value in result.model.network.state_dict().items() if torch.equal(value, before[key])]
+    assert not [key for key in same if before[key].ndim > 1]
+
+
+def test_mixed_precision_is_left_out_where_processors_get_its_gradients_wrong(model: Vista3DModel) -> None:
+    assert model.network.architecture.divisor == 2
+    assert mixed_is_sound(model, (6, 8, 6))
+    assert not mixed_is_sound(model, (6, 4, 8))
+
+
+def refused(model: Vista3DModel, folders: tuple[Path, Path], pairs: list[tuple[int, str]] = PAIRS) -> ProsectError:
+    def checked() -> FinetunePlan:
+        datalist: DataList = paired(*folders, pairs, words_of(model))
+        refuse_unfit(check_datalist(datalist))
+        return plan_finetuning(model, datalist, BRIEF)
+
+    with pytest.raises(ProsectError) as error:
+        checked()
+    return error.value
+
+
+def test_bad_pairs_are_refused(model: Vista3DModel, tmp_path: Path) -> None:
+    images, labels = boxes(tmp_path)
+    (labels / "p1.nii.gz").unlink()
+    error = refused(model, (images, labels))
+    assert error.code == "DATALIST_INVALID"
+    assert "no labels for p1.nii.gz" in str(error)
+    (images / "p1.nii.gz").rename(images / "q.nii.gz")
+    assert "q.nii.gz" in str(refused(model, (images, labels)))
+    for path in images.iterdir():
+        path.unlink()
+    assert "no scan is in the folder" in str(refused(model, (images, labels)))
+    assert refused(model, (images / "nowhere", labels)).code == "DATALIST_INVALID"
+
+
+def test_labels_that_teach_nothing_are_refused(model: Vista3DModel, tmp_path: Path) -> None:
+    images, labels = boxes(tmp_path)
+    assert refused(model, (images, labels), [*PAIRS, (7, "seventh box")]).code == "CLASS_UNTAUGHT"
+    unmapped = refused(model, (images, labels), PAIRS[:1])
+    assert unmapped.code == "DATALIST_UNFIT"
+    assert "LABELS_UNMAPPED" in str(unmapped)
+    assert refused(model, (images, labels), [(1, "lung"), (1, "liver")]).code == "MAPPING_INVALID"
+    assert refused(model, (images, labels), [(1, "kidney"), (2, "")]).code == "CLASS_UNFIT"
+    for path in labels.iterdir():
+        nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, dtype=np.uint8), GRID.affine), path)
+    assert refused(model, (images, labels)).code == "CLASS_UNTAUGHT"
+
+
+def test_labels_of_another_shape_are_refused(model: Vista3DModel, tmp_path: Path) -> None:
+    images, labels = boxes(tmp_path)
+    nibabel.save(nibabel.Nifti1Image(np.ones((5, 5, 5), dtype=np.uint8), GRID.affine), labels / "p0.nii.gz")
+    error = refused(model, (images, labels))
+    assert error.code == "DATALIST_UNFIT"
+    assert "LABEL_SHAPE" in str(error)
+
+
+def test_a_table_without_free_rows_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    start = prosect.load(weights=random_weights(tmp_path / "start.safetensors", rows=348), device="cpu")
+    assert isinstance(start, Vista3DModel)
+    assert refused(start, folders).code == "CLASSES_TOO_MANY"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"spacing_mm": -1.0}, {"patch": (5, 6, 6)}, {"patch": (2, 2, 2)}, {"spacing_mm": 1e6}]
+)
+def test_settings_that_cannot_be_are_refused(
+    wrong: dict[str, object], model: Vista3DModel, folders: tuple[Path, Path]
+) -> None:
+    datalist = paired(*folders, PAIRS, words_of(model))
+    with pytest.raises(RecipeError) as error:
+        plan_finetuning(model, datalist, replace(BRIEF, **wrong))  # type: ignore[arg-type]
+    assert error.value.code == "RECIPE_INVALID"

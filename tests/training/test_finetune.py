@@ -10,24 +10,28 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from few_scans import GRID, LIVER, SHAPE, SPLEEN, boxes, random_weights
 
 import prosect
+from few_scans import GRID, LIVER, SHAPE, SPLEEN, boxes, random_weights
 from prosect.errors import ProsectError, ProsectWarning, RecipeError
 from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
+from prosect.training.automatic import AutomaticObjective
 from prosect.training.datalist import DataList
 from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.finetune import Finetuned, finetune, mixed_is_sound, save_finetuned
 from prosect.training.finetune_measures import mean_dice
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
 from prosect.training.pairs import paired
-from prosect.training.warm_start import Start, most_similar, place_rows
+from prosect.training.patches import Patch
+from prosect.training.warm_start import Start, fit_head, most_similar, place_rows
 
 PAIRS = [(1, "bright box"), (2, "dark box")]
-QUICK = FinetuneSettings(steps=100, learning_rate=1e-2, encoder_share=1.0, validate_every=0, bfloat16=False)
-BRIEF = replace(QUICK, steps=4)
+QUICK = FinetuneSettings(
+    steps=80, head_steps=60, learning_rate=1e-2, encoder_share=1.0, validate_every=0, bfloat16=False
+)
+BRIEF = replace(QUICK, steps=4, head_steps=2)
 TABLE = "class_head.class_embeddings.weight"
 
 
@@ -71,8 +75,8 @@ def learnt(
 def test_new_structures_are_learnt(learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel) -> None:
     plan, result, _ = learnt
     untaught = Vista3DModel(model.network, plan.spec, model.profile, model.device)
-    assert mean_dice(untaught, plan) < 0.3
-    assert mean_dice(result.model, plan) > 0.55
+    assert mean_dice(untaught, plan) < 0.2
+    assert mean_dice(result.model, plan) > 0.45
 
 
 def test_the_file_segments_by_the_new_names_and_knows_no_others(
@@ -84,7 +88,7 @@ def test_the_file_segments_by_the_new_names_and_knows_no_others(
     assert isinstance(labels, LabelMap)
     assert {labels.name_of(index) for index in labels.present} == {"bright box", "dark box"}
     truth = nibabel.load(folders[1] / "p0.nii.gz").get_fdata() == 1
-    assert (labels.mask("bright box") & truth).sum() > 0.5 * truth.sum()
+    assert (labels.mask("bright box") & truth).sum() > 0.4 * truth.sum()
     assert not loaded.vocabulary["liver"].supported
     assert not loaded.vocabulary["bright box"].overlapping
 
@@ -236,6 +240,26 @@ def test_a_new_class_begins_where_it_is_told(model: Vista3DModel) -> None:
     torch.testing.assert_close(table[401], (table[LIVER] + table[SPLEEN]) / 2)
 
 
+def test_the_head_is_fitted_first_and_nothing_else_is_touched(model: Vista3DModel) -> None:
+    class_a, class_b = (torch.zeros(12, 12, 12, dtype=torch.int32) for _ in range(2))
+    class_a[3:9, 3:9, 3:9], class_b[2:8, 4:10, 3:9] = 1, 1
+    draws = [
+        Patch(labels[None, None].float() * 0.6 + 0.2, labels, torch.zeros_like(labels), torch.tensor([True]))
+        for labels in (class_a, class_b)
+    ]
+    network = model.network.requires_grad_(True)
+    objective = AutomaticObjective(network, [400], {}, lambda: draws[0], np.random.default_rng(0))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    losses = [float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach())]
+    fit_head(objective, lambda number: draws[number % 2], 80)
+    losses.append(float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach()))
+    assert losses[1] < 0.8 * losses[0]
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {key for key in before if key.startswith(("class_head.mlp", "class_head.class_embeddings"))}
+    rows = (network.state_dict()[TABLE] != before[TABLE]).any(1).nonzero().flatten().tolist()
+    assert rows == [400]
+
+
 def test_the_word_of_the_user_goes_before_what_is_similar(
     model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -272,8 +296,8 @@ def test_from_scratch_nothing_of_the_model_is_used(
 
 def test_mixed_precision_is_left_out_where_processors_get_its_gradients_wrong(model: Vista3DModel) -> None:
     assert model.network.architecture.divisor == 2
-    assert mixed_is_sound(model, (6, 8, 6))
-    assert not mixed_is_sound(model, (6, 4, 8))
+    assert mixed_is_sound(model, (6, 4, 4))
+    assert not mixed_is_sound(model, (4, 8, 8))
 
 
 def refused(model: Vista3DModel, folders: tuple[Path, Path], pairs: list[tuple[int, str]] = PAIRS) -> ProsectError:

@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from prosect.cli.finetune_arguments import learning_arguments, shots
 from prosect.cli.typed import path
 
 __all__ = ["check_data_arguments", "evaluate_arguments", "pseudo_label_arguments"]
 
-PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed")
+PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed", "fewshot")
 RULES = ("person", "paper", "challenge", "random", "ritm")
 SPLITS = ("training", "validation", "testing", "all")
 SCHEMES = ("totalsegmentator-v2", "totalsegmentator-v1")
@@ -93,9 +94,11 @@ def evaluate_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
         "  auto+point  the automatic segmentation and one click in its larger error (Table 1)\n"
         "  clicks      overlap by number of clicks (Fig. 5), and the CVPR 2025 challenge with --rules challenge\n"
         "  speed       seconds by size (Table 2)\n"
+        "  fewshot     finetuning by number of labelled scans (Table 3)\n"
         "examples:\n"
         "  prosect evaluate auto list.json -o auto\n"
         "  prosect evaluate clicks list.tsv -o clicks --clicks 10 --zero-shot -w model.pt -m vista3d\n"
+        "  prosect evaluate fewshot scans -o few --map '1=+my lesion' --shots 1,5,10 --from-scratch\n"
         "killed at any time, the same command goes on; exit status 4 where some scans could not be judged"
     )
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
@@ -119,9 +122,20 @@ def evaluate_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
     how.add_argument("--nsd-mm", type=positive, default=2.0, metavar="MM", help="tolerance of NSD (default: 2)")
     how.add_argument("--repeats", type=at_least_one, default=1, metavar="N", help="of speed; the fastest counts")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of clicks and intervals (default: 0)")
+    few = parser.add_argument_group("fewshot: --limit counts test scans")
+    numbers = "labelled scans to learn from, the first of the list (default: 1,5,10,20,40)"
+    few.add_argument("--shots", type=shots, default=(1, 5, 10, 20, 40), metavar="N,N", help=numbers)
+    few.add_argument("--from-scratch", action="store_true", help="also train from random weights, to compare with")
+    few.add_argument("--minutes", type=not_negative, metavar="M", help="stop after this time; the same command goes on")
+    learning_arguments(few, at_least_one)
     list_arguments(parser)
     model_arguments(parser, device)
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def not_negative(text: str) -> float:
+    """Return a number from 0."""
+    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
 
 
 def positive(text: str) -> float:

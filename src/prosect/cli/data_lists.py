@@ -9,12 +9,13 @@ from typing import Any
 from prosect.training.datalist import DataList, Roots, read_datalist
 from prosect.training.labels import TOLERANCE_MM
 from prosect.training.mapping import parse_pair, read_mappings
+from prosect.vocabulary import Vocabulary
 
 __all__ = ["datalist_of", "tolerance_of"]
 
 
-def datalist_of(args: argparse.Namespace, path: Any) -> DataList:
-    """Return the list at a path, read as the flags say.
+def datalist_of(args: argparse.Namespace, path: Any, vocabulary: Vocabulary | None = None) -> DataList:
+    """Return the list at a path, read as the flags say; its structures are found in a vocabulary, or in its own.
 
     Raises:
         FormatError: There is no such file.
@@ -25,7 +26,7 @@ def datalist_of(args: argparse.Namespace, path: Any) -> DataList:
     if args.map:
         mappings = {"default": [parse_pair(text) for text in args.map]}
     roots = Roots(args.root, args.pseudo_root, args.supervoxel_root)
-    return read_datalist(path, roots, args.dataset, mappings)
+    return read_datalist(path, roots, args.dataset, mappings, vocabulary)
 
 
 def tolerance_of(args: argparse.Namespace) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -33,6 +34,9 @@ ROWS_SHOWN = 30
 
 def run(args: argparse.Namespace) -> int:
     """Judge a model and write the results; return 0, or 4 where some scans could not be judged."""
+    if args.protocol == "fewshot":
+        # Loaded on first use: it trains.
+        return int(importlib.import_module("prosect.cli.fewshot").run(args))
     datalist = chosen(datalist_of(args, args.list), args)
     model = prosect.load(args.model, weights=args.weights, device=args.device, profile=profile_of(args))
     examination = examination_of(args, model)

@@ -37,7 +37,7 @@ from prosect.models.vista3d_clicks import refuse_clicks
 
 __all__ = ["PROTOCOLS", "Examination", "evaluation_of", "examine", "write"]
 
-# `fewshot` (Table 3) is to join these: it trains before it judges, so it is made of `finetune` and `auto`.
+# `fewshot` (Table 3) is not among these: it trains before it judges, so it lives in `training.fewshot`.
 PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed")
 
 Facts = dict[str, Any]

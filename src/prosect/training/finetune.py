@@ -29,8 +29,8 @@ from prosect.training.labels import read_labelled
 from prosect.training.loop import BEST, LoopSettings, TrainingLoop
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.prepared import content_of, prepared_scans
-from prosect.training.stream import PatchStream
-from prosect.training.warm_start import LEAST_DICE, Start, most_similar, place_rows, trained_classes
+from prosect.training.stream import PatchStream, stream_of
+from prosect.training.warm_start import LEAST_DICE, Start, fit_head, most_similar, place_rows, trained_classes
 from prosect.vocabulary.rows import row_of
 
 __all__ = ["Finetuned", "finetune", "save_finetuned"]
@@ -71,6 +71,7 @@ def finetune(
     stop_at: float | None = None,
     say: Say = lambda _: None,
     measure: bool = True,
+    scans_folder: Path | None = None,
 ) -> Finetuned:
     """Return a model that knows the structures of a plan; the one it starts from stays as it is.
 
@@ -84,6 +85,7 @@ def finetune(
         stop_at: Give what there is by this time (`time.time()`); the same call goes on later.
         say: Told what happens.
         measure: Measure clicks and kept classes before and after.
+        scans_folder: Where prepared scans are kept; by default in `folder`.
 
     Raises:
         RecipeError: The folder holds the state of another run (`RESUME_OTHER_RUN`), or no step has a finite loss
@@ -94,13 +96,15 @@ def finetune(
     for index, start in starts.items():
         say(f"{plan.labels.vocabulary[index].name}: {start.reason}")
     network = first_network(model, settings, starts)
-    scans = [
-        padded(scan, plan.spec.patch)
-        for scan in prepared_scans(plan.training, plan.labels, plan.spec.preparation(model.profile), folder / SCANS)
-    ]
-    loop = loop_of(network, model, plan, settings, scans, folder, say)
+    preparation, kept = plan.spec.preparation(model.profile), scans_folder or folder / SCANS
+    prepared = prepared_scans(plan.training, plan.labels, preparation, kept)
+    scans = [padded(scan, plan.spec.patch) for scan in prepared]
+    loop, objective, source = loop_of(network, model, plan, settings, scans, folder, say)
     if loop.resume():
         say(f"goes on at step {loop.step}")
+    elif settings.head_steps and not settings.from_scratch:
+        fit_head(objective, lambda n: source.draw(stream_of(settings.seed, 0, n, 2))[1], settings.head_steps)
+        loop.average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     loop.run(save_every=settings.validate_every or 50, stop_at=stop_at)
     weights, chosen = chosen_weights(loop, folder)
     made = finished(network, weights, model, plan, settings)
@@ -234,8 +238,8 @@ def loop_of(
     scans: Sequence[TrainingScan],
     folder: Path,
     say: Say,
-) -> TrainingLoop:
-    """Return the training loop, not yet begun."""
+) -> tuple[TrainingLoop, AutomaticObjective, PatchSource]:
+    """Return the training loop, not yet begun, with what it trains for and where its patches come from."""
     s = settings
     chosen = LoopSettings(
         steps=s.steps, learning_rate=s.learning_rate, warmup_steps=min(100, s.steps // 10 + 1),
@@ -245,7 +249,8 @@ def loop_of(
     )  # fmt: skip
     generator = np.random.default_rng(s.seed)
     sampler = PatchSampler(plan.spec.patch, plan.spec.spacing_mm[0], generator)
-    stream = PatchStream(PatchSource(scans, [1.0] * len(scans), sampler), s.seed)
+    source = PatchSource(scans, [1.0] * len(scans), sampler)
+    stream = PatchStream(source, s.seed)
     classes, labels = plan.labels.classes, plan.labels
     nested = {q: bit for q, bit in labels.nested.items() if q < len(classes)}
     objective = AutomaticObjective(network, classes, nested, stream, generator, chosen.bfloat16)
@@ -262,18 +267,19 @@ def loop_of(
             say(f"step {row['step']}: validation Dice {row['score']:.3f}, best {row['best']:.3f}")
 
     trained, identity = trained_parts(network, s), identity_of(model, plan, s)
-    return TrainingLoop(
+    loop = TrainingLoop(
         network, objective, generator, chosen, folder, trained, validate, stream, identity, watchers=(watch,)
     )
+    return loop, objective, source
 
 
 def mixed_is_sound(model: Vista3DModel, patch: Shape) -> bool:
     """Return whether bfloat16 gives right gradients.
 
-    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of only two voxels along an
-    axis reads memory that nobody wrote: some steps are not finite, others are wrong.
+    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of two voxels along the
+    first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
     """
-    return model.device.type != "cpu" or min(patch) >= 3 * model.network.architecture.divisor
+    return model.device.type != "cpu" or patch[0] >= 3 * model.network.architecture.divisor
 
 
 def identity_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> str:

@@ -31,6 +31,8 @@ __all__ = ["FinetunePlan", "FinetuneSettings", "plan_finetuning", "words_of"]
 # What the official code of the CVPR 2025 challenge gives scans other than CT.
 PERCENTILES = Intensity("percentile", 1.0, 99.0)
 FEWEST_TO_HOLD_OUT = 5
+# Strides of a patch: an instance norm needs two voxels, and mixed precision a third; see `finetune.mixed_is_sound`.
+FEWEST_STRIDES = (3, 2, 2)
 FEW_VOXELS = 100  # at the working spacing; of smaller structures little is left to learn
 REASON = "it was not among the structures of the finetuning; --keep-classes keeps what the model knew"
 
@@ -41,6 +43,7 @@ class FinetuneSettings:
 
     Attributes:
         steps: Optimiser steps at most.
+        head_steps: Steps before these that fit embeddings alone to the features of the start; see `fit_head`.
         learning_rate: Peak rate of AdamW for decoder and class head.
         encoder_share: The encoder's share of that rate.
         patches_per_step: Patches of one step.
@@ -60,6 +63,7 @@ class FinetuneSettings:
     """
 
     steps: int = 400
+    head_steps: int = 100
     learning_rate: float = 2e-3
     encoder_share: float = 0.5
     patches_per_step: int = 1
@@ -300,7 +304,8 @@ def patch_of(model: Vista3DModel, settings: FinetuneSettings, seen: Sequence[See
             )
         return settings.patch
     longest = [max(each.shape[axis] for each in seen) for axis in range(3)]
-    a, b, c = (min(p, max(-(-n // step), 2) * step) for p, n in zip(model.spec.patch, longest, strict=True))
+    needed = (max(-(-n // step), few) * step for n, few in zip(longest, FEWEST_STRIDES, strict=True))
+    a, b, c = (min(p, n) for p, n in zip(model.spec.patch, needed, strict=True))
     return a, b, c
 
 

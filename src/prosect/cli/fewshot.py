@@ -1,0 +1,63 @@
+"""`prosect evaluate fewshot`: how many labelled scans a new structure needs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import prosect
+from prosect.cli.data_lists import datalist_of, tolerance_of
+from prosect.cli.finetune import learnable, settings_of, silent
+from prosect.cli.recorded import recorded
+from prosect.cli.screen import open_console, plain_table
+from prosect.evaluation.protocols import Rules
+from prosect.evaluation.report import interval
+from prosect.io.atomic import make_folder
+from prosect.training.datalist_check import check_datalist, refuse_unfit
+from prosect.training.fewshot import Outcome, arms, few_shots, pools
+from prosect.training.fewshot_report import write_few_shots
+from prosect.training.finetune import plain
+from prosect.training.finetune_plan import words_of
+
+__all__ = ["run"]
+
+PARTLY = 4
+SAID = ("steps", "learning_rate", "encoder_share", "patches_per_step", "spacing_mm", "patch", "intensity", "seed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and test by number of scans; return 0, or 4 where test scans were refused or the time was over."""
+    say = silent if args.quiet else open_console().print
+    model = learnable(prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile))
+    train, test = pools(datalist_of(args, args.list, words_of(model)), args.limit)
+    chosen = arms(args.shots, args.from_scratch, len(train))
+    refuse_unfit(check_datalist(test, tolerance_of(args)))
+    settings = settings_of(args, seed=args.seed)
+    make_folder(args.output)
+    rules = Rules(tolerance_mm=args.nsd_mm, overlap=args.overlap)
+    stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
+    with recorded(show=False):
+        found = few_shots(model, train, test, chosen, settings, args.output, rules, say, stop_at)
+    about = {
+        "protocol": "fewshot", **dict(model.identity), "list": args.list.name, "shots": list(args.shots),
+        "test_scans": len(test), **{key: v for key, v in plain(settings).items() if key in SAID},
+    }  # fmt: skip
+    files = write_few_shots(found, about, args.output)
+    if not args.quiet:
+        summarise(found)
+        say(str(files[3]))
+        if len(found) < len(chosen):
+            say(f"the time was over after {len(found)} of {len(chosen)} trainings; the same command goes on")
+    return PARTLY if len(found) < len(chosen) or any(each.refused for each in found) else 0
+
+
+def summarise(found: list[Outcome]) -> None:
+    """Print the mean of every training."""
+    table: Any = plain_table()
+    table.add_column("training")
+    for head in ("Dice [95 %]", "NSD [95 %]"):
+        table.add_column(head, justify="right")
+    for each in found:
+        table.add_row(each.arm.title, interval(each.section.means["dice"]), interval(each.section.means["nsd"]))
+    open_console().print(table)

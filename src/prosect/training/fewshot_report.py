@@ -1,0 +1,174 @@
+"""What few scans came to, written down: a table, a curve, every scan; Table 3 of the paper beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from prosect.evaluation.plots import BLUE, GREY, ORANGE, overlap_axis, png
+from prosect.evaluation.published import table3_rows
+from prosect.evaluation.report import NONE, as_csv, figure, interval, table_lines, told
+from prosect.evaluation.summary import Mean
+from prosect.io.atomic import write_atomically
+from prosect.training.fewshot import Outcome
+
+__all__ = ["curve_rows", "markdown", "write_few_shots"]
+
+SCHEMA = "prosect-fewshot/1"
+PUBLISHED = "Published: Table 3, average Dice on the paper's test scans after finetuning on so many"
+METHODS = ("auto3dseg", "nnunet", "totalsegmentator", "vista3d")
+FAIR = (
+    "Both ways take the same steps on the same scans, the first of the list, and are tested on the same others, on "
+    "the scans' own voxels. Neither stops early nor chooses a step by looking at further scans. Intervals: 95 %, "
+    "percentile bootstrap over test scans; they do not tell how another draw of training scans would have done."
+)
+OTHERS = "Other structures, other scans, other machines: a yardstick for the shape of the curve, not a comparison."
+
+
+def write_few_shots(found: Sequence[Outcome], settings: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `results.json`, `cases.csv`, `summary.csv`, `report.md` and `fewshot.png`, and return their paths.
+
+    Raises:
+        FormatError: The folder cannot be written.
+        ResourceError: The disk is full.
+    """
+    files = {
+        "results.json": json.dumps(as_json(found, settings), indent=1, allow_nan=False).encode("ascii") + b"\n",
+        "cases.csv": as_csv(case_rows(found)),
+        "summary.csv": as_csv(curve_rows(found)),
+        "report.md": markdown(found, settings).encode("utf-8", "replace"),
+        "fewshot.png": png(curve_of(found)),
+    }
+    for name, content in files.items():
+        write_atomically(folder / name, [content])
+    return [folder / name for name in files]
+
+
+def as_json(found: Sequence[Outcome], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything but the rows as plain data."""
+    return {
+        "schema": SCHEMA,
+        "settings": dict(settings),
+        "arms": [
+            {
+                "shots": each.arm.shots,
+                "start": start_of(each),
+                "means": {key: None if mean is None else asdict(mean) for key, mean in each.section.means.items()},
+                "structures": [summary.to_json() for summary in each.section.structures],
+                "training": dict(each.training),
+                "refused": [asdict(refusal) for refusal in each.refused],
+            }
+            for each in found
+        ],
+        "published": table3_rows(),
+        "notes": [FAIR, OTHERS],
+    }
+
+
+def start_of(each: Outcome) -> str:
+    """Return where a training started, in one word."""
+    return "scratch" if each.arm.scratch else "finetuned"
+
+
+def case_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
+    """Yield a row for every training, test scan and structure."""
+    for each in found:
+        for row in each.section.rows:
+            yield {"shots": each.arm.shots, "start": start_of(each), **row.to_json()}
+
+
+def curve_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
+    """Yield a row for every training, over all structures and by structure."""
+    for each in found:
+        head = {"shots": each.arm.shots, "start": start_of(each)}
+        yield {**head, "structure": "mean", **spread(each.section.means["dice"], each.section.means["nsd"])}
+        for summary in each.section.structures:
+            yield {**head, "structure": summary.structure, **spread(summary.dice, summary.nsd)}
+
+
+def spread(dice: Mean | None, nsd: Mean | None) -> dict[str, Any]:
+    """Return means with the ends of their intervals as columns."""
+    row: dict[str, Any] = {}
+    for name, mean in (("dice", dice), ("nsd", nsd)):
+        values = (None, None, None) if mean is None else (mean.value, mean.low, mean.high)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    return row
+
+
+def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
+    """Return the report for people."""
+    lines = ["# Evaluation: fewshot", ""]
+    lines += [f"- {key.replace('_', ' ')}: {told(v)}" for key, v in settings.items() if v not in (None, [], {}, False)]
+    lines += ["", FAIR, "", "## Mean Dice [95 %] by number of scans", "", *mean_lines(found), ""]
+    for name in dict.fromkeys(s.structure for each in found for s in each.section.structures):
+        lines += [f"## {name}: Dice [95 %]", "", *structure_lines(found, name), ""]
+    body = [[row["dataset"], row["cases"], *(row[m] or NONE for m in METHODS)] for row in table3_rows()]
+    lines += [f"## {PUBLISHED}", "", *table_lines(["dataset", "scans", *METHODS], body), "", OTHERS, ""]
+    refused = [(each.arm.title, r.case, r.code, r.message) for each in found for r in each.refused]
+    if refused:
+        lines += ["## Could not be judged", "", *table_lines(["training", "scan", "code", "why"], refused), ""]
+    return "\n".join(lines)
+
+
+def both(found: Sequence[Outcome]) -> Iterator[tuple[int, Outcome | None, Outcome | None]]:
+    """Yield for each number of scans what finetuning and training from scratch came to."""
+    by = {(each.arm.shots, each.arm.scratch): each for each in found}
+    for shots in sorted({each.arm.shots for each in found}):
+        yield shots, by.get((shots, False)), by.get((shots, True))
+
+
+def mean_lines(found: Sequence[Outcome]) -> list[str]:
+    """Return the table over all structures, surface Dice beside it."""
+    body = []
+    for shots, tuned, scratch in both(found):
+        means = [None if each is None else each.section.means for each in (tuned, scratch)]
+        cells = [interval(None if mean is None else mean[key]) for key in ("dice", "nsd") for mean in means]
+        body.append([str(shots), *cells])
+    return table_lines(["scans", "finetuned", "from scratch", "NSD, finetuned", "NSD, from scratch"], body)
+
+
+def structure_lines(found: Sequence[Outcome], name: str) -> list[str]:
+    """Return the table of one structure."""
+    body = []
+    for shots, *ways in both(found):
+        own = [
+            next((s for s in each.section.structures if s.structure == name), None) if each else None for each in ways
+        ]
+        medians = [figure(None if s is None else s.median) for s in own]
+        body.append([str(shots), *(interval(None if s is None else s.dice) for s in own), *medians])
+    return table_lines(["scans", "finetuned", "from scratch", "median, finetuned", "median, from scratch"], body)
+
+
+def curve_of(found: Sequence[Outcome]) -> Figure:
+    """Return Dice by number of scans, the paper's curves faint behind."""
+    drawn = Figure(figsize=(8.0, 4.6), layout="constrained")
+    axes = drawn.add_subplot()
+    for n, name in enumerate(dict.fromkeys(row["dataset"] for row in table3_rows())):
+        rows = table3_rows(name)
+        for column, style in (("vista3d", "-"), ("nnunet", ":")):
+            axes.plot(
+                [int(row["cases"]) for row in rows], [float(row[column]) for row in rows], style, color=GREY,
+                linewidth=1, alpha=0.9 - 0.35 * n, label=f"paper, {name}: {column}",
+            )  # fmt: skip
+    for scratch, colour, label in ((False, BLUE, "finetuned"), (True, ORANGE, "from scratch")):
+        own = [(each.arm.shots, each.section.means["dice"]) for each in found if each.arm.scratch is scratch]
+        known = [(shots, mean) for shots, mean in own if mean is not None]
+        if known:
+            shots = [n for n, _ in known]
+            axes.plot(shots, [mean.value for _, mean in known], "o-", color=colour, markersize=4, label=label)
+            low, high = [mean.low for _, mean in known], [mean.high for _, mean in known]
+            axes.fill_between(shots, low, high, color=colour, alpha=0.15)
+    axes.set_xscale("log")
+    numbers = sorted({each.arm.shots for each in found} | {1, 5, 10, 20, 40})
+    axes.set_xticks(numbers, [str(n) for n in numbers])
+    axes.minorticks_off()
+    axes.set_xlabel("labelled scans to learn from")
+    axes.set_title("Mean Dice over structures, with the 95 % interval over test scans", fontsize=9)
+    overlap_axis(axes, "y")
+    axes.legend(fontsize=7, loc="lower right")
+    return drawn

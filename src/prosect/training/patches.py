@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class TrainingScan:
         present: What can be drawn as patch centres: local ids, and -1 - bit for a nested structure.
         known: Which classes (q) this scan says anything about; the loss of the others is masked.
         supervoxels: Regions (i j k) unsigned for zero-shot training (VISTA3D, Alg. 2), 0 where there are none.
-        places: For what is present, some of its voxels (flat indices), so that none has to be looked for.
+        places: For what is present, some of its voxels (flat indices); None where they have to be looked for.
     """
 
     name: str
@@ -41,7 +41,7 @@ class TrainingScan:
     present: tuple[int, ...]
     known: NDArray[np.bool_]
     supervoxels: NDArray[np.unsignedinteger[Any]] | None = None
-    places: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    places: Mapping[int, NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ class PatchSampler:
 
 def _places(scan: TrainingScan, wanted: int) -> NDArray[np.int64]:
     """Return voxels (flat indices) of a local id, or of a nested structure's -1 - bit."""
-    if wanted in scan.places:
+    if scan.places is not None and wanted in scan.places:
         return scan.places[wanted]
     return np.flatnonzero(scan.labels == wanted if wanted > 0 else (scan.nested >> (-1 - wanted)) & 1)
 

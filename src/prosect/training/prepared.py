@@ -122,7 +122,7 @@ def _store(scan: TrainingScan, place: Path) -> None:
         if value is not None:
             np.ascontiguousarray(value).tofile(part / name)
             arrays[name] = [value.dtype.str, value.shape, content_of(part / name)]
-    flat: dict[str, Any] = {str(value): voxels for value, voxels in scan.places.items()}
+    flat: dict[str, Any] = {str(value): voxels for value, voxels in (scan.places or {}).items()}
     np.savez(part / PLACES, **flat)
     about = {
         "arrays": arrays,

@@ -13,10 +13,12 @@ import torch
 
 import prosect
 from few_scans import GRID, LIVER, SHAPE, SPLEEN, boxes, random_weights
+from prosect.checkpoints.files import write_weights
 from prosect.errors import ProsectError, ProsectWarning, RecipeError
 from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
+from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.automatic import AutomaticObjective
 from prosect.training.datalist import DataList
 from prosect.training.datalist_check import check_datalist, refuse_unfit
@@ -280,6 +282,37 @@ def test_scans_that_are_no_ct_are_scaled_between_percentiles_and_the_file_says_s
     assert any("percentiles" in note for note in plan.notes)
     loaded = prosect.load(weights=save_finetuned(result, tmp_path / "mr.safetensors"), device="cpu")
     assert loaded.spec.intensity == plan.spec.intensity
+
+
+def test_a_tumour_without_its_host_is_segmented_without_being_named(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The vocabulary lets it lie in other structures, and its lists hold no such one."""
+    datalist = paired(*folders, [(1, "lung tumor"), (2, "")], words_of(model))
+    plan = plan_finetuning(model, datalist, BRIEF, "tumour")
+    path = save_finetuned(finetune(model, plan, BRIEF, tmp_path, measure=False), tmp_path / "t.safetensors")
+    loaded = prosect.load(weights=path, device="cpu")
+    assert loaded.vocabulary.everything() == (loaded.vocabulary["lung tumor"].index,)
+    beside = plan_finetuning(model, paired(*folders, [(1, "lung tumor"), (2, "heart")], words_of(model)), BRIEF)
+    assert beside.spec.vocabulary["lung tumor"].overlapping
+
+
+def test_weights_of_the_official_vocabulary_take_new_structures(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = vista3d(Architecture(8, (1, 1)))
+    official = write_weights(tmp_path / "official.safetensors", network.state_dict(), {})
+    start = prosect.load("vista3d", weights=official, device="cpu")
+    settings, datalist = replace(BRIEF, spacing_mm=2.0), paired(*folders, PAIRS, words_of(start))
+    plan = plan_finetuning(start, datalist, settings, "mine")
+    kept = plan_finetuning(start, datalist, replace(settings, keep_classes=True), "mine")
+    assert kept.spec.vocabulary["liver"].supported
+    assert kept.spec.exclusive == (), "each class was trained by itself and stays so"
+    path = save_finetuned(
+        finetune(start, plan, settings, tmp_path / "work", measure=False), tmp_path / "my.safetensors"
+    )
+    loaded = prosect.load(weights=path, device="cpu")
+    assert (loaded.spec.base, loaded.vocabulary.name) == ("vista3d", "vista3d-ct")
+    assert set(loaded.spec.exclusive) == {loaded.vocabulary[name].index for _, name in PAIRS}
 
 
 def test_from_scratch_nothing_of_the_model_is_used(

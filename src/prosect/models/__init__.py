@@ -16,7 +16,7 @@ from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d, is_sam_med3d
 from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError, ResourceError
 from prosect.models.sam_med3d import SamMed3DModel, click_profile
-from prosect.models.spec import ModelSpec
+from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.spec import profile as _profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.vocabulary import Vocabulary
@@ -130,8 +130,7 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
 def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vocabulary, str | None]:
     """Return the vocabulary, restricted to the trained classes where the file lists them, and its everything list."""
     vocabulary = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary)))
-    own = [structure_of(row) for row in metadata.get("structures", ())]  # what finetuning has added to it
-    vocabulary = vocabulary.extend(vocabulary.name, own) if own else vocabulary
+    vocabulary = with_structures(vocabulary, [structure_of(row) for row in metadata.get("structures", ())])
     trained = metadata.get("classes")
     if trained is None:
         if rows <= max(s.index for s in vocabulary if s.status == "supported"):

@@ -17,7 +17,7 @@ from prosect.geometry import Grid
 from prosect.inference.windows import Shape
 from prosect.io import read
 from prosect.models.doubts import not_hounsfield
-from prosect.models.spec import ModelSpec
+from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.datalist import DataList
@@ -91,7 +91,7 @@ class FinetunePlan:
         training: Scans that train.
         validation: Scans that choose; those that train where there are too few to hold some out.
         held_out: Whether the latter were kept from training.
-        added: Structures that the result's vocabulary has beside those of the named one.
+        added: Structures that the result's vocabulary has beside those of the named one, or in their place.
         notes: What a person should know before it begins.
     """
 
@@ -117,6 +117,17 @@ def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:
         for s in larger
         if s.index not in {each.index for each in words}
     ]
+
+
+def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
+    """Return the classes as structures that lie in no other, where all are known as such that do.
+
+    A tumour alone has no host to lie in, and without it nothing would be left to segment when no class is named.
+    """
+    own = [words[index] for index in classes]
+    if not all(structure.overlapping for structure in own):
+        return []
+    return [replace(structure, overlapping=False) for structure in own]
 
 
 def colour(index: int) -> tuple[int, int, int]:
@@ -154,18 +165,19 @@ def plan_finetuning(
     seen = look(training, labels, model, spacing)
     intensity, why = intensity_of(model.spec, settings, seen)
     refuse_unseen(labels, seen)
-    base = vocabularies.load(model.vocabulary.name)
-    added = tuple(added_to(base, labels.vocabulary))
     kept = trained_classes(model.spec) if settings.keep_classes else ()
     shown = [s.index for s in model.vocabulary if s.supported and settings.keep_classes]
     everyone = tuple(sorted({*shown, *labels.classes}))
+    base = vocabularies.load(model.vocabulary.name)
+    added = tuple(added_to(base, labels.vocabulary))
+    added += tuple(ordinary(with_structures(base, added), everyone))
     rivals = tuple(i for i in labels.classes if i not in labels.bits)
     if settings.keep_classes:
         rivals = tuple(sorted({*kept, *rivals})) if model.spec.exclusive else ()
     spec = replace(
         model.spec,
         name=name or f"{model.spec.name} finetuned",
-        vocabulary=base.extend(base.name, added).restrict(everyone, REASON, everything="TRAINED"),
+        vocabulary=with_structures(base, added).restrict(everyone, REASON, everything="TRAINED"),
         spacing_mm=(spacing, spacing, spacing),
         patch=patch_of(model, settings, seen),
         intensity=intensity,

@@ -22,7 +22,8 @@ from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.automatic import AutomaticObjective
 from prosect.training.datalist import DataList
 from prosect.training.datalist_check import check_datalist, refuse_unfit
-from prosect.training.finetune import Finetuned, finetune, mixed_is_sound, save_finetuned
+from prosect.training.finetune import Finetuned, finetune, save_finetuned
+from prosect.training.finetune_loop import mixed_is_sound
 from prosect.training.finetune_measures import mean_dice
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
 from prosect.training.pairs import paired
@@ -149,6 +150,18 @@ def test_a_frozen_encoder_leaves_the_answers_to_clicks_bit_for_bit(
     assert not torch.equal(answers[False], answers["before"])
 
 
+@pytest.mark.parametrize("head", ["tokens", "maps"])
+def test_clicks_are_taught_where_that_is_asked_for(head: str, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    start = prosect.load(weights=random_weights(tmp_path / "start.safetensors", head), device="cpu")
+    assert isinstance(start, Vista3DModel)
+    before = start.network.state_dict()
+    for asked in (False, True):
+        _, result = taught(start, folders, tmp_path / str(asked), replace(BRIEF, clicks=asked))
+        now = result.model.network.state_dict()
+        changed = [key for key in before if key.startswith("point_head.") and not torch.equal(now[key], before[key])]
+        assert bool(changed) is asked
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_file(
     model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -208,7 +221,7 @@ def test_nothing_learnt_is_lost_by_the_last_steps(
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
     settings = replace(BRIEF, validate_every=1, patience=2)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("prosect.training.finetune.mean_dice", lambda *_: next(scores))
+        patched.setattr("prosect.training.finetune_loop.mean_dice", lambda *_: next(scores))
         _, result = taught(model, folders, tmp_path, settings)
     assert result.report["chosen_step"] == 2
     assert result.report["steps"] == 4, "two validations without a gain end the run"
@@ -386,7 +399,15 @@ def test_a_table_without_free_rows_is_refused(folders: tuple[Path, Path], tmp_pa
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"spacing_mm": -1.0}, {"patch": (5, 6, 6)}, {"patch": (2, 2, 2)}, {"spacing_mm": 1e6}]
+    "wrong",
+    [
+        {"clicks": True, "freeze_encoder": True},
+        {"clicks": True, "from_scratch": True},
+        {"spacing_mm": -1.0},
+        {"patch": (5, 6, 6)},
+        {"patch": (2, 2, 2)},
+        {"spacing_mm": 1e6},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(
     wrong: dict[str, object], model: Vista3DModel, folders: tuple[Path, Path]

@@ -25,7 +25,7 @@ __all__ = ["learnable", "run", "settings_of"]
 
 SUFFIX = ".safetensors"
 NEED_BYTES = 64 << 20
-OWN = ("validation", "validate_every", "patience", "keep_classes", "freeze_encoder")
+OWN = ("validation", "validate_every", "patience", "keep_classes", "freeze_encoder", "clicks")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -45,6 +45,8 @@ def finetune_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
     known = "start a new structure as a known one (default: the most similar is looked for)"
     model.add_argument("--from", dest="sources", metavar="NEW=KNOWN", action="append", default=[], help=known)
     model.add_argument("--keep-classes", action="store_true", help="keep the classes that the model knows, too")
+    both = "teach clicks the new structures, too; twice the work"
+    model.add_argument("--clicks", action="store_true", help=both)
     frozen = "leave everything as it is that answers to clicks depend on"
     model.add_argument("--freeze-encoder", action="store_true", help=frozen)
     learning = parser.add_argument_group("training")

@@ -6,30 +6,27 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prosect.checkpoints.files import write_weights
 from prosect.errors import ProsectWarning
-from prosect.inference.windows import Shape
 from prosect.labelled import LabelledScan
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
-from prosect.training.automatic import AutomaticObjective
 from prosect.training.datalist import DataList
-from prosect.training.finetune_measures import click_dice, kept_agreement, mean_dice
+from prosect.training.finetune_loop import loop_of, padded
+from prosect.training.finetune_measures import click_dice, kept_agreement
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
 from prosect.training.labels import read_labelled
-from prosect.training.loop import BEST, LoopSettings, TrainingLoop
-from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
+from prosect.training.loop import BEST, TrainingLoop
 from prosect.training.prepared import content_of, prepared_scans
-from prosect.training.stream import PatchStream, stream_of
+from prosect.training.stream import stream_of
 from prosect.training.warm_start import LEAST_DICE, Start, fit_head, most_similar, place_rows, trained_classes
 from prosect.vocabulary.rows import row_of
 
@@ -99,7 +96,8 @@ def finetune(
     preparation, kept = plan.spec.preparation(model.profile), scans_folder or folder / SCANS
     prepared = prepared_scans(plan.training, plan.labels, preparation, kept)
     scans = [padded(scan, plan.spec.patch) for scan in prepared]
-    loop, objective, source = loop_of(network, model, plan, settings, scans, folder, say)
+    identity = identity_of(model, plan, settings)
+    loop, objective, source = loop_of(network, model, plan, settings, scans, folder, identity, say)
     if loop.resume():
         say(f"goes on at step {loop.step}")
     elif settings.head_steps and not settings.from_scratch:
@@ -197,89 +195,6 @@ def first_network(model: Vista3DModel, settings: FinetuneSettings, starts: Mappi
     network = copy.deepcopy(model.network)
     place_rows(network, starts)
     return network
-
-
-def trained_parts(network: Vista3D, settings: FinetuneSettings) -> list[tuple[list[nn.Parameter], float]]:
-    """Return the parameters to train with their share of the rate; all others are frozen."""
-    encoder, decoder, head = network.image_encoder.encoder, network.image_encoder.up_layers_auto, network.class_head
-    parts: list[tuple[list[nn.Module], float]] = [([decoder, head], 1.0)]
-    if not settings.freeze_encoder:
-        parts.append(([encoder], 1.0 if settings.from_scratch else settings.encoder_share))
-    elif network.architecture.interactive and network.architecture.click_head == "maps":
-        # This click head looks at the automatic branch's features, so they have to stay, too.
-        parts = [([head.class_embeddings, head.mlp], 1.0)]
-    network.requires_grad_(False)
-    groups = []
-    for modules, share in parts:
-        parameters = [p for module in modules for p in module.parameters()]
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        groups.append((parameters, share))
-    return groups
-
-
-def padded(scan: TrainingScan, patch: Shape) -> TrainingScan:
-    """Return a scan with its outermost voxels repeated around it on axes that are shorter than a patch.
-
-    Inference repeats them, too, and beyond a scan a patch would show air that the scan never had.
-    """
-    pads = [(p // 2, p // 2) if n < p else (0, 0) for n, p in zip(scan.labels.shape, patch, strict=True)]
-    if not any(low for low, _ in pads):
-        return scan
-    intensities, labels, nested = (np.pad(a, pads, mode="edge") for a in (scan.intensities, scan.labels, scan.nested))
-    return replace(scan, intensities=intensities, labels=labels, nested=nested, places={}, supervoxels=None)
-
-
-def loop_of(
-    network: Vista3D,
-    model: Vista3DModel,
-    plan: FinetunePlan,
-    settings: FinetuneSettings,
-    scans: Sequence[TrainingScan],
-    folder: Path,
-    say: Say,
-) -> tuple[TrainingLoop, AutomaticObjective, PatchSource]:
-    """Return the training loop, not yet begun, with what it trains for and where its patches come from."""
-    s = settings
-    chosen = LoopSettings(
-        steps=s.steps, learning_rate=s.learning_rate, warmup_steps=min(100, s.steps // 10 + 1),
-        patches_per_step=s.patches_per_step, seed=s.seed,
-        bfloat16=s.bfloat16 and mixed_is_sound(model, plan.spec.patch),
-        validate_every=s.validate_every, patience=s.patience,
-    )  # fmt: skip
-    generator = np.random.default_rng(s.seed)
-    sampler = PatchSampler(plan.spec.patch, plan.spec.spacing_mm[0], generator)
-    source = PatchSource(scans, [1.0] * len(scans), sampler)
-    stream = PatchStream(source, s.seed)
-    classes, labels = plan.labels.classes, plan.labels
-    nested = {q: bit for q, bit in labels.nested.items() if q < len(classes)}
-    objective = AutomaticObjective(network, classes, nested, stream, generator, chosen.bfloat16)
-    judge = copy.deepcopy(network)
-
-    def validate(average: Weights) -> float:
-        judge.load_state_dict(average)
-        return mean_dice(Vista3DModel(judge.eval(), plan.spec, model.profile, model.device), plan)
-
-    def watch(row: Mapping[str, Any]) -> None:
-        if "loss" in row and "event" not in row:
-            say(f"step {row['step']}: loss {row['loss']:.3f}, {row['seconds']:.2f} s a step")
-        elif row.get("event") == "validated":
-            say(f"step {row['step']}: validation Dice {row['score']:.3f}, best {row['best']:.3f}")
-
-    trained, identity = trained_parts(network, s), identity_of(model, plan, s)
-    loop = TrainingLoop(
-        network, objective, generator, chosen, folder, trained, validate, stream, identity, watchers=(watch,)
-    )
-    return loop, objective, source
-
-
-def mixed_is_sound(model: Vista3DModel, patch: Shape) -> bool:
-    """Return whether bfloat16 gives right gradients.
-
-    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of two voxels along the
-    first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
-    """
-    return model.device.type != "cpu" or patch[0] >= 3 * model.network.architecture.divisor
 
 
 def identity_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> str:

@@ -51,6 +51,7 @@ class FinetuneSettings:
         patch: Voxels of a patch and of the window of the result; None takes the model's, shrunk to smaller scans.
         intensity: `model` scales intensities as the model does, `percentile` between the 1st and 99th of each scan,
             `auto` takes percentiles where most scans cannot be the Hounsfield units that the model takes.
+        clicks: Teach clicks the new structures, too; twice the work.
         freeze_encoder: Leave everything as it is that answers to clicks depend on.
         from_scratch: Start from random weights of the same shape, to compare with; they take no clicks.
         keep_classes: Keep the classes that the model knows, too.
@@ -70,6 +71,7 @@ class FinetuneSettings:
     spacing_mm: float | None = None
     patch: Shape | None = None
     intensity: Literal["auto", "model", "percentile"] = "auto"
+    clicks: bool = False
     freeze_encoder: bool = False
     from_scratch: bool = False
     keep_classes: bool = False
@@ -158,6 +160,7 @@ def plan_finetuning(
         VocabularyError: A structure is unknown.
     """
     refuse_unlabelled(datalist)
+    refuse_click_training(model, settings)
     labels = local_labels(datalist, classes)
     refuse_classes(model, labels)
     training, validation, held_out = split(datalist, settings)
@@ -201,6 +204,23 @@ def refuse_unlabelled(datalist: DataList) -> None:
     if bare:
         raise RecipeError(
             f"{len(bare)} scans have no manual labels to learn from, such as {bare[0]}.", code="LABEL_MISSING"
+        )
+
+
+def refuse_click_training(model: Vista3DModel, settings: FinetuneSettings) -> None:
+    """Refuse to teach clicks what cannot learn, or must not.
+
+    Raises:
+        RecipeError: There is no click branch, or it is to stay as it is (`RECIPE_INVALID`).
+    """
+    if not settings.clicks:
+        return
+    if not model.network.architecture.interactive or model.spec.automatic_only or settings.from_scratch:
+        raise RecipeError("There is no click branch to teach; leave it to the automatic one.", code="RECIPE_INVALID")
+    if settings.freeze_encoder:
+        raise RecipeError(
+            "Clicks cannot both learn and stay as they are; give one of --clicks and --freeze-encoder.",
+            code="RECIPE_INVALID",
         )
 
 

@@ -23,6 +23,7 @@ from prosect.geometry import Grid
 from prosect.networks.vista3d import vista3d
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.losses import binary_loss
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 from prosect.training.targets import SamplerRules
@@ -37,7 +38,7 @@ SHARES = (0.4, 0.15, 0.15, 0.15, 0.15)
 
 def cut(scans: list[TrainingScan], work: Path) -> None:
     """Cut the real scans into supervoxels, one file each."""
-    encoder = supervoxels.load_encoder("features", device="cpu")
+    encoder = supervoxels.load_encoder("intensity", device="cpu")
     work.mkdir(parents=True, exist_ok=True)
     low, high = HU_WINDOW
     for number, scan in enumerate(scans):
@@ -73,7 +74,7 @@ def train(args: argparse.Namespace, scans: list[TrainingScan], weights: list[flo
     supported = [*range(1, len(CLASSES) + 1), -1 - NESTED[LUNG]]
     clicks = InteractiveObjective(
         network, stream, generator, supported, {CLASSES.index(LUNG): NESTED[LUNG]}, ClickRules(), bfloat16=True,
-        sampler=replace(SamplerRules(shares=SHARES, regular=0).at(SPACING_MM), border=2),
+        sampler=replace(SamplerRules(shares=SHARES, regular=0).at(SPACING_MM), border=2), loss=binary_loss,
     )  # fmt: skip
     loop = TrainingLoop(network, clicks, generator, settings, folder(args), clicks.trained(), stream=stream)
     loop.resume()

@@ -198,7 +198,9 @@ def main() -> None:
     if args.start:
         network.load_state_dict(torch.load(args.start / "state.pt", weights_only=True)["average"])
     source = PatchSource(scans, weights, sampler)
-    objective = AutomaticObjective(network, CLASSES, nested, source, sampler.generator, settings.bfloat16)
+    objective = AutomaticObjective(
+        network, CLASSES, nested, source, sampler.generator, settings.bfloat16, background=0.3
+    )
     loop = TrainingLoop(network, objective, sampler.generator, settings, args.work)
     loop.resume()
     (args.work / "classes.json").write_text(json.dumps(CLASSES))

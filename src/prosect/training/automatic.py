@@ -43,6 +43,7 @@ class AutomaticObjective:
         prompted: Ask for some classes, each with a loss of its own, as published; by default all classes the scan
             knows compete for each voxel.
         augment: Changes intensities.
+        background: Weight of the background where classes compete, see `exclusive_loss`.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class AutomaticObjective:
         bfloat16: bool = False,
         prompted: Prompted | None = None,
         augment: Augmentation = augment_intensities,
+        background: float = 1.0,
     ) -> None:
         self.network, self.classes, self.nested_bits = network, tuple(classes), nested_bits
         self.draw, self.generator, self.bfloat16 = draw, generator, bfloat16
-        self.prompted, self.augment = prompted, augment
+        self.prompted, self.augment, self.background = prompted, augment, background
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
@@ -76,7 +78,7 @@ class AutomaticObjective:
         known, labels = patch.known[: len(self.classes)], patch.labels.to(logits.device)
         exclusive = known.clone()
         exclusive[list(self.nested_bits)] = False
-        loss = exclusive_loss(logits, labels, exclusive.to(logits.device))
+        loss = exclusive_loss(logits, labels, exclusive.to(logits.device), self.background)
         nested = [q for q in self.nested_bits if known[q]]
         if nested:
             masks = torch.stack([self._mask(patch, q) for q in nested]).to(logits.device)

@@ -27,6 +27,7 @@ from prosect.training.datalist import DataList, Roots, read_datalist
 from prosect.training.export import described, export, largest_ml, preparation_of
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.losses import clicked_loss, published_loss
 from prosect.training.mapping import parse_pair
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
@@ -261,7 +262,7 @@ def objective_of(
     own = {q: bit for q, bit in plan.nested.items() if q < count}
     prompted = Prompted(stage.foreground_classes, stage.background_classes) if stage.loss == "independent" else None
     automatic = AutomaticObjective(
-        network, plan.classes, own, stream, generator, stage.bfloat16, prompted=prompted, augment=augment
+        network, plan.classes, own, stream, generator, stage.bfloat16, prompted, augment, stage.background
     )
     supported = [*range(1, count + 1), *(-1 - bit for bit in own.values())]
     clicked = {plan.order.index(i): bit for i, bit in plan.bits.items() if not holds_most(plan, i)}
@@ -269,7 +270,7 @@ def objective_of(
         network, stream, generator, supported, clicked,
         ClickRules(rounds=stage.rounds, objects=stage.objects, remap=stage.remap), stage.bfloat16,
         sampler=SamplerRules().at(course.recipe.shape.spacing_mm), train_encoder="encoder" in stage.train,
-        augment=augment,
+        augment=augment, loss=clicked_loss if stage.click_loss == "balanced" else published_loss,
     )  # fmt: skip
     if stage.branch == "both":
         return BothBranches(automatic, interactive)

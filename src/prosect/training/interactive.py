@@ -69,6 +69,8 @@ class InteractiveObjective:
         plain: Supported objects that supervoxels do not change, such as classes whose clicks are ambiguous.
         train_encoder: Whether the encoder learns, too.
         augment: Changes intensities.
+        loss: Of mask logits and masks (q i j k). The default keeps a network that begins from nothing from falling
+            silent, and draws objects too large; `binary_loss` then teaches their size.
     """
 
     def __init__(
@@ -84,12 +86,13 @@ class InteractiveObjective:
         plain: Collection[int] = (),
         train_encoder: bool = False,
         augment: Augmentation = augment_intensities,
+        loss: Callable[[Tensor, Tensor], Tensor] = clicked_loss,
     ) -> None:
         self.network, self.draw, self.generator = network, draw, generator
         self.supported, self.nested_bits = frozenset(supported), dict(nested_bits)
         self.rules, self.bfloat16 = rules or ClickRules(), bfloat16
         self.sampler, self.plain = sampler or SamplerRules(), frozenset(plain)
-        self.train_encoder, self.augment = train_encoder, augment
+        self.train_encoder, self.augment, self.loss_of = train_encoder, augment, loss
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
@@ -164,7 +167,7 @@ class InteractiveObjective:
             with torch.set_grad_enabled(graded), self._mixed(features):
                 logits = self.network.point_logits(features, points, labels, zero_shot)[:, 0].float()
             if graded:
-                loss = loss + clicked_loss(logits, truth) / 2
+                loss = loss + self.loss_of(logits, truth) / 2
             if number < last:
                 now = (logits.detach() > 0).cpu().numpy()
                 more = self._asked([[self._next(mask, each)] for mask, each in zip(masks, now, strict=True)])

@@ -24,6 +24,7 @@ __all__ = ["PUBLISHED", "Data", "Part", "Recipe", "Shape", "Stage", "published_s
 Branch = Literal["interactive", "automatic", "both"]
 Part = Literal["encoder", "automatic", "interactive"]
 Loss = Literal["exclusive", "independent"]
+ClickLoss = Literal["published", "balanced"]
 Augmentation = Literal["prosect", "official"]
 Triple = tuple[int, int, int]
 T = TypeVar("T")
@@ -110,6 +111,9 @@ class Stage:
         patch: Voxels of a patch.
         bfloat16: Mixed precision.
         loss: `independent` losses per class, as published, or `exclusive` ones, which a small network learns better.
+        background: Weight of the background in the exclusive loss; 0.3 or so where a network begins from nothing.
+        click_loss: `published`, or `balanced`, with which a network that begins from nothing does not fall silent; it
+            draws objects too large, so a later stage must be `published`.
         foreground_classes: Classes of a patch that the independent loss takes at most.
         background_classes: Classes known not to be in the patch that it takes at most.
         pseudo: Use pseudo-labels.
@@ -142,6 +146,8 @@ class Stage:
     patch: Triple = (128, 128, 128)
     bfloat16: bool = True
     loss: Loss = "independent"
+    background: float = 1.0
+    click_loss: ClickLoss = "published"
     foreground_classes: int = 32
     background_classes: int = 4
     pseudo: bool = True

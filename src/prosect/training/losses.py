@@ -22,8 +22,8 @@ def exclusive_loss(logits: Tensor, labels: Tensor, known: Tensor, background: fl
         logits: Class logits (q i j k).
         labels: 0 for background, n + 1 for class n (i j k) integer; values of no class are background, too.
         known: Classes (q) the scan is labelled for; the others take no part.
-        background: Weight of the background in the cross-entropy. Where structures fill one voxel in a hundred, 1 keeps a
-            network that begins from nothing silent for long; less draws them too large, so training must end with 1.
+        background: Weight of the background in the cross-entropy. Where structures fill one voxel in a hundred, 1 keeps
+            a network that begins from nothing silent for long; less draws them too large, so training must end with 1.
     """
     index = known.nonzero().flatten()
     largest = max(int(labels.max()), len(known)) + 1

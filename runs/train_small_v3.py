@@ -4,8 +4,8 @@
 `train_small_v2.py` and the averaged weights of `train_small_v1.py`; then `full --start TWO --work THREE`, in which the
 background weighs in full, because structures came out up to twice too large; then `head --start THREE --work FOUR`, in
 which only class embeddings learn, on patches as large as the windows of inference and mostly of background, so that
-features and clicks stay as they are. Then `ablate_supervoxels.py train`, and `export_small_v3.py`. Killed at any time, a
-phase goes on from its last saved step.
+features and clicks stay as they are. Then `ablate_supervoxels.py train`, and `export_small_v3.py`. Killed at any time,
+a phase goes on from its last saved step.
 """
 
 from __future__ import annotations

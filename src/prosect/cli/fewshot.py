@@ -23,7 +23,17 @@ from prosect.training.finetune_plan import words_of
 __all__ = ["run"]
 
 PARTLY = 4
-SAID = ("steps", "learning_rate", "encoder_share", "patches_per_step", "spacing_mm", "patch", "intensity", "seed")
+SAID = (
+    "steps",
+    "head_steps",
+    "learning_rate",
+    "encoder_share",
+    "patches_per_step",
+    "spacing_mm",
+    "patch",
+    "intensity",
+    "seed",
+)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -67,10 +67,11 @@ def test_two_processes_learn_what_one_does_from_twice_the_patches(tmp_path: Path
 
 
 def test_patches_drawn_ahead_by_threads_change_nothing(tmp_path: Path) -> None:
-    plain, ahead = loop(tmp_path / "a", patches=2), loop(tmp_path / "b", patches=2, threads=3)
+    plain, ahead = loop(tmp_path / "a", 25, patches=2), loop(tmp_path / "b", 25, patches=2, threads=3)
     plain.run()
     ahead.run()
     assert digest(plain) == digest(ahead)
+    assert 0 < rows(tmp_path / "a")[-1]["busy"] < 1  # type: ignore[operator]
 
 
 def test_losses_that_stay_infinite_end_the_run_and_name_the_scans(tmp_path: Path) -> None:

@@ -123,20 +123,23 @@ class TrainingLoop:
             OSError: The last state cannot be saved; earlier ones stay, and failures to save on the way are only logged.
         """
         recent: list[float] = []
-        started, busy = time.perf_counter(), 0.0
+        started, waited = time.perf_counter(), self._waited
         while not self.finished and (stop_at is None or not self.ranks.tell(float(time.time() >= stop_at))):
-            before = time.perf_counter()
             recent.append(self._one_step())
-            busy += time.perf_counter() - before
             if self.step % LOGGED_EVERY == 0:
                 spent = time.perf_counter() - started
-                self._log(loss=float(np.mean(recent)), seconds=spent / len(recent), busy=round(busy / spent, 4))
-                recent, started, busy = [], time.perf_counter(), 0.0
+                busy = 1 - (self._waited - waited) / spent
+                self._log(loss=float(np.mean(recent)), seconds=spent / len(recent), busy=round(busy, 4))
+                recent, started, waited = [], time.perf_counter(), self._waited
             if self.settings.validate_every and self.step % self.settings.validate_every == 0:
                 self._validate()
             if self.step % save_every == 0:
                 self._save_or_go_on()
         self.save()
+
+    @property
+    def _waited(self) -> float:
+        return self.stream.waited if self.stream is not None else 0.0
 
     @property
     def finished(self) -> bool:

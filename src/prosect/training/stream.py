@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -26,6 +27,10 @@ class PatchStream:
         source: Draws a patch.
         seed: Of all streams.
         threads: How many draw ahead; 0 draws when asked.
+
+    Attributes:
+        drawn: The scan of the last patch.
+        waited: Seconds for which patches were waited for, in all.
     """
 
     def __init__(self, source: PatchSource, seed: int, threads: int = 0) -> None:
@@ -35,6 +40,7 @@ class PatchStream:
         self.key: Key = (0, 0)
         self.attempt = 0
         self.drawn = ""
+        self.waited = 0.0
 
     def seek(self, step: int, number: int, coming: Iterable[Key] = ()) -> None:
         """Turn to a patch of a step, and let those that come be drawn."""
@@ -48,9 +54,11 @@ class PatchStream:
 
     def __call__(self) -> Patch:
         """Return the patch turned to; asked again, another one of the same stream."""
+        started = time.perf_counter()
         waiting = self.waiting.pop(self.key, None) if self.attempt == 0 else None
         self.drawn, patch = waiting.result() if waiting else self._draw(self.key, self.attempt)
         self.attempt += 1
+        self.waited += time.perf_counter() - started
         return patch
 
     def _draw(self, key: Key, attempt: int) -> tuple[str, Patch]:

@@ -1,4 +1,4 @@
-"""Write the data list of scans whose modality the shipped model has never seen: hearts or brains in MR.
+"""Write the data list of MR scans, a modality the shipped model has never seen: hearts, brains, thighs, cords.
 
 `python runs/list_unseen.py --data DATA --set heart -o heart.json`; then
 `prosect evaluate clicks heart.json -o RESULTS --zero-shot --clicks 10`.
@@ -11,12 +11,26 @@ from pathlib import Path
 
 from prosect import vocabulary
 from prosect.training.datalist import DataList, Entry, write_datalist
-from prosect.training.mapping import mapping_of
+from prosect.training.mapping import mapping_of, with_new
 
-# Folder, cases, ending of image and label, structure of the value 1.
+# Folder, its files of image and label, structure of the value 1.
 SETS = {
-    "heart": ("msd_heart_la", ("la_009", "la_016"), ".nii.gz", "left atrium"),
-    "brain": ("pyradiomics", ("brain1", "brain2"), ".nrrd", "brain tumor"),
+    "heart": (
+        "msd_heart_la",
+        [(f"la_{n}_image.nii.gz", f"la_{n}_label.nii.gz") for n in ("009", "016")],
+        "left atrium",
+    ),
+    "brain": ("pyradiomics", [(f"brain{n}_image.nrrd", f"brain{n}_label.nrrd") for n in (1, 2)], "brain tumor"),
+    "thigh": (
+        "sts_thigh",
+        [(f"STS_00{n}_MR_T1_image.nii.gz", f"STS_00{n}_MR_T1_mask.nii.gz") for n in (2, 3)],
+        "+soft tissue tumor",
+    ),
+    "cord": (
+        "sct_spinal_cord_mri",
+        [("t1_t1w.nii.gz", "t1_t1w_seg-manual.nii.gz"), ("t2_t2.nii.gz", "t2_t2_seg-manual.nii.gz")],
+        "spinal cord",
+    ),
 }
 
 
@@ -26,12 +40,14 @@ def main() -> None:
     parser.add_argument("--set", choices=SETS, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    folder, cases, ending, structure = SETS[args.set]
+    folder, files, structure = SETS[args.set]
     words = vocabulary.load("prosect")
-    entries = []
-    for case in cases:
-        image, label = (args.data / folder / f"{case}_{part}{ending}" for part in ("image", "label"))
-        entries.append(Entry(case, image, label, dataset=folder, split="testing"))
+    words = with_new(words, [(1, structure)])
+    entries = [
+        Entry(Path(image).name.split(".")[0], args.data / folder / image, args.data / folder / label,
+              dataset=folder, split="testing")
+        for image, label in files
+    ]  # fmt: skip
     print(write_datalist(DataList(tuple(entries), {folder: mapping_of([(1, structure)], words)}, words), args.output))
 
 

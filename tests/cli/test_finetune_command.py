@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import prosect
 from few_scans import boxes, random_weights
+from prosect.cli.arguments import build_parser
+from prosect.cli.finetune import settings_of
+from prosect.training.finetune_plan import FinetuneSettings
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--steps", "2", "--patch", "12", "12", "12", "--device", "cpu")
@@ -39,6 +43,20 @@ def test_what_finetuning_writes_is_used_at_once(run: Run, given: tuple[object, .
     assert (refused[0], "'dark box'" in refused[2]) == (3, True)
     assert prosect.load(weights=out, device="cpu").vocabulary["dark box"].supported
     assert run("finetune", *given, *CLASSES, "-o", out, *QUICK)[0] == 3, "nothing is replaced unasked"
+
+
+def test_every_flag_reaches_the_training() -> None:
+    words = (
+        "finetune --images a --labels b --classes 1=x -o f.safetensors --clicks --freeze-encoder --keep-classes "
+        "--patience 2 --validate-every 7 --validation 0.3 --steps 9 --rate 0.01 --spacing 1.5 --patch 48 32 32 "
+        "--intensity percentile --from x=liver"
+    )
+    asked = settings_of(build_parser(str).parse_args(words.split()))
+    changed = {
+        f.name for f in fields(FinetuneSettings) if getattr(asked, f.name) != getattr(FinetuneSettings(), f.name)
+    }
+    unasked = {"head_steps", "encoder_share", "patches_per_step", "from_scratch", "bfloat16", "seed"}
+    assert changed == {f.name for f in fields(FinetuneSettings)} - unasked
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:

@@ -92,10 +92,7 @@ def settings_of(args: argparse.Namespace, **fixed: Any) -> FinetuneSettings:
     validation = getattr(args, "validation", 0.0)
     if not 0 <= validation < 1:
         raise RecipeError(f"A share of {validation} for validation cannot be.", code="RECIPE_INVALID")
-    own = {
-        key: getattr(args, key) for key in ("validation", "validate_every", "patience", "keep_classes") if key in args
-    }
-    own |= {"freeze_encoder": args.freeze_encoder} if "freeze_encoder" in args else {}
+    own = {key: getattr(args, key) for key in OWN} if args.command == "finetune" else {}
     if "sources" in args:
         own["sources"] = tuple(source_of(text) for text in args.sources)
     patch = None if args.patch is None else tuple(args.patch)

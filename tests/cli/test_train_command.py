@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +14,10 @@ import torch
 
 import prosect
 from prosect.cli.main import main
+from prosect.cli.train import own_device
+from prosect.training.course import prepare_course
+from prosect.training.export import described
+from prosect.training.recipe import read_recipe
 
 RECIPE = """
 name = "boxes"
@@ -143,3 +149,75 @@ def test_more_steps_in_the_same_folder_are_another_run(folder: Path, capsys: pyt
     assert train(folder, "run", "-q", "--steps", "1", "--stage", "1_interactive") == 0
     assert train(folder, "run", "-q", "--steps", "2", "--stage", "1_interactive") == 3
     assert "RESUME_OTHER_RUN" in capsys.readouterr().err
+
+
+def test_stages_asked_for_one_by_one_go_on_from_one_another(folder: Path) -> None:
+    assert train(folder, "whole", "-q") == 0
+    for stage in ("1_interactive", "2_interactive_finetuning", "3_automatic", "4_automatic_finetuning"):
+        assert train(folder, "parts", "-q", "--stage", stage) == 0
+    first, second = ((folder / work / "boxes.safetensors").read_bytes() for work in ("whole", "parts"))
+    assert first == second
+
+
+def test_a_stage_that_began_elsewhere_is_not_taken_for_the_end_of_those_before(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(folder, "run", "-q", "--stage", "2_interactive_finetuning") == 0
+    assert train(folder, "run", "-q") == 3
+    assert "RESUME_OTHER_RUN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["voxels", "map", "weight"])
+def test_changed_data_in_the_same_folder_are_another_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    assert train(folder, "run", "-q", "--stage", "1_interactive") == 0
+    if change == "voxels":
+        shutil.copy(folder / "seg1.nii.gz", folder / "seg0.nii.gz")
+    elif change == "map":
+        plain = json.loads((folder / "list.json").read_text())
+        plain["label_mapping"] = [[2, "liver"], [1, "+new organ"]]
+        (folder / "list.json").write_text(json.dumps(plain))
+    else:
+        (folder / "boxes.toml").write_text(RECIPE.replace("[[data]]", "[[data]]\nweight = 2.0"))
+    assert train(folder, "run", "-q", "--stage", "1_interactive") == 3
+    assert "RESUME_OTHER_RUN" in capsys.readouterr().err
+
+
+def test_a_stage_that_validates_without_scans_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = json.loads((folder / "list.json").read_text())
+    (folder / "list.json").write_text(json.dumps({**plain, "validation": []}))
+    assert train(folder, "run") == 3
+    told = capsys.readouterr().err
+    assert "3_automatic validates" in told
+    assert "fold" in told
+
+
+def test_a_validation_scan_that_another_list_teaches_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = json.loads((folder / "list.json").read_text())
+    (folder / "other.json").write_text(json.dumps({**plain, "training": plain["validation"], "validation": []}))
+    (folder / "boxes.toml").write_text(RECIPE + '[[data]]\nlist = "other.json"\n')
+    assert train(folder, "run") == 3
+    assert "judged on what it was taught" in capsys.readouterr().err
+
+
+def test_classes_compete_only_where_the_last_automatic_stage_had_them_compete(folder: Path) -> None:
+    made = read_recipe(folder / "boxes.toml")
+    plan = prepare_course(made, folder / "run").plan
+    assert described(made, plan, {}, {})["exclusive"] == list(plan.classes)
+    until = replace(made, stages=made.stages[:3])
+    assert described(until, plan, {}, {})["exclusive"] == []
+
+
+def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert own_device(torch.device("cuda")) == torch.device("cuda"), "alone"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+    assert own_device(torch.device("cuda")) == torch.device("cuda:2")
+    assert own_device(torch.device("cuda:1")) == torch.device("cuda:1")
+    assert own_device(torch.device("cpu")) == torch.device("cpu")
+    assert taken == [torch.device("cuda:2")]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from prosect.errors import RecipeError
 from prosect.networks.vista3d import Architecture, vista3d
+from prosect.training import interactive
 from prosect.training.augment import remap_intensities
-from prosect.training.automatic import AutomaticObjective
+from prosect.training.automatic import AutomaticObjective, Prompted
 from prosect.training.both import BothBranches
 from prosect.training.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.loop import LoopSettings, TrainingLoop
@@ -113,3 +116,26 @@ def test_both_branches_learn_from_one_encoding_and_remapped_patches_teach_clicks
     both().backward()
     assert all(p.grad is None for p in loop.network.class_head.parameters())
     assert all(p.grad is not None for p in loop.network.image_encoder.encoder.parameters())
+
+
+def test_scans_with_nothing_to_click_end_a_run_instead_of_hanging_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interactive, "MOST_DRAWN", 3)
+    _, objective = training(tmp_path)
+    empty = replace(scan(), labels=np.zeros((24, 20, 20), dtype=np.uint8), present=())
+    objective.draw = PatchSource([empty], [1.0], PatchSampler((16, 16, 16), 2.0, objective.generator))
+    with pytest.raises(RecipeError, match="nothing to click"):
+        objective()
+
+
+def test_a_patch_that_says_nothing_of_any_class_costs_nothing_though_the_encoder_is_frozen(tmp_path: Path) -> None:
+    run, _ = training(tmp_path)
+    network = run.network
+    network.image_encoder.encoder.requires_grad_(False)
+    unknown = replace(scan(), known=np.array([False]))
+    source = PatchSource([unknown], [1.0], PatchSampler((16, 16, 16), 2.0, run.generator))
+    loss = AutomaticObjective(network, [1], {}, source, run.generator, prompted=Prompted())()
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(not p.grad.any() for p in network.class_head.parameters() if p.grad is not None)

@@ -138,3 +138,23 @@ def test_validation_keeps_the_best_and_ends_a_run_that_gains_nothing(tmp_path: P
     assert (run.step, run.best, run.best_step) == (10, 0.5, 4)
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     assert (best["step"], best["score"]) == (4, 0.5)
+
+
+def test_a_disk_too_full_for_the_log_and_the_best_weights_does_not_end_a_run(tmp_path: Path) -> None:
+    for name in ("log.jsonl", "best.pt"):
+        (tmp_path / name).mkdir()  # what cannot be written
+    run = loop(tmp_path, 4, validate=lambda _: 0.5, validate_every=2)
+    told: list[dict[str, object]] = []
+    run.watchers = [told.append]
+    run.run()
+    assert run.step == 4
+    assert run.best_step == 0, "weights that are not kept are not the best"
+    assert [row["event"] for row in told] == ["not saved", "validated"] * 2
+
+
+def test_a_resumed_average_stays_where_the_network_is(tmp_path: Path) -> None:
+    loop(tmp_path).run()
+    again = loop(tmp_path)
+    places = {key: value.data_ptr() for key, value in again.average.items()}
+    assert again.resume()
+    assert {key: value.data_ptr() for key, value in again.average.items()} == places

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_stages(recipe, args.stage)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    device = device_named(args.device)
+    device = own_device(device_named(args.device))
     with group(device) as ranks:
         quiet = args.quiet or ranks.rank > 0
         course = prepare_course(
@@ -55,12 +56,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def launched() -> bool:
+    """Return whether `torchrun` has started this process."""
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Return the GPU of this process where several train together and none is named: one each, as torchrun counts."""
+    if device.type != "cuda" or device.index is not None or not launched():
+        return device
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    return device
+
+
 class group:  # noqa: N801
     """The processes that `torchrun` has started, joined for the time of a `with` block; or this one alone."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.many = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
+        self.many = launched()
 
     def __enter__(self) -> Ranks:
         if self.many:

@@ -93,7 +93,7 @@ class AutomaticObjective:
         absent = [q for q in known if q not in inside]
         asked = [*self._some(inside, prompted.foreground), *self._some(absent, prompted.background)]
         if not asked:
-            return pyramid[0].float().sum() * 0
+            return self._logits(pyramid, [0]).sum() * 0  # has a gradient where the encoder has none, too
         logits = self._logits(pyramid, asked)
         return published_loss(logits, torch.stack([masks[q] for q in asked]).to(logits.device))
 

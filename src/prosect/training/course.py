@@ -23,41 +23,25 @@ from prosect.networks.vista3d import Architecture, Vista3D, vista3d
 from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.automatic import AutomaticObjective, Prompted
 from prosect.training.both import BothBranches
-from prosect.training.datalist import DataList, Roots, read_datalist
+from prosect.training.datalist import DataList
 from prosect.training.export import described, export, largest_ml, preparation_of
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.losses import clicked_loss, published_loss
-from prosect.training.mapping import parse_pair
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.prepared import prepared_scans
-from prosect.training.recipe import Data, Part, Recipe, Stage
+from prosect.training.recipe import Part, Recipe, Stage
 from prosect.training.scans import LocalLabels, local_labels
+from prosect.training.sources import Source, judged_by, read_sources, refuse_unjudged
 from prosect.training.stream import PatchStream
 from prosect.training.targets import SamplerRules
 from prosect.training.validation import Validator
-from prosect.vocabulary import Vocabulary
 
-__all__ = ["Course", "Source", "carry_out", "extra", "prepare_course", "read_sources"]
+__all__ = ["Course", "carry_out", "extra", "prepare_course"]
 
 KEPT = "scans"
 OfficialAugmentation = "prosect.training.augment_official"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A list of a recipe, read.
-
-    Attributes:
-        data: What the recipe says of it.
-        training: Its training scans.
-        validation: Its validation scans; None where there are none.
-    """
-
-    data: Data
-    training: DataList
-    validation: DataList | None
 
 
 @dataclass(frozen=True)
@@ -85,34 +69,6 @@ class Course:
     watchers: tuple[Callable[[str, dict[str, Any]], None], ...] = ()
 
 
-def read_sources(recipe: Recipe) -> tuple[Source, ...]:
-    """Return the lists of a recipe. New structures of one are known to all.
-
-    Raises:
-        FormatError: A list is missing.
-        RecipeError: It is no list, has no training scans, or nothing says what its labels mean.
-        VocabularyError: A structure is unknown.
-    """
-    words: Vocabulary | None = None
-    read: list[tuple[Data, DataList]] = []
-    for data in recipe.data:
-        mappings = {"default": [parse_pair(text) for text in data.map]} if data.map else {}
-        roots = Roots(data.root, data.pseudo_root, data.supervoxel_root)
-        found = read_datalist(data.list, roots, data.dataset, mappings, words)
-        words = found.vocabulary
-        read.append((data, found))
-    return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
-
-
-def _parts(data: Data, found: DataList) -> Source:
-    training = found.part("training", data.fold)
-    try:
-        validation = found.part("validation", data.fold)
-    except RecipeError:
-        validation = None
-    return Source(data, training, validation)
-
-
 def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
     """Return a recipe with its lists read and its structures numbered; nothing is trained yet.
 
@@ -129,6 +85,11 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
     pseudo = sorted({i for source in sources for i in source.training.pseudo_classes or ()})
     every = DataList((), mappings, sources[0].training.vocabulary, tuple(pseudo))
     plan = local_labels(every, recipe.shape.classes)
+    if not plan.order:
+        raise RecipeError("The lists name no structure to learn. Give `map`, or `pseudo_classes` in a list.")
+    if not plan.classes and any(stage.branch != "interactive" for stage in recipe.stages):
+        raise RecipeError("The automatic branch has no class to learn: `classes` of [shape] is empty.")
+    refuse_unjudged(recipe, sources)
     if max(plan.classes, default=0) >= recipe.shape.rows:
         raise RecipeError(f"The class index {max(plan.classes)} needs more than {recipe.shape.rows} rows of [shape].")
     return Course(recipe, sources, plan, folder, **settings)
@@ -142,7 +103,7 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     Args:
         course: See `prepare_course`.
         stop_at: Time (`time.time()`) after which the current stage saves its state and the call returns.
-        stages: Only these, in the recipe's order.
+        stages: Train only these, in the recipe's order, from the weights of those before them that are done.
 
     Raises:
         RecipeError: A stage diverges, or its folder holds another run.
@@ -153,13 +114,17 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     network = first_network(recipe).to(course.device)
     history: dict[str, int] = {}
     for stage in recipe.stages:
-        if stages is not None and stage.name not in stages:
+        wanted = stages is None or stage.name in stages
+        if not wanted and not (course.folder / stage.name).exists():
             continue
         loop = loop_of(course, stage, network)
         loop.resume()
-        loop.run(stop_at=stop_at)
+        if wanted:
+            loop.run(stop_at=stop_at)
         if not loop.finished:
-            return None
+            if wanted:
+                return None
+            continue
         history[stage.name] = loop.step
         network.load_state_dict(best_of(loop))
     path = course.folder / f"{recipe.name}.safetensors"
@@ -196,8 +161,8 @@ def first_network(recipe: Recipe) -> Vista3D:
 def best_of(loop: TrainingLoop) -> dict[str, Tensor]:
     """Return the averaged weights: those that validated best, where the stage validates, else the last."""
     path = loop.folder / "best.pt"
-    if loop.settings.validate_every and path.exists():
-        found: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    if loop.best_step:  # else the file, if there is one, is of an earlier run
+        found: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")["average"]
         return found
     return loop.average
 
@@ -216,7 +181,8 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
     )
     source = PatchSource([scan for scan, _ in scans], [weight for _, weight in scans], sampler)
     stream = PatchStream(source, settings.seed, course.threads)
-    validator = Validator(course.recipe, stage, course.plan, tuple(s.validation for s in course.sources), course.folder)
+    lists = judged_by(course.sources, stage)
+    validator = Validator(course.recipe, stage, course.plan, lists, course.folder, course.device)
     trained = [(parts_of(network)[part], 1.0) for part in stage.train if part in parts_of(network)]
     return TrainingLoop(
         network,
@@ -227,7 +193,7 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
         trained,
         validate=validator if stage.validate_every else None,
         stream=stream,
-        identity=identity_of(course, stage),
+        identity=identity_of(course, stage, scans, network),
         watchers=[partial(tell, stage.name) for tell in course.watchers],
         ranks=course.ranks,
     )
@@ -311,7 +277,8 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
             continue
         scans = prepared_scans(used(source.training, stage), course.plan, preparation, course.folder / KEPT)
         kept = [scan if stage.supervoxels else replace(scan, supervoxels=None) for scan in scans]
-        taught = [scan for scan in kept if scan.present or scan.supervoxels is not None or scan.known.any()]
+        # Of a scan that is known not to show something, only the automatic branch learns.
+        taught = [scan for scan in kept if scan.present or (stage.branch != "interactive" and scan.known.any())]
         chosen += [(scan, source.data.weight) for scan in taught]
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
@@ -342,13 +309,24 @@ def oversampled(scans: Sequence[tuple[TrainingScan, float]]) -> list[tuple[Train
     return [(scan, weight * (len(scans) / few) ** 0.5) for (scan, weight), few in zip(scans, rarest, strict=True)]
 
 
-def identity_of(course: Course, stage: Stage) -> str:
-    """Return a hash of all that makes a stage what it is, besides the settings of the loop."""
+def identity_of(course: Course, stage: Stage, scans: Sequence[tuple[TrainingScan, float]], network: Vista3D) -> str:
+    """Return a hash of all that makes a stage what it is, besides the settings of the loop.
+
+    Args:
+        course: What is carried out.
+        stage: One of its stages.
+        scans: What the stage draws from, with weights; a changed file is another scan.
+        network: As the stage begins with it, so that the end of another stage before it does not go unnoticed.
+    """
+    begins = hashlib.sha256()
+    for value in network.state_dict().values():
+        begins.update(value.detach().cpu().contiguous().numpy().tobytes())
     facts = {
         "stage": asdict(stage),
-        "shape": asdict(course.recipe.shape),
-        "order": course.plan.order,
-        "before": [s.name for s in course.recipe.stages[: course.recipe.stages.index(stage)]],
-        "lists": [[(e.name, str(e.label is not None)) for e in source.training] for source in course.sources],
+        "shape": asdict(replace(course.recipe.shape, start=None)),
+        "order": [course.plan.classes, course.plan.others],
+        "begins": begins.hexdigest(),
+        "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
+        "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

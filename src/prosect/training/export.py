@@ -73,7 +73,8 @@ def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], h
     }
     if shape.click_patch is not None:
         preprocessing["click_patch"] = list(shape.click_patch)
-    competing = any(stage.loss == "exclusive" and stage.branch != "interactive" for stage in recipe.stages)
+    losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
+    competing = losses[-1:] == ["exclusive"]
     return {
         "format": 1,
         "model": recipe.name,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prosect.errors import RecipeError
 from prosect.geometry import Grid
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.point_head import IGNORED
@@ -24,6 +25,8 @@ from prosect.training.targets import SamplerRules, Target, Voxel, sample_targets
 __all__ = ["ClickRules", "InteractiveObjective", "objects_of"]
 
 Mask = NDArray[np.bool_]
+
+MOST_DRAWN = 1000
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,27 @@ class InteractiveObjective:
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
-        objects: list[Target] = []
-        while not objects:
-            patch = self.draw()
-            objects = self.objects(patch)
+        patch, objects = self.clickable(self.draw)
         image = self.augment(self.remapped(patch.image), self.generator)
         image = image.to(next(self.network.parameters()).device)
         with torch.set_grad_enabled(self.train_encoder), self._mixed(image):
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(objects, pyramid)
+
+    def clickable(self, draw: Callable[[], Patch]) -> tuple[Patch, list[Target]]:
+        """Return the next patch that holds an object, and its objects.
+
+        Raises:
+            RecipeError: There seems to be none (`DATALIST_INVALID`).
+        """
+        for _ in range(MOST_DRAWN):
+            patch = draw()
+            if objects := self.objects(patch):
+                return patch, objects
+        raise RecipeError(
+            f"{MOST_DRAWN} patches in a row held nothing to click. Are the labels of these scans empty?",
+            code="DATALIST_INVALID",
+        )
 
     def loss(self, objects: Sequence[Target], pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of some of the objects of a patch whose encoding is known."""

@@ -136,6 +136,7 @@ class TrainingLoop:
             if self.step % save_every == 0:
                 self._save_or_go_on()
         self.save()
+        self.ranks.tell(0.0)  # none reads what the first has not written yet
 
     @property
     def _waited(self) -> float:
@@ -218,17 +219,29 @@ class TrainingLoop:
         if self.ranks.rank == 0 and self.validate is not None:
             score = self.validate(self.average)
         score = self.ranks.tell(score)
-        if score > self.best:
+        if score > self.best and self._kept(score):
             self.best, self.best_step = score, self.step
-            self._write(self.folder / BEST, {"average": self.average, "step": self.step, "score": score})
         self._log(event="validated", score=score, best=self.best, best_step=self.best_step)
+
+    def _kept(self, score: float) -> bool:
+        """Keep the averaged weights as the best; return whether that worked, which all processes must agree on."""
+        try:
+            self._write(self.folder / BEST, {"average": self.average, "step": self.step, "score": score})
+            failed = ""
+        except OSError as error:
+            failed = str(error)
+            self._log(event="not saved", reason=failed)
+        return not self.ranks.tell(float(bool(failed)))
 
     def _log(self, **values: Any) -> None:
         if self.ranks.rank:
             return
         row = {"step": self.step, "rate": self.rate(), "skipped": self.skipped, **values}
-        with (self.folder / LOG).open("a") as log:
-            log.write(json.dumps(row) + "\n")
+        try:
+            with (self.folder / LOG).open("a") as log:
+                log.write(json.dumps(row) + "\n")
+        except OSError:  # the disk that is too full for a state is too full for the note about it
+            pass
         for watcher in self.watchers:
             watcher(row)
 
@@ -300,7 +313,8 @@ class TrainingLoop:
     def _load(self, state: Row) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        for key, value in state["average"].items():
+            self.average[key].copy_(value)  # stays on the network's device
         self.step, self.skipped = state["step"], state["skipped"]
         self.best, self.best_step = state["best"], state["best_step"]
         if state["threads"] != torch.get_num_threads():

@@ -31,6 +31,7 @@ class TrainingScan:
         known: Which classes (q) this scan says anything about; the loss of the others is masked.
         supervoxels: Regions (i j k) unsigned for zero-shot training (VISTA3D, Alg. 2), 0 where there are none.
         places: For what is present, some of its voxels (flat indices); None where they have to be looked for.
+        origin: Hash of all that the scan was made from; empty where nobody took it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TrainingScan:
     known: NDArray[np.bool_]
     supervoxels: NDArray[np.unsignedinteger[Any]] | None = None
     places: Mapping[int, NDArray[np.int64]] | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,13 @@ def prepared_scan(
         FormatError: A file is missing, damaged or no image, or the folder cannot be written.
         RecipeError: Labels do not belong to the scan.
     """
-    place = folder / _key(entry, datalist, plan, preparation)
+    key = _key(entry, datalist, plan, preparation)
+    place = folder / key
     found = _open(place, entry.name)
     if found is None:
         _store(training_scan(entry, datalist, plan, preparation), place)
         found = _open(place, entry.name)
-    if found is None:
-        return training_scan(entry, datalist, plan, preparation)
-    return found
+    return replace(found or training_scan(entry, datalist, plan, preparation), origin=key)
 
 
 def _key(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Preparation) -> str:

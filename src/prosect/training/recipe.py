@@ -29,6 +29,8 @@ Augmentation = Literal["prosect", "official"]
 Triple = tuple[int, int, int]
 T = TypeVar("T")
 
+FOLDERS = ("scans", "tensorboard")  # of the work folder
+
 # Sec. 3.4: the interactive branch first, because it shapes the encoder; then, that being frozen, the automatic one.
 PUBLISHED = ("1_interactive", "2_interactive_finetuning", "3_automatic", "4_automatic_finetuning")
 
@@ -238,7 +240,11 @@ def listed(told: Mapping[str, Any], path: Path) -> list[Any]:
 
 def stages_of(told: Mapping[str, Any], path: Path) -> tuple[Stage, ...]:
     """Return the stages of a recipe: the published values, then the recipe's defaults, then what it says of each."""
-    published, own = published_stages(), dict(told.get("stage", {}))
+    published, tables = published_stages(), [told.get("stage", {}), told.get("defaults", {})]
+    tables += list(tables[0].values()) if isinstance(tables[0], Mapping) else []
+    if not all(isinstance(table, Mapping) for table in tables):
+        raise RecipeError(f"{path.name}: [defaults] and every [stage.NAME] must be tables.")
+    own = dict(tables[0])
     names = valid(tuple[str, ...], told.get("stages", list(PUBLISHED)), f"{path.name}, stages", path.parent)
     unknown = [name for name in own if name not in names]
     if unknown:
@@ -256,21 +262,64 @@ def checked(recipe: Recipe, name: str) -> Recipe:
     Raises:
         RecipeError: `RECIPE_INVALID`.
     """
+    if not recipe.shape.blocks:
+        raise RecipeError(f"{name}, shape: blocks is empty.")
     divisor = 2 ** (len(recipe.shape.blocks) - 1)
-    shapes = [("window", recipe.shape.window), *((f"patch of {s.name}", s.patch) for s in recipe.stages)]
+    clicked = recipe.shape.click_patch or recipe.shape.window
+    shapes = [
+        ("window", recipe.shape.window),
+        ("click_patch", clicked),
+        *((f"patch of {s.name}", s.patch) for s in recipe.stages),
+    ]
     for what, shape in shapes:
         if any(n <= 0 or n % divisor for n in shape):
             raise RecipeError(f"{name}: the {what} is {list(shape)}; each side must be a multiple of {divisor}.")
-    if len({stage.name for stage in recipe.stages}) < len(recipe.stages):
-        raise RecipeError(f"{name}: two stages have one name.")
+    if not recipe.stages or len({stage.name for stage in recipe.stages}) < len(recipe.stages):
+        raise RecipeError(f"{name}: there is no stage, or two have one name.")
+    for word in (recipe.name, *(stage.name for stage in recipe.stages)):
+        if not word or word != Path(word).name or "\\" in word or word.startswith(".") or word in FOLDERS:
+            raise RecipeError(f"{name}: {word!r} cannot be a name: it becomes a file or folder of the work folder.")
+    check_shape(recipe.shape, name)
     for stage in recipe.stages:
-        if stage.steps < 1 or stage.learning_rate <= 0 or stage.patches_per_step < 1 or not stage.train:
-            raise RecipeError(
-                f"{name}, stage {stage.name}: steps, learning_rate, patches_per_step and train need more."
-            )
+        check_stage(stage, f"{name}, stage {stage.name}")
+    if any(source.weight <= 0 for source in recipe.data):
+        raise RecipeError(f"{name}: a [[data]] has a weight that is not above 0; leave the list out instead.")
     for source in recipe.data:
         refuse_unknown(source.stages, [stage.name for stage in recipe.stages], f"{name}, stages of {source.list.name}")
     return recipe
+
+
+def check_shape(shape: Shape, name: str) -> None:
+    """Refuse numbers of which no network or intensities can be made.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    if shape.spacing_mm <= 0 or min(shape.width, shape.rows, *shape.blocks) < 1:
+        raise RecipeError(f"{name}, shape: spacing_mm, width, rows and blocks must be above 0.")
+    if shape.low >= shape.high or (shape.intensity == "percentile" and not 0 <= shape.low < shape.high <= 100):
+        raise RecipeError(
+            f"{name}, shape: low is {shape.low} and high {shape.high}; low must be less, and percentiles lie in 0 to "
+            "100 (such as low = 0.5, high = 99.5)."
+        )
+
+
+def check_stage(stage: Stage, where: str) -> None:
+    """Refuse numbers that a stage would fail at, or never end at.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    if stage.steps < 1 or stage.learning_rate <= 0 or stage.patches_per_step < 1 or not stage.train:
+        raise RecipeError(f"{where}: steps, learning_rate, patches_per_step and train need more.")
+    if stage.rounds < 2 or stage.objects < 1 or stage.max_gradient_norm <= 0 or min(stage.zoom) <= 0:
+        raise RecipeError(f"{where}: rounds must be 2 at least, objects, max_gradient_norm and zoom above 0.")
+    counts = ("warmup_steps", "validate_every", "validate_on", "patience", "foreground_classes", "background_classes")
+    if any(getattr(stage, each) < 0 for each in counts):
+        raise RecipeError(f"{where}: none of {', '.join(counts)} can be negative.")
+    shares = ("ema", "foreground", "turned", "remap")
+    if not all(0 <= getattr(stage, each) <= 1 for each in shares):
+        raise RecipeError(f"{where}: {', '.join(shares)} must lie in 0 to 1.")
 
 
 def read_into(kind: type[T], table: Any, where: str, folder: Path) -> T:

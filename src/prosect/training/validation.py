@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from prosect import models
+from prosect.errors import RecipeError
 from prosect.evaluation.protocols import Rules, auto, automatic_targets, clicked_targets, clicks
 from prosect.evaluation.scores import Row
 from prosect.labelled import LabelledScan
@@ -37,26 +38,29 @@ class Validator:
         recipe: What is trained.
         stage: The stage, which says how many scans are looked at.
         plan: How its structures are numbered.
-        lists: Validation scans; None for a list that has none.
+        lists: Validation scans.
         folder: Of the whole run.
+        device: Where the model runs.
     """
 
     recipe: Recipe
     stage: Stage
     plan: LocalLabels
-    lists: tuple[DataList | None, ...]
+    lists: tuple[DataList, ...]
     folder: Path
+    device: str = "cpu"
 
     def __call__(self, average: dict[str, Tensor]) -> float:
         """Return the mean Dice of the model that these weights make.
 
         Raises:
             FormatError: A validation scan cannot be read.
+            RecipeError: No validation scan shows anything that the model could find (`RECIPE_INVALID`).
         """
         place = self.folder / self.stage.name
         path = place / "candidate.safetensors"
-        export(average, described(self.recipe, self.plan, {}, {}), path)
-        model = models.load(weights=path, device="cpu")
+        export(average, described(self._until_now(), self.plan, {}, {}), path)
+        model = models.load(weights=path, device=self.device)
         found: dict[str, list[float]] = {}
         for number, scan in enumerate(self._scans()):
             for row in self._rows(model, scan):
@@ -64,13 +68,21 @@ class Validator:
                     found.setdefault(row.structure, []).append(row.dice)
             if number == 0:
                 self._picture(model, scan, place)
-        return float(np.mean([np.mean(dice) for dice in found.values()])) if found else 0.0
+        if not found:
+            raise RecipeError(
+                f"Stage {self.stage.name}: no validation scan shows a structure that the model finds, so nothing tells "
+                "better weights from worse. List other scans, or set validate_every = 0."
+            )
+        return float(np.mean([np.mean(dice) for dice in found.values()]))
+
+    def _until_now(self) -> Recipe:
+        """Return the recipe without the stages to come, which may train classes in another way."""
+        names = [stage.name for stage in self.recipe.stages]
+        return replace(self.recipe, stages=self.recipe.stages[: names.index(self.stage.name) + 1])
 
     def _scans(self) -> Iterator[LabelledScan]:
         """Yield the first labelled validation scans, in turns from every list."""
-        labelled = [
-            [(entry, found) for entry in found if entry.label is not None] for found in self.lists if found is not None
-        ]
+        labelled = [[(entry, found) for entry in found if entry.label is not None] for found in self.lists]
         turns = [each[n] for n in range(max(map(len, labelled), default=0)) for each in labelled if n < len(each)]
         for entry, found in turns[: self.stage.validate_on]:
             yield read_labelled(entry, found)

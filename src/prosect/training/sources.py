@@ -1,0 +1,87 @@
+"""The lists of a recipe: what is learnt from, what is judged by, and that the two stay apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from prosect.errors import RecipeError
+from prosect.training.datalist import DataList, Roots, read_datalist
+from prosect.training.mapping import parse_pair
+from prosect.training.recipe import Data, Recipe, Stage
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["Source", "judged_by", "read_sources", "refuse_unjudged"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list of a recipe, read.
+
+    Attributes:
+        data: What the recipe says of it.
+        training: Its training scans.
+        validation: Its validation scans; None where there are none.
+    """
+
+    data: Data
+    training: DataList
+    validation: DataList | None
+
+
+def read_sources(recipe: Recipe) -> tuple[Source, ...]:
+    """Return the lists of a recipe. New structures of one are known to all.
+
+    Raises:
+        FormatError: A list is missing.
+        RecipeError: It is no list, has no training scans, or nothing says what its labels mean.
+        VocabularyError: A structure is unknown.
+    """
+    words: Vocabulary | None = None
+    read: list[tuple[Data, DataList]] = []
+    for data in recipe.data:
+        mappings = {"default": [parse_pair(text) for text in data.map]} if data.map else {}
+        roots = Roots(data.root, data.pseudo_root, data.supervoxel_root)
+        found = read_datalist(data.list, roots, data.dataset, mappings, words)
+        words = found.vocabulary
+        read.append((data, found))
+    return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
+
+
+def _parts(data: Data, found: DataList) -> Source:
+    training = found.part("training", data.fold)
+    try:
+        validation = found.part("validation", data.fold)
+    except RecipeError:
+        validation = None
+    return Source(data, training, validation)
+
+
+def refuse_unjudged(recipe: Recipe, sources: Sequence[Source]) -> None:
+    """Refuse validation scans that are also learnt from, and stages that validate without any.
+
+    Raises:
+        RecipeError: `DATALIST_UNFIT` or `RECIPE_INVALID`.
+    """
+    taught = {entry.image.resolve() for source in sources for entry in source.training}
+    for source in sources:
+        leaked = [entry.name for entry in source.validation or () if entry.image.resolve() in taught]
+        if leaked:
+            raise RecipeError(
+                f"{source.data.list.name}: {len(leaked)} validation scans, such as {leaked[0]}, are among the training "
+                "scans; the model would be judged on what it was taught.",
+                code="DATALIST_UNFIT",
+            )
+    for stage in recipe.stages:
+        judged = [entry for found in judged_by(sources, stage) for entry in found if entry.label is not None]
+        if 0 < stage.validate_every <= stage.steps and not judged:
+            raise RecipeError(
+                f"Stage {stage.name} validates, but no list has labelled validation scans for it. Keep a fold for it "
+                "(`fold = 0` of a [[data]]), or set validate_every = 0."
+            )
+
+
+def judged_by(sources: Sequence[Source], stage: Stage) -> tuple[DataList, ...]:
+    """Return the validation scans of the lists that a stage uses."""
+    own = [source for source in sources if not source.data.stages or stage.name in source.data.stages]
+    return tuple(source.validation for source in own if source.validation is not None)

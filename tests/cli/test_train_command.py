@@ -221,3 +221,15 @@ def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.Mo
     assert own_device(torch.device("cuda:1")) == torch.device("cuda:1")
     assert own_device(torch.device("cpu")) == torch.device("cpu")
     assert taken == [torch.device("cuda:2")]
+
+
+def test_a_branch_that_no_stage_has_taught_is_not_offered(folder: Path) -> None:
+    recipe = (folder / "boxes.toml").read_text()
+    stage, tail = recipe.index("[stage.3_automatic]"), recipe.index("[stage.4")
+    (folder / "boxes.toml").write_text('stages = ["1_interactive"]\n' + recipe[: min(stage, tail)])
+    assert train(folder, "run", "-q", "--steps", "1") == 0
+    model = prosect.load(weights=folder / "run" / "boxes.safetensors")
+    with pytest.raises(prosect.ProsectError):
+        model.segment(prosect.read(folder / "ct3.nii.gz"), ["liver"])
+    session = model.session(prosect.read(folder / "ct3.nii.gz"))
+    session.click((6, 6, 8), structure="liver", space="voxel")

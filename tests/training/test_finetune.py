@@ -23,9 +23,9 @@ from prosect.training.automatic import AutomaticObjective
 from prosect.training.datalist import DataList
 from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetune_loop import mixed_is_sound
 from prosect.training.finetune_measures import mean_dice
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.loop import mixed_is_sound
 from prosect.training.pairs import paired
 from prosect.training.patches import Patch
 from prosect.training.warm_start import Start, fit_head, most_similar, place_rows
@@ -343,8 +343,9 @@ def test_from_scratch_nothing_of_the_model_is_used(
 
 def test_mixed_precision_is_left_out_where_processors_get_its_gradients_wrong(model: Vista3DModel) -> None:
     assert model.network.architecture.divisor == 2
-    assert mixed_is_sound(model, (6, 4, 4))
-    assert not mixed_is_sound(model, (4, 8, 8))
+    assert mixed_is_sound("cpu", (6, 4, 4), 2)
+    assert not mixed_is_sound("cpu", (4, 8, 8), 2)
+    assert mixed_is_sound("cuda:0", (4, 8, 8), 2)
 
 
 def refused(model: Vista3DModel, folders: tuple[Path, Path], pairs: list[tuple[int, str]] = PAIRS) -> ProsectError:

@@ -293,6 +293,17 @@ def test_rules_that_cannot_work_are_refused() -> None:
         sample_targets(structures_of(labels), pieces, np.random.default_rng(0), SamplerRules(border=14))
 
 
+def test_where_nothing_is_labelled_pieces_are_the_targets() -> None:
+    _, pieces = plain_scene()
+    found = [sample_targets([], pieces, np.random.default_rng(seed), RULES, most=2) for seed in range(10)]
+    targets = [target for each in found for target in each]
+    assert len(targets) >= 10
+    for target in targets:
+        assert (target.mode, target.value, target.zero_shot) == ("zeroshot_unseen", 0, True)
+        assert len(np.unique(pieces[target.mask])) == 1
+    assert sample_targets([], None, np.random.default_rng(0), RULES) == []
+
+
 class Recorder:
     """Stands for the network: keeps what it is asked, and answers with the image."""
 

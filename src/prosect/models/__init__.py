@@ -139,6 +139,8 @@ def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vo
                 code="MODEL_WRONG_NETWORK",
             )
         return vocabulary, base.everything
+    if not trained:
+        return vocabulary.restrict((), HINT), None
     return vocabulary.restrict(trained, HINT, everything="TRAINED"), "TRAINED"
 
 

@@ -26,7 +26,7 @@ from prosect.training.both import BothBranches
 from prosect.training.datalist import DataList
 from prosect.training.export import described, export, largest_ml, preparation_of
 from prosect.training.interactive import ClickRules, InteractiveObjective
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.losses import clicked_loss, published_loss
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
@@ -172,6 +172,8 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
     for name, parameters in parts_of(network).items():
         for parameter in parameters:
             parameter.requires_grad_(name in stage.train)
+    if not mixed_is_sound(course.device, stage.patch, network.architecture.divisor):
+        stage = replace(stage, bfloat16=False)
     scans = weighted_scans(course, stage)
     settings = settings_of(stage, course.recipe.seed)
     generator = np.random.default_rng(settings.seed)
@@ -278,7 +280,11 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
         scans = prepared_scans(used(source.training, stage), course.plan, preparation, course.folder / KEPT)
         kept = [scan if stage.supervoxels else replace(scan, supervoxels=None) for scan in scans]
         # Of a scan that is known not to show something, only the automatic branch learns.
-        taught = [scan for scan in kept if scan.present or (stage.branch != "interactive" and scan.known.any())]
+        taught = [
+            scan
+            for scan in kept
+            if scan.present or (scan.known.any() if stage.branch != "interactive" else scan.supervoxels is not None)
+        ]
         chosen += [(scan, source.data.weight) for scan in taught]
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")

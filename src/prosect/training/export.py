@@ -75,14 +75,16 @@ def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], h
         preprocessing["click_patch"] = list(shape.click_patch)
     losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
     competing = losses[-1:] == ["exclusive"]
+    # A branch that nothing has taught must not be offered.
+    classes = plan.classes if losses or shape.start is not None else ()
     return {
         "format": 1,
         "model": recipe.name,
         "base": "vista3d",
         "vocabulary": plan.vocabulary.name,
         "structures": [row_of(each) for each in added_to(known, plan.vocabulary)],
-        "classes": list(plan.classes),
-        "exclusive": [c for c in plan.classes if c not in plan.bits] if competing else [],
+        "classes": list(classes),
+        "exclusive": [c for c in classes if c not in plan.bits] if competing else [],
         "largest_ml": dict(volumes),
         "preprocessing": preprocessing,
         "training": dict(history),

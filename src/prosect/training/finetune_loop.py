@@ -19,11 +19,11 @@ from prosect.training.both import BothBranches
 from prosect.training.finetune_measures import mean_dice
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
 from prosect.training.interactive import InteractiveObjective
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 
-__all__ = ["loop_of", "mixed_is_sound", "padded", "trained_parts"]
+__all__ = ["loop_of", "padded", "trained_parts"]
 
 Say = Callable[[str], None]
 
@@ -87,7 +87,7 @@ def loop_of(
     chosen = LoopSettings(
         steps=s.steps, learning_rate=s.learning_rate, warmup_steps=min(100, s.steps // 10 + 1),
         patches_per_step=s.patches_per_step, seed=s.seed,
-        bfloat16=s.bfloat16 and mixed_is_sound(model, plan.spec.patch),
+        bfloat16=s.bfloat16 and mixed_is_sound(model.device.type, plan.spec.patch, model.network.architecture.divisor),
         validate_every=s.validate_every, patience=s.patience,
     )  # fmt: skip
     generator = np.random.default_rng(s.seed)
@@ -118,12 +118,3 @@ def loop_of(
     trained = trained_parts(network, s)
     loop = TrainingLoop(network, whole, generator, chosen, folder, trained, validate, stream, identity, (watch,))
     return loop, objective, source
-
-
-def mixed_is_sound(model: Vista3DModel, patch: Shape) -> bool:
-    """Return whether bfloat16 gives right gradients.
-
-    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of two voxels along the
-    first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
-    """
-    return model.device.type != "cpu" or patch[0] >= 3 * model.network.architecture.divisor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from prosect.errors import RecipeError
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.stream import PatchStream, stream_of
 
-__all__ = ["LoopSettings", "TrainingLoop"]
+__all__ = ["LoopSettings", "TrainingLoop", "mixed_is_sound"]
 
 STATE, PREVIOUS, BEST, LOG = "state.pt", "state.previous.pt", "best.pt", "log.jsonl"
 LOGGED_EVERY = 25
@@ -282,7 +283,8 @@ class TrainingLoop:
                 os.fsync(handle.fileno())
             if previous is not None and path.exists():
                 previous.unlink(missing_ok=True)
-                os.link(path, previous)
+                with contextlib.suppress(OSError):  # where there are no links, there is no state before
+                    os.link(path, previous)
             part.replace(path)
         except RuntimeError as error:  # torch's own word for a disk that is full
             raise OSError(str(error)) from error
@@ -320,6 +322,20 @@ class TrainingLoop:
         if state["threads"] != torch.get_num_threads():
             # Sums are rounded in another order: as good, but not bit for bit the same.
             self._log(event="other threads", before=state["threads"], now=torch.get_num_threads())
+
+
+def mixed_is_sound(device: str, patch: Sequence[int], divisor: int) -> bool:
+    """Return whether bfloat16 gives right gradients for patches of this shape.
+
+    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of two voxels along the
+    first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
+
+    Args:
+        device: Where the network is trained.
+        patch: Voxels of a patch.
+        divisor: Voxels of the patch in one voxel of the coarsest map.
+    """
+    return not device.startswith("cpu") or patch[0] >= 3 * divisor
 
 
 def _readable(path: Path) -> Row | None:

@@ -124,10 +124,25 @@ def sample_targets(
     """
     objects = [each for each in structures if np.count_nonzero(each[1]) >= smallest]
     if not objects:
-        return []
+        return [] if structures else _pieces(supervoxels, generator, rules or SamplerRules(), most or 1)
     chosen = [objects[int(n)] for n in generator.permutation(len(objects))[:most]]
     sampler = _Sampler.of(structures, supervoxels, generator, rules or SamplerRules())
     return [sampler.target(value, mask, value in plain or supervoxels is None) for value, mask in chosen]
+
+
+def _pieces(
+    supervoxels: NDArray[np.integer] | None,
+    generator: np.random.Generator,
+    rules: SamplerRules,
+    most: int,
+) -> list[Target]:
+    """Return pieces as targets where nothing is labelled. Differs from the official code, which skips such scans."""
+    if supervoxels is None:
+        return []
+    nowhere = [(0, np.zeros(supervoxels.shape, dtype=np.bool_))]
+    sampler = _Sampler.of(nowhere, supervoxels, generator, rules)
+    found = (sampler.piece() for _ in range(most))
+    return [target for target in found if target is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +176,10 @@ class _Sampler:
         pieces = np.zeros(shape, dtype=np.int32) if supervoxels is None else supervoxels
         labelled = np.logical_or.reduce([mask for _, mask in structures])
         return cls(structures, pieces, ~labelled, clickable, generator, rules)
+
+    def piece(self) -> Target | None:
+        """Return a large unlabelled part of a piece; None where there is none left."""
+        return self._unseen()
 
     def target(self, value: int, mask: Mask, plain: bool) -> Target:
         """Return the target of one object."""

@@ -46,14 +46,14 @@ def feed(painter: NativePainter | NearestPainter, features: torch.Tensor, axis: 
     return painter.result()
 
 
-def slow_decision(logits: np.ndarray, tiers: tuple[int, ...]) -> np.ndarray:
-    """Return the value of the winner: highest positive tier first, then largest logit."""
+def slow_decision(logits: np.ndarray, tiers: tuple[int, ...], values: tuple[int, ...] = VALUES) -> np.ndarray:
+    """Return the value of the winner: highest positive tier first, then largest logit; a rival (0) leaves what is."""
     out = np.zeros(logits.shape[1:], dtype=np.uint16)
     for tier in sorted(set(tiers)):
         members = [n for n, t in enumerate(tiers) if t == tier]
         best = logits[members].max(axis=0)
-        winner = np.array([VALUES[n] for n in members])[logits[members].argmax(axis=0)]
-        out = np.where(best > 0, winner, out)
+        winner = np.array([values[n] for n in members])[logits[members].argmax(axis=0)]
+        out = np.where((best > 0) & (winner > 0), winner, out)
     return out
 
 
@@ -65,7 +65,7 @@ def slow_labels(case: Case, features: torch.Tensor, chosen: Classes) -> np.ndarr
     at = np.stack([ndimage.map_coordinates(q, points, order=1, mode="nearest") for q in logits])
     size = np.asarray(case.grid.shape)[:, None]
     inside = ((points >= -0.5) & (points <= size - 0.5)).all(axis=0)
-    labels = np.where(inside, slow_decision(at, chosen.tiers), 0).reshape(case.native_shape)
+    labels = np.where(inside, slow_decision(at, chosen.tiers, chosen.values), 0).reshape(case.native_shape)
     return np.ascontiguousarray(case.order.inverse().apply(labels))
 
 
@@ -104,6 +104,25 @@ def test_a_higher_tier_covers_and_a_lower_one_yields() -> None:
     logits = torch.tensor([[5.0, 5.0, -1.0, -1.0], [0.1, -0.1, -0.1, -0.1], [9.0, 9.0, 9.0, -9.0]])
     assert decide(logits, (0, 1, -1)).tolist() == [2, 1, 3, 0]
     assert decide(logits, (0, 0, 0)).tolist() == [3, 3, 3, 0]
+
+
+def test_a_rival_wins_voxels_of_its_tier_and_leaves_the_body_around_it() -> None:
+    logits = torch.tensor([[5.0, 1.0, 5.0, -1.0], [1.0, 5.0, 5.5, -1.0], [9.0, 9.0, -1.0, 9.0]])
+    chosen = Classes(torch.eye(3), (7, 0, 9), (0, 0, -1))
+    codes = decide(logits, chosen.tiers, chosen.values)
+    assert chosen.labels(codes, np.uint16).tolist() == [7, 9, 0, 9]
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_native_labels_among_rivals_equal_the_slow_answer(axis: int) -> None:
+    case = case_of((24, 22, 9), (0.8, 0.7, 3.1))
+    torch.manual_seed(4)
+    chosen = Classes(torch.randn(6, 4), (7, 0, 9, 0, 3, 0), (0, 0, -1, 0, 1, -1))
+    features = smooth_features(case)
+    found = feed(NativePainter(case, axis, chosen, np.uint16), features, axis, [2])
+    expected = slow_labels(case, features, chosen)
+    assert len(np.unique(expected)) == 4
+    assert (found == expected).mean() > 0.9995, "but for ties of rounding"
 
 
 def test_one_class_is_its_sign() -> None:

@@ -35,7 +35,7 @@ class Classes:
 
     Attributes:
         vectors: Class vectors (q c); the logit is their dot product with the features.
-        values: Label value of each class (q).
+        values: Label value of each class (q); 0 is a rival that is decided on and not shown.
         tiers: Precedence of each class (q): a positive class of a higher tier covers those below, within a tier the
             largest logit wins. All equal repeats the official rule, under which a vessel inside the liver vanishes.
     """
@@ -44,9 +44,19 @@ class Classes:
     values: tuple[int, ...]
     tiers: tuple[int, ...]
 
+    def labels(self, codes: Tensor, dtype: Any) -> NDArray[Any]:
+        """Return the label values of decisions, of the same shape."""
+        table = np.array([0, *self.values], dtype=dtype)
+        return np.asarray(table[(codes % len(table)).cpu().numpy()])
 
-def decide(logits: Tensor, tiers: Sequence[int]) -> Tensor:
-    """Return for logits (q m) the winning class plus one (m), or 0 where no class is positive."""
+
+def decide(logits: Tensor, tiers: Sequence[int], values: Sequence[int] | None = None) -> Tensor:
+    """Return for logits (q m) the winning class plus one (m), or 0 where no class is positive.
+
+    A class with the value 0 is a rival, which is not shown: where it wins, what lies in a lower tier stays, such as the
+    body around it. There the rival plus one, times q + 1, is added, so that voxels agree only where their winners do.
+    """
+    shown = torch.tensor([True] * logits.shape[0] if values is None else [v != 0 for v in values], device=logits.device)
     code = torch.zeros(logits.shape[1], dtype=torch.int64, device=logits.device)
     for tier in sorted(set(tiers)):
         member = [n for n, t in enumerate(tiers) if t == tier]
@@ -55,16 +65,19 @@ def decide(logits: Tensor, tiers: Sequence[int]) -> Tensor:
         else:
             best, index = logits[member].max(dim=0)
             index = torch.tensor(member, device=logits.device)[index]
-        code = torch.where(best > 0, index + 1, code)
+        beneath = code % (logits.shape[0] + 1)
+        won = torch.where(shown[index], index + 1, beneath + (index + 1) * (logits.shape[0] + 1))
+        code = torch.where(best > 0, won, code)
     return code
 
 
 def _codes(rows: Tensor, classes: Classes) -> Tensor:
     """Return the decisions (m) for features (m c), chunk by chunk."""
-    out = torch.empty(rows.shape[0], dtype=torch.int16, device=rows.device)
+    largest = (len(classes.values) + 1) ** 2 if 0 in classes.values else len(classes.values)
+    out = torch.empty(rows.shape[0], dtype=torch.int16 if largest < 1 << 15 else torch.int32, device=rows.device)
     for first in range(0, rows.shape[0], CHUNK):
         part = rows[first : first + CHUNK]
-        out[first : first + CHUNK] = decide(classes.vectors @ part.T, classes.tiers)
+        out[first : first + CHUNK] = decide(classes.vectors @ part.T, classes.tiers, classes.values)
     return out
 
 
@@ -73,15 +86,14 @@ class NearestPainter:
 
     def __init__(self, case: Case, axis: int, classes: Classes, dtype: type[np.generic]) -> None:
         self._case, self._axis, self._classes = case, axis, classes
-        self._lut = np.array([0, *classes.values], dtype=dtype)
         self._prepared = np.zeros(case.grid.shape, dtype=dtype)
 
     def add(self, slab: Slab) -> None:
         """Label the finished planes."""
         shape = slab.features.shape[:3]
-        codes = _codes(slab.features.reshape(-1, slab.features.shape[3]), self._classes).cpu().numpy()
+        codes = _codes(slab.features.reshape(-1, slab.features.shape[3]), self._classes)
         planes = np.moveaxis(self._prepared, self._axis, 0)
-        planes[slab.start : slab.start + shape[0]] = self._lut[codes].reshape(shape)
+        planes[slab.start : slab.start + shape[0]] = self._classes.labels(codes, planes.dtype).reshape(shape)
 
     def result(self) -> NDArray[Any]:
         """Return labels as the scan stores them."""
@@ -93,7 +105,6 @@ class NativePainter:
 
     def __init__(self, case: Case, axis: int, classes: Classes, dtype: type[np.generic]) -> None:
         self._classes = classes
-        self._lut = np.array([0, *classes.values], dtype=dtype)
         self._stored, in_network_order = case.native_canvas(dtype)
         self._planes = np.moveaxis(in_network_order, axis, 0)
         self._size = case.grid.shape[axis]
@@ -130,7 +141,7 @@ class NativePainter:
             u, v = where.unbind(1)
             along = (lower, min(lower + 1, features.shape[0] - 1), float(self._weight[plane]))
             code[u, v] = _codes(_interpolate(features, along, a, u, b, v), self._classes)
-        label = self._lut[code.cpu().numpy()]
+        label = self._classes.labels(code, self._planes.dtype)
         self._planes[plane][np.ix_(a.inside, b.inside)] = label
 
 

@@ -183,8 +183,10 @@ def test_a_signal_at_any_moment_leaves_whole_files_and_the_same_command_finishes
     whole, out = labels(tmp_path / "whole"), tmp_path / "out"
     words = ["segment", tmp_path / "in", "-o", out, "-s", "-w", weights, "-d", "cpu"]
     # On a busy machine the whole run may end between two looks at the ledger; a slow disk leaves time to interrupt it.
+    # A test run started in the background has interrupts ignored, and its children inherit that.
     code = (
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "write = os.fsync\n"
         "os.fsync = lambda handle: (time.sleep(0.05), write(handle))\n"
         "from prosect.cli.main import main\nsys.exit(main(sys.argv[1:]))\n"

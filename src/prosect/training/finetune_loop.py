@@ -25,6 +25,10 @@ from prosect.training.stream import PatchStream
 
 __all__ = ["loop_of", "padded", "trained_parts"]
 
+# Few steps must be enough to find a structure at all; the few-shot figures were taken with it. At 1 borders would be
+# tighter after long training.
+BACKGROUND = 0.3
+
 Say = Callable[[str], None]
 
 
@@ -96,7 +100,7 @@ def loop_of(
     stream = PatchStream(source, s.seed)
     classes, labels = plan.labels.classes, plan.labels
     nested = {q: bit for q, bit in labels.nested.items() if q < len(classes)}
-    objective = AutomaticObjective(network, classes, nested, stream, generator, chosen.bfloat16)
+    objective = AutomaticObjective(network, classes, nested, stream, generator, chosen.bfloat16, background=BACKGROUND)
     judge = copy.deepcopy(network)
 
     def validate(average: dict[str, Tensor]) -> float:

@@ -121,8 +121,9 @@ def fit_head(objective: AutomaticObjective, draw: Callable[[int], Patch], steps:
     head = network.class_head
     optimizer = torch.optim.Adam([*head.class_embeddings.parameters(), *head.mlp.parameters()], lr=HEAD_RATE)
     only = AutomaticObjective(
-        cast(Vista3D, _Head(network)), objective.classes, objective.nested_bits, objective.draw, objective.generator
-    )
+        cast(Vista3D, _Head(network)), objective.classes, objective.nested_bits, objective.draw, objective.generator,
+        background=objective.background,
+    )  # fmt: skip
     for step in range(steps):
         patch, features = seen[step % len(seen)]
         optimizer.zero_grad(set_to_none=True)

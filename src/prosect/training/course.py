@@ -126,7 +126,7 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
                 return None
             continue
         history[stage.name] = loop.step
-        network.load_state_dict(best_of(loop))
+        network.load_state_dict(loop.chosen()[0])
     path = course.folder / f"{recipe.name}.safetensors"
     if course.ranks.rank == 0:
         scans = [scan for stage in recipe.stages[-1:] for scan, _ in weighted_scans(course, stage)]
@@ -156,15 +156,6 @@ def first_network(recipe: Recipe) -> Vista3D:
         )
     network.load_state_dict({**own, **theirs})  # a branch that the weights lack begins at random
     return network
-
-
-def best_of(loop: TrainingLoop) -> dict[str, Tensor]:
-    """Return the averaged weights: those that validated best, where the stage validates, else the last."""
-    path = loop.folder / "best.pt"
-    if loop.best_step:  # else the file, if there is one, is of an earlier run
-        found: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")["average"]
-        return found
-    return loop.average
 
 
 def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:

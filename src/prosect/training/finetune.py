@@ -24,7 +24,7 @@ from prosect.training.finetune_loop import loop_of, padded
 from prosect.training.finetune_measures import click_dice, kept_agreement
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
 from prosect.training.labels import read_labelled
-from prosect.training.loop import BEST, TrainingLoop
+from prosect.training.loop import TrainingLoop
 from prosect.training.prepared import content_of, prepared_scans
 from prosect.training.stream import stream_of
 from prosect.training.warm_start import LEAST_DICE, Start, fit_head, most_similar, place_rows, trained_classes
@@ -104,7 +104,7 @@ def finetune(
         fit_head(objective, lambda n: source.draw(stream_of(settings.seed, 0, n, 2))[1], settings.head_steps)
         loop.average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     loop.run(save_every=settings.validate_every or 50, stop_at=stop_at)
-    weights, chosen = chosen_weights(loop, folder)
+    weights, chosen = loop.chosen()
     made = finished(network, weights, model, plan, settings)
     report = {
         "base": model.spec.name,
@@ -208,15 +208,6 @@ def identity_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSetti
         asdict(plan.spec.preparation(model.profile)), plan.held_out,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def chosen_weights(loop: TrainingLoop, folder: Path) -> tuple[Weights, int]:
-    """Return the averaged weights of the best validation, or of the last step where there was none, and the step."""
-    if loop.best_step:
-        best = torch.load(folder / BEST, weights_only=True, map_location="cpu")
-        if best["step"] == loop.best_step:
-            return best["average"], loop.best_step
-    return loop.average, loop.step
 
 
 def finished(

@@ -150,6 +150,14 @@ class TrainingLoop:
         stale = s.patience * s.validate_every
         return self.step >= s.steps or (stale > 0 and self.step - self.best_step >= stale)
 
+    def chosen(self) -> tuple[dict[str, Tensor], int]:
+        """Return the averaged weights of the best validation, or of the last step where none was, and the step."""
+        if self.best_step:  # else the file, if there is one, is of an earlier run
+            best = torch.load(self.folder / BEST, weights_only=True, map_location="cpu")
+            if best["step"] == self.best_step:
+                return best["average"], self.best_step
+        return self.average, self.step
+
     def rate(self) -> float:
         """Return the learning rate of the coming step."""
         s = self.settings

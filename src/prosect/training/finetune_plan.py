@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.datalist import DataList
+from prosect.training.export import added_to
 from prosect.training.labels import read_manual
 from prosect.training.scans import LocalLabels, local_labels
 from prosect.training.warm_start import trained_classes
@@ -112,15 +112,6 @@ def words_of(model: Vista3DModel) -> Vocabulary:
     return words.extend(words.name, added_to(words, model.vocabulary))
 
 
-def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:
-    """Return the structures that a larger vocabulary has beyond another, as ordinary ones that can be segmented."""
-    return [
-        replace(s, status="supported", reason="", overlapping=False, everything=frozenset(), color=colour(s.index))
-        for s in larger
-        if s.index not in {each.index for each in words}
-    ]
-
-
 def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
     """Return the classes as structures that lie in no other, where all are known as such that do.
 
@@ -130,12 +121,6 @@ def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
     if not all(structure.overlapping for structure in own):
         return []
     return [replace(structure, overlapping=False) for structure in own]
-
-
-def colour(index: int) -> tuple[int, int, int]:
-    """Return a colour that differs from those of neighbouring indices."""
-    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.65, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def plan_finetuning(

@@ -83,7 +83,9 @@ def data_commands(commands: Any, add: dict[str, Any]) -> None:
     learner = commands.add_parser("finetune", help=learn, description=f"{learn.capitalize()}.", **add)
     finetune_arguments(learner, device, at_least_one)
     teach = "train a model by a recipe, stage by stage"
-    train_arguments(commands.add_parser("train", help=teach, description=f"{teach.capitalize()}.", **add), device)
+    train_arguments(
+        commands.add_parser("train", help=teach, description=f"{teach.capitalize()}.", **add), device, at_least_one
+    )
 
 
 class Version(argparse.Action):

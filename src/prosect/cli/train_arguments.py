@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-from prosect.cli.data_arguments import positive
+from prosect.cli.data_arguments import Kind, positive
 from prosect.cli.typed import path
 
 __all__ = ["train_arguments"]
 
 
-def train_arguments(parser: argparse.ArgumentParser, device: Callable[[str], Any]) -> None:
+def train_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_one: Kind) -> None:
     """Add the flags of `train`.
 
     Args:
         parser: Of the command.
         device: Reads a device.
+        at_least_one: Reads a whole number from 1.
     """
     parser.epilog = (
         "examples:\n"
@@ -30,19 +29,14 @@ def train_arguments(parser: argparse.ArgumentParser, device: Callable[[str], Any
     where = "folder of states, logs, prepared scans and the weights"
     parser.add_argument("--work", metavar="DIR", type=path, required=True, help=where)
     parser.add_argument("--stage", metavar="NAME", nargs="+", help="only these stages")
-    parser.add_argument("--steps", type=whole, metavar="N", help="at most so many steps in each stage, to try it out")
+    parser.add_argument(
+        "--steps", type=at_least_one, metavar="N", help="at most so many steps in each stage, to try it out"
+    )
     parser.add_argument("--minutes", type=positive, metavar="M", help="save and stop after this time")
     parser.add_argument("--dry-run", action="store_true", help="check every file, say what would be trained, and stop")
     parser.add_argument("--unchecked", action="store_true", help="do not read all files before the first step")
     parser.add_argument("--tensorboard", action="store_true", help="write the logs for TensorBoard, too")
-    parser.add_argument("--threads", type=whole, metavar="N", help="processor threads (default: all cores)")
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--loaders", type=int, default=0, metavar="N", help="threads that draw patches ahead")
     parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-
-
-def whole(text: str) -> int:
-    """Return a whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
-    return int(text)

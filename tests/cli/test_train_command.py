@@ -73,14 +73,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def train(folder: Path, work: str, *more: str) -> int:
     return main(["train", str(folder / "boxes.toml"), "--work", str(folder / work), "-d", "cpu", *more])
 

@@ -43,14 +43,6 @@ def training(folder: Path, steps: int = 100) -> tuple[TrainingLoop, InteractiveO
     return TrainingLoop(network, objective, generator, settings, folder, objective.trained()), objective
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield None
-    torch.set_num_threads(before)
-
-
 def test_the_loss_falls_and_the_automatic_branch_stays_bit_for_bit(tmp_path: Path) -> None:
     run, objective = training(tmp_path)
     before = {key: value.clone() for key, value in run.network.state_dict().items()}

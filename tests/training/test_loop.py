@@ -71,15 +71,6 @@ def test_augmented_intensities_stay_in_range() -> None:
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
 
 
-@pytest.fixture
-def _one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield None
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_one_thread")
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole = loop(tmp_path / "whole")
     whole.run()

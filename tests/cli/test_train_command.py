@@ -13,8 +13,11 @@ import pytest
 import torch
 
 import prosect
+from few_scans import random_weights
+from prosect.checkpoints.files import read_weights, write_weights
 from prosect.cli.main import main
 from prosect.cli.train import own_device
+from prosect.training.beginning import first_network
 from prosect.training.course import prepare_course
 from prosect.training.export import described
 from prosect.training.recipe import read_recipe
@@ -225,3 +228,28 @@ def test_a_branch_that_no_stage_has_taught_is_not_offered(folder: Path) -> None:
         model.segment(prosect.read(folder / "ct3.nii.gz"), ["liver"])
     session = model.session(prosect.read(folder / "ct3.nii.gz"))
     session.click((6, 6, 8), structure="liver", space="voxel")
+
+
+def test_weights_to_begin_with_keep_the_classes_they_offer_and_others_begin_anew(folder: Path) -> None:
+    start = random_weights(folder / "start.safetensors", "maps")
+    recipe = read_recipe(folder / "boxes.toml")
+    recipe = replace(recipe, shape=replace(recipe.shape, start=start))
+    plan = prepare_course(recipe, folder / "run").plan
+    torch.manual_seed(7)
+    with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
+        network = first_network(recipe, plan)
+    before = read_weights(start).tensors["class_head.class_embeddings.weight"]
+    after = network.class_head.class_embeddings.weight
+    changed = (after != before).any(1).nonzero().flatten().tolist()
+    assert changed == [plan.vocabulary["new organ"].index]
+
+
+def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
+    start = random_weights(folder / "start.safetensors", "maps")
+    raw = read_weights(start)
+    said = {key: value for key, value in raw.metadata.items() if key != "content_sha256"}
+    write_weights(start, raw.tensors, said | {"vocabulary": "vista3d-ct"})
+    recipe = read_recipe(folder / "boxes.toml")
+    recipe = replace(recipe, shape=replace(recipe.shape, start=start))
+    with pytest.raises(prosect.ProsectError, match="vista3d-ct"):
+        first_network(recipe, prepare_course(recipe, folder / "run").plan)

@@ -132,7 +132,7 @@ def told(stage: str, row: dict[str, Any]) -> str:
 
 
 def check(course: Course, console: Console | None) -> None:
-    """Look at every file of every list before the first step.
+    """Look at every file of every list before the first step; of many processes each looks at some.
 
     Raises:
         RecipeError: A scan cannot be used; the message counts them and names the first.
@@ -142,7 +142,7 @@ def check(course: Course, console: Console | None) -> None:
             if part is not None:
                 if console is not None:
                     console.print(f"checking {len(part)} scans of {source.data.list.name}")
-                refuse_unfit(check_datalist(part))
+                refuse_unfit(check_datalist(course.ranks.share(part)))
 
 
 def tell_plan(console: Console, course: Course) -> None:

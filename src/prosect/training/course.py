@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prosect.checkpoints.files import read_weights
-from prosect.checkpoints.fit import fit
 from prosect.errors import RecipeError, ResourceError
 from prosect.labelmap import extent
-from prosect.networks.vista3d import Architecture, Vista3D, vista3d
+from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.automatic import AutomaticObjective, Prompted
+from prosect.training.beginning import first_network
 from prosect.training.both import BothBranches
 from prosect.training.datalist import DataList
 from prosect.training.export import described, export, largest_ml, preparation_of
@@ -111,7 +110,7 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     """
     recipe = course.recipe
     torch.manual_seed(recipe.seed)
-    network = first_network(recipe).to(course.device)
+    network = first_network(recipe, course.plan).to(course.device)
     history: dict[str, int] = {}
     for stage in recipe.stages:
         wanted = stages is None or stage.name in stages
@@ -133,29 +132,6 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
         volumes = largest_ml(scans, course.plan)
         export(network.state_dict(), described(recipe, course.plan, volumes, history), path)
     return path
-
-
-def first_network(recipe: Recipe) -> Vista3D:
-    """Return the network that the first stage begins with.
-
-    Raises:
-        CheckpointError: The weights to begin with cannot be read, or are of another shape.
-    """
-    shape = recipe.shape
-    network = vista3d(Architecture(shape.width, shape.blocks, shape.rows, click_head=shape.click_head))
-    if shape.start is None:
-        return network
-    started, _ = fit(read_weights(shape.start))
-    if started.architecture == network.architecture:
-        return started
-    own, theirs = network.state_dict(), started.state_dict()
-    if any(key not in own or own[key].shape != value.shape for key, value in theirs.items()):
-        raise RecipeError(
-            f"{shape.start.name} is {started.architecture}, the recipe asks for {network.architecture}. Give [shape] "
-            "the numbers of the weights.",
-        )
-    network.load_state_dict({**own, **theirs})  # a branch that the weights lack begins at random
-    return network
 
 
 def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
@@ -268,7 +244,11 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
     for source in course.sources:
         if source.data.stages and stage.name not in source.data.stages:
             continue
-        scans = prepared_scans(used(source.training, stage), course.plan, preparation, course.folder / KEPT)
+        listed = used(source.training, stage)
+        if course.ranks.world > 1:  # each process prepares some, then all read what is there
+            prepared_scans(course.ranks.share(listed), course.plan, preparation, course.folder / KEPT)
+            course.ranks.tell(0.0)
+        scans = prepared_scans(listed, course.plan, preparation, course.folder / KEPT)
         kept = [scan if stage.supervoxels else replace(scan, supervoxels=None) for scan in scans]
         # Of a scan that is known not to show something, only the automatic branch learns.
         taught = [

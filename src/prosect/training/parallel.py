@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
+
+from prosect.training.datalist import DataList
 
 __all__ = ["ALONE", "Ranks", "joined"]
 
@@ -29,6 +31,10 @@ class Ranks:
     def patches(self, count: int) -> range:
         """Return which of the patches of a step are this process's."""
         return range(self.rank, count, self.world)
+
+    def share(self, datalist: DataList) -> DataList:
+        """Return the scans of a list that this process looks after."""
+        return replace(datalist, entries=datalist.entries[self.rank :: self.world])
 
     def add_up(self, value: float) -> float:
         """Return the sum of a number over all processes."""

@@ -1,0 +1,84 @@
+"""The network that a training begins with: random, or weights that are there, as far as they fit the recipe."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from prosect.checkpoints.files import read_weights
+from prosect.checkpoints.fit import fit
+from prosect.errors import ProsectWarning, RecipeError
+from prosect.networks.vista3d import Architecture, Vista3D, vista3d
+from prosect.training.recipe import Recipe, Shape
+from prosect.training.scans import LocalLabels
+
+__all__ = ["first_network"]
+
+EMBEDDINGS = "class_head.class_embeddings.weight"
+
+
+def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
+    """Return the network that the first stage begins with.
+
+    What the weights to begin with lack begins at random: a branch, and the embedding of a class that they say they do
+    not offer, because what is left in its row was given up. Another spacing or other intensities are warned of.
+
+    Args:
+        recipe: What is to be done.
+        plan: The classes that will be learnt, and their vocabulary.
+
+    Raises:
+        CheckpointError: The weights to begin with cannot be read.
+        RecipeError: They are of another shape, or their rows stand for the structures of another vocabulary.
+    """
+    shape = recipe.shape
+    network = vista3d(Architecture(shape.width, shape.blocks, shape.rows, click_head=shape.click_head))
+    if shape.start is None:
+        return network
+    weights = read_weights(shape.start)
+    compare(weights.metadata, shape, plan)
+    started, _ = fit(weights)
+    own, theirs = network.state_dict(), started.state_dict()
+    if any(key not in own or own[key].shape != value.shape for key, value in theirs.items()):
+        raise RecipeError(
+            f"{shape.start.name} is {started.architecture}, the recipe asks for {network.architecture}. Give [shape] "
+            "the numbers of the weights.",
+        )
+    offered = weights.metadata.get("classes")
+    fresh = [index for index in plan.classes if offered is not None and index not in offered]
+    rows = own[EMBEDDINGS][fresh].clone()
+    network.load_state_dict({**own, **theirs})
+    with torch.no_grad():
+        network.class_head.class_embeddings.weight[fresh] = rows
+    return network
+
+
+def compare(said: Mapping[str, Any], shape: Shape, plan: LocalLabels) -> None:
+    """Compare what weights say about themselves with what a recipe wants; official ones say nothing.
+
+    Raises:
+        RecipeError: They know another vocabulary (`RECIPE_INVALID`).
+    """
+    words = said.get("vocabulary", plan.vocabulary.name)
+    if words != plan.vocabulary.name:
+        raise RecipeError(
+            f"[shape] start knows the vocabulary {words}, the lists {plan.vocabulary.name}: its classes would be taken "
+            "for others. Give the lists its vocabulary."
+        )
+    before = said.get("preprocessing", {})
+    edge = shape.spacing_mm
+    now = {
+        "spacing_mm": [edge] * 3,
+        "intensity": {"kind": shape.intensity, "low": shape.low, "high": shape.high},
+    }
+    for what, value in now.items():
+        if what in before and before[what] != value:
+            warnings.warn(
+                f"[shape] start was trained with {what} {before[what]}, the recipe has {value}. Unless that is meant, "
+                "give [shape] what the weights had.",
+                ProsectWarning,
+                stacklevel=2,
+            )

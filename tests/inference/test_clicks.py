@@ -26,6 +26,8 @@ ROI = (16, 16, 16)
 class Near:
     """Says yes within five voxels of a positive click, no near a negative one; counts the patches it encodes."""
 
+    sequential = False
+
     def __init__(self) -> None:
         self.encoded = 0
         self.asked = 0
@@ -36,7 +38,9 @@ class Near:
         assert image.shape[2:] == ROI
         return image
 
-    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
         """Return 5.25 less the distance to the nearest positive click, negative near negative clicks."""
         self.asked += 1
         voxels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in features.shape[2:]), indexing="ij"), -1)

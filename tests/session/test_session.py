@@ -29,6 +29,8 @@ LIVER, SPLEEN = 1, 3
 class Ball:
     """Says yes within five voxels of the nearest positive click, no within four of a negative one; notes labels."""
 
+    sequential = False
+
     def __init__(self) -> None:
         self.labels: list[int] = []
         self.zero_shot: list[bool] = []
@@ -39,7 +41,9 @@ class Ball:
         self.encoded += 1
         return image
 
-    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
         """Return distances from the clicks as logits."""
         self.labels, self.zero_shot = labels[0].tolist(), zero_shot.tolist()
         voxels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in features.shape[2:]), indexing="ij"), -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -14,6 +14,7 @@ from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.layouts import Renamed, canonical
 from prosect.errors import CheckpointError
 from prosect.networks.vista3d import Architecture, Vista3D
+from prosect.networks.vista3d.map_head import MAPS
 
 __all__ = ["FitReport", "architecture_of", "fit", "named_network", "place"]
 
@@ -119,9 +120,18 @@ def fit(weights: RawWeights) -> tuple[Vista3D, FitReport[Architecture]]:
     """
     layout = canonical(weights.tensors)
     a = architecture_of(layout.tensors)
+    layout = replace(layout, tensors=with_memory(layout.tensors, a))
     branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
     summary = f"width {a.width}, blocks {a.blocks}, {' and '.join(branches)}"
     return place(lambda: Vista3D(a), layout, weights, a, "VISTA3D", summary)
+
+
+def with_memory(tensors: dict[str, Tensor], a: Architecture) -> dict[str, Tensor]:
+    """Return weights whose click head sees its answer before; earlier heads did not, and ignore it."""
+    weight = tensors.get(MAP_HEAD)
+    if weight is None or weight.ndim != 5 or weight.shape[1] != (1 + a.automatic) * a.width + MAPS - 1:
+        return tensors
+    return {**tensors, MAP_HEAD: torch.cat([weight, torch.zeros_like(weight[:, :1])], dim=1)}
 
 
 def place(

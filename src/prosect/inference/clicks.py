@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -39,8 +40,17 @@ class PointNetwork(Protocol):
     def interactive_features(self, image: Tensor) -> Tensor:
         """Return what every click on a patch (1 1 i j k) shares."""
 
-    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
-        """Return mask logits (q 1 i j k) for points (q n 3), labels (q n) and kinds (q)."""
+    @property
+    def sequential(self) -> bool:
+        """Whether an answer builds on the answer before the last click; else the order of clicks does not matter."""
+
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return mask logits (q 1 i j k) for points (q n 3), labels (q n) and kinds (q).
+
+        `previous` is the answer without the last point, where the network builds on it.
+        """
 
 
 class HasBytes(Protocol):
@@ -173,13 +183,14 @@ class ClickResponder:
         """Return where in a box the network was asked, and where it says yes, both (i j k) as the scan is stored.
 
         Each patch answers the clicks that it sees. Where patches overlap their logits are averaged with weights that
-        fall off towards the faces, so the order of patches and clicks does not matter. Differs from the official
-        code, which adds them up.
+        fall off towards the faces, so the order of patches and clicks does not matter, except that of clicks to a
+        network that builds on its answer before. Differs from the official code, which adds them up.
         """
+        ordered = dict.fromkeys(clicks if self._network.sequential else sorted(clicks))
         seen = {
             self._on_grid(patch): (patch, clicks_seen)
             for patch in sorted(set(patches))
-            if (clicks_seen := tuple(sorted({each for each in clicks if self.sees(patch, each.position_ras)})))
+            if (clicks_seen := tuple(each for each in ordered if self.sees(patch, each.position_ras)))
         }
         return patches_in_box(
             self._case, list(seen), self._plan.roi, lambda start: self._answer(*seen[start], zero_shot), box
@@ -187,19 +198,24 @@ class ClickResponder:
 
     def _answer(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool) -> Tensor:
         """Return the logits (i j k) of a patch."""
+        answer: Tensor | None = None
+        for count in range(1 if self._network.sequential else len(clicks), len(clicks) + 1):
+            some = clicks[:count]
+            answer = self.answers.get((patch, some, zero_shot), partial(self._ask, patch, some, zero_shot, answer))
+        assert answer is not None  # a patch that sees no click is not asked
+        return answer
 
-        def ask() -> Tensor:
-            features = self.features.get(patch, lambda: self._network.interactive_features(self._window(patch)))
-            points = np.stack([self._position(click.position_ras) - patch for click in clicks])
-            where = features.device
-            return self._network.point_logits(
-                features,
-                torch.tensor(points[None], dtype=torch.float32, device=where),
-                torch.tensor([[click.label for click in clicks]], device=where),
-                torch.tensor([zero_shot], device=where),
-            )[0, 0].float()
-
-        return self.answers.get((patch, clicks, zero_shot), ask)
+    def _ask(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
+        features = self.features.get(patch, lambda: self._network.interactive_features(self._window(patch)))
+        points = np.stack([self._position(click.position_ras) - patch for click in clicks])
+        where = features.device
+        return self._network.point_logits(
+            features,
+            torch.tensor(points[None], dtype=torch.float32, device=where),
+            torch.tensor([[click.label for click in clicks]], device=where),
+            torch.tensor([zero_shot], device=where),
+            None if previous is None else previous[None, None],
+        )[0, 0].float()
 
     def _window(self, patch: Start) -> Tensor:
         i, j, k = (slice(s, s + n) for s, n in zip(patch, self._plan.roi, strict=True))

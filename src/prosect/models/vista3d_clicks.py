@@ -93,6 +93,7 @@ class PointBranch:
 
     def __init__(self, network: Vista3D, fast: CpuBranches | None) -> None:
         self._network, self._fast = network, fast
+        self.sequential = network.sequential
         head = network.point_head
         self._head = CpuPointHead(head) if fast is not None and isinstance(head, PointHead) else None
 
@@ -107,7 +108,10 @@ class PointBranch:
         return self._network.interactive_features(image)
 
     @typed_exhaustion()
-    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
-        """Return mask logits (q 1 i j k); see `PointHead.forward`."""
-        answer = self._network.point_logits if self._head is None else self._head
-        return answer(features, points, labels, zero_shot)
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return mask logits (q 1 i j k); see `Vista3D.point_logits`."""
+        if self._head is not None:
+            return self._head(features, points, labels, zero_shot)
+        return self._network.point_logits(features, points, labels, zero_shot, previous)

@@ -176,11 +176,12 @@ class InteractiveObjective:
         last = int(self.generator.integers(1, self.rules.rounds))
         truth = torch.from_numpy(np.stack(masks)).to(features.device)
         points, labels = self._asked([self._first(target) for target in targets])
-        loss = features.new_zeros(())
+        loss, before = features.new_zeros(()), None
         for number in range(last + 1):
             graded = number in (0, last)
             with torch.set_grad_enabled(graded), self._mixed(features):
-                logits = self.network.point_logits(features, points, labels, zero_shot)[:, 0].float()
+                answer = self.network.point_logits(features, points, labels, zero_shot, before)
+            logits, before = answer[:, 0].float(), answer.detach()
             if graded:
                 loss = loss + self.loss_of(logits, truth) / 2
             if number < last:

@@ -103,9 +103,17 @@ class Vista3D(nn.Module):
         out: Tensor = self.point_head.downsample(features)
         return out
 
-    def point_logits(self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
-        """Return mask logits (q 1 i j k); see `PointHead.forward` and `MapHead.forward`."""
-        out: Tensor = self.point_head(features, points, labels, zero_shot)
+    @property
+    def sequential(self) -> bool:
+        """Whether an answer to clicks builds on the answer before the last of them."""
+        return self.architecture.click_head == "maps"
+
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return mask logits (q 1 i j k); see `PointHead.forward` and `MapHead.forward`, which uses `previous`."""
+        asked = (features, points, labels, zero_shot)
+        out: Tensor = self.point_head(*asked, previous) if self.sequential else self.point_head(*asked)
         return out
 
     def _automatic(self, pyramid: Sequence[Tensor]) -> Tensor:

@@ -16,10 +16,11 @@ import prosect
 from few_scans import random_weights
 from prosect.checkpoints.files import read_weights, write_weights
 from prosect.cli.main import main
-from prosect.cli.train import own_device
+from prosect.cli.train import alone_in, own_device
 from prosect.training.beginning import first_network
-from prosect.training.course import prepare_course
+from prosect.training.course import prepare_course, weighted_scans
 from prosect.training.export import described
+from prosect.training.parallel import ALONE
 from prosect.training.recipe import read_recipe
 
 RECIPE = """
@@ -253,3 +254,34 @@ def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
     recipe = replace(recipe, shape=replace(recipe.shape, start=start))
     with pytest.raises(prosect.ProsectError, match="vista3d-ct"):
         first_network(recipe, prepare_course(recipe, folder / "run").plan)
+
+
+def test_two_trainings_do_not_share_a_work_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with alone_in(folder / "run", ALONE):
+        assert train(folder, "run", "-q") == 3
+    assert "OUTPUT_LOCKED" in capsys.readouterr().err
+    assert not (folder / "run" / "1_interactive").exists()
+
+
+def test_a_few_scans_that_become_unreadable_are_left_out_and_told_of_and_many_end_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = read_recipe(folder / "boxes.toml")
+    told: list[dict[str, object]] = []
+    course = prepare_course(recipe, folder / "run", watchers=(lambda _, row: told.append(row),))
+    (folder / "ct1.nii.gz").unlink()
+    with pytest.raises(prosect.ProsectError, match="1 of 3 scans can no longer be read, the first is c1") as caught:
+        weighted_scans(course, recipe.stages[1])
+    assert caught.value.code == "DATALIST_UNFIT"
+    monkeypatch.setattr("prosect.training.course.LEFT_OUT", 0.4)
+    assert [scan.name for scan, _ in weighted_scans(course, recipe.stages[1])] == ["c0", "c2"]
+    assert told[0]["event"] == "left out"
+    assert told[0]["scan"] == "c1"
+
+
+def test_stages_alike_draw_different_patches(folder: Path) -> None:
+    assert train(folder, "run", "-q", "--steps", "1") == 0
+    seeds = [
+        torch.load(path, weights_only=True)["settings"]["seed"] for path in sorted((folder / "run").glob("*/state.pt"))
+    ]
+    assert seeds == [0, 1, 2, 3]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from running import digest, loop
 
-from prosect.errors import RecipeError
+from prosect.errors import RecipeError, ResourceError
 
 SCRIPT = Path(__file__).with_name("running.py")
 
@@ -150,3 +150,42 @@ def test_a_resumed_average_stays_where_the_network_is(tmp_path: Path) -> None:
     places = {key: value.data_ptr() for key, value in again.average.items()}
     assert again.resume()
     assert {key: value.data_ptr() for key, value in again.average.items()} == places
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    run = loop(tmp_path, 4)
+    run.run()
+    before = (tmp_path / "state.pt").read_bytes()
+    with torch.no_grad():
+        run.trained[0].view(-1)[0] = float("inf")
+    with pytest.raises(RecipeError, match="not finite") as caught:
+        run.save()
+    assert caught.value.code == "TRAINING_DIVERGED"
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_a_disk_too_full_to_validate_does_not_end_a_run_nor_use_up_its_patience(tmp_path: Path) -> None:
+    asked = []
+
+    def validate(average: dict[str, torch.Tensor]) -> float:
+        asked.append(len(asked))
+        if len(asked) in (2, 3, 4):
+            raise ResourceError("full", code="DISK_FULL")
+        return 1.0 / len(asked)
+
+    run = loop(tmp_path, 12, validate=validate, validate_every=2, patience=2)
+    run.run()
+    assert run.step == 12, "the second and third judgement that counts came at steps 10 and 12"
+    assert run.best_step == 2
+    assert [row["event"] for row in rows(tmp_path) if "event" in row].count("not validated") == 3
+
+
+def test_rows_of_steps_that_were_lost_are_taken_off_the_log(tmp_path: Path) -> None:
+    first = loop(tmp_path, 60)
+    first.run(save_every=100)
+    log = tmp_path / "log.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([*lines, json.dumps({"step": 75, "loss": 1.0}), '{"step": 1']) + "\n")
+    again = loop(tmp_path, 60)
+    assert again.resume()
+    assert log.read_text().splitlines() == lines

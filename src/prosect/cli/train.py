@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,20 @@ import torch.distributed
 from rich.console import Console
 
 from prosect.cli.screen import open_console
-from prosect.errors import RecipeError, ResourceError
+from prosect.cohort.lock import try_lock
+from prosect.errors import FormatError, RecipeError, ResourceError
+from prosect.io.atomic import make_folder, output_error
+from prosect.io.sniff import shown
 from prosect.models import device_named
 from prosect.training.course import Course, carry_out, extra, prepare_course
 from prosect.training.datalist_check import check_datalist, refuse_unfit
-from prosect.training.parallel import Ranks, joined
+from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, joined
 from prosect.training.recipe import Recipe, read_recipe, shortened
 
 __all__ = ["run"]
 
-TIMEOUT = timedelta(minutes=10)
+TIMEOUT = timedelta(seconds=GIVEN_UP_SECONDS)
+LOCK = ".lock"
 TensorBoard = "prosect.training.tensorboard"
 
 
@@ -38,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = own_device(device_named(args.device))
-    with group(device) as ranks:
+    with group(device) as ranks, alone_in(None if args.dry_run else args.work, ranks):
         quiet = args.quiet or ranks.rank > 0
         course = prepare_course(
             recipe, args.work, device=str(device), threads=args.loaders, ranks=ranks, watchers=watchers(args, console)
@@ -89,6 +94,31 @@ class group:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         if self.many:
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def alone_in(work: Path | None, ranks: Ranks) -> Iterator[None]:
+    """Keep every other training out of a work folder if there is one; the lock ends with the process.
+
+    Raises:
+        FormatError: Another process trains there (`OUTPUT_LOCKED`), or the folder cannot be written.
+    """
+    if work is None or ranks.rank:
+        yield
+        return
+    make_folder(work)
+    try:
+        handle = (work / LOCK).open("ab")
+        free = try_lock(handle.fileno())
+    except OSError as error:
+        raise output_error(work / LOCK, error) from error
+    with handle:
+        if not free:
+            raise FormatError(
+                f"{shown(work)}: another process trains in this folder. Wait for it, or choose another folder.",
+                code="OUTPUT_LOCKED",
+            )
+        yield
 
 
 def refuse_stages(recipe: Recipe, wanted: list[str] | None) -> None:

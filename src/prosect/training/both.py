@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from prosect.training.automatic import AutomaticObjective
-from prosect.training.interactive import InteractiveObjective
+from prosect.training.interactive import MOST_DRAWN, InteractiveObjective, nothing_to_click
+from prosect.training.patches import Patch
+from prosect.training.targets import Target
 
 __all__ = ["BothBranches"]
 
@@ -30,12 +32,7 @@ class BothBranches:
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
-        while True:
-            patch = self.automatic.draw()
-            objects = self.interactive.objects(patch)
-            remapped = self.interactive.remapped(patch.image)
-            if objects or remapped is patch.image:
-                break
+        patch, objects, remapped = self._drawn()
         image = self.automatic.augment(remapped, self.automatic.generator)
         image = image.to(next(self.network.parameters()).device)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -46,3 +43,17 @@ class BothBranches:
         if objects:
             loss = loss + self.interactive.loss(objects, pyramid)
         return loss
+
+    def _drawn(self) -> tuple[Patch, list[Target], Tensor]:
+        """Return a patch, what can be clicked in it, and its image, perhaps remapped.
+
+        Raises:
+            RecipeError: Every image was remapped and nothing could be clicked (`DATALIST_INVALID`).
+        """
+        for _ in range(MOST_DRAWN):
+            patch = self.automatic.draw()
+            objects = self.interactive.objects(patch)
+            remapped = self.interactive.remapped(patch.image)
+            if objects or remapped is patch.image:
+                return patch, objects, remapped
+        raise nothing_to_click()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prosect.errors import RecipeError, ResourceError
+from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.labelmap import extent
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
@@ -40,6 +40,7 @@ from prosect.training.validation import Validator
 __all__ = ["Course", "carry_out", "extra", "prepare_course"]
 
 KEPT = "scans"
+LEFT_OUT = 0.01  # share of a list's scans that may turn out unreadable after all were looked at
 OfficialAugmentation = "prosect.training.augment_official"
 
 
@@ -119,7 +120,11 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
         loop = loop_of(course, stage, network)
         loop.resume()
         if wanted:
-            loop.run(stop_at=stop_at)
+            try:
+                loop.run(stop_at=stop_at)
+            finally:
+                if loop.stream is not None:
+                    loop.stream.close()
         if not loop.finished:
             if wanted:
                 return None
@@ -139,10 +144,11 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
     for name, parameters in parts_of(network).items():
         for parameter in parameters:
             parameter.requires_grad_(name in stage.train)
+    seed = course.recipe.seed + course.recipe.stages.index(stage)  # or stages alike would draw the same patches
     if not mixed_is_sound(course.device, stage.patch, network.architecture.divisor):
         stage = replace(stage, bfloat16=False)
     scans = weighted_scans(course, stage)
-    settings = settings_of(stage, course.recipe.seed)
+    settings = settings_of(stage, seed)
     generator = np.random.default_rng(settings.seed)
     edge = course.recipe.shape.spacing_mm
     sampler = PatchSampler(
@@ -237,18 +243,14 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
     """Return the scans that a stage draws from, with how often each is drawn.
 
     Raises:
-        RecipeError: Nothing is left to draw from (`DATALIST_INVALID`).
+        RecipeError: Nothing is left to draw from (`DATALIST_INVALID`), or too many scans have become unreadable
+            (`DATALIST_UNFIT`).
     """
-    preparation = preparation_of(course.recipe.shape)
     chosen: list[tuple[TrainingScan, float]] = []
     for source in course.sources:
         if source.data.stages and stage.name not in source.data.stages:
             continue
-        listed = used(source.training, stage)
-        if course.ranks.world > 1:  # each process prepares some, then all read what is there
-            prepared_scans(course.ranks.share(listed), course.plan, preparation, course.folder / KEPT)
-            course.ranks.tell(0.0)
-        scans = prepared_scans(listed, course.plan, preparation, course.folder / KEPT)
+        scans = readable_scans(course, stage, used(source.training, stage))
         kept = [scan if stage.supervoxels else replace(scan, supervoxels=None) for scan in scans]
         # Of a scan that is known not to show something, only the automatic branch learns.
         taught = [
@@ -260,6 +262,30 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
     return oversampled(chosen) if stage.oversample else chosen
+
+
+def readable_scans(course: Course, stage: Stage, listed: DataList) -> list[TrainingScan]:
+    """Return the scans of a list without a few that can no longer be read, which are told of.
+
+    Raises:
+        RecipeError: They are more than one in a hundred (`DATALIST_UNFIT`).
+    """
+    preparation = preparation_of(course.recipe.shape)
+    prepare = partial(prepared_scans, plan=course.plan, preparation=preparation, folder=course.folder / KEPT)
+    if course.ranks.world > 1:  # each process prepares some, then all read what is there
+        prepare(course.ranks.share(listed), on_unreadable=lambda *_: None)
+        course.ranks.tell(0.0)
+    unreadable: dict[str, FormatError] = {}
+    scans = prepare(listed, on_unreadable=unreadable.__setitem__)
+    for name, error in unreadable.items():
+        if len(unreadable) > LEFT_OUT * len(listed):
+            raise RecipeError(
+                f"{len(unreadable)} of {len(listed)} scans can no longer be read, the first is {name}: {error}",
+                code="DATALIST_UNFIT",
+            ) from error
+        for tell in course.watchers:
+            tell(stage.name, {"step": 0, "event": "left out", "scan": name, "reason": str(error)})
+    return scans
 
 
 def used(datalist: DataList, stage: Stage) -> DataList:

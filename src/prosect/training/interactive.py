@@ -22,7 +22,7 @@ from prosect.training.losses import clicked_loss
 from prosect.training.patches import Patch
 from prosect.training.targets import SamplerRules, Target, Voxel, sample_targets
 
-__all__ = ["ClickRules", "InteractiveObjective", "objects_of"]
+__all__ = ["MOST_DRAWN", "ClickRules", "InteractiveObjective", "nothing_to_click", "objects_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -116,10 +116,7 @@ class InteractiveObjective:
             patch = draw()
             if objects := self.objects(patch):
                 return patch, objects
-        raise RecipeError(
-            f"{MOST_DRAWN} patches in a row held nothing to click. Are the labels of these scans empty?",
-            code="DATALIST_INVALID",
-        )
+        raise nothing_to_click()
 
     def loss(self, objects: Sequence[Target], pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of some of the objects of a patch whose encoding is known."""
@@ -210,6 +207,14 @@ class InteractiveObjective:
         points = [[(0.0, 0.0, 0.0) if click is None else click.position_ras for click in each] for each in padded]
         labels = [[IGNORED if click is None else int(click.positive) for click in each] for each in padded]
         return torch.tensor(points), torch.tensor(labels)
+
+
+def nothing_to_click() -> RecipeError:
+    """Return the error where patch after patch shows no object."""
+    return RecipeError(
+        f"{MOST_DRAWN} patches in a row held nothing to click. Are the labels of these scans empty?",
+        code="DATALIST_INVALID",
+    )
 
 
 def objects_of(patch: Patch, smallest: int, bits: Iterable[int] = ()) -> list[tuple[int, Mask]]:

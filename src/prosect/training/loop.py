@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prosect.errors import RecipeError
+from prosect.errors import RecipeError, ResourceError
+from prosect.io.atomic import write_atomically
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.stream import PatchStream, stream_of
 
@@ -111,7 +112,7 @@ class TrainingLoop:
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step = 0
         self.skipped = self.skipped_in_a_row = 0
-        self.best, self.best_step = -math.inf, 0
+        self.best, self.best_step, self.unjudged = -math.inf, 0, 0
         if ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -148,7 +149,8 @@ class TrainingLoop:
         """Whether the last step is done, or validation has gained nothing for too long."""
         s = self.settings
         stale = s.patience * s.validate_every
-        return self.step >= s.steps or (stale > 0 and self.step - self.best_step >= stale)
+        judged = self.step - self.unjudged * s.validate_every
+        return self.step >= s.steps or (stale > 0 and judged - self.best_step >= stale)
 
     def chosen(self) -> tuple[dict[str, Tensor], int]:
         """Return the averaged weights of the best validation, or of the last step where none was, and the step."""
@@ -224,13 +226,23 @@ class TrainingLoop:
 
     def _validate(self) -> None:
         """Score the averaged weights and keep them where they are the best so far."""
-        score = 0.0
-        if self.ranks.rank == 0 and self.validate is not None:
-            score = self.validate(self.average)
-        score = self.ranks.tell(score)
+        score = self.ranks.tell(self._score() if self.ranks.rank == 0 else 0.0)
+        if math.isnan(score):  # neither better nor worse, and nothing that patience counts
+            self.unjudged += 1
+            return
         if score > self.best and self._kept(score):
             self.best, self.best_step = score, self.step
         self._log(event="validated", score=score, best=self.best, best_step=self.best_step)
+
+    def _score(self) -> float:
+        """Return what validation says; not a number where the disk is too full to make the model that it looks at."""
+        try:
+            return self.validate(self.average) if self.validate is not None else 0.0
+        except (OSError, ResourceError) as error:
+            if isinstance(error, ResourceError) and error.code != "DISK_FULL":
+                raise
+            self._log(event="not validated", reason=str(error))
+            return math.nan
 
     def _kept(self, score: float) -> bool:
         """Keep the averaged weights as the best; return whether that worked, which all processes must agree on."""
@@ -254,6 +266,15 @@ class TrainingLoop:
         for watcher in self.watchers:
             watcher(row)
 
+    def _forget_later_rows(self) -> None:
+        """Take rows of steps that were lost with the process off the log: they will be done again."""
+        log = self.folder / LOG
+        if self.ranks.rank or not log.exists():
+            return
+        kept = [line for line in log.read_text().splitlines() if _step_of(line) <= self.step]
+        with contextlib.suppress(OSError):
+            write_atomically(log, [("".join(f"{line}\n" for line in kept)).encode()])
+
     def _save_or_go_on(self) -> None:
         try:
             self.save()
@@ -265,7 +286,14 @@ class TrainingLoop:
 
         Raises:
             OSError: It cannot be written; what was saved before stays.
+            RecipeError: A weight is not finite (`TRAINING_DIVERGED`); what was saved before stays.
         """
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained):
+            raise RecipeError(
+                f"At step {self.step} a weight is not finite. The last good state is {self.folder / STATE}; go on with "
+                "a lower learning rate.",
+                code="TRAINING_DIVERGED",
+            )
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "average": self.average,
@@ -274,6 +302,7 @@ class TrainingLoop:
             "skipped": self.skipped,
             "best": self.best,
             "best_step": self.best_step,
+            "unjudged": self.unjudged,
             "settings": asdict(self.settings),
             "identity": self.identity,
             "threads": torch.get_num_threads(),
@@ -327,6 +356,8 @@ class TrainingLoop:
             self.average[key].copy_(value)  # stays on the network's device
         self.step, self.skipped = state["step"], state["skipped"]
         self.best, self.best_step = state["best"], state["best_step"]
+        self.unjudged = state.get("unjudged", 0)
+        self._forget_later_rows()
         if state["threads"] != torch.get_num_threads():
             # Sums are rounded in another order: as good, but not bit for bit the same.
             self._log(event="other threads", before=state["threads"], now=torch.get_num_threads())
@@ -344,6 +375,14 @@ def mixed_is_sound(device: str, patch: Sequence[int], divisor: int) -> bool:
         divisor: Voxels of the patch in one voxel of the coarsest map.
     """
     return not device.startswith("cpu") or patch[0] >= 3 * divisor
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a row of the log; infinity for a line that was cut short."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _readable(path: Path) -> Row | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import faulthandler
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +14,9 @@ from torch import Tensor, nn
 
 from prosect.training.datalist import DataList
 
-__all__ = ["ALONE", "Ranks", "joined"]
+__all__ = ["ALONE", "GIVEN_UP_SECONDS", "Ranks", "joined"]
+
+GIVEN_UP_SECONDS = 600  # how long a process waits for the others
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Ranks:
         if self.world == 1:
             return value
         total = torch.tensor([value], dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(total)
+        with watched():
+            torch.distributed.all_reduce(total)
         return float(total)
 
     def tell(self, value: float) -> float:
@@ -49,7 +55,8 @@ class Ranks:
         if self.world == 1:
             return value
         told = torch.tensor([value], dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(told, 0)
+        with watched():
+            torch.distributed.broadcast(told, 0)
         return float(told)
 
     def add_up_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -61,13 +68,28 @@ class Ranks:
         if self.world == 1:
             return
         there = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=self.device)
-        torch.distributed.all_reduce(there)
+        with watched():
+            torch.distributed.all_reduce(there)
         used = [p for p, count in zip(parameters, there.tolist(), strict=True) if count]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
         joint = torch.cat([gradient.flatten() for gradient in gradients])
-        torch.distributed.all_reduce(joint)
+        with watched():
+            torch.distributed.all_reduce(joint)
         for parameter, part in zip(used, _cut(joint, used), strict=True):
             parameter.grad = part
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Tell where every thread of this process stands, shortly before an exchange in the block is given up."""
+    if sys.__stderr__ is None:  # no console to tell it to
+        yield
+        return
+    faulthandler.dump_traceback_later(GIVEN_UP_SECONDS - 30, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 ALONE = Ranks()

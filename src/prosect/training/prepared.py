@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from prosect.case import Preparation
+from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
+from prosect.io.sniff import shown, unreadable
 from prosect.training.datalist import DataList, Entry
 from prosect.training.patches import TrainingScan
 from prosect.training.scans import LocalLabels, known_of, training_scan
@@ -36,6 +38,7 @@ def prepared_scans(
     preparation: Preparation,
     folder: Path,
     on_scan: Callable[[str], None] | None = None,
+    on_unreadable: Callable[[str, FormatError], None] | None = None,
 ) -> list[TrainingScan]:
     """Return all scans of a list, see `prepared_scan`.
 
@@ -45,10 +48,17 @@ def prepared_scans(
         preparation: How the network sees a scan.
         folder: Where prepared scans are kept.
         on_scan: Told the name of each as soon as it is there.
+        on_unreadable: Told of each that cannot be read, which is then left out; by default the first ends it all.
     """
     scans = []
     for entry in datalist:
-        scans.append(prepared_scan(entry, datalist, plan, preparation, folder))
+        try:
+            scans.append(prepared_scan(entry, datalist, plan, preparation, folder))
+        except FormatError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(entry.name, error)
+            continue
         if on_scan is not None:
             on_scan(entry.name)
     return scans
@@ -87,7 +97,7 @@ def _key(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Prepa
     mapping = sorted(datalist.mapping(entry).values.items()) if entry.label is not None else []
     facts: dict[str, Any] = {
         "version": VERSION,
-        "files": [None if path is None else content_of(path) for path in files],
+        "files": [None if path is None else input_content(path) for path in files],
         "mapping": mapping,
         "known": [list(part) for part in known_of(entry, datalist)],
         "labelled": entry.labelled,
@@ -97,6 +107,22 @@ def _key(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Prepa
         "preparation": asdict(preparation),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def input_content(path: Path) -> str:
+    """Return the hash of a file or folder that the list names.
+
+    Raises:
+        FormatError: It cannot be read.
+    """
+    try:
+        return content_of(path)
+    except FileNotFoundError:
+        raise FormatError(
+            f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND"
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def content_of(path: Path) -> str:

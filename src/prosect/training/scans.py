@@ -21,6 +21,7 @@ from prosect.vocabulary import Vocabulary
 __all__ = ["LocalLabels", "known_of", "local_labels", "training_scan"]
 
 MOST_NESTED = 16
+LARGEST = 65535
 PLACES = 2048  # voxels kept of each structure to draw patch centres from
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -175,6 +176,11 @@ def _places(labels: Labels, nested: Labels, value: int) -> NDArray[np.int64]:
 def _renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
     """Return regions numbered from 1 without gaps, 0 staying 0."""
     values, inverse = np.unique(regions, return_inverse=True)
+    if len(values) > LARGEST:
+        raise RecipeError(
+            f"{len(values)} supervoxels in one scan; {LARGEST} can be told apart. Make fewer (--segments).",
+            code="DATALIST_UNFIT",
+        )
     first = 0 if len(values) and values[0] == 0 else 1
     return (inverse.reshape(regions.shape) + first).astype(np.uint16)
 

@@ -61,6 +61,11 @@ class PatchStream:
         self.waited += time.perf_counter() - started
         return patch
 
+    def close(self) -> None:
+        """Stop drawing ahead."""
+        if self.threads is not None:
+            self.threads.shutdown(cancel_futures=True)
+
     def _draw(self, key: Key, attempt: int) -> tuple[str, Patch]:
         # The last number keeps this stream apart from that of the clicks and the augmentation of the same patch.
         return self.source.draw(stream_of(self.seed, *key, attempt, 1))

@@ -285,3 +285,11 @@ def test_stages_alike_draw_different_patches(folder: Path) -> None:
         torch.load(path, weights_only=True)["settings"]["seed"] for path in sorted((folder / "run").glob("*/state.pt"))
     ]
     assert seeds == [0, 1, 2, 3]
+
+
+def test_lists_of_two_vocabularies_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = json.loads((folder / "list.json").read_text())
+    (folder / "other.json").write_text(json.dumps({**plain, "vocabulary": "vista3d-ct", "validation": []}))
+    (folder / "boxes.toml").write_text(RECIPE + '[[data]]\nlist = "other.json"\n')
+    assert train(folder, "run") == 3
+    assert "MAPPING_INVALID" in capsys.readouterr().err

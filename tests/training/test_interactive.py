@@ -131,3 +131,17 @@ def test_a_patch_that_says_nothing_of_any_class_costs_nothing_though_the_encoder
     loss.backward()
     assert float(loss.detach()) == 0
     assert all(not p.grad.any() for p in network.class_head.parameters() if p.grad is not None)
+
+
+def test_both_branches_end_where_every_image_is_remapped_and_nothing_can_be_clicked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prosect.training.both.MOST_DRAWN", 3)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, click_head="maps"))
+    generator = np.random.default_rng(0)
+    empty = replace(scan(), labels=np.zeros((24, 20, 20), dtype=np.uint8), present=())
+    source = PatchSource([empty], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
+    automatic = AutomaticObjective(network, [1, 2], {}, source, generator)
+    clicks = InteractiveObjective(network, source, generator, {1}, rules=ClickRules(remap=1.0))
+    with pytest.raises(RecipeError, match="nothing to click"):
+        BothBranches(automatic, clicks)()

@@ -17,7 +17,7 @@ from prosect.training import prepared
 from prosect.training.datalist import DataList, Entry
 from prosect.training.mapping import mapping_of
 from prosect.training.prepared import prepared_scan, prepared_scans
-from prosect.training.scans import local_labels, training_scan
+from prosect.training.scans import local_labels, renumbered, training_scan
 
 WORDS = vocabulary.load("prosect")
 LUNG, LOBE, SPLEEN = WORDS["lung"].index, WORDS["left lung upper lobe"].index, WORDS["spleen"].index
@@ -143,3 +143,9 @@ def test_changed_labels_settings_and_numbering_make_another_file(datalist: DataL
     emptied = prepared_scan(entry, datalist, plan, PREPARATION, folder).labels
     assert np.unique(emptied).tolist() == [0, plan.order.index(SPLEEN) + 1]
     assert len(list(folder.iterdir())) == 4
+
+
+def test_more_supervoxels_than_can_be_told_apart_are_refused() -> None:
+    assert renumbered(np.array([[[7, 9, 7]]])).tolist() == [[[1, 2, 1]]]
+    with pytest.raises(RecipeError, match="65537 supervoxels"):
+        renumbered(np.arange(65537, dtype=np.int32).reshape(1, 1, -1))

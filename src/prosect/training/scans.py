@@ -140,7 +140,7 @@ def training_scan(entry: Entry, datalist: DataList, plan: LocalLabels, preparati
     spoken = np.array([index in known or index in filled for index in plan.order], dtype=bool)
     present = _present(labels, nested, plan)
     places = {value: _places(labels, nested, value) for value in present}
-    carried_regions = None if regions is None else _renumbered(np.asarray(case.carry_nearest(regions)))
+    carried_regions = None if regions is None else renumbered(np.asarray(case.carry_nearest(regions)))
     intensities = case.image[0, 0].numpy().astype(np.float16)
     return TrainingScan(
         entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
@@ -173,7 +173,7 @@ def _places(labels: Labels, nested: Labels, value: int) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
-def _renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
+def renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
     """Return regions numbered from 1 without gaps, 0 staying 0."""
     values, inverse = np.unique(regions, return_inverse=True)
     if len(values) > LARGEST:

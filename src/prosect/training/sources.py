@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from prosect.errors import RecipeError
+from prosect.io.sniff import shown
 from prosect.training.datalist import DataList, Roots, read_datalist
+from prosect.training.datalist_files import read_written
 from prosect.training.mapping import parse_pair
 from prosect.training.recipe import Data, Recipe, Stage
 from prosect.vocabulary import Vocabulary
@@ -34,7 +37,8 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
 
     Raises:
         FormatError: A list is missing.
-        RecipeError: It is no list, has no training scans, or nothing says what its labels mean.
+        RecipeError: It is no list, has no training scans, nothing says what its labels mean, or it is written in
+            another vocabulary than those before it.
         VocabularyError: A structure is unknown.
     """
     words: Vocabulary | None = None
@@ -42,10 +46,26 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
     for data in recipe.data:
         mappings = {"default": [parse_pair(text) for text in data.map]} if data.map else {}
         roots = Roots(data.root, data.pseudo_root, data.supervoxel_root)
+        refuse_other_vocabulary(data.list, words)
         found = read_datalist(data.list, roots, data.dataset, mappings, words)
         words = found.vocabulary
         read.append((data, found))
     return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
+
+
+def refuse_other_vocabulary(path: Path, words: Vocabulary | None) -> None:
+    """Refuse a list that says it names structures of another vocabulary than the lists before it.
+
+    Raises:
+        RecipeError: `MAPPING_INVALID`.
+    """
+    named = read_written(path).about.get("vocabulary")
+    if words is not None and named is not None and named != words.name:
+        raise RecipeError(
+            f"{shown(path)}: this list names structures of {named}, those before it of {words.name}. Write them in one "
+            "vocabulary.",
+            code="MAPPING_INVALID",
+        )
 
 
 def _parts(data: Data, found: DataList) -> Source:

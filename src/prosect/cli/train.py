@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from prosect.cli.screen import open_console
 from prosect.cohort.lock import try_lock
-from prosect.errors import FormatError, RecipeError, ResourceError
+from prosect.errors import FormatError, ProsectWarning, RecipeError, ResourceError
 from prosect.io.atomic import make_folder, output_error
 from prosect.io.sniff import shown
 from prosect.models import device_named
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     device = own_device(device_named(args.device))
     with group(device) as ranks, alone_in(None if args.dry_run else args.work, ranks):
         quiet = args.quiet or ranks.rank > 0
+        if ranks.rank:  # the first process warns for all
+            warnings.simplefilter("ignore", ProsectWarning)
         course = prepare_course(
             recipe, args.work, device=str(device), threads=args.loaders, ranks=ranks, watchers=watchers(args, console)
         )

@@ -293,3 +293,14 @@ def test_lists_of_two_vocabularies_are_refused(folder: Path, capsys: pytest.Capt
     (folder / "boxes.toml").write_text(RECIPE + '[[data]]\nlist = "other.json"\n')
     assert train(folder, "run") == 3
     assert "MAPPING_INVALID" in capsys.readouterr().err
+
+
+def test_classes_that_are_one_piece_in_the_scans_are_kept_so_in_results(folder: Path) -> None:
+    for n in (0, 1, 2):
+        image = nib.load(folder / f"seg{n}.nii.gz")
+        labels = np.asarray(image.dataobj).astype(np.uint8)
+        labels[13:17, 7, :] = 0  # the second box falls apart
+        nib.save(nib.Nifti1Image(labels, image.affine), folder / f"seg{n}.nii.gz")
+    assert train(folder, "run", "-q", "--steps", "1") == 0
+    model = prosect.load(weights=folder / "run" / "boxes.safetensors")
+    assert model.spec.one_piece == (1,)

@@ -257,3 +257,20 @@ def test_what_is_no_volume_is_refused_with_what_to_do(model: Vista3DModel, thing
 
 def test_a_device_can_be_given_as_torch_has_it() -> None:
     assert device_named(torch.device("cpu")) == torch.device("cpu")  # type: ignore[arg-type]
+
+
+def test_what_is_one_piece_in_everybody_stays_one_and_the_report_says_what_was_left_out(model: Vista3DModel) -> None:
+    volume = scan()
+    before = model.segment(volume)
+    counts = {i: ndimage.label(before.mask(i), np.ones((3, 3, 3)))[1] for i in before.present}
+    scattered = max(counts, key=lambda i: counts[i])
+    assert counts[scattered] > 1
+    single = replace(model, spec=replace(model.spec, one_piece=(scattered,)))
+    after = single.segment(volume)
+    assert ndimage.label(after.mask(scattered), np.ones((3, 3, 3)))[1] == 1
+    np.testing.assert_array_equal(after.array[~before.mask(scattered)], before.array[~before.mask(scattered)])
+    notes = " ".join(map(str, after.provenance["notes"]))  # type: ignore[call-overload]
+    assert f"{model.vocabulary[scattered].name}: it is one piece in everybody" in notes
+    official = replace(single, profile=profile("research"))
+    expected = replace(model, profile=profile("research")).segment(volume)
+    np.testing.assert_array_equal(official.segment(volume).array, expected.array)

@@ -119,6 +119,7 @@ def _spec(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> M
         **_preparation(base, metadata),
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
+        one_piece=tuple(int(index) for index in metadata.get("one_piece", ())),
         largest_ml={int(index): float(ml) for index, ml in metadata.get("largest_ml", {}).items()},
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,

@@ -100,6 +100,8 @@ class ModelSpec:
         automatic_only: Its interactive branch, where it has one, must not be offered.
         click_patch: Window shape that answers clicks; by default that of the automatic sweep.
         base: Model of the catalogue that it was finetuned from; empty where it is one of those.
+        one_piece: Classes that were one piece in the training scans; of a result the largest piece is kept. Empty for
+            official weights.
     """
 
     name: str
@@ -115,6 +117,7 @@ class ModelSpec:
     automatic_only: bool = False
     click_patch: tuple[int, int, int] | None = None
     base: str = ""
+    one_piece: tuple[int, ...] = ()
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

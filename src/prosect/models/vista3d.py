@@ -22,6 +22,7 @@ from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, r
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.doubts import blank, implausible, unlike_training, volumes_ml
+from prosect.models.pieces import keep_pieces
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
@@ -156,8 +157,9 @@ class Vista3DModel:
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
                 arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
+        pieces = keep_pieces(arrays, resolution.indices, overlap, volume.grid, self.spec, self.profile)
         found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
-        notes = [*doubts, *fallbacks, *implausible(found_ml, self.spec)]
+        notes = [*doubts, *fallbacks, *pieces, *implausible(found_ml, self.spec)]
         provenance = self._provenance(volume, resolution, windows, clock, notes)
         if overlap:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)

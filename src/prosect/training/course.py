@@ -23,7 +23,7 @@ from prosect.training.automatic import AutomaticObjective, Prompted
 from prosect.training.beginning import first_network
 from prosect.training.both import BothBranches
 from prosect.training.datalist import DataList
-from prosect.training.export import described, export, largest_ml, preparation_of
+from prosect.training.export import described, export, largest_ml, one_piece, preparation_of
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.losses import clicked_loss, published_loss
@@ -134,8 +134,8 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     path = course.folder / f"{recipe.name}.safetensors"
     if course.ranks.rank == 0:
         scans = [scan for stage in recipe.stages[-1:] for scan, _ in weighted_scans(course, stage)]
-        volumes = largest_ml(scans, course.plan)
-        export(network.state_dict(), described(recipe, course.plan, volumes, history), path)
+        volumes, single = largest_ml(scans, course.plan), one_piece(scans, course.plan)
+        export(network.state_dict(), described(recipe, course.plan, volumes, history, single), path)
     return path
 
 

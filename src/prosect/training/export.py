@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from torch import Tensor
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
 from prosect.checkpoints.files import write_weights
+from prosect.inference.components import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
 from prosect.training.scans import LocalLabels
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary.rows import row_of
 
-__all__ = ["added_to", "described", "export", "largest_ml", "preparation_of"]
+__all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "preparation_of"]
+
+# Contours are cut by the ends of scans, and voxels come loose where they are resampled.
+MOST_IN_ONE, NEARLY_ALL = 0.95, 0.95
 
 
 def preparation_of(shape: Shape) -> Preparation:
@@ -56,7 +60,25 @@ def largest_ml(scans: Iterable[TrainingScan], plan: LocalLabels) -> dict[int, fl
     return {index: ml for index, ml in largest.items() if ml > 0}
 
 
-def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], history: Mapping[str, Any]) -> Any:
+def one_piece(scans: Iterable[TrainingScan], plan: LocalLabels) -> tuple[int, ...]:
+    """Return the classes that are one piece in nearly all scans that show them, so that a second piece is a mistake."""
+    whole: dict[int, list[bool]] = {}
+    for scan in scans:
+        labels = np.asarray(scan.labels)
+        for value in scan.present:
+            if 0 < value <= len(plan.classes) and plan.order[value - 1] not in plan.bits:
+                sizes = Components.of(labels == value).sizes
+                whole.setdefault(plan.order[value - 1], []).append(sizes.max() >= MOST_IN_ONE * sizes.sum())
+    return tuple(sorted(index for index, found in whole.items() if np.mean(found) >= NEARLY_ALL))
+
+
+def described(
+    recipe: Recipe,
+    plan: LocalLabels,
+    volumes: Mapping[int, float],
+    history: Mapping[str, Any],
+    single: Sequence[int] = (),
+) -> Any:
     """Return what a weights file says about itself.
 
     Args:
@@ -64,6 +86,7 @@ def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], h
         plan: How its structures are numbered.
         volumes: See `largest_ml`.
         history: Steps taken, by stage.
+        single: See `one_piece`.
     """
     shape, known = recipe.shape, vocabularies.load(plan.vocabulary.name)
     preprocessing = {
@@ -86,6 +109,7 @@ def described(recipe: Recipe, plan: LocalLabels, volumes: Mapping[int, float], h
         "classes": list(classes),
         "exclusive": [c for c in classes if c not in plan.bits] if competing else [],
         "largest_ml": dict(volumes),
+        "one_piece": [c for c in single if c in classes],
         "preprocessing": preprocessing,
         "training": dict(history),
         "licence": recipe.licence,

@@ -287,6 +287,7 @@ def metadata_of(made: Vista3DModel, plan: FinetunePlan, report: Mapping[str, Any
         "structures": [row_of(structure) for structure in plan.added],
         "classes": [s.index for s in spec.vocabulary if s.supported],
         "exclusive": list(spec.exclusive),
+        "one_piece": list(spec.one_piece),
         "largest_ml": {str(index): ml for index, ml in spec.largest_ml.items()},
         "licence": spec.licence,
         "preprocessing": preprocessing,

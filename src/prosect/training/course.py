@@ -27,6 +27,7 @@ from prosect.training.export import described, export, largest_ml, one_piece, pr
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.losses import clicked_loss, published_loss
+from prosect.training.mirror import other_sides
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.prepared import prepared_scans
@@ -258,7 +259,8 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
             for scan in kept
             if scan.present or (scan.known.any() if stage.branch != "interactive" else scan.supervoxels is not None)
         ]
-        chosen += [(scan, source.data.weight) for scan in taught]
+        sides = other_sides(course.plan) if source.data.mirror else None
+        chosen += [(replace(scan, sides=sides), source.data.weight) for scan in taught]
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
     return oversampled(chosen) if stage.oversample else chosen
@@ -332,4 +334,6 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[tuple[TrainingScan
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
         "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],
     }
+    mirrored = [scan.name for scan, _ in scans if scan.sides is not None]
+    facts |= {"mirrored": mirrored} if mirrored else {}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

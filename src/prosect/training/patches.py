@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan"]
+__all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan", "mirrored"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class TrainingScan:
         supervoxels: Regions (i j k) unsigned for zero-shot training (VISTA3D, Alg. 2), 0 where there are none.
         places: For what is present, some of its voxels (flat indices); None where they have to be looked for.
         origin: Hash of all that the scan was made from; empty where nobody took it.
+        sides: Local label by local label on the other side (n), where the scan may be seen in a mirror.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TrainingScan:
     supervoxels: NDArray[np.unsignedinteger[Any]] | None = None
     places: Mapping[int, NDArray[np.int64]] | None = None
     origin: str = ""
+    sides: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Patch:
 
 
 class PatchSampler:
-    """Draw randomly placed, rotated and zoomed patches at the working spacing. No mirroring: left is not right.
+    """Draw randomly placed, rotated and zoomed patches at the working spacing. Left is not right: see `mirrored`.
 
     Args:
         shape: Patch voxels.
@@ -102,7 +104,8 @@ class PatchSampler:
         image = F.grid_sample(image, grid, mode="bilinear", align_corners=True)
         sampled = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().int()
         regions = None if scan.supervoxels is None else sampled[2]
-        return Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
+        patch = Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
+        return mirrored(patch, scan.sides) if scan.sides is not None and self.generator.random() < 0.5 else patch
 
     def _centre(self, scan: TrainingScan) -> NDArray[np.float64]:
         """Return a patch centre in voxels of the scan."""
@@ -143,6 +146,21 @@ class PatchSampler:
         axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
         offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ transform.T
         return np.asarray(centre + offsets / np.asarray(scan.spacing_mm))
+
+
+def mirrored(patch: Patch, sides: NDArray[np.int64]) -> Patch:
+    """Return a patch with its first axis, which runs from left to right, turned around.
+
+    Args:
+        patch: A patch.
+        sides: See `mirror.other_sides`.
+    """
+    table = torch.from_numpy(sides)
+    across = table[1 : len(patch.known) + 1]
+    known = torch.cat([torch.zeros(1, dtype=torch.bool), patch.known])[across]
+    labels = table[patch.labels.flip(0).long()].int()
+    regions = None if patch.supervoxels is None else patch.supervoxels.flip(0)
+    return Patch(patch.image.flip(2), labels, patch.nested.flip(0), known, regions)
 
 
 def _places(scan: TrainingScan, wanted: int) -> NDArray[np.int64]:

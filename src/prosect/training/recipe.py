@@ -49,6 +49,8 @@ class Data:
         supervoxel_root: The same for supervoxels.
         fold: The fold kept for validation, where the list names no validation scans.
         stages: Only these stages use it; all by default.
+        mirror: Show every second patch mirrored, left and right structures exchanged. For regions that are alike on both
+            sides, such as the neck, and not for the abdomen.
     """
 
     list: Path
@@ -60,6 +62,7 @@ class Data:
     supervoxel_root: Path | None = None
     fold: int | None = None
     stages: tuple[str, ...] = ()
+    mirror: bool = False
 
 
 @dataclass(frozen=True)

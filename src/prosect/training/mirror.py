@@ -1,0 +1,42 @@
+"""Which structure a mirror turns each into, so that scans of a symmetric region count twice."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import RecipeError
+from prosect.training.scans import LocalLabels
+from prosect.vocabulary import Structure, Vocabulary
+
+__all__ = ["other_sides"]
+
+SIDE = re.compile(r"left|right", re.IGNORECASE)
+
+
+def other_sides(plan: LocalLabels) -> NDArray[np.int64]:
+    """Return for every local label (n) that of the same structure on the other side; 0 where the plan lacks that.
+
+    What has no side stays what it is.
+
+    Raises:
+        RecipeError: A structure that contains others has a side (`RECIPE_INVALID`): maps of bits are not exchanged.
+    """
+    table = np.zeros(len(plan.order) + 1, dtype=np.int64)
+    for number, index in enumerate(plan.order, 1):
+        other = other_side(plan.vocabulary[index], plan.vocabulary)
+        if other != index and index in plan.bits:
+            raise RecipeError(f"Scans with {plan.vocabulary[index].name} cannot be mirrored: it contains others.")
+        table[number] = plan.order.index(other) + 1 if other in plan.order else 0
+    return table
+
+
+def other_side(structure: Structure, words: Vocabulary) -> int | None:
+    """Return the index of the same structure on the other side, or its own; None where the vocabulary lacks that."""
+    if structure.laterality is None:
+        return structure.index
+    name = SIDE.sub(lambda found: {"left": "right", "right": "left"}[found[0].lower()], structure.name)
+    found = words.get(name)
+    return None if found is None else found.index

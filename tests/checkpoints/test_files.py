@@ -173,3 +173,9 @@ def test_our_file_is_read_whatever_byte_its_header_length_begins_with(tmp_path: 
         seen.add(path.read_bytes()[0])
         assert read_weights(path).format == "safetensors"
     assert 0x80 in seen  # as a pickle begins
+
+
+def test_what_a_file_says_may_have_numbers_for_keys_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(path, {"a": torch.ones(2)}, {"largest_ml": {11: 1.0, 3: 2.0, 205: 3.0}})
+    assert read_weights(path).metadata["largest_ml"] == {"11": 1.0, "3": 2.0, "205": 3.0}

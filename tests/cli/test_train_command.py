@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,3 +306,16 @@ def test_classes_that_are_one_piece_in_the_scans_are_kept_so_in_results(folder: 
     assert train(folder, "run", "-q", "--steps", "1") == 0
     model = prosect.load(weights=folder / "run" / "boxes.safetensors")
     assert model.spec.one_piece == (1,)
+
+
+def test_two_processes_of_torchrun_make_the_weights_that_one_makes(folder: Path) -> None:
+    words = ["train", str(folder / "boxes.toml"), "-d", "cpu", "-q", "--steps", "2", "--threads", "1"]
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "prosect.cli.main"]
+    both = subprocess.run(
+        [sys.executable, *launcher, *words, "--work", str(folder / "both")], capture_output=True, text=True, check=False
+    )
+    assert both.returncode == 0, both.stderr[-2000:]
+    assert main([*words, "--work", str(folder / "alone")]) == 0
+    together, alone = (read_weights(folder / work / "boxes.safetensors").tensors for work in ("both", "alone"))
+    for key, value in alone.items():
+        torch.testing.assert_close(together[key].float(), value.float(), atol=2e-3, rtol=2e-2)

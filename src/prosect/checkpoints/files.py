@@ -198,7 +198,8 @@ def write_weights(
     path = Path(path)
     kept = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
     _require_finite(path, kept)
-    described = {**metadata, CONTENT: content_sha256(kept, metadata)}
+    plain = json.loads(json.dumps(dict(metadata)))  # as a reader finds it: keys that are numbers become words
+    described = {**plain, CONTENT: content_sha256(kept, plain)}
     data = save_safetensors(
         {**kept, MARKER: torch.ones(1, dtype=torch.uint8)}, {KEY: json.dumps(described, sort_keys=True)}
     )

@@ -133,8 +133,8 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
         history[stage.name] = loop.step
         network.load_state_dict(loop.chosen()[0])
     path = course.folder / f"{recipe.name}.safetensors"
+    scans = [scan for scan, _ in weighted_scans(course, recipe.stages[-1])]  # by all processes, because they share it
     if course.ranks.rank == 0:
-        scans = [scan for stage in recipe.stages[-1:] for scan, _ in weighted_scans(course, stage)]
         volumes, single = largest_ml(scans, course.plan), one_piece(scans, course.plan)
         export(network.state_dict(), described(recipe, course.plan, volumes, history, single), path)
     return path

@@ -49,8 +49,8 @@ class Data:
         supervoxel_root: The same for supervoxels.
         fold: The fold kept for validation, where the list names no validation scans.
         stages: Only these stages use it; all by default.
-        mirror: Show every second patch mirrored, left and right structures exchanged. For regions that are alike on both
-            sides, such as the neck, and not for the abdomen.
+        mirror: Show every second patch mirrored, left and right structures exchanged. For regions that are alike on
+            both sides, such as the neck, and not for the abdomen.
     """
 
     list: Path

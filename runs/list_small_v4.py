@@ -1,9 +1,9 @@
-"""Write the data lists that version 4 of the shipped model learns from: files with labels in the vocabulary's indices.
+"""Write the data lists that version 4 of the small model learns from: files with labels in the vocabulary's indices.
 
-`python runs/list_small_v4.py --data DATA -o LISTS`, then `prosect train runs/small_v4.toml --work WORK`, whose lists
-lie in `runs/lists` unless `--data` of the recipe says otherwise. Of the torso version 4 learns eight large structures
-in place of the 29 small ones of earlier versions, which the few scans could not teach. The torso reference is labelled
-by a newer segmentation, which knows the spinal cord as well. What is there already is not made again.
+`python runs/list_small_v4.py --data DATA -o runs/lists`, then `prosect train runs/small_v4.toml --work WORK`. Of the
+torso version 4 learns eight large structures in place of the 29 small ones of earlier versions, which the few scans
+could not teach. The torso reference is labelled by a newer segmentation, which knows the spinal cord as well. Files
+that are there already are not written again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Only the largest piece is kept, of those structures alone that are one piece in everybody."""
+"""Crumbs are left out, of those structures alone that are one piece in everybody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from prosect.inference.one_piece import keep_largest_pieces
+from prosect.inference.one_piece import CRUMB, leave_out_crumbs
 
 CORD, BODY, LUNG = 2, 9, 4
 
@@ -19,33 +19,44 @@ def labels(seed: int) -> NDArray[np.uint16]:
     )
 
 
-def largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def whole(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pieces that are no crumbs."""
     pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return np.isin(pieces, 1 + np.flatnonzero(sizes >= CRUMB * sizes.max()))
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([0, BODY]))
-def test_a_flat_map_keeps_the_largest_piece_and_the_rest_falls_to_what_contains_it(seed: int, container: int) -> None:
+def test_crumbs_of_a_flat_map_fall_to_what_contains_them(seed: int, container: int) -> None:
     before = labels(seed)
     after = before.copy()
-    told = keep_largest_pieces([after], [CORD, BODY, LUNG], False, {CORD: container})
-    kept = largest(before == CORD)
+    told = leave_out_crumbs([after], [CORD, BODY, LUNG], False, {CORD: container})
+    kept = whole(before == CORD)
     lost = (before == CORD) & ~kept
     np.testing.assert_array_equal(after == CORD, kept)
     assert (after[lost] == container).all()
     np.testing.assert_array_equal(after[before != CORD], before[before != CORD])
-    count = ndimage.label(before == CORD, np.ones((3, 3, 3)))[1]
-    assert told == ({CORD: (count - 1, int(lost.sum()))} if count > 1 else {})
+    count = ndimage.label(lost, np.ones((3, 3, 3)))[1]
+    assert told == ({CORD: (count, int(lost.sum()))} if count else {})
 
 
-def test_layers_keep_the_largest_piece_each_for_itself() -> None:
+def test_pieces_alike_in_size_stay() -> None:
+    before = np.zeros((9, 4, 4), np.uint8)
+    before[:3] = before[5:7] = before[8, 0, 0] = CORD
+    after = before.copy()
+    assert leave_out_crumbs([after], [CORD], False, {CORD: 0}) == {CORD: (1, 1)}
+    np.testing.assert_array_equal(after[:8], before[:8])
+    assert not after[8].any()
+
+
+def test_layers_lose_their_crumbs_each_for_itself() -> None:
     before = labels(0)
     layers = [before == CORD, before == LUNG]
-    keep_largest_pieces(layers, [CORD, LUNG], True, {LUNG: 0})
+    leave_out_crumbs(layers, [CORD, LUNG], True, {LUNG: 0})
     np.testing.assert_array_equal(layers[0], before == CORD)
-    np.testing.assert_array_equal(layers[1], largest(before == LUNG))
+    np.testing.assert_array_equal(layers[1], whole(before == LUNG))
 
 
 def test_nothing_found_is_nothing_left_out() -> None:
-    assert keep_largest_pieces([np.zeros((4, 4, 4), np.uint8)], [CORD], False, {CORD: 0}) == {}
+    assert leave_out_crumbs([np.zeros((4, 4, 4), np.uint8)], [CORD], False, {CORD: 0}) == {}

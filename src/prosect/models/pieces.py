@@ -1,4 +1,4 @@
-"""Structures that are one piece in everybody: what lies apart from the largest piece is left out, and told of."""
+"""Structures that are one piece in everybody: crumbs beside the largest piece are left out, and told of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from prosect.geometry import Grid
-from prosect.inference.one_piece import keep_largest_pieces
+from prosect.inference.one_piece import leave_out_crumbs
 from prosect.labelmap import extent
 from prosect.models.spec import ModelSpec, Profile
 
@@ -23,7 +23,7 @@ def keep_pieces(
     spec: ModelSpec,
     profile: Profile,
 ) -> list[str]:
-    """Keep the largest piece of each class that was one piece in training, in place; return in words what is left out.
+    """Leave out crumbs of each class that was one piece in training, in place; return in words what is left out.
 
     In a flat map a voxel left out falls to the smallest structure asked for that contains the class, such as the body.
     The official profiles keep every piece.
@@ -48,7 +48,7 @@ def keep_pieces(
     }
     names = {structure.index: structure.name for structure in spec.vocabulary}
     return [
-        f"{names[index]}: it is one piece in everybody, so {count} smaller "
+        f"{names[index]}: it is one piece in everybody, so {count} far smaller "
         f"({voxels * grid.voxel_volume_ml:.2g} mL) {'was' if count == 1 else 'were'} left out"
-        for index, (count, voxels) in keep_largest_pieces(arrays, indices, overlap, containers).items()
+        for index, (count, voxels) in leave_out_crumbs(arrays, indices, overlap, containers).items()
     ]

@@ -100,7 +100,7 @@ class ModelSpec:
         automatic_only: Its interactive branch, where it has one, must not be offered.
         click_patch: Window shape that answers clicks; by default that of the automatic sweep.
         base: Model of the catalogue that it was finetuned from; empty where it is one of those.
-        one_piece: Classes that were one piece in the training scans; of a result the largest piece is kept. Empty for
+        one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
     """
 

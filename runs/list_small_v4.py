@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -106,12 +106,11 @@ def neck(folder: Path, row: dict[str, str]) -> Scan:
     return Scan(row["case"], hu, spacing, meaning[organs.astype(int)], lung if certain else None, known, split)
 
 
-def merged(labels: Numbers, classes: Iterable[int]) -> Numbers:
-    """Return labels with all vertebrae as one, and without the lungs and whatever is no structure of ours."""
-    table = np.zeros(int(labels.max()) + 1, dtype=np.int64)
-    for index in classes:
-        if index < len(table) and index not in (BODY, *LOBES):
-            table[index] = VERTEBRAE if index in EACH_VERTEBRA else index
+def merged(labels: Numbers) -> Numbers:
+    """Return labels with all vertebrae as one, and without the lungs and the body."""
+    table = np.arange(max(int(labels.max()), BODY) + 1)
+    table[list(EACH_VERTEBRA)] = VERTEBRAE
+    table[[BODY, *LOBES]] = 0
     return np.asarray(table[labels])
 
 
@@ -121,11 +120,8 @@ def person(number: int) -> Scan:
     order = volume.grid.to_ras()
     hu, values = (np.ascontiguousarray(order.apply(each)) for each in (volume.array, labels.array))
     known = {index for index in (*TORSO, *NECK) if index != LARYNX}
-    everything = (int(index) for index in np.unique(values[values > 0]))
     spacing = volume.grid.reorder(order).spacing_mm
-    return Scan(
-        f"person_{number:02d}", hu, spacing, merged(values, everything), np.isin(values, LOBES), tuple(sorted(known))
-    )
+    return Scan(f"person_{number:02d}", hu, spacing, merged(values), np.isin(values, LOBES), tuple(sorted(known)))
 
 
 def torso(folder: Path, number: int) -> Scan:
@@ -145,10 +141,9 @@ def torso(folder: Path, number: int) -> Scan:
     order = volume.grid.to_ras()
     hu, values = (np.ascontiguousarray(order.apply(each)) for each in (hu, values))
     known = tuple(sorted({*TORSO, CORD, OESOPHAGUS, *ONLY_NECK}))
-    everything = (int(index) for index in np.unique(values[values > 0]))
     spacing = volume.grid.reorder(order).spacing_mm
     name = f"warped_{number:02d}" if number else "torso"
-    return Scan(name, hu, spacing, merged(values.astype(np.int64), everything), np.isin(values, LOBES), known)
+    return Scan(name, hu, spacing, merged(values.astype(np.int64)), np.isin(values, LOBES), known)
 
 
 def others(data: Path) -> list[Scan]:

@@ -46,10 +46,11 @@ def leave_out_crumbs(
         part = whole[box.slices]
         mask = part != 0 if overlap else part == index
         pieces = Components.of(mask)
-        crumbs = np.flatnonzero(pieces.sizes < CRUMB * pieces.sizes.max())
+        sizes = pieces.sizes
+        crumbs = np.flatnonzero(sizes < CRUMB * sizes.max())
         if len(crumbs):
             part[pieces.mask(crumbs)] = 0 if overlap else containers[index]
-            left_out[index] = (len(crumbs), int(pieces.sizes[crumbs].sum()))
+            left_out[index] = (len(crumbs), int(sizes[crumbs].sum()))
     return left_out
 
 

@@ -146,7 +146,7 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
         for parameter in parameters:
             parameter.requires_grad_(name in stage.train)
     seed = course.recipe.seed + course.recipe.stages.index(stage)  # or stages alike would draw the same patches
-    if not mixed_is_sound(course.device, stage.patch, network.architecture.divisor):
+    if not mixed_is_sound(network, course.device, stage.patch):
         stage = replace(stage, bfloat16=False)
     scans = weighted_scans(course, stage)
     settings = settings_of(stage, seed)

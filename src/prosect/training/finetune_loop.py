@@ -88,10 +88,11 @@ def loop_of(
         say: Told what happens.
     """
     s = settings
+    trained = trained_parts(network, s)
     chosen = LoopSettings(
         steps=s.steps, learning_rate=s.learning_rate, warmup_steps=min(100, s.steps // 10 + 1),
         patches_per_step=s.patches_per_step, seed=s.seed,
-        bfloat16=s.bfloat16 and mixed_is_sound(model.device.type, plan.spec.patch, model.network.architecture.divisor),
+        bfloat16=s.bfloat16 and mixed_is_sound(network, model.device.type, plan.spec.patch),
         validate_every=s.validate_every, patience=s.patience,
     )  # fmt: skip
     generator = np.random.default_rng(s.seed)
@@ -119,6 +120,5 @@ def loop_of(
         whole = BothBranches(
             objective, InteractiveObjective(network, stream, generator, supported, nested, bfloat16=chosen.bfloat16)
         )
-    trained = trained_parts(network, s)
     loop = TrainingLoop(network, whole, generator, chosen, folder, trained, validate, stream, identity, (watch,))
     return loop, objective, source

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from prosect.errors import RecipeError, ResourceError
 from prosect.io.atomic import write_atomically
+from prosect.networks.vista3d import Vista3D
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.stream import PatchStream, stream_of
 
@@ -363,18 +364,18 @@ class TrainingLoop:
             self._log(event="other threads", before=state["threads"], now=torch.get_num_threads())
 
 
-def mixed_is_sound(device: str, patch: Sequence[int], divisor: int) -> bool:
+def mixed_is_sound(network: Vista3D, device: str, patch: Sequence[int]) -> bool:
     """Return whether bfloat16 gives right gradients for patches of this shape.
 
-    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution over maps of two voxels along the
-    first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
+    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution with stride 1 over maps of two voxels
+    along the first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
 
     Args:
+        network: To be trained; parameters that do not learn need no gradient.
         device: Where the network is trained.
         patch: Voxels of a patch.
-        divisor: Voxels of the patch in one voxel of the coarsest map.
     """
-    return not device.startswith("cpu") or patch[0] >= 3 * divisor
+    return not device.startswith("cpu") or patch[0] >= 3 * network.coarsest_trained
 
 
 def _step_of(line: str) -> float:

@@ -50,6 +50,11 @@ class MapHead(nn.Module):
         self.out = nn.Conv3d(width, 1, 1)
         nn.init.constant_(self.out.bias, SILENT)  # type: ignore[arg-type]
 
+    @property
+    def stride(self) -> int:
+        """Voxels of the patch in one voxel of the coarsest map."""
+        return int(2 ** len(self.down))
+
     def downsample(self, features: Tensor) -> Tensor:
         """Return what later clicks in the same patch need: the features themselves (1 c i j k)."""
         return features

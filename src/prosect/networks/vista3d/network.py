@@ -108,6 +108,18 @@ class Vista3D(nn.Module):
         """Whether an answer to clicks builds on the answer before the last of them."""
         return self.architecture.click_head == "maps"
 
+    @property
+    def coarsest_trained(self) -> int:
+        """Voxels of a patch in one voxel of the coarsest map over which convolutions with stride 1 learn."""
+        image, divisor = self.image_encoder, self.architecture.divisor
+        strides: dict[nn.Module, int] = {image.encoder: divisor}
+        if self.architecture.automatic:
+            strides[image.up_layers_auto] = divisor // 2
+        if self.architecture.interactive:
+            strides[image.up_layers] = divisor // 2
+            strides[self.point_head] = self.point_head.stride
+        return max((s for part, s in strides.items() if any(p.requires_grad for p in part.parameters())), default=1)
+
     def point_logits(
         self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
     ) -> Tensor:

@@ -77,6 +77,11 @@ class PointHead(nn.Module):
         special: Tensor = self.special_class_embed.weight * (label >= NEGATIVE_AMBIGUOUS)
         return codes + special
 
+    @property
+    def stride(self) -> int:
+        """Voxels of the patch in one voxel of the coarsest map."""
+        return 2
+
     def downsample(self, features: Tensor) -> Tensor:
         """Return image features (1 d i/2 j/2 k/2): all that later clicks in the same patch need."""
         out: Tensor = self.feat_downsample(features)

@@ -49,3 +49,14 @@ def test_boxes_meet_and_join_as_sets_of_voxels(seed: int) -> None:
     in_a[a.slices], in_b[b.slices] = True, True
     assert (a & b).size == (in_a & in_b).sum()
     assert Box.of(in_a | in_b) == (a | b if (a | b).size else EMPTY)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.permutations([0, 1, 2]))
+def test_the_box_of_a_value_is_the_box_of_its_voxels_in_whatever_order_they_lie(seed: int, order: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    array = np.where(rng.random(SHAPE) < 0.02, rng.integers(1, 4, SHAPE), 0).astype(np.uint8).transpose(order)
+    for value in (1, 2, 3):
+        where = np.argwhere(array == value)
+        held = Box(tuple(where.min(0).tolist()), tuple((where.max(0) + 1).tolist())) if len(where) else EMPTY
+        assert Box.of_value(array, value) == Box.of(array == value) == held

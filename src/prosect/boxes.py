@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,13 +70,22 @@ class Box:
     @classmethod
     def of(cls, mask: Mask) -> Box:
         """Return the smallest box that holds every voxel of a mask; an empty box for an empty mask."""
-        start, stop = [0, 0, 0], [0, 0, 0]
-        for axis in range(3):
-            where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            if not len(where):
-                return EMPTY
-            start[axis], stop[axis] = int(where[0]), int(where[-1]) + 1
-        return cls(tuple(start), tuple(stop))  # type: ignore[arg-type]
+        return cls.of_value(mask, 1)
+
+    @classmethod
+    def of_value(cls, array: NDArray[Any], value: int) -> Box:
+        """Return the smallest box that holds every voxel with a value; no mask of the whole array is made."""
+        axes = np.argsort(array.strides)[::-1]  # planes as they lie in memory
+        found = []
+        for n, plane in enumerate(array.transpose(axes)):
+            inside = plane if plane.dtype == np.bool_ and value else plane == value
+            if len(rows := np.flatnonzero(inside.any(1))):
+                columns = np.flatnonzero(inside.any(0))
+                found.append(((n, rows[0], columns[0]), (n, rows[-1], columns[-1])))
+        if not found:
+            return EMPTY
+        ends, back = np.array(found), np.argsort(axes)
+        return cls(tuple(ends[:, 0].min(0)[back].tolist()), tuple((ends[:, 1].max(0) + 1)[back].tolist()))
 
 
 EMPTY = Box((0, 0, 0), (0, 0, 0))

@@ -40,8 +40,8 @@ def leave_out_crumbs(
         if index not in containers:
             continue
         whole = arrays[number] if overlap else arrays[0]
-        box = _box_of(whole, 1 if overlap else index)
-        if box is None:
+        box = Box.of_value(whole, 1 if overlap else index)
+        if not box.size:
             continue
         part = whole[box.slices]
         mask = part != 0 if overlap else part == index
@@ -52,19 +52,3 @@ def leave_out_crumbs(
             part[pieces.mask(crumbs)] = 0 if overlap else containers[index]
             left_out[index] = (len(crumbs), int(sizes[crumbs].sum()))
     return left_out
-
-
-def _box_of(array: Labels, value: int) -> Box | None:
-    """Return the box around a value, found plane by plane so that no mask of the whole scan is made."""
-    planes = []
-    for i, plane in enumerate(array):
-        inside = plane == value
-        if inside.any():
-            rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-            planes.append((i, rows[0], rows[-1], columns[0], columns[-1]))
-    if not planes:
-        return None
-    found = np.array(planes)
-    low = (int(found[0, 0]), int(found[:, 1].min()), int(found[:, 3].min()))
-    high = (int(found[-1, 0]) + 1, int(found[:, 2].max()) + 1, int(found[:, 4].max()) + 1)
-    return Box(low, high)

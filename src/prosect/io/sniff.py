@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prosect.errors import FormatError
 
-__all__ = ["Sniffed", "refuse_kind", "regular_file", "shown", "sniff", "sniff_bytes"]
+__all__ = ["Sniffed", "missing", "refuse_kind", "regular_file", "shown", "sniff", "sniff_bytes"]
 
 HEAD_BYTES = 1024
 UNKNOWN = "a file of unknown kind"
@@ -75,13 +75,16 @@ def regular_file(path: Path) -> None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        raise FormatError(
-            f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND"
-        ) from None
+        raise missing(path) from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     if not stat.S_ISREG(mode):
         raise FormatError(f"{shown(path)}: this is not a plain file. Give an image file.", code="INPUT_UNREADABLE")
+
+
+def missing(path: Path) -> FormatError:
+    """Return the refusal for a path at which there is nothing."""
+    return FormatError(f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND")
 
 
 def unreadable(path: Path, error: Exception) -> FormatError:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from prosect.case import Preparation
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
-from prosect.io.sniff import shown, unreadable
+from prosect.io.sniff import missing, unreadable
 from prosect.training.datalist import DataList, Entry
 from prosect.training.patches import TrainingScan
 from prosect.training.scans import LocalLabels, known_of, training_scan
@@ -118,21 +119,26 @@ def input_content(path: Path) -> str:
     try:
         return content_of(path)
     except FileNotFoundError:
-        raise FormatError(
-            f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND"
-        ) from None
+        raise missing(path) from None
     except OSError as error:
         raise unreadable(path, error) from error
 
 
 def content_of(path: Path) -> str:
-    """Return the hash of a file, or of all files of a folder with their names."""
+    """Return the hash of a file, or of all files of a folder with their names; each is read once in a process."""
     if not path.is_dir():
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        now = path.stat()
+        return _digest(path, now.st_ino, now.st_size, now.st_mtime_ns)
     parts = sorted(p for p in path.rglob("*") if p.is_file())
     listed = "".join(f"{p.relative_to(path).as_posix()} {content_of(p)}\n" for p in parts)
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@cache
+def _digest(path: Path, *_of_this_version: int) -> str:
+    """Return the hash of a file. Every stage asks for all scans, and of thousands that would take hours."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _store(scan: TrainingScan, place: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 
 import pytest
 
-from prosect.errors import FormatError, RecipeError
+from prosect.errors import FormatError, ProsectWarning, RecipeError
 from prosect.training.recipe import PUBLISHED, Recipe, published_stages, read_recipe, shortened
+from prosect.training.sources import read_sources
 
 SMALL = """
 [[data]]
@@ -95,6 +98,19 @@ def test_a_mistake_is_refused_by_name(tmp_path: Path, text: str, told: str) -> N
     with pytest.raises(RecipeError, match=told) as refused:
         recipe(tmp_path, text)
     assert refused.value.code == "RECIPE_INVALID"
+
+
+def test_pseudo_labels_that_nobody_explains_are_told_of(tmp_path: Path) -> None:
+    scan = {"image": "a.nii", "label": "b.nii", "pseudo_label": "c.nii", "fold": 0}
+    written = {"label_mapping": [[1, "liver"]], "training": [scan]}
+    (tmp_path / "list.json").write_text(json.dumps(written))
+    with pytest.warns(ProsectWarning, match="pseudo_classes"):
+        read_sources(recipe(tmp_path))
+    (tmp_path / "list.json").write_text(json.dumps(written | {"pseudo_classes": ["liver", "spleen"]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (source,) = read_sources(recipe(tmp_path))
+    assert source.training.pseudo_classes == (1, 3)
 
 
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prosect.errors import RecipeError
+from prosect.errors import ProsectWarning, RecipeError
 from prosect.io.sniff import shown
 from prosect.training.datalist import DataList, Roots, read_datalist
 from prosect.training.datalist_files import read_written
@@ -49,6 +50,14 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
         refuse_other_vocabulary(data.list, words)
         found = read_datalist(data.list, roots, data.dataset, mappings, words)
         words = found.vocabulary
+        if found.pseudo_classes is None and any(entry.pseudo_label is not None for entry in found):
+            warnings.warn(
+                f"{data.list.name}: nothing says what the pseudo-labels were made for, so only structures that `map` "
+                "names are learnt from them, and only where they occur. Give `pseudo_classes` in the list; "
+                "prosect pseudo-label writes it.",
+                ProsectWarning,
+                stacklevel=2,
+            )
         read.append((data, found))
     return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
 

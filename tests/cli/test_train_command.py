@@ -209,6 +209,17 @@ def test_classes_compete_only_where_the_last_automatic_stage_had_them_compete(fo
     assert described(until, plan, {}, {})["exclusive"] == []
 
 
+def test_a_group_that_the_weights_could_not_offer_is_refused_before_training(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (value, _), *others = (plain := json.loads((folder / "list.json").read_text()))["label_mapping"]
+    changed = {"vocabulary": "vista3d-ct", "label_mapping": [[value, "lung"], *others]}
+    (folder / "list.json").write_text(json.dumps({**plain, **changed}))
+    assert train(folder, "run") == 3
+    assert "can only be kept with all its parts" in capsys.readouterr().err
+    assert not list((folder / "run").glob("*/state.pt"))
+
+
 def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)

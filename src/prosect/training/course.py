@@ -80,6 +80,7 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
 
     Raises:
         RecipeError: See `read_sources` and `local_labels`.
+        VocabularyError: A class cannot be offered, such as a group whose parts are not classes.
     """
     sources = read_sources(recipe)
     mappings = {f"{n} {name}": m for n, s in enumerate(sources) for name, m in s.training.mappings.items()}
@@ -93,6 +94,7 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
     refuse_unjudged(recipe, sources)
     if max(plan.classes, default=0) >= recipe.shape.rows:
         raise RecipeError(f"The class index {max(plan.classes)} needs more than {recipe.shape.rows} rows of [shape].")
+    described(recipe, plan, {}, {})  # what could not be offered afterwards is refused before
     return Course(recipe, sources, plan, folder, **settings)
 
 

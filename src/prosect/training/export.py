@@ -16,11 +16,12 @@ from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
 from prosect.checkpoints.files import write_weights
 from prosect.inference.components import Components
+from prosect.models.metadata import HINT, metadata_of
+from prosect.models.spec import ModelSpec, with_structures
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
 from prosect.training.scans import LocalLabels
 from prosect.vocabulary import Structure, Vocabulary
-from prosect.vocabulary.rows import row_of
 
 __all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "preparation_of"]
 
@@ -78,8 +79,8 @@ def described(
     volumes: Mapping[int, float],
     history: Mapping[str, Any],
     single: Sequence[int] = (),
-) -> Any:
-    """Return what a weights file says about itself.
+) -> dict[str, Any]:
+    """Return what a weights file says of itself.
 
     Args:
         recipe: What was trained.
@@ -88,32 +89,26 @@ def described(
         history: Steps taken, by stage.
         single: See `one_piece`.
     """
-    shape, known = recipe.shape, vocabularies.load(plan.vocabulary.name)
-    preprocessing = {
-        "spacing_mm": [shape.spacing_mm] * 3,
-        "patch": list(shape.window),
-        "intensity": {"kind": shape.intensity, "low": shape.low, "high": shape.high},
-    }
-    if shape.click_patch is not None:
-        preprocessing["click_patch"] = list(shape.click_patch)
+    shape, words = recipe.shape, plan.vocabulary
+    added = added_to(vocabularies.load(words.name), words)
     losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
     competing = losses[-1:] == ["exclusive"]
     # A branch that nothing has taught must not be offered.
     classes = plan.classes if losses or shape.start is not None else ()
-    return {
-        "format": 1,
-        "model": recipe.name,
-        "base": "vista3d",
-        "vocabulary": plan.vocabulary.name,
-        "structures": [row_of(each) for each in added_to(known, plan.vocabulary)],
-        "classes": list(classes),
-        "exclusive": [c for c in classes if c not in plan.bits] if competing else [],
-        "largest_ml": dict(volumes),
-        "one_piece": [c for c in single if c in classes],
-        "preprocessing": preprocessing,
-        "training": dict(history),
-        "licence": recipe.licence,
-    }
+    spec = ModelSpec(
+        name=recipe.name,
+        vocabulary=with_structures(words, added).restrict(classes, HINT),
+        spacing_mm=(shape.spacing_mm, shape.spacing_mm, shape.spacing_mm),
+        patch=shape.window,
+        intensity=preparation_of(shape).intensity,
+        exclusive=tuple(c for c in classes if c not in plan.bits) if competing else (),
+        largest_ml=volumes,
+        licence=recipe.licence,
+        click_patch=shape.click_patch,
+        base="vista3d",
+        one_piece=tuple(c for c in single if c in classes),
+    )
+    return metadata_of(spec, added, history)
 
 
 def export(tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: Path) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor
 from prosect.checkpoints.files import write_weights
 from prosect.errors import ProsectWarning
 from prosect.labelled import LabelledScan
+from prosect.models.metadata import metadata_of
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
 from prosect.training.datalist import DataList
@@ -28,7 +29,6 @@ from prosect.training.loop import TrainingLoop
 from prosect.training.prepared import content_of, prepared_scans
 from prosect.training.stream import stream_of
 from prosect.training.warm_start import LEAST_DICE, Start, fit_head, most_similar, place_rows, trained_classes
-from prosect.vocabulary.rows import row_of
 
 __all__ = ["Finetuned", "finetune", "save_finetuned"]
 
@@ -121,7 +121,13 @@ def finetune(
     }
     if measure:
         report |= measured(model, made, plan, settings)
-    return Finetuned(made, metadata_of(made, plan, report), report, loop.finished, half_of(model.network))
+    return Finetuned(
+        made,
+        metadata_of(made.spec, plan.added, {"finetuning": dict(report)}),
+        report,
+        loop.finished,
+        half_of(model.network),
+    )
 
 
 def save_finetuned(result: Finetuned, path: Path) -> Path:
@@ -267,29 +273,3 @@ def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settin
         if settings.keep_classes:
             found["kept_classes"] = kept_agreement(model, made, scans)
     return found
-
-
-def metadata_of(made: Vista3DModel, plan: FinetunePlan, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the weights file says about itself."""
-    spec = made.spec
-    preprocessing: dict[str, Any] = {
-        "spacing_mm": list(spec.spacing_mm),
-        "patch": list(spec.patch),
-        "intensity": asdict(spec.intensity),
-    }
-    if spec.click_patch is not None:
-        preprocessing["click_patch"] = list(spec.click_patch)
-    return {
-        "format": 1,
-        "model": spec.name,
-        "base": spec.base,
-        "vocabulary": spec.vocabulary.name,
-        "structures": [row_of(structure) for structure in plan.added],
-        "classes": [s.index for s in spec.vocabulary if s.supported],
-        "exclusive": list(spec.exclusive),
-        "one_piece": list(spec.one_piece),
-        "largest_ml": {str(index): ml for index, ml in spec.largest_ml.items()},
-        "licence": spec.licence,
-        "preprocessing": preprocessing,
-        "training": {"finetuning": dict(report)},
-    }

@@ -1,0 +1,110 @@
+"""What a weights file says of its model: how it is written, and how it is read beside the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from prosect.case import Intensity
+from prosect.checkpoints.catalog import Entry
+from prosect.errors import CheckpointError
+from prosect.models.spec import ModelSpec, with_structures
+from prosect.vocabulary import Structure, Vocabulary
+from prosect.vocabulary import load as load_vocabulary
+from prosect.vocabulary.rows import row_of, structure_of
+
+__all__ = ["HINT", "metadata_of", "preparation_of", "spec_of"]
+
+HINT = "this model was not trained for it; load official VISTA3D weights with -w"
+
+
+def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a weights file says of a model.
+
+    Args:
+        spec: The model. Structures that its vocabulary supports are those it offers.
+        added: Structures beyond those of the vocabulary of that name.
+        training: How it was made.
+    """
+    preprocessing: dict[str, Any] = {
+        "spacing_mm": list(spec.spacing_mm),
+        "patch": list(spec.patch),
+        "intensity": asdict(spec.intensity),
+    }
+    if spec.click_patch is not None:
+        preprocessing["click_patch"] = list(spec.click_patch)
+    return {
+        "format": 1,
+        "model": spec.name,
+        "base": spec.base,
+        "vocabulary": spec.vocabulary.name,
+        "structures": [row_of(structure) for structure in added],
+        "classes": [s.index for s in spec.vocabulary if s.supported],
+        "exclusive": list(spec.exclusive),
+        "one_piece": list(spec.one_piece),
+        "largest_ml": {str(index): ml for index, ml in spec.largest_ml.items()},
+        "licence": spec.licence,
+        "preprocessing": preprocessing,
+        "training": dict(training),
+    }
+
+
+def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) -> ModelSpec:
+    """Return a specification from the catalogue, overridden by what the file says of itself.
+
+    Args:
+        base: The catalogue's entry.
+        metadata: See `metadata_of`; official files have none.
+        sha256: Hash of the file.
+        rows: Rows of its class embedding table.
+
+    Raises:
+        CheckpointError: The rows are too few for the vocabulary (`MODEL_WRONG_NETWORK`).
+    """
+    vocabulary, everything = _vocabulary(base, metadata, rows)
+    said = metadata.get("preprocessing", {})
+    return ModelSpec(
+        name=str(metadata.get("model", base.name)),
+        vocabulary=vocabulary,
+        patch=_three(said.get("patch", base.patch)),
+        click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
+        **preparation_of(base, metadata),
+        everything=everything,
+        exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
+        one_piece=tuple(int(index) for index in metadata.get("one_piece", ())),
+        largest_ml={int(index): float(ml) for index, ml in metadata.get("largest_ml", {}).items()},
+        licence=str(metadata.get("licence", base.licence)),
+        weights_sha256=sha256,
+        automatic_only=base.automatic_only,
+        base=str(metadata.get("base", "")),
+    )
+
+
+def preparation_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return working spacing and intensities: the catalogue's, overridden by what the file says of itself."""
+    said = metadata.get("preprocessing", {})
+    intensity = said.get("intensity", dict(zip(("kind", "low", "high"), base.intensity, strict=True)))
+    return {"spacing_mm": _three(said.get("spacing_mm", base.spacing_mm)), "intensity": Intensity(**intensity)}
+
+
+def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vocabulary, str | None]:
+    """Return the vocabulary, restricted to the trained classes where the file lists them, and its everything list."""
+    vocabulary = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary)))
+    vocabulary = with_structures(vocabulary, [structure_of(row) for row in metadata.get("structures", ())])
+    trained = metadata.get("classes")
+    if trained is None:
+        if rows <= max(s.index for s in vocabulary if s.status == "supported"):
+            raise CheckpointError(
+                f"The weights have {rows} class rows, too few for the vocabulary '{vocabulary.name}'.",
+                code="MODEL_WRONG_NETWORK",
+            )
+        return vocabulary, base.everything
+    if not trained:
+        return vocabulary.restrict((), HINT), None
+    return vocabulary.restrict(trained, HINT, everything="TRAINED"), "TRAINED"
+
+
+def _three(values: Any) -> Any:
+    a, b, c = values
+    return a, b, c

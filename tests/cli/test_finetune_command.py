@@ -12,6 +12,7 @@ import pytest
 
 import prosect
 from few_scans import boxes, random_weights
+from prosect.cli.alone import alone_in
 from prosect.cli.arguments import build_parser
 from prosect.cli.finetune import settings_of
 from prosect.training.finetune_plan import FinetuneSettings
@@ -66,6 +67,13 @@ def test_a_dry_run_checks_everything_and_writes_nothing(run: Run, given: tuple[o
     assert "scans: 3 train, 3 choose (the same that train)" in said
     assert "seen at 2 mm in patches of 10x8x8" in said or "seen at 2 mm in patches of 12x12x12" in said
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_two_finetunings_do_not_share_a_work_folder(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
+    with alone_in(tmp_path / "my.work"):
+        status, _, err = run("finetune", *given, *CLASSES, "-o", tmp_path / "my.safetensors", *QUICK)
+    assert (status, "OUTPUT_LOCKED" in err) == (3, True)
+    assert not (tmp_path / "my.work" / "state.pt").exists()
 
 
 def test_a_time_limit_leaves_a_state_to_go_on_from(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ import torch
 import prosect
 from few_scans import random_weights
 from prosect.checkpoints.files import read_weights, write_weights
+from prosect.cli.alone import alone_in
 from prosect.cli.main import main
-from prosect.cli.train import alone_in, own_device
+from prosect.cli.train import own_device
 from prosect.training.beginning import first_network
 from prosect.training.course import prepare_course, weighted_scans
 from prosect.training.export import described
-from prosect.training.parallel import ALONE
 from prosect.training.recipe import read_recipe
 
 RECIPE = """
@@ -270,7 +270,7 @@ def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
 
 
 def test_two_trainings_do_not_share_a_work_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with alone_in(folder / "run", ALONE):
+    with alone_in(folder / "run"):
         assert train(folder, "run", "-q") == 3
     assert "OUTPUT_LOCKED" in capsys.readouterr().err
     assert not (folder / "run" / "1_interactive").exists()

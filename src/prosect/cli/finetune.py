@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import prosect
+from prosect.cli.alone import alone_in
 from prosect.cli.data_lists import tolerance_of
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
         stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
         work = args.work or args.output.with_suffix(".work")
-        result = finetune(model, plan, settings, work, stop_at, say)
+        with alone_in(work):
+            result = finetune(model, plan, settings, work, stop_at, say)
     save_finetuned(result, args.output)
     conclude(say, result, args.output)
     return 0

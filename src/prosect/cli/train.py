@@ -6,8 +6,7 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ import torch
 import torch.distributed
 from rich.console import Console
 
+from prosect.cli.alone import alone_in
 from prosect.cli.screen import open_console
-from prosect.cohort.lock import try_lock
-from prosect.errors import FormatError, ProsectWarning, RecipeError, ResourceError
-from prosect.io.atomic import make_folder, output_error
-from prosect.io.sniff import shown
+from prosect.errors import ProsectWarning, RecipeError, ResourceError
 from prosect.models import device_named
 from prosect.training.course import Course, carry_out, extra, prepare_course
 from prosect.training.datalist_check import check_datalist, refuse_unfit
@@ -30,7 +27,6 @@ from prosect.training.recipe import Recipe, read_recipe, shortened
 __all__ = ["run"]
 
 TIMEOUT = timedelta(seconds=GIVEN_UP_SECONDS)
-LOCK = ".lock"
 TensorBoard = "prosect.training.tensorboard"
 
 
@@ -44,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = own_device(device_named(args.device))
-    with group(device) as ranks, alone_in(None if args.dry_run else args.work, ranks):
+    with group(device) as ranks, alone_in(None if args.dry_run or ranks.rank else args.work):
         quiet = args.quiet or ranks.rank > 0
         if ranks.rank:  # the first process warns for all
             warnings.simplefilter("ignore", ProsectWarning)
@@ -97,31 +93,6 @@ class group:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         if self.many:
             torch.distributed.destroy_process_group()
-
-
-@contextmanager
-def alone_in(work: Path | None, ranks: Ranks) -> Iterator[None]:
-    """Keep every other training out of a work folder if there is one; the lock ends with the process.
-
-    Raises:
-        FormatError: Another process trains there (`OUTPUT_LOCKED`), or the folder cannot be written.
-    """
-    if work is None or ranks.rank:
-        yield
-        return
-    make_folder(work)
-    try:
-        handle = (work / LOCK).open("ab")
-        free = try_lock(handle.fileno())
-    except OSError as error:
-        raise output_error(work / LOCK, error) from error
-    with handle:
-        if not free:
-            raise FormatError(
-                f"{shown(work)}: another process trains in this folder. Wait for it, or choose another folder.",
-                code="OUTPUT_LOCKED",
-            )
-        yield
 
 
 def refuse_stages(recipe: Recipe, wanted: list[str] | None) -> None:

@@ -1,0 +1,41 @@
+"""One training at a time in a work folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prosect.cohort.lock import try_lock
+from prosect.errors import FormatError
+from prosect.io.atomic import make_folder, output_error
+from prosect.io.sniff import shown
+
+__all__ = ["alone_in"]
+
+LOCK = ".lock"
+
+
+@contextmanager
+def alone_in(work: Path | None) -> Iterator[None]:
+    """Keep every other training out of a work folder if there is one; the lock ends with the process.
+
+    Raises:
+        FormatError: Another process trains there (`OUTPUT_LOCKED`), or the folder cannot be written.
+    """
+    if work is None:
+        yield
+        return
+    make_folder(work)
+    try:
+        handle = (work / LOCK).open("ab")
+        free = try_lock(handle.fileno())
+    except OSError as error:
+        raise output_error(work / LOCK, error) from error
+    with handle:
+        if not free:
+            raise FormatError(
+                f"{shown(work)}: another process trains in this folder. Wait for it, or choose another folder.",
+                code="OUTPUT_LOCKED",
+            )
+        yield

@@ -220,6 +220,21 @@ def test_a_group_that_the_weights_could_not_offer_is_refused_before_training(
     assert not list((folder / "run").glob("*/state.pt"))
 
 
+def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
+    made = read_recipe(folder / "boxes.toml")
+    plan = prepare_course(made, folder / "run").plan
+    shown, *others = (plan.vocabulary[index].name for index in plan.classes)
+    said = described(
+        replace(made, shape=replace(made.shape, offered=(shown,))), plan, dict.fromkeys(plan.classes, 1.0), {}
+    )
+    assert said["classes"] == [plan.vocabulary[shown].index]
+    assert [*said["largest_ml"]] == [str(plan.vocabulary[shown].index)]
+    assert said["exclusive"] == list(plan.classes)
+    assert others
+    with pytest.raises(prosect.ProsectError, match="`offered`"):
+        described(replace(made, shape=replace(made.shape, offered=("brain",))), plan, {}, {})
+
+
 def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)

@@ -328,9 +328,11 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[tuple[TrainingScan
     begins = hashlib.sha256()
     for value in network.state_dict().values():
         begins.update(value.detach().cpu().contiguous().numpy().tobytes())
+    shape = asdict(replace(course.recipe.shape, start=None))
+    del shape["offered"]  # changes nothing of what is learnt
     facts = {
         "stage": asdict(stage),
-        "shape": asdict(replace(course.recipe.shape, start=None)),
+        "shape": shape,
         "order": [course.plan.classes, course.plan.others],
         "begins": begins.hexdigest(),
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],

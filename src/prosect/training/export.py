@@ -15,6 +15,7 @@ from torch import Tensor
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
 from prosect.checkpoints.files import write_weights
+from prosect.errors import RecipeError
 from prosect.inference.components import Components
 from prosect.models.metadata import HINT, metadata_of
 from prosect.models.spec import ModelSpec, with_structures
@@ -88,6 +89,10 @@ def described(
         volumes: See `largest_ml`.
         history: Steps taken, by stage.
         single: See `one_piece`.
+
+    Raises:
+        RecipeError: A class to offer is not trained (`RECIPE_INVALID`).
+        VocabularyError: A class cannot be offered, such as a group whose parts are not classes.
     """
     shape, words = recipe.shape, plan.vocabulary
     added = added_to(vocabularies.load(words.name), words)
@@ -95,18 +100,22 @@ def described(
     competing = losses[-1:] == ["exclusive"]
     # A branch that nothing has taught must not be offered.
     classes = plan.classes if losses or shape.start is not None else ()
+    offered = [words[name].index for name in shape.offered] if shape.offered is not None else classes
+    idle = [words[index].name for index in offered if index not in plan.classes]
+    if idle:
+        raise RecipeError(f"`offered` of [shape] names {', '.join(idle)}, which is not among the classes.")
     spec = ModelSpec(
         name=recipe.name,
-        vocabulary=with_structures(words, added).restrict(classes, HINT),
+        vocabulary=with_structures(words, added).restrict([c for c in offered if c in classes], HINT),
         spacing_mm=(shape.spacing_mm, shape.spacing_mm, shape.spacing_mm),
         patch=shape.window,
         intensity=preparation_of(shape).intensity,
         exclusive=tuple(c for c in classes if c not in plan.bits) if competing else (),
-        largest_ml=volumes,
+        largest_ml={c: ml for c, ml in volumes.items() if c in offered},
         licence=recipe.licence,
         click_patch=shape.click_patch,
         base="vista3d",
-        one_piece=tuple(c for c in single if c in classes),
+        one_piece=tuple(c for c in single if c in offered),
     )
     return metadata_of(spec, added, history)
 

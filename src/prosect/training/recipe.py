@@ -82,6 +82,7 @@ class Shape:
         high: Mapped to 1.
         classes: Structures of the automatic branch; all that the lists teach by default.
         start: Weights to begin with; None begins at random.
+        offered: Classes that the weights offer; all by default. Others compete, and what they win is background.
     """
 
     width: int = 48
@@ -96,6 +97,7 @@ class Shape:
     high: float = 1053.678477684517
     classes: tuple[str, ...] | None = None
     start: Path | None = None
+    offered: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -60,3 +60,5 @@ def test_the_box_of_a_value_is_the_box_of_its_voxels_in_whatever_order_they_lie(
         where = np.argwhere(array == value)
         held = Box(tuple(where.min(0).tolist()), tuple((where.max(0) + 1).tolist())) if len(where) else EMPTY
         assert Box.of_value(array, value) == Box.of(array == value) == held
+    mirrored = array[::-1, :, ::-1]
+    assert Box.of(mirrored == 1) == Box.of_value(np.ascontiguousarray(mirrored), 1)

@@ -75,10 +75,10 @@ class Box:
     @classmethod
     def of_value(cls, array: NDArray[Any], value: int) -> Box:
         """Return the smallest box that holds every voxel with a value; no mask of the whole array is made."""
-        axes = np.argsort(array.strides)[::-1]  # planes as they lie in memory
+        axes = np.argsort(np.abs(array.strides))[::-1]  # planes as they lie in memory
         found = []
         for n, plane in enumerate(array.transpose(axes)):
-            inside = plane if plane.dtype == np.bool_ and value else plane == value
+            inside = plane if plane.dtype == np.bool_ and value == 1 else plane == value
             if len(rows := np.flatnonzero(inside.any(1))):
                 columns = np.flatnonzero(inside.any(0))
                 found.append(((n, rows[0], columns[0]), (n, rows[-1], columns[-1])))

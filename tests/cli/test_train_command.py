@@ -233,6 +233,35 @@ def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
     assert others
     with pytest.raises(prosect.ProsectError, match="`offered`"):
         described(replace(made, shape=replace(made.shape, offered=("brain",))), plan, {}, {})
+    apart = replace(made, stages=made.stages[:3], shape=replace(made.shape, offered=(shown,)))
+    with pytest.raises(prosect.ProsectError, match="does not compete"):
+        described(apart, plan, {}, {})
+
+
+def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_branch(folder: Path) -> None:
+    start = random_weights(folder / "start.safetensors", "maps")
+    raw = read_weights(start)
+    said = {key: value for key, value in raw.metadata.items() if key != "content_sha256"}
+    write_weights(start, raw.tensors, said | {"classes": [1, 3], "exclusive": [1, 3, 14]})
+    made = read_recipe(folder / "boxes.toml")
+    made = replace(made, stages=made.stages[:1], shape=replace(made.shape, start=start))
+    plan = prepare_course(made, folder / "run").plan
+    about = described(made, plan, {}, {})
+    assert (about["classes"], about["exclusive"]) == ([1, 3], [1, 3, 14])
+    with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
+        network = first_network(made, plan)
+    before = raw.tensors["class_head.class_embeddings.weight"]
+    assert torch.equal(network.class_head.class_embeddings.weight, before.float())
+
+
+def test_weights_of_a_tumour_alone_can_be_read(folder: Path) -> None:
+    plain = json.loads((folder / "list.json").read_text())
+    (value, _), *others = plain["label_mapping"]
+    mapping = [[value, "hepatic tumor"], *([number, None] for number, _ in others)]
+    (folder / "list.json").write_text(json.dumps({**plain, "label_mapping": mapping}))
+    assert train(folder, "run", "-q", "--steps", "1") == 0
+    model = prosect.load(weights=folder / "run" / "boxes.safetensors", device="cpu")
+    assert [s.name for s in model.vocabulary if s.supported] == ["hepatic tumor"]
 
 
 def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prosect.cohort.lock import try_lock
@@ -29,10 +29,12 @@ def alone_in(work: Path | None) -> Iterator[None]:
     make_folder(work)
     try:
         handle = (work / LOCK).open("ab")
-        free = try_lock(handle.fileno())
     except OSError as error:
         raise output_error(work / LOCK, error) from error
     with handle:
+        free = True
+        with suppress(OSError):  # a file system without locks
+            free = try_lock(handle.fileno())
         if not free:
             raise FormatError(
                 f"{shown(work)}: another process trains in this folder. Wait for it, or choose another folder.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import row_of, structure_of
 
-__all__ = ["HINT", "metadata_of", "preparation_of", "spec_of"]
+__all__ = ["metadata_of", "offering", "preparation_of", "spec_of"]
 
 HINT = "this model was not trained for it; load official VISTA3D weights with -w"
 
@@ -40,7 +40,7 @@ def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[s
         "base": spec.base,
         "vocabulary": spec.vocabulary.name,
         "structures": [row_of(structure) for structure in added],
-        "classes": [s.index for s in spec.vocabulary if s.supported],
+        "classes": [s.index for s in spec.vocabulary if s.supported or s.status == "group"],
         "exclusive": list(spec.exclusive),
         "one_piece": list(spec.one_piece),
         "largest_ml": {str(index): ml for index, ml in spec.largest_ml.items()},
@@ -88,6 +88,15 @@ def preparation_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {"spacing_mm": _three(said.get("spacing_mm", base.spacing_mm)), "intensity": Intensity(**intensity)}
 
 
+def offering(words: Vocabulary, classes: Sequence[int]) -> Vocabulary:
+    """Return a vocabulary in which only some classes can be segmented; without a name, all of them are.
+
+    Raises:
+        VocabularyError: A class is unknown or unsupported, a group lacks a part, or all classes lie in others.
+    """
+    return words.restrict(classes, HINT, everything="TRAINED" if classes else None)
+
+
 def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vocabulary, str | None]:
     """Return the vocabulary, restricted to the trained classes where the file lists them, and its everything list."""
     vocabulary = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary)))
@@ -100,9 +109,7 @@ def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vo
                 code="MODEL_WRONG_NETWORK",
             )
         return vocabulary, base.everything
-    if not trained:
-        return vocabulary.restrict((), HINT), None
-    return vocabulary.restrict(trained, HINT, everything="TRAINED"), "TRAINED"
+    return offering(vocabulary, trained), "TRAINED" if trained else None
 
 
 def _three(values: Any) -> Any:

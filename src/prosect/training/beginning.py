@@ -48,7 +48,8 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
             "the numbers of the weights.",
         )
     offered = weights.metadata.get("classes")
-    fresh = [index for index in plan.classes if offered is not None and index not in offered]
+    learns = any("automatic" in stage.train for stage in recipe.stages)
+    fresh = [index for index in plan.classes if learns and offered is not None and index not in offered]
     rows = own[EMBEDDINGS][fresh].clone()
     network.load_state_dict({**own, **theirs})
     with torch.no_grad():

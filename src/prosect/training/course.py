@@ -79,8 +79,7 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
         settings: Further attributes of `Course`.
 
     Raises:
-        RecipeError: See `read_sources` and `local_labels`.
-        VocabularyError: A class cannot be offered, such as a group whose parts are not classes.
+        RecipeError: See `read_sources`, `local_labels` and `described`.
     """
     sources = read_sources(recipe)
     mappings = {f"{n} {name}": m for n, s in enumerate(sources) for name, m in s.training.mappings.items()}

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
-from prosect.checkpoints.files import write_weights
-from prosect.errors import RecipeError
+from prosect.checkpoints.files import read_metadata, write_weights
+from prosect.errors import RecipeError, VocabularyError
 from prosect.inference.components import Components
-from prosect.models.metadata import HINT, metadata_of
+from prosect.models.metadata import metadata_of, offering
 from prosect.models.spec import ModelSpec, with_structures
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
 from prosect.training.scans import LocalLabels
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "preparation_of"]
+__all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "ordinary", "preparation_of"]
 
 # Contours are cut by the ends of scans, and voxels come loose where they are resampled.
 MOST_IN_ONE, NEARLY_ALL = 0.95, 0.95
@@ -91,26 +91,30 @@ def described(
         single: See `one_piece`.
 
     Raises:
-        RecipeError: A class to offer is not trained (`RECIPE_INVALID`).
-        VocabularyError: A class cannot be offered, such as a group whose parts are not classes.
+        RecipeError: A class cannot be offered, such as one that is not trained or a group whose parts are not
+            (`RECIPE_INVALID`).
     """
     shape, words = recipe.shape, plan.vocabulary
-    added = added_to(vocabularies.load(words.name), words)
+    before = {} if shape.start is None else read_metadata(shape.start)
     losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
-    competing = losses[-1:] == ["exclusive"]
-    # A branch that nothing has taught must not be offered.
-    classes = plan.classes if losses or shape.start is not None else ()
-    offered = [words[name].index for name in shape.offered] if shape.offered is not None else classes
-    idle = [words[index].name for index in offered if index not in plan.classes]
-    if idle:
-        raise RecipeError(f"`offered` of [shape] names {', '.join(idle)}, which is not among the classes.")
+    classes, rivals = plan.classes, tuple(before.get("exclusive", ()))
+    if losses:
+        rivals = tuple(c for c in classes if c not in plan.bits) if losses[-1] == "exclusive" else ()
+    elif shape.start is None:
+        classes = ()  # a branch that nothing has taught must not be offered
+    else:
+        classes = tuple(
+            c for c in before.get("classes", classes) if words.get(c) is not None
+        )  # nothing has changed them
+    offered = offered_of(recipe, plan, classes, rivals)
+    added = [*added_to(vocabularies.load(words.name), words), *ordinary(words, offered)]
     spec = ModelSpec(
         name=recipe.name,
-        vocabulary=with_structures(words, added).restrict([c for c in offered if c in classes], HINT),
+        vocabulary=kept(with_structures(words, added), offered),
         spacing_mm=(shape.spacing_mm, shape.spacing_mm, shape.spacing_mm),
         patch=shape.window,
         intensity=preparation_of(shape).intensity,
-        exclusive=tuple(c for c in classes if c not in plan.bits) if competing else (),
+        exclusive=rivals,
         largest_ml={c: ml for c, ml in volumes.items() if c in offered},
         licence=recipe.licence,
         click_patch=shape.click_patch,
@@ -118,6 +122,53 @@ def described(
         one_piece=tuple(c for c in single if c in offered),
     )
     return metadata_of(spec, added, history)
+
+
+def offered_of(recipe: Recipe, plan: LocalLabels, classes: Sequence[int], rivals: Sequence[int]) -> tuple[int, ...]:
+    """Return the classes that the weights offer.
+
+    Raises:
+        RecipeError: `offered` names a class that is not trained, or leaves one out that would not compete.
+    """
+    words, names = plan.vocabulary, recipe.shape.offered
+    if names is None:
+        return tuple(classes)
+    offered = tuple(words[name].index for name in names)
+    idle = [words[index].name for index in offered if index not in classes]
+    if idle:
+        raise RecipeError(f"`offered` of [shape] names {', '.join(idle)}, which is not among the classes.")
+    lost = [words[index].name for index in classes if index not in (*offered, *rivals)]
+    if lost:
+        raise RecipeError(
+            f"`offered` of [shape] leaves out {', '.join(lost)}, which does not compete: only classes that contain no "
+            'others do, where the last automatic stage has loss = "exclusive". Leave it out of `classes`.'
+        )
+    return offered
+
+
+def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
+    """Return the classes as structures that lie in no other, where all are known as such that do.
+
+    A tumour alone has no host to lie in, and without it nothing would be left to segment when no class is named.
+    """
+    own = [words[index] for index in classes]
+    if not all(structure.overlapping for structure in own):
+        return []
+    return [replace(structure, overlapping=False) for structure in own]
+
+
+def kept(words: Vocabulary, offered: Sequence[int]) -> Vocabulary:
+    """Return the vocabulary as it will be read from the file.
+
+    Raises:
+        RecipeError: It will not be (`RECIPE_INVALID`).
+    """
+    try:
+        return offering(words, offered)
+    except VocabularyError as error:
+        raise RecipeError(
+            f"The classes of [shape] could not be offered: {error} What is left out of `classes` can still be clicked."
+        ) from error
 
 
 def export(tensors: Mapping[str, Tensor], description: Mapping[str, Any], path: Path) -> Path:

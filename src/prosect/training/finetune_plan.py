@@ -20,7 +20,7 @@ from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.datalist import DataList
-from prosect.training.export import added_to
+from prosect.training.export import added_to, ordinary
 from prosect.training.labels import read_manual
 from prosect.training.scans import LocalLabels, local_labels
 from prosect.training.warm_start import trained_classes
@@ -110,17 +110,6 @@ def words_of(model: Vista3DModel) -> Vocabulary:
     """Return a model's vocabulary with nothing marked as unknown to it: what labels for it may speak of."""
     words = vocabularies.load(model.vocabulary.name)
     return words.extend(words.name, added_to(words, model.vocabulary))
-
-
-def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
-    """Return the classes as structures that lie in no other, where all are known as such that do.
-
-    A tumour alone has no host to lie in, and without it nothing would be left to segment when no class is named.
-    """
-    own = [words[index] for index in classes]
-    if not all(structure.overlapping for structure in own):
-        return []
-    return [replace(structure, overlapping=False) for structure in own]
 
 
 def plan_finetuning(

@@ -339,11 +339,15 @@ class TrainingLoop:
             state = _readable(path)
             if state is None:
                 continue
-            said = (state["settings"], state["identity"])
-            if said != (asdict(self.settings), self.identity):
+            settings = asdict(self.settings)
+            other = sorted(
+                key for key in settings | state["settings"] if settings.get(key) != state["settings"].get(key)
+            )
+            if other or state["identity"] != self.identity:
+                named = f" ({', '.join(other)})" if other else ""
                 raise RecipeError(
-                    f"{path}: this is the state of a run with other settings or data. Give another work folder, or "
-                    "remove it to begin anew.",
+                    f"{path}: this is the state of a run with other settings{named} or data. Give another work folder, "
+                    "or remove it to begin anew.",
                     code="RESUME_OTHER_RUN",
                 )
             self._load(state)

@@ -128,7 +128,7 @@ def content_of(path: Path) -> str:
     """Return the hash of a file, or of all files of a folder with their names; each is read once in a process."""
     if not path.is_dir():
         now = path.stat()
-        return _digest(path, now.st_ino, now.st_size, now.st_mtime_ns)
+        return _digest(path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     parts = sorted(p for p in path.rglob("*") if p.is_file())
     listed = "".join(f"{p.relative_to(path).as_posix()} {content_of(p)}\n" for p in parts)
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()

@@ -82,7 +82,8 @@ class Shape:
         high: Mapped to 1.
         classes: Structures of the automatic branch; all that the lists teach by default.
         start: Weights to begin with; None begins at random.
-        offered: Classes that the weights offer; all by default. Others compete, and what they win is background.
+        offered: Classes that the weights offer; all by default. Others compete, and what they win is background; so
+            all that are left out must be exclusive.
     """
 
     width: int = 48

@@ -50,10 +50,11 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
         refuse_other_vocabulary(data.list, words)
         found = read_datalist(data.list, roots, data.dataset, mappings, words)
         words = found.vocabulary
-        if found.pseudo_classes is None and any(entry.pseudo_label is not None for entry in found):
+        learnt = any(stage.pseudo for stage in recipe.stages)
+        if learnt and found.pseudo_classes is None and any(e.pseudo_label is not None and e.reliability for e in found):
             warnings.warn(
-                f"{data.list.name}: nothing says what the pseudo-labels were made for, so only structures that `map` "
-                "names are learnt from them, and only where they occur. Give `pseudo_classes` in the list; "
+                f"{data.list.name}: nothing says what the pseudo-labels were made for, so only structures that "
+                "a mapping names are learnt from them, and only where they occur. Give `pseudo_classes` in the list; "
                 "prosect pseudo-label writes it.",
                 ProsectWarning,
                 stacklevel=2,

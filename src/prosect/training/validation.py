@@ -76,9 +76,9 @@ class Validator:
         return float(np.mean([np.mean(dice) for dice in found.values()]))
 
     def _until_now(self) -> Recipe:
-        """Return the recipe without the stages to come, which may train classes in another way."""
-        names = [stage.name for stage in self.recipe.stages]
-        return replace(self.recipe, stages=self.recipe.stages[: names.index(self.stage.name) + 1])
+        """Return the recipe without the stages to come, which may train classes in another way; all are judged."""
+        names, shape = [stage.name for stage in self.recipe.stages], replace(self.recipe.shape, offered=None)
+        return replace(self.recipe, stages=self.recipe.stages[: names.index(self.stage.name) + 1], shape=shape)
 
     def _scans(self) -> Iterator[LabelledScan]:
         """Yield the first labelled validation scans, in turns from every list."""

@@ -1,7 +1,7 @@
-"""Write the data lists that version 4 of the small model learns from: files with labels in the vocabulary's indices.
+"""Write the data lists that version 5 of the small model learns from: files with labels in the vocabulary's indices.
 
-`python runs/list_small_v4.py --data DATA -o runs/lists`, then `prosect train runs/small_v4.toml --work WORK`. Of the
-torso version 4 learns eight large structures in place of the 29 small ones of earlier versions, which the few scans
+`python runs/list_small_v5.py --data DATA -o runs/lists`, then `small_v5_mirrored.toml` and `small_v5.toml`. Of the
+torso it learns eight large structures in place of the 29 small ones of earlier versions, which the few scans
 could not teach. The torso reference is labelled by a newer segmentation, which knows the spinal cord as well. Files
 that are there already are not written again.
 """

@@ -233,8 +233,10 @@ def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
     assert others
     with pytest.raises(prosect.ProsectError, match="`offered`"):
         described(replace(made, shape=replace(made.shape, offered=("brain",))), plan, {}, {})
+    with pytest.raises(prosect.ProsectError, match="empty"):
+        described(replace(made, shape=replace(made.shape, offered=())), plan, {}, {})
     apart = replace(made, stages=made.stages[:3], shape=replace(made.shape, offered=(shown,)))
-    with pytest.raises(prosect.ProsectError, match="does not compete"):
+    with pytest.raises(prosect.ProsectError, match="classes that compete"):
         described(apart, plan, {}, {})
 
 

@@ -16,7 +16,7 @@ from prosect.vocabulary.rows import row_of, structure_of
 
 __all__ = ["metadata_of", "offering", "preparation_of", "spec_of"]
 
-HINT = "this model was not trained for it; load official VISTA3D weights with -w"
+HINT = "this model was not trained for it, or not well enough to offer it; load official VISTA3D weights with -w"
 
 
 def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,14 +134,18 @@ def offered_of(recipe: Recipe, plan: LocalLabels, classes: Sequence[int], rivals
     if names is None:
         return tuple(classes)
     offered = tuple(words[name].index for name in names)
+    if classes and not offered:
+        raise RecipeError("`offered` of [shape] is empty, so the weights could segment nothing. Name what they offer.")
     idle = [words[index].name for index in offered if index not in classes]
     if idle:
         raise RecipeError(f"`offered` of [shape] names {', '.join(idle)}, which is not among the classes.")
     lost = [words[index].name for index in classes if index not in (*offered, *rivals)]
     if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise RecipeError(
-            f"`offered` of [shape] leaves out {', '.join(lost)}, which does not compete: only classes that contain no "
-            'others do, where the last automatic stage has loss = "exclusive". Leave it out of `classes`.'
+            "Only classes that compete can be left out of `offered`: those that contain no others, where the last "
+            f'automatic stage has loss = "exclusive". Not so: {", ".join(lost[:3])}{more}. Name them in `offered`, or '
+            "name `classes` without them."
         )
     return offered
 

@@ -70,7 +70,7 @@ class Box:
     @classmethod
     def of(cls, mask: Mask) -> Box:
         """Return the smallest box that holds every voxel of a mask; an empty box for an empty mask."""
-        return cls.of_value(mask, 1)
+        return cls.of_value(mask, True)
 
     @classmethod
     def of_value(cls, array: NDArray[Any], value: int) -> Box:
@@ -78,7 +78,7 @@ class Box:
         axes = np.argsort(np.abs(array.strides))[::-1]  # planes as they lie in memory
         found = []
         for n, plane in enumerate(array.transpose(axes)):
-            inside = plane if plane.dtype == np.bool_ and value == 1 else plane == value
+            inside = plane == value
             if len(rows := np.flatnonzero(inside.any(1))):
                 columns = np.flatnonzero(inside.any(0))
                 found.append(((n, rows[0], columns[0]), (n, rows[-1], columns[-1])))

@@ -243,8 +243,7 @@ def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
 def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_branch(folder: Path) -> None:
     start = random_weights(folder / "start.safetensors", "maps")
     raw = read_weights(start)
-    said = {key: value for key, value in raw.metadata.items() if key != "content_sha256"}
-    write_weights(start, raw.tensors, said | {"classes": [1, 3], "exclusive": [1, 3, 14]})
+    write_weights(start, raw.tensors, raw.metadata | {"classes": [1, 3], "exclusive": [1, 3, 14]})
     made = read_recipe(folder / "boxes.toml")
     made = replace(made, stages=made.stages[:1], shape=replace(made.shape, start=start))
     plan = prepare_course(made, folder / "run").plan
@@ -307,8 +306,7 @@ def test_weights_to_begin_with_keep_the_classes_they_offer_and_others_begin_anew
 def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
     start = random_weights(folder / "start.safetensors", "maps")
     raw = read_weights(start)
-    said = {key: value for key, value in raw.metadata.items() if key != "content_sha256"}
-    write_weights(start, raw.tensors, said | {"vocabulary": "vista3d-ct"})
+    write_weights(start, raw.tensors, raw.metadata | {"vocabulary": "vista3d-ct"})
     recipe = read_recipe(folder / "boxes.toml")
     recipe = replace(recipe, shape=replace(recipe.shape, start=start))
     with pytest.raises(prosect.ProsectError, match="vista3d-ct"):

@@ -13,7 +13,7 @@ from prosect.checkpoints.fit import fit
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d, is_sam_med3d
 from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError, ResourceError
-from prosect.models.metadata import preparation_of, spec_of
+from prosect.models.metadata import preprocessing_of, spec_of
 from prosect.models.sam_med3d import SamMed3DModel, click_profile
 from prosect.models.spec import ModelSpec
 from prosect.models.spec import profile as _profile
@@ -90,7 +90,7 @@ def _sam_med3d(base: Entry, raw: RawWeights, device: torch.device, profile: str)
         patch=(crop, crop, crop),
         licence=str(raw.metadata.get("licence", base.licence)),
         weights_sha256=report.sha256,
-        **preparation_of(base, raw.metadata),
+        **preprocessing_of(base, raw.metadata),
     )
     return SamMed3DModel(network.to(device), spec, chosen, device)
 

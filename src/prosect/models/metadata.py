@@ -14,7 +14,7 @@ from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import row_of, structure_of
 
-__all__ = ["metadata_of", "offering", "preparation_of", "spec_of"]
+__all__ = ["metadata_of", "offering", "preprocessing_of", "spec_of"]
 
 HINT = "this model was not trained for it, or not well enough to offer it; load official VISTA3D weights with -w"
 
@@ -69,7 +69,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         vocabulary=vocabulary,
         patch=_three(said.get("patch", base.patch)),
         click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
-        **preparation_of(base, metadata),
+        **preprocessing_of(base, metadata),
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
         one_piece=tuple(int(index) for index in metadata.get("one_piece", ())),
@@ -81,7 +81,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
     )
 
 
-def preparation_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def preprocessing_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return working spacing and intensities: the catalogue's, overridden by what the file says of itself."""
     said = metadata.get("preprocessing", {})
     intensity = said.get("intensity", dict(zip(("kind", "low", "high"), base.intensity, strict=True)))
@@ -109,7 +109,8 @@ def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vo
                 code="MODEL_WRONG_NETWORK",
             )
         return vocabulary, base.everything
-    return offering(vocabulary, trained), "TRAINED" if trained else None
+    offered = offering(vocabulary, trained)
+    return offered, offered.default_list
 
 
 def _three(values: Any) -> Any:

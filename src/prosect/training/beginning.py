@@ -49,7 +49,7 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
         )
     offered = weights.metadata.get("classes")
     learns = any("automatic" in stage.train for stage in recipe.stages)
-    fresh = [index for index in plan.classes if learns and offered is not None and index not in offered]
+    fresh = [index for index in plan.classes if index not in offered] if learns and offered is not None else []
     rows = own[EMBEDDINGS][fresh].clone()
     network.load_state_dict({**own, **theirs})
     with torch.no_grad():

@@ -94,7 +94,7 @@ def described(
         RecipeError: A class cannot be offered, such as one that is not trained or a group whose parts are not
             (`RECIPE_INVALID`).
     """
-    shape, words = recipe.shape, plan.vocabulary
+    shape, words, preparation = recipe.shape, plan.vocabulary, preparation_of(recipe.shape)
     before = {} if shape.start is None else read_metadata(shape.start)
     losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
     classes, rivals = plan.classes, tuple(before.get("exclusive", ()))
@@ -103,17 +103,16 @@ def described(
     elif shape.start is None:
         classes = ()  # a branch that nothing has taught must not be offered
     else:
-        classes = tuple(
-            c for c in before.get("classes", classes) if words.get(c) is not None
-        )  # nothing has changed them
+        # What nothing has changed is offered as it was.
+        classes = tuple(c for c in before.get("classes", classes) if words.get(c) is not None)
     offered = offered_of(recipe, plan, classes, rivals)
     added = [*added_to(vocabularies.load(words.name), words), *ordinary(words, offered)]
     spec = ModelSpec(
         name=recipe.name,
         vocabulary=kept(with_structures(words, added), offered),
-        spacing_mm=(shape.spacing_mm, shape.spacing_mm, shape.spacing_mm),
+        spacing_mm=preparation.spacing_mm,
         patch=shape.window,
-        intensity=preparation_of(shape).intensity,
+        intensity=preparation.intensity,
         exclusive=rivals,
         largest_ml={c: ml for c, ml in volumes.items() if c in offered},
         licence=recipe.licence,

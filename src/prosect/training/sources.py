@@ -50,17 +50,23 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
         refuse_other_vocabulary(data.list, words)
         found = read_datalist(data.list, roots, data.dataset, mappings, words)
         words = found.vocabulary
-        learnt = any(stage.pseudo for stage in recipe.stages)
-        if learnt and found.pseudo_classes is None and any(e.pseudo_label is not None and e.reliability for e in found):
+        read.append((data, found))
+    if any(stage.pseudo for stage in recipe.stages):
+        warn_of_unexplained(read)
+    return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
+
+
+def warn_of_unexplained(read: Sequence[tuple[Data, DataList]]) -> None:
+    """Say that little is learnt from pseudo-labels where nothing says what they were made for."""
+    for data, found in read:
+        if found.pseudo_classes is None and any(e.pseudo_label is not None and e.reliability for e in found):
             warnings.warn(
                 f"{data.list.name}: nothing says what the pseudo-labels were made for, so only structures that "
                 "a mapping names are learnt from them, and only where they occur. Give `pseudo_classes` in the list; "
                 "prosect pseudo-label writes it.",
                 ProsectWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        read.append((data, found))
-    return tuple(_parts(data, replace(found, vocabulary=words)) for data, found in read if words is not None)
 
 
 def refuse_other_vocabulary(path: Path, words: Vocabulary | None) -> None:

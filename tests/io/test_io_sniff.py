@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from io_phantoms import letter_f, oblique, save_nifti
+from io_phantoms import letter_f, save_nifti
 
 from prosect.errors import FormatError, ProsectError
-from prosect.io import read, read_labels, sniff
+from prosect.io import read, read_labels
 
 PAGES = {
     b"": "an empty file",
@@ -96,10 +96,3 @@ def test_random_bytes_are_always_refused_with_a_code(tmp_path: Path) -> None:
                 read(path)
             assert caught.value.code
             assert "\n" not in str(caught.value)
-
-
-def test_long_and_odd_names_are_shown_short_and_printable() -> None:
-    assert sniff.shown("/home/Secret^Person/a.nii") == "a.nii"
-    assert len(sniff.shown("x" * 300)) <= 120
-    assert sniff.shown("a\nb\x1b[31m.nii") == "a?b?[31m.nii"
-    assert oblique().shape == (4, 4)

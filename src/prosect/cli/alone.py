@@ -9,7 +9,7 @@ from pathlib import Path
 from prosect.cohort.lock import try_lock
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder, output_error
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 
 __all__ = ["alone_in"]
 
@@ -37,7 +37,7 @@ def alone_in(work: Path | None) -> Iterator[None]:
             free = try_lock(handle.fileno())
         if not free:
             raise FormatError(
-                f"{shown(work)}: another process trains in this folder. Wait for it, or choose another folder.",
+                f"{file_name(work)}: another process trains in this folder. Wait for it, or choose another folder.",
                 code="OUTPUT_LOCKED",
             )
         yield

@@ -29,7 +29,7 @@ from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inpu
 from prosect.errors import FormatError, UsageError
 from prosect.io.atomic import make_folder
 from prosect.io.leftovers import sweep
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import measure
 from prosect.results import Kind, Parameters, Request, Run
@@ -62,7 +62,7 @@ def cohort(args: argparse.Namespace) -> Manifest | None:
         return listed_scans(folder)
     if out is not None and out.is_dir() and os.path.samefile(out, folder):
         raise FormatError(
-            f"{shown(out)}: results in the folder of the scans would be taken for scans the next time. "
+            f"{file_name(out)}: results in the folder of the scans would be taken for scans the next time. "
             "Give another folder.",
             code="OUTPUT_IS_INPUT",
         )
@@ -70,7 +70,7 @@ def cohort(args: argparse.Namespace) -> Manifest | None:
     if not found.scans:
         counts = ", ".join(f"{count} {what}" for what, count in found.passed.items())
         raise FormatError(
-            f"{shown(folder)}: no scans are in this folder ({counts or 'no files at all'}). "
+            f"{file_name(folder)}: no scans are in this folder ({counts or 'no files at all'}). "
             "Give a folder of NIfTI, NRRD, MetaImage or DICOM.",
             code="INPUT_NO_SCANS",
         )
@@ -86,8 +86,8 @@ def refuse_one_file(folder: Path, out: Path) -> None:
     scans = (find_scans(folder) if folder.is_dir() else listed_scans(folder)).scans
     if any(not scan.path.is_dir() for scan in scans):
         raise UsageError(
-            f"{shown(out)}: one file cannot hold the results of the {len(scans)} scans of {shown(folder)}. Give a "
-            "folder for the results, or the path of one scan."
+            f"{file_name(out)}: one file cannot hold the results of the {len(scans)} scans of {file_name(folder)}. "
+            "Give a folder for the results, or the path of one scan."
         )
 
 
@@ -136,7 +136,9 @@ def case_request(args: argparse.Namespace, name: str) -> Request:
     """
     for path in (args.statistics, args.report):
         if isinstance(path, Path):
-            raise UsageError(f"{shown(path)}: one file cannot hold this of every scan; give -s and -rp without a name.")
+            raise UsageError(
+                f"{file_name(path)}: one file cannot hold this of every scan; give -s and -rp without a name."
+            )
     kinds: tuple[Kind, ...] = args.output_type or ("nifti",)
     as_folder = args.per_class or len(kinds) > 1
     out = args.output or Path()

@@ -17,7 +17,7 @@ from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console
 from prosect.cli.segment import scan
 from prosect.errors import CheckpointError, FormatError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.results import Parameters, checking
 from prosect.results.report import load
 from prosect.volume import Volume
@@ -98,7 +98,7 @@ def input_of(args: argparse.Namespace, report: Mapping[str, Any], place: Path, a
     path = args.input if args.input is not None else place.parent / Path(str(report["input"]["name"])).name
     if not path.exists():
         raise FormatError(
-            f"{shown(path)}: the input is not there. Say where it is with --input, or check the files alone with "
+            f"{file_name(path)}: the input is not there. Say where it is with --input, or check the files alone with "
             "--hashes-only.",
             code="INPUT_NOT_FOUND",
         )
@@ -113,7 +113,7 @@ def load_model(args: argparse.Namespace, asked: Parameters, report: Mapping[str,
     """
     if asked.weights is not None and args.weights is None:
         raise CheckpointError(
-            f"The result was made with a file of weights, '{shown(asked.weights)}'. Give it with -w, or check the "
+            f"The result was made with a file of weights, '{file_name(asked.weights)}'. Give it with -w, or check the "
             "files alone with --hashes-only.",
             code="MODEL_NOT_INSTALLED",
         )

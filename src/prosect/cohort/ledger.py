@@ -21,7 +21,7 @@ from typing import Any
 from prosect.cohort.lock import try_lock
 from prosect.errors import FormatError, ProsectError
 from prosect.io.atomic import output_error, sync_folder
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 
 __all__ = [
     "DONE", "READING", "REFUSED", "SAVING", "START", "STOPPED", "History", "Ledger", "digest", "history", "open_ledger",
@@ -76,7 +76,7 @@ class Ledger:
         event = {"event": kind, "time": self._now(), **what}
         with self._lock:
             if self._descriptor is None:
-                raise FormatError(f"{shown(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
+                raise FormatError(f"{file_name(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
             try:
                 write_all(self._descriptor, line(event))
                 os.fsync(self._descriptor)
@@ -144,7 +144,8 @@ def locked(path: Path, events: Sequence[Event]) -> ProsectError:
     number = next((event.get("pid") for event in reversed(events) if event["event"] == START), None)
     who = f" (process {number})" if number else ""
     return FormatError(
-        f"{shown(path.parent)}: another run{who} is writing its results here. Wait for it, or choose another folder.",
+        f"{file_name(path.parent)}: another run{who} is writing its results here. Wait for it, or "
+        "choose another folder.",
         code="OUTPUT_LOCKED",
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prosect.cohort.manifest import Manifest, Scan, stem
 from prosect.errors import FormatError
-from prosect.io.sniff import regular_file, shown
+from prosect.io.paths import file_name, require_file
 
 __all__ = ["LIST_SUFFIXES", "listed_scans"]
 
@@ -29,19 +29,19 @@ def listed_scans(path: Path) -> Manifest:
     Raises:
         FormatError: The list cannot be read, names nothing, or has no such column (`LIST_INVALID`).
     """
-    regular_file(path)
+    require_file(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("it is too large")
         rows = list(entries(path.read_text("utf-8-sig"), path.suffix.lower()))
     except (OSError, ValueError, csv.Error) as error:
         raise FormatError(
-            f"{shown(path)}: this is not a list of scans ({error}). Give a .txt with a path per line, or a .csv with a "
-            "column `path`.",
+            f"{file_name(path)}: this is not a list of scans ({error}). Give a .txt with a path per line, or a .csv "
+            "with a column `path`.",
             code="LIST_INVALID",
         ) from error
     if not rows:
-        raise FormatError(f"{shown(path)}: the list names no scan.", code="LIST_INVALID")
+        raise FormatError(f"{file_name(path)}: the list names no scan.", code="LIST_INVALID")
     return Manifest(tuple(listed(path.parent, row) for row in rows), {})
 
 
@@ -79,7 +79,7 @@ def listed(top: Path, row: Mapping[str, str]) -> Scan:
     name = row.get("case") or stem(path.name)
     if name != Path(name).name or "\\" in name or "\x00" in name or name.startswith("."):
         raise FormatError(
-            f"{shown(name)}: a case becomes a file name, which this cannot be. Choose another name.",
+            f"{file_name(name)}: a case becomes a file name, which this cannot be. Choose another name.",
             code="LIST_INVALID",
         )
     return Scan(name, path, row["path"], row.get("series") or None, files_of(path))

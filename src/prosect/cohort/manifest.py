@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from prosect.cohort.series import folder_series
 from prosect.errors import FormatError
-from prosect.io.sniff import shown, sniff, unreadable
+from prosect.io.paths import file_name, unreadable
+from prosect.io.sniff import sniff
 
 __all__ = ["LEDGER", "Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
 
@@ -202,7 +203,7 @@ def refuse_clashes(
     for scan in scans:
         mine = described(scan)
         taken = {owners[key] for name in planned(scan.name) if (key := folded(name)) in owners}
-        clashes += [f"{other} and {mine} (both {shown(scan.name)})" for other in sorted(taken)]
+        clashes += [f"{other} and {mine} (both {file_name(scan.name)})" for other in sorted(taken)]
         for name in planned(scan.name):
             owners.setdefault(folded(name), mine)
     if clashes:
@@ -221,5 +222,5 @@ def folded(name: str) -> str:
 
 def described(scan: Scan) -> str:
     """Return the input for a message."""
-    place = "/".join(shown(part) for part in scan.origin.split("/")[-2:]) if scan.origin else shown(scan.path)
+    place = "/".join(file_name(part) for part in scan.origin.split("/")[-2:]) if scan.origin else file_name(scan.path)
     return f"{place} series {scan.series}" if scan.series else place

@@ -12,7 +12,7 @@ from typing import Any
 from prosect.cohort.ledger import Event, History
 from prosect.cohort.manifest import Scan, stamp
 from prosect.errors import FormatError, ProsectError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 
 __all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_inputs"]
 
@@ -124,8 +124,8 @@ def refuse_foreign(names: Sequence[str]) -> None:
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         raise FormatError(
-            f"{', '.join(shown(name) for name in names[:SHOWN])}{more}: in the way, and not written by an earlier run "
-            "of this command. Choose another folder, or replace them with --overwrite.",
+            f"{', '.join(file_name(name) for name in names[:SHOWN])}{more}: in the way, and not written by an "
+            "earlier run of this command. Choose another folder, or replace them with --overwrite.",
             code="OUTPUT_EXISTS",
         )
 
@@ -163,7 +163,8 @@ def refuse_inputs(scans: Iterable[Scan], out: Path, planned: Callable[[str], Seq
         for name in planned(scan.name):
             if file_key(out / name) in inputs:
                 raise FormatError(
-                    f"{shown(name)}: the output is one of the scans, which would destroy it. Choose another folder.",
+                    f"{file_name(name)}: the output is one of the scans, which would destroy it. "
+                    "Choose another folder.",
                     code="OUTPUT_IS_INPUT",
                 )
 

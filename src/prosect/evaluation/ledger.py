@@ -12,7 +12,7 @@ from typing import Any
 from prosect.errors import FormatError, ProsectError
 from prosect.evaluation.scores import Row
 from prosect.io.atomic import write_atomically
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 
 __all__ = ["Ledger", "Refused"]
 
@@ -56,8 +56,8 @@ class Ledger:
         lines = [] if overwrite or not path.exists() else whole_lines(path)
         if lines and lines[0] != wanted:
             raise FormatError(
-                f"{shown(path)}: the folder holds results of another model, list or request. Choose another folder, or "
-                "give --overwrite.",
+                f"{file_name(path)}: the folder holds results of another model, list or request. Choose another "
+                "folder, or give --overwrite.",
                 code="RUN_CHANGED",
             )
         for line in lines[1:]:
@@ -118,5 +118,5 @@ def append(path: Path, line: Any) -> None:
             os.fsync(ledger.fileno())
     except OSError as error:
         raise FormatError(
-            f"{shown(path)}: the file cannot be written ({error.strerror}).", code="OUTPUT_UNWRITABLE"
+            f"{file_name(path)}: the file cannot be written ({error.strerror}).", code="OUTPUT_UNWRITABLE"
         ) from error

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import psutil
 
 from prosect.errors import FormatError, ResourceError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 
 __all__ = ["atomic_file", "gzip_chunks", "make_folder", "probe", "write_atomically"]
 
@@ -91,7 +91,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FormatError(
-            f"{shown(path)}: the folder cannot be made ({error.strerror}). Choose another place.",
+            f"{file_name(path)}: the folder cannot be made ({error.strerror}). Choose another place.",
             code="OUTPUT_UNWRITABLE",
         ) from error
 
@@ -116,8 +116,8 @@ def probe(path: Path, need_bytes: int) -> None:
         raise output_error(path, error) from error
     if free < 2 * need_bytes:
         raise ResourceError(
-            f"{shown(path)}: writing needs {2 * need_bytes / 2**20:.0f} MiB free on the disk, {free / 2**20:.0f} MiB "
-            "are. Free some space or choose another folder.",
+            f"{file_name(path)}: writing needs {2 * need_bytes / 2**20:.0f} MiB free on the disk, {free / 2**20:.0f} "
+            "MiB are. Free some space or choose another folder.",
             code="DISK_FULL",
         )
 
@@ -127,7 +127,7 @@ def refuse_special(target: Path) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
             raise FormatError(
-                f"{shown(target)}: this is a folder or a device; give the name of a file.", code="OUTPUT_UNWRITABLE"
+                f"{file_name(target)}: this is a folder or a device; give the name of a file.", code="OUTPUT_UNWRITABLE"
             )
 
 
@@ -169,14 +169,15 @@ def output_error(path: Path, error: OSError) -> FormatError | ResourceError:
     """Return the typed error for a failed write."""
     if error.errno in FULL:
         return ResourceError(
-            f"{shown(path)}: the disk is full; nothing was changed. Free some space and try again.", code="DISK_FULL"
+            f"{file_name(path)}: the disk is full; nothing was changed. Free some space and try again.",
+            code="DISK_FULL",
         )
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return FormatError(
-            f"{shown(path)}: its folder does not exist. Create the folder first.", code="OUTPUT_UNWRITABLE"
+            f"{file_name(path)}: its folder does not exist. Create the folder first.", code="OUTPUT_UNWRITABLE"
         )
     return FormatError(
-        f"{shown(path)}: the file cannot be written ({error.strerror or type(error).__name__}). "
+        f"{file_name(path)}: the file cannot be written ({error.strerror or type(error).__name__}). "
         "Check the permissions of its folder.",
         code="OUTPUT_UNWRITABLE",
     )

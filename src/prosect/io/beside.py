@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prosect.errors import FormatError
+from prosect.io.paths import file_name, require_file
 from prosect.io.payload import Payload, read_payload
-from prosect.io.sniff import regular_file, shown
 
 __all__ = ["data_beside"]
 
@@ -23,16 +23,18 @@ def data_beside(header: Path, reference: str) -> Payload:
     name = reference.strip()
     several = name.upper().startswith("LIST") or "%" in name
     if several or Path(name).name != name or "\\" in name or "\x00" in name or name in ("", ".", ".."):
+        where = "in several files" if several else "outside its folder"
         raise FormatError(
-            f"{shown(header)}: the header keeps its voxels {'in several files' if several else 'outside its folder'}; "
-            "only one data file in the same folder is read. Save the scan as one file.",
+            f"{file_name(header)}: the header keeps its voxels {where}; only one data file in the same folder is read. "
+            "Save the scan as one file.",
             code="INPUT_DETACHED",
         )
     place = header.parent / name
-    regular_file(place)
+    require_file(place)
     if place.resolve().parent != header.parent.resolve():
         raise FormatError(
-            f"{shown(header)}: the data file it names is a link out of the folder. Copy the data beside the header.",
+            f"{file_name(header)}: the data file it names is a link out of the folder. Copy the data "
+            "beside the header.",
             code="INPUT_DETACHED",
         )
     return read_payload(place)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prosect.errors import FormatError
+from prosect.io.paths import file_name, unreadable
 from prosect.io.payload import check_memory, corrupt
-from prosect.io.sniff import shown, sniff, unreadable
+from prosect.io.sniff import sniff
 
 __all__ = ["Member", "file_member", "members"]
 
@@ -72,7 +73,7 @@ def folder_members(folder: Path, *, deep: bool) -> list[Member]:
                 found.append(file_member(place))
     if len(found) > MAX_MEMBERS:
         raise FormatError(
-            f"{shown(folder)}: the folder holds {len(found)} files; at most {MAX_MEMBERS} are searched. "
+            f"{file_name(folder)}: the folder holds {len(found)} files; at most {MAX_MEMBERS} are searched. "
             "Give the folder of one study.",
             code="INPUT_TOO_LARGE",
         )
@@ -81,7 +82,7 @@ def folder_members(folder: Path, *, deep: bool) -> list[Member]:
 
 def file_member(place: Path) -> Member:
     """Return a file on the disk as a member."""
-    return Member(shown(place), place.stat().st_size, file_head(place))
+    return Member(file_name(place), place.stat().st_size, file_head(place))
 
 
 def is_candidate(name: str) -> bool:
@@ -111,7 +112,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise corrupt(shown(path), f"zip directory: {error}") from error
+        raise corrupt(file_name(path), f"zip directory: {error}") from error
 
 
 def zip_members(path: Path, archive: zipfile.ZipFile) -> list[Member]:
@@ -122,18 +123,18 @@ def zip_members(path: Path, archive: zipfile.ZipFile) -> list[Member]:
     """
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if any(info.flag_bits & 1 for info in infos):
-        raise FormatError(f"{shown(path)}: the zip is encrypted. Unpack it first.", code="INPUT_UNREADABLE")
+        raise FormatError(f"{file_name(path)}: the zip is encrypted. Unpack it first.", code="INPUT_UNREADABLE")
     total = sum(info.file_size for info in infos)
     packed = path.stat().st_size
     if len(infos) > MAX_MEMBERS or total > min(MAX_ZIP_BYTES, MAX_ZIP_RATIO * packed):
         raise FormatError(
-            f"{shown(path)}: the zip declares {len(infos)} files of {total >> 20} MiB in {packed >> 20} MiB; "
+            f"{file_name(path)}: the zip declares {len(infos)} files of {total >> 20} MiB in {packed >> 20} MiB; "
             f"at most {MAX_MEMBERS} files, {MAX_ZIP_BYTES >> 30} GiB and {MAX_ZIP_RATIO} to 1 are unpacked. "
             "Unpack it yourself if you trust it.",
             code="INPUT_TOO_LARGE",
         )
     kept = sorted((info for info in infos if is_zip_candidate(info.filename)), key=lambda info: info.filename)
-    return [Member(shown(info.filename), info.file_size, zip_head(path, archive, info)) for info in kept]
+    return [Member(file_name(info.filename), info.file_size, zip_head(path, archive, info)) for info in kept]
 
 
 def is_zip_candidate(name: str) -> bool:
@@ -146,7 +147,7 @@ def zip_head(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Cal
     """Return a reader of the first bytes of an archive member; reading all of them checks the CRC."""
 
     def head(count: int) -> bytes:
-        name = f"{shown(info.filename)} in {shown(path)}"
+        name = f"{file_name(info.filename)} in {file_name(path)}"
         check_memory(name, min(count, info.file_size))
         try:
             with archive.open(info) as handle:

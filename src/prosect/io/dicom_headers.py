@@ -16,8 +16,9 @@ from prosect.geometry import FloatArray
 from prosect.io.dicom_files import Member
 from prosect.io.dicom_frames import GROUPS, TAGS, frames, part_of
 from prosect.io.dicom_pixels import PARSE_ERRORS, parse
+from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
-from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, shown, sniff_bytes
+from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
 __all__ = ["Passed", "Slice", "chosen_series", "image_slices", "passed_notes", "slices_or_reason"]
 
@@ -142,13 +143,13 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
         return image_slices(path, files, None)
     if not found and reasons["images without a position"]:
         raise GeometryError(
-            f"{shown(path)}: {reasons['images without a position']} DICOM images, none with Image Position and "
+            f"{file_name(path)}: {reasons['images without a position']} DICOM images, none with Image Position and "
             "Orientation, so nothing says where they lie. Export the original series.",
             code="DICOM_NO_POSITION",
         )
     if not found:
         raise FormatError(
-            f"{shown(path)}: no DICOM slices of one intensity per pixel were found "
+            f"{file_name(path)}: no DICOM slices of one intensity per pixel were found "
             f"({counted(passed) or 'no files at all'}). Give the folder or zip that holds the series.",
             code="INPUT_NOT_SCALAR" if reasons["in colour"] else "DICOM_NO_IMAGES",
         )
@@ -336,7 +337,7 @@ def chosen_series(path: Path, slices: Sequence[Slice], wanted: str | None) -> li
     listed = "; ".join(described(label, group) for label, group in named.items())
     asked = f", and {wanted!r} matches {len(matching)} of them" if wanted is not None else ""
     raise FormatError(
-        f"{shown(path)}: {len(named)} series are here{asked}: {listed}. "
+        f"{file_name(path)}: {len(named)} series are here{asked}: {listed}. "
         "Choose one by `series`, its UID or the end of it.",
         code="DICOM_SEVERAL_SERIES",
     )

@@ -23,8 +23,9 @@ from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom_files import Member, file_member, members
 from prosect.io.dicom_headers import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
 from prosect.io.dicom_pixels import parse, rescaled, slice_values
+from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
-from prosect.io.sniff import shown, sniff
+from prosect.io.sniff import sniff
 from prosect.volume import Source, Volume
 
 __all__ = ["DicomHeader", "load"]
@@ -84,8 +85,8 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
     grid, geometry_notes = placed(path, kept)
     repairs = (*left_out, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
     for repair in repairs:
-        warnings.warn(f"{shown(path)}: {repair}", ProsectWarning, stacklevel=3)
-    source = Source(shown(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
+        warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
+    source = Source(file_name(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
     return Volume(values, grid, agreed_modality(path, kept[0].modality, modality), source)
 
 
@@ -101,7 +102,7 @@ def own_series(path: Path) -> str | None:
     if not isinstance(inside, Passed):
         return inside[0].series_uid
     raise FormatError(
-        f"{shown(path)}: this DICOM file is no slice of a scan ({inside.reason}). Give the scan itself.",
+        f"{file_name(path)}: this DICOM file is no slice of a scan ({inside.reason}). Give the scan itself.",
         code="DICOM_NO_IMAGES",
     )
 
@@ -120,7 +121,7 @@ def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], l
     kept = distinct(ordered)
     check_positions(path, kept)
     shape = (ordered[0].columns, ordered[0].rows, len(kept))
-    check_memory(shown(path), check_extent(shown(path), shape, 4))
+    check_memory(file_name(path), check_extent(file_name(path), shape, 4))
     out = np.empty(shape, np.float32, order="F")
     hashes: list[str] = []
     opened: OpenFile | None = None
@@ -135,7 +136,7 @@ def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], l
             out[..., k] = values
         elif not np.array_equal(out[..., k], values):
             raise FormatError(
-                f"{shown(path)}: two different slices lie at {item.depth_mm:.2f} mm ({kept[k].member.name} and "
+                f"{file_name(path)}: two different slices lie at {item.depth_mm:.2f} mm ({kept[k].member.name} and "
                 f"{item.member.name}); the series mixes acquisitions or phases. Separate them and read one.",
                 code="DICOM_DUPLICATE_SLICES",
             )
@@ -191,7 +192,7 @@ def check_positions(path: Path, kept: Sequence[Slice]) -> None:
         missing = [d + n * spacing for d, count in zip(depths, steps, strict=False) for n in range(1, int(count))]
         listed = ", ".join(f"{z:.2f}" for z in missing[:8]) + (", ..." if len(missing) > 8 else "")
         raise FormatError(
-            f"{shown(path)}: {len(missing)} slices are missing, at {listed} mm along the slice axis "
+            f"{file_name(path)}: {len(missing)} slices are missing, at {listed} mm along the slice axis "
             f"({len(kept)} found, {spacing:.3f} mm apart). Export or download the series again.",
             code="DICOM_MISSING_SLICES",
         )
@@ -200,7 +201,7 @@ def check_positions(path: Path, kept: Sequence[Slice]) -> None:
     off = float(np.sqrt(((places - line) ** 2).sum(axis=1)).max())
     if off > JITTER * abs(depths[-1] - depths[0]) / (len(kept) - 1):
         raise FormatError(
-            f"{shown(path)}: the slices are not evenly spaced (gaps from {gaps.min():.3f} to {gaps.max():.3f} mm, "
+            f"{file_name(path)}: the slices are not evenly spaced (gaps from {gaps.min():.3f} to {gaps.max():.3f} mm, "
             f"{off:.3f} mm off the line). One even spacing is needed; separate the parts or export again.",
             code="DICOM_IRREGULAR_SPACING",
         )
@@ -222,7 +223,7 @@ def placed(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
     try:
         grid = Grid((first.columns, first.rows, count), LPS_TO_RAS @ affine)
     except GeometryError as error:
-        raise GeometryError(f"{shown(path)}: {error}") from None
+        raise GeometryError(f"{file_name(path)}: {error}") from None
     return grid, (*jitter_note(kept, step), *tilt_note(first.normal, step))
 
 
@@ -233,7 +234,7 @@ def thickness(path: Path, only: Slice) -> float:
         GeometryError: The header does not say.
     """
     if not only.thickness_mm > 0:
-        raise GeometryError(f"{shown(path)}: there is one slice and no slice thickness; give the whole series.")
+        raise GeometryError(f"{file_name(path)}: there is one slice and no slice thickness; give the whole series.")
     return only.thickness_mm
 
 
@@ -277,7 +278,7 @@ def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:
     """
     if tag and expected and tag != expected:
         raise FormatError(
-            f"{shown(path)}: the series is {tag}, {expected} was asked for. Choose another series or modality.",
+            f"{file_name(path)}: the series is {tag}, {expected} was asked for. Choose another series or modality.",
             code="MODALITY_MISMATCH",
         )
     return tag or expected

@@ -17,7 +17,7 @@ from typing import Protocol
 import psutil
 
 from prosect.errors import FormatError, ResourceError
-from prosect.io.sniff import shown, unreadable
+from prosect.io.paths import file_name, unreadable
 
 __all__ = [
     "MAX_AXIS",
@@ -95,11 +95,11 @@ def read_payload(path: Path) -> Payload:
         ResourceError: It is larger than the free memory.
     """
     try:
-        check_memory(shown(path), path.stat().st_size)
+        check_memory(file_name(path), path.stat().st_size)
         raw = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    return Payload(shown(path), raw, hashlib.sha256(raw).hexdigest())
+    return Payload(file_name(path), raw, hashlib.sha256(raw).hexdigest())
 
 
 def joint_hash(header: Payload, data: Payload) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, ProsectWarning, UsageError
+from prosect.io.paths import file_name
 from prosect.io.payload import check_memory
-from prosect.io.sniff import Sniffed, refuse_kind, shown, sniff
+from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
 from prosect.volume import Source, Volume
 
@@ -62,11 +63,11 @@ def read(
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
         if volume is not None:
-            raise UsageError(f"{shown(place)}: `volume` picks from 4D files; for DICOM use `series`.")
+            raise UsageError(f"{file_name(place)}: `volume` picks from 4D files; for DICOM use `series`.")
         scan: Volume = module.load(place, series=series, modality=wanted)
         return scan
     if series is not None:
-        raise UsageError(f"{shown(place)}: `series` picks a DICOM series; this is not DICOM.")
+        raise UsageError(f"{file_name(place)}: `series` picks a DICOM series; this is not DICOM.")
     image: StoredImage = module.load(place)
     refuse_labels(image)
     repairs = name_conflict(place, found) + image.repairs
@@ -94,7 +95,7 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     if found.kind in ("dicom", "zip"):
         raise FormatError(
-            f"{shown(place)}: DICOM label objects are not read yet; give labels as NIfTI, NRRD or MetaImage.",
+            f"{file_name(place)}: DICOM label objects are not read yet; give labels as NIfTI, NRRD or MetaImage.",
             code="LABELS_UNSUPPORTED",
         )
     image: StoredImage = reader(place, found).load(place)

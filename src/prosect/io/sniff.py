@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from prosect.errors import FormatError
+from prosect.io.paths import file_name, require_file, unreadable
 
-__all__ = ["Sniffed", "missing", "refuse_kind", "regular_file", "shown", "sniff", "sniff_bytes"]
+__all__ = ["Sniffed", "refuse_kind", "sniff", "sniff_bytes"]
 
 HEAD_BYTES = 1024
 UNKNOWN = "a file of unknown kind"
@@ -59,50 +58,13 @@ class Sniffed:
     gzipped: bool = False
 
 
-def shown(path: Path | str) -> str:
-    """Return the name of a file for a message: without its folder, on one line, at most 120 characters."""
-    name = Path(path).name or str(path)
-    safe = "".join(c if c.isprintable() else "?" for c in name)
-    return safe if len(safe) <= 120 else f"{safe[:80]}...{safe[-30:]}"
-
-
-def regular_file(path: Path) -> None:
-    """Refuse a path that cannot be read as a plain file.
-
-    Raises:
-        FormatError: Missing (`INPUT_NOT_FOUND`), or a device, socket or unreadable (`INPUT_UNREADABLE`).
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    if not stat.S_ISREG(mode):
-        raise FormatError(f"{shown(path)}: this is not a plain file. Give an image file.", code="INPUT_UNREADABLE")
-
-
-def missing(path: Path) -> FormatError:
-    """Return the refusal for a path at which there is nothing."""
-    return FormatError(f"{shown(path)}: there is no such file or folder. Check the path.", code="INPUT_NOT_FOUND")
-
-
-def unreadable(path: Path, error: Exception) -> FormatError:
-    """Return the refusal for a file that the system does not let us read."""
-    cause = getattr(error, "strerror", None) or type(error).__name__
-    return FormatError(
-        f"{shown(path)}: the file cannot be read ({cause}). Check its permissions and the disk.",
-        code="INPUT_UNREADABLE",
-    )
-
-
 def sniff(path: Path) -> Sniffed:
     """Return what `path` holds, looking through one layer of gzip.
 
     Raises:
         FormatError: The file is missing or cannot be read, or is gzip that is damaged at its beginning.
     """
-    regular_file(path)
+    require_file(path)
     try:
         with open(path, "rb") as handle:
             head = handle.read(HEAD_BYTES)
@@ -123,12 +85,12 @@ def inflated_head(head: bytes, path: Path) -> bytes:
         inside = stream.decompress(head, HEAD_BYTES)
     except zlib.error as error:
         raise FormatError(
-            f"{shown(path)}: the gzip stream is damaged ({error}). Copy or download the file again.",
+            f"{file_name(path)}: the gzip stream is damaged ({error}). Copy or download the file again.",
             code="INPUT_CORRUPT",
         ) from error
     if len(inside) < 4 and len(head) < HEAD_BYTES and not stream.eof:
         raise FormatError(
-            f"{shown(path)}: the gzip stream ends after {len(head)} bytes. Copy or download the file again.",
+            f"{file_name(path)}: the gzip stream ends after {len(head)} bytes. Copy or download the file again.",
             code="INPUT_TRUNCATED",
         )
     return inside
@@ -191,6 +153,6 @@ def refuse_kind(path: Path, found: Sniffed) -> FormatError:
     """Return the refusal for a file that is not one of the images we read, saying what it is."""
     inside = " inside a gzip stream" if found.gzipped else ""
     return FormatError(
-        f"{shown(path)}: this is {found.kind}{inside}, not an image we read. "
+        f"{file_name(path)}: this is {found.kind}{inside}, not an image we read. "
         "Give NIfTI, NRRD, MetaImage, or DICOM (folder, file or zip)."
     )

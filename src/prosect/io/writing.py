@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.vocabulary import Structure, Vocabulary
@@ -102,7 +102,7 @@ def refuse_source(thing: Writable, path: Path, like: Volume | None) -> None:
         same = hashlib.file_digest(handle, "sha256").hexdigest() == like.source.sha256
     if same:
         raise FormatError(
-            f"{shown(path)}: this is the scan itself, which the labels would destroy. Choose another name.",
+            f"{file_name(path)}: this is the scan itself, which the labels would destroy. Choose another name.",
             code="OUTPUT_IS_INPUT",
         )
 
@@ -134,7 +134,7 @@ def writer(path: Path) -> tuple[str, bool]:
         if lowered.endswith(suffix) and len(lowered) > len(suffix):
             return module, gzipped
     raise FormatError(
-        f"{shown(path)}: no format is known by this ending. End the name in "
+        f"{file_name(path)}: no format is known by this ending. End the name in "
         f"{', '.join(suffix for suffix, _, _ in WRITERS)}.",
         code="OUTPUT_FORMAT_UNKNOWN",
     )

@@ -12,7 +12,7 @@ import numpy as np
 from prosect.errors import FormatError
 from prosect.io import write
 from prosect.io.atomic import make_folder, write_atomically
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.phantom.people import Kind, Spacing, case, structures
 
 __all__ = ["LIST_NAME", "Made", "case_generator", "write_dataset"]
@@ -116,6 +116,6 @@ def refuse_other(path: Path, settings: dict[str, object], overwrite: bool) -> No
         before = None
     if before != json.loads(json.dumps(settings)):
         raise FormatError(
-            f"{shown(path)} lists other cases ({before}); choose another folder, or replace them with --overwrite.",
+            f"{file_name(path)} lists other cases ({before}); choose another folder, or replace them with --overwrite.",
             code="OUTPUT_EXISTS",
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from prosect.errors import FormatError
 from prosect.io import read_labels
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.results.report import Parameters, sha256_of
 from prosect.results.request import KINDS, REPORT_NAME, Request, kind_of, stem
 
@@ -38,7 +38,7 @@ def find_report(place: Path) -> Path:
         if path.is_file():
             return path
     raise FormatError(
-        f"{shown(place)}: there is no report of this result ({tried[0].name} was looked for). Give the report; "
+        f"{file_name(place)}: there is no report of this result ({tried[0].name} was looked for). Give the report; "
         "`prosect segment -rp` writes one.",
         code="REPORT_MISSING",
     )
@@ -74,7 +74,7 @@ def refuse_stranger(place: Path, report: Path, files: Sequence[tuple[Path, str]]
     """
     if place.is_file() and place != report and all(place.name != path.name for path, _ in files):
         raise FormatError(
-            f"{shown(place)}: the report beside it ({report.name}) does not list this file. Give its own report.",
+            f"{file_name(place)}: the report beside it ({report.name}) does not list this file. Give its own report.",
             code="REPORT_MISSING",
         )
 

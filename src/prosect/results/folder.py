@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from prosect.io.atomic import output_error, sync_folder
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.results.request import REPORT_NAME
 
 __all__ = ["staged"]
@@ -89,4 +89,4 @@ def listed(report: Path) -> set[str]:
         names = {str(entry["file"]) for entry in outputs}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {name for name in names if name == shown(name) and name not in (".", "..", REPORT_NAME)}
+    return {name for name in names if name == file_name(name) and name not in (".", "..", REPORT_NAME)}

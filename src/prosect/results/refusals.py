@@ -10,7 +10,7 @@ from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.io import check_writable
 from prosect.io.atomic import probe
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.results.request import ENDINGS, REPORT_NAME, Request, planned_files
 
 __all__ = ["refuse"]
@@ -50,8 +50,8 @@ def refuse_grid(request: Request, grid: Grid) -> None:
     """Refuse a format that cannot hold this scan's labels."""
     if grid.shear > MAX_SHEAR and "mha" in request.kinds:
         raise FormatError(
-            f"{shown(request.output)}: the scan's grid is sheared (gantry tilt), which MetaImage readers cannot place; "
-            "use .nii.gz or .nrrd.",
+            f"{file_name(request.output)}: the scan's grid is sheared (gantry tilt), which MetaImage readers cannot "
+            "place; use .nii.gz or .nrrd.",
             code="OUTPUT_UNSUPPORTED",
         )
 
@@ -62,11 +62,12 @@ def refuse_endings(request: Request) -> None:
     for path, endings, what in wanted:
         if isinstance(path, Path) and path.suffix.lower() not in endings:
             raise FormatError(
-                f"{shown(path)}: the name of {what} must end in {' or '.join(endings)}.", code="OUTPUT_FORMAT_UNKNOWN"
+                f"{file_name(path)}: the name of {what} must end in {' or '.join(endings)}.",
+                code="OUTPUT_FORMAT_UNKNOWN",
             )
     if request.overlap and "mha" in request.kinds and any(p.name.endswith(ENDINGS["mha"]) for p in request.label_files):
         raise FormatError(
-            f"{shown(request.output)}: layers that overlap cannot be stored as MetaImage; use .nii.gz or .nrrd.",
+            f"{file_name(request.output)}: layers that overlap cannot be stored as MetaImage; use .nii.gz or .nrrd.",
             code="OUTPUT_UNSUPPORTED",
         )
 
@@ -78,7 +79,7 @@ def refuse_clashes(request: Request) -> None:
     for path in inside:
         if path is not None and count[os.path.realpath(path).casefold()] > 1:
             raise FormatError(
-                f"{shown(path)}: two results would have this name. Choose different names.", code="OUTPUT_CLASH"
+                f"{file_name(path)}: two results would have this name. Choose different names.", code="OUTPUT_CLASH"
             )
 
 
@@ -88,12 +89,13 @@ def refuse_input(request: Request, path: Path, source: Path | None) -> None:
         return
     if same_file(path, source):
         raise FormatError(
-            f"{shown(path)}: the output is the input itself, which would destroy the scan. Choose another name.",
+            f"{file_name(path)}: the output is the input itself, which would destroy the scan. Choose another name.",
             code="OUTPUT_IS_INPUT",
         )
     if request.is_folder and path == request.output and same_file(path, Path(os.path.realpath(source)).parent):
         raise FormatError(
-            f"{shown(path)}: the output folder holds the input, which a result could replace. Choose another folder.",
+            f"{file_name(path)}: the output folder holds the input, which a result could replace. "
+            "Choose another folder.",
             code="OUTPUT_IS_INPUT",
         )
 
@@ -101,7 +103,7 @@ def refuse_input(request: Request, path: Path, source: Path | None) -> None:
 def refuse_kind(request: Request, path: Path) -> None:
     """Refuse a file where a folder is to be."""
     if request.is_folder and path == request.output and os.path.lexists(path) and not path.is_dir():
-        raise FormatError(f"{shown(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
+        raise FormatError(f"{file_name(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
 
 
 def refuse_existing(request: Request, path: Path) -> None:
@@ -111,12 +113,13 @@ def refuse_existing(request: Request, path: Path) -> None:
     if request.is_folder and path == request.output:
         if any(path.iterdir()):
             raise FormatError(
-                f"{shown(path)}: the folder is not empty. Choose another, or replace results in it with --overwrite.",
+                f"{file_name(path)}: the folder is not empty. Choose another, or replace results in "
+                "it with --overwrite.",
                 code="OUTPUT_EXISTS",
             )
         return
     raise FormatError(
-        f"{shown(path)}: the file exists already. Choose another name, or replace it with --overwrite.",
+        f"{file_name(path)}: the file exists already. Choose another name, or replace it with --overwrite.",
         code="OUTPUT_EXISTS",
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import FormatError
-from prosect.io.sniff import regular_file, shown
+from prosect.io.paths import file_name, require_file
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import Measurement
 from prosect.results.request import Request
@@ -194,7 +194,7 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: It is missing, or not a report of this schema (`REPORT_INVALID`).
     """
-    regular_file(path)
+    require_file(path)
     try:
         if path.stat().st_size > MAX_REPORT_BYTES:
             raise ValueError("it is too large")
@@ -206,7 +206,7 @@ def load(path: Path) -> dict[str, Any]:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(
-            f"{shown(path)}: this is not a run report that can be checked ({error!s:.120}). "
+            f"{file_name(path)}: this is not a run report that can be checked ({error!s:.120}). "
             "Give the report that `prosect segment -rp` wrote, or the result beside it.",
             code="REPORT_INVALID",
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack, get_args
 
 from prosect.errors import FormatError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
 
 __all__ = ["ENDINGS", "KINDS", "Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
@@ -159,7 +159,7 @@ def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
     kind = kind_of(place)
     if kind is None:
         raise FormatError(
-            f"{shown(place)}: no label format has this ending. End the name in "
+            f"{file_name(place)}: no label format has this ending. End the name in "
             f"{', '.join(ending for ending, _ in KIND_OF)}, or give a folder (a name without ending, or with / at its "
             "end) for one mask per structure.",
             code="OUTPUT_FORMAT_UNKNOWN",
@@ -205,4 +205,4 @@ def stem(path: Path) -> str:
 
 def unsupported(path: Path, cause: str) -> FormatError:
     """Return the refusal of outputs that contradict each other."""
-    return FormatError(f"{shown(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")
+    return FormatError(f"{file_name(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")

@@ -13,7 +13,7 @@ from typing import Any
 from prosect import vocabulary as vocabularies
 from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.training.datalist_files import SPLITS, Written, plain_stem, read_written
 from prosect.training.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
 from prosect.training.splits import published_split
@@ -205,7 +205,7 @@ def mapping_for(
         if by_name is not None:
             return replace(by_name, absent=tuple(sorted(vocabulary[each].index for each in absent)))
     raise RecipeError(
-        f"{shown(path)}: nothing says what the labels of '{name}' mean. Give a mapping: --map 1=liver 2=spleen, "
+        f"{file_name(path)}: nothing says what the labels of '{name}' mean. Give a mapping: --map 1=liver 2=spleen, "
         "--mapping FILE, or `label_mapping` in the list.",
         code="MAPPING_MISSING",
     )
@@ -270,9 +270,11 @@ def case_names(given: list[str], images: list[str]) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise RecipeError(f"The list has two entries named {shown(name)!r}.", code="DATALIST_INVALID")
+            raise RecipeError(f"The list has two entries named {file_name(name)!r}.", code="DATALIST_INVALID")
         if name != Path(name).name or "\\" in name or name.startswith("."):
-            raise RecipeError(f"{shown(name)!r} cannot name a case: it becomes a file name.", code="DATALIST_INVALID")
+            raise RecipeError(
+                f"{file_name(name)!r} cannot name a case: it becomes a file name.", code="DATALIST_INVALID"
+            )
         seen.add(name)
     return names
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import RecipeError
-from prosect.io.sniff import regular_file, shown
+from prosect.io.paths import file_name, require_file
 
 __all__ = ["SPLITS", "Written", "plain_stem", "read_written"]
 
@@ -72,7 +72,7 @@ def read_written(path: Path) -> Written:
     if path.is_dir():
         written = from_folder(path)
     else:
-        regular_file(path)
+        require_file(path)
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError("it is too large")
@@ -82,12 +82,12 @@ def read_written(path: Path) -> Written:
             written = from_json(json.loads(text)) if delimiter is None else from_table(text, delimiter)
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RecipeError(
-                f"{shown(path)}: this is no data list ({error}). Give the official JSON form, a .csv or .tsv with the "
-                "columns image and label, or a folder with images and labels.",
+                f"{file_name(path)}: this is no data list ({error}). Give the official JSON form, a .csv or .tsv "
+                "with the columns image and label, or a folder with images and labels.",
                 code="DATALIST_INVALID",
             ) from error
     if not written.rows:
-        raise RecipeError(f"{shown(path)}: the list has no entry.", code="DATALIST_INVALID")
+        raise RecipeError(f"{file_name(path)}: the list has no entry.", code="DATALIST_INVALID")
     return written
 
 
@@ -187,7 +187,7 @@ def from_folder(folder: Path) -> Written:
     found = {column: dict(stems(folder, names)) for column, names in FOLDERS.items()}
     if not found["image"]:
         raise RecipeError(
-            f"{shown(folder)}: the folder needs a folder `images` with scans, and `labels` with files of the same "
+            f"{file_name(folder)}: the folder needs a folder `images` with scans, and `labels` with files of the same "
             "names.",
             code="DATALIST_INVALID",
         )
@@ -195,7 +195,8 @@ def from_folder(folder: Path) -> Written:
         alone = sorted(found[column].keys() - found["image"].keys())
         if alone:
             raise RecipeError(
-                f"{shown(folder)}: no image belongs to {shown(found[column][alone[0]])} ({len(alone)} such files).",
+                f"{file_name(folder)}: no image belongs to {file_name(found[column][alone[0]])} "
+                f"({len(alone)} such files).",
                 code="DATALIST_INVALID",
             )
     rows = [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prosect.errors import RecipeError
 from prosect.geometry import Grid
 from prosect.io import read, read_labels
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.io.stored import StoredLabels
 from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
@@ -67,7 +67,7 @@ def read_manual(
     """Return the manual labels of an entry on the scan's grid; errors as in `read_labelled`."""
     if entry.label is None:
         raise RecipeError(f"{entry.name}: the list has no manual labels for it.", code="LABEL_MISSING")
-    name = shown(entry.label)
+    name = file_name(entry.label)
     stored = on_grid(entry.label, grid, tolerance_mm)
     mapping = datalist.mapping(entry)
     present = values_in(stored)
@@ -101,8 +101,8 @@ def read_pseudo(entry: Entry, datalist: DataList, grid: Grid, tolerance_mm: floa
     strange = [value for value in values_in(stored) if value not in datalist.vocabulary]
     if strange:
         raise RecipeError(
-            f"{shown(entry.pseudo_label)}: the values {strange[:8]} are no indices of '{datalist.vocabulary.name}'; "
-            "pseudo-labels must hold its indices.",
+            f"{file_name(entry.pseudo_label)}: the values {strange[:8]} are no indices of "
+            f"'{datalist.vocabulary.name}'; pseudo-labels must hold its indices.",
             code="LABELS_UNMAPPED",
         )
     if stored.layers:
@@ -127,7 +127,7 @@ def read_supervoxels(
 def on_grid(path: Path, grid: Grid, tolerance_mm: float) -> StoredLabels:
     """Return stored labels, which must lie where the scan does."""
     stored = read_labels(path)
-    refuse_other_grid(stored.grid, grid, shown(path), tolerance_mm)
+    refuse_other_grid(stored.grid, grid, file_name(path), tolerance_mm)
     return stored
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import RecipeError, VocabularyError
-from prosect.io.sniff import regular_file, shown
+from prosect.io.paths import file_name, require_file
 from prosect.prompts import extended, target_of
 from prosect.vocabulary import Vocabulary
 
@@ -213,7 +213,7 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
         FormatError: It is missing or cannot be read.
         RecipeError: It holds no mapping (`MAPPING_INVALID`).
     """
-    regular_file(path)
+    require_file(path)
     try:
         text = path.read_text("utf-8-sig")
         if path.suffix.lower() == ".json":
@@ -222,7 +222,7 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
             return {str(name): tuple(tuple(pair) for pair in pairs) for name, pairs in by_set.items()}
         return tabled(text, "\t" if path.suffix.lower() == ".tsv" else ",")
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-        raise RecipeError(f"{shown(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
+        raise RecipeError(f"{file_name(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
 
 
 def tabled(text: str, delimiter: str) -> Mapping[str, tuple[Sequence[Any], ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import RecipeError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.training.datalist import DataList, Entry
 from prosect.training.datalist_files import ENDINGS, plain_stem
 from prosect.training.mapping import NEW, mapping_of, split_pair, with_new
@@ -36,7 +36,7 @@ def paired(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabular
     words = with_new(vocabulary, chosen)
     scans, maps = files_in(images), files_in(labels)
     if not scans:
-        raise RecipeError(f"{shown(images)}: no scan is in the folder.", code="DATALIST_INVALID")
+        raise RecipeError(f"{file_name(images)}: no scan is in the folder.", code="DATALIST_INVALID")
     for here, there, what in ((scans, maps, "no labels for"), (maps, scans, "no scan for")):
         alone = sorted(here.keys() - there.keys())
         if alone:
@@ -69,14 +69,14 @@ def files_in(folder: Path) -> dict[str, Path]:
         RecipeError: It is no folder, or two files have one name (`DATALIST_INVALID`).
     """
     if not folder.is_dir():
-        raise RecipeError(f"{shown(folder)}: this is no folder.", code="DATALIST_INVALID")
+        raise RecipeError(f"{file_name(folder)}: this is no folder.", code="DATALIST_INVALID")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."):
             stem = plain_stem(path.name).removesuffix("_0000")
             if stem in found:
                 raise RecipeError(
-                    f"{shown(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",
+                    f"{file_name(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",
                     code="DATALIST_INVALID",
                 )
             found[stem] = path

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prosect.case import Preparation
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
-from prosect.io.sniff import missing, unreadable
+from prosect.io.paths import not_found, unreadable
 from prosect.training.datalist import DataList, Entry
 from prosect.training.patches import TrainingScan
 from prosect.training.scans import LocalLabels, known_of, training_scan
@@ -119,7 +119,7 @@ def input_content(path: Path) -> str:
     try:
         return content_of(path)
     except FileNotFoundError:
-        raise missing(path) from None
+        raise not_found(path) from None
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -14,7 +14,7 @@ from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.dice import dice
 from prosect.geometry import Grid
 from prosect.io import read_labels
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.io.stored import StoredLabels
 from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
@@ -91,7 +91,7 @@ def from_totalsegmentator(folder: Path, case: str, grid: Grid, vocabulary: Vocab
     masks = next((found for sub in FOLDERS if (found := mask_files(folder / case / sub))), {})
     if not masks:
         raise RecipeError(
-            f"{shown(folder)}: there is neither {case}.nii.gz nor a folder {case} of masks.", code="PSEUDO_MISSING"
+            f"{file_name(folder)}: there is neither {case}.nii.gz nor a folder {case} of masks.", code="PSEUDO_MISSING"
         )
     return from_masks(masks, grid, vocabulary, crosswalk(scheme))
 
@@ -110,7 +110,7 @@ def from_multilabel(path: Path, grid: Grid, vocabulary: Vocabulary, scheme: Cros
         RecipeError: A value is no label of the scheme (`LABELS_UNMAPPED`).
     """
     stored = read_labels(path)
-    refuse_other_grid(stored.grid, grid, shown(path))
+    refuse_other_grid(stored.grid, grid, file_name(path))
     table = np.zeros(int(stored.array.max(initial=0)) + 1, dtype=np.uint16)
     left: list[str] = []
     for value in values_in(stored):
@@ -143,7 +143,7 @@ def meaning(value: int, stored: StoredLabels, scheme: Crosswalk, path: Path) -> 
             except VocabularyError:
                 continue
     raise RecipeError(
-        f"{shown(path)}: {value} is no label of {scheme.scheme}. Is it the result of another task?",
+        f"{file_name(path)}: {value} is no label of {scheme.scheme}. Is it the result of another task?",
         code="LABELS_UNMAPPED",
     )
 
@@ -162,7 +162,7 @@ def from_masks(masks: Mapping[str, Path], grid: Grid, vocabulary: Vocabulary, sc
             left.append(name)
             continue
         stored = read_labels(path)
-        refuse_other_grid(stored.grid, grid, shown(path))
+        refuse_other_grid(stored.grid, grid, file_name(path))
         array[stored.array > 0] = index
         known.append(index)
     return PseudoLabels(LabelMap(array, grid, vocabulary), tuple(sorted(known)), left_out(left))

@@ -15,7 +15,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prosect.errors import RecipeError
-from prosect.io.sniff import regular_file
+from prosect.io.paths import require_file
 from prosect.networks.vista3d.network import ClickHead
 from prosect.vocabulary.matching import nearest
 
@@ -212,7 +212,7 @@ def read_recipe(path: Path) -> Recipe:
         FormatError: There is no such file, or it cannot be read.
         RecipeError: It is no TOML, has an unknown key, or a value of a wrong type or range (`RECIPE_INVALID`).
     """
-    regular_file(path)
+    require_file(path)
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

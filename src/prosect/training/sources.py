@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prosect.errors import ProsectWarning, RecipeError
-from prosect.io.sniff import shown
+from prosect.io.paths import file_name
 from prosect.training.datalist import DataList, Roots, read_datalist
 from prosect.training.datalist_files import read_written
 from prosect.training.mapping import parse_pair
@@ -78,8 +78,8 @@ def refuse_other_vocabulary(path: Path, words: Vocabulary | None) -> None:
     named = read_written(path).about.get("vocabulary")
     if words is not None and named is not None and named != words.name:
         raise RecipeError(
-            f"{shown(path)}: this list names structures of {named}, those before it of {words.name}. Write them in one "
-            "vocabulary.",
+            f"{file_name(path)}: this list names structures of {named}, those before it of {words.name}. Write them "
+            "in one vocabulary.",
             code="MAPPING_INVALID",
         )
 

@@ -14,7 +14,8 @@ from io_phantoms import LPS, SHAPE, bright_world, dicom_slice, label_map, letter
 from pydicom.uid import RLELossless
 
 from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
-from prosect.io import dicom_files, read, read_labels, write
+from prosect.io import read, read_labels, write
+from prosect.io.dicom import files as dicom_files
 from prosect.volume import Volume
 
 SCAN = letter_f()

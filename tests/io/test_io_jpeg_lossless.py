@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEGLosslessSV1
 
-from prosect.io.jpeg_lossless import decode
+from prosect.io.dicom.jpeg_lossless import decode
 
 
 def encoded(values: NDArray[Any], folder: Path) -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import FormatError, ProsectError
-from prosect.io.dicom_files import Member, file_member
-from prosect.io.dicom_headers import DERIVED_CLASSES, IMAGE_CLASSES
-from prosect.io.dicom_pixels import PARSE_ERRORS, parse
+from prosect.io.dicom.files import Member, file_member
+from prosect.io.dicom.header import DERIVED_CLASSES, IMAGE_CLASSES
+from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 
 __all__ = ["Series", "folder_series"]
 

@@ -27,8 +27,8 @@ READERS = {
     "nifti": "prosect.io.nifti",
     "nrrd": "prosect.io.nrrd",
     "metaimage": "prosect.io.metaimage",
-    "dicom": "prosect.io.dicom_series",
-    "zip": "prosect.io.dicom_series",
+    "dicom": "prosect.io.dicom.series",
+    "zip": "prosect.io.dicom.series",
 }
 SUFFIXES = {
     Sniffed("nifti"): (".nii",),

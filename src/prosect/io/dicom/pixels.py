@@ -17,7 +17,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from prosect.errors import FormatError
-from prosect.io import jpeg_lossless
+from prosect.io.dicom import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
 __all__ = ["PARSE_ERRORS", "parse", "rescaled", "slice_values"]

@@ -13,9 +13,9 @@ import numpy as np
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
-from prosect.io.dicom_files import Member
-from prosect.io.dicom_frames import GROUPS, TAGS, frames, part_of
-from prosect.io.dicom_pixels import PARSE_ERRORS, parse
+from prosect.io.dicom.files import Member
+from prosect.io.dicom.frames import GROUPS, TAGS, frames, part_of
+from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes

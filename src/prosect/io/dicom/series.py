@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
-from prosect.io.dicom_files import Member, file_member, members
-from prosect.io.dicom_headers import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
-from prosect.io.dicom_pixels import parse, rescaled, slice_values
+from prosect.io.dicom.files import Member, file_member, members
+from prosect.io.dicom.header import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
+from prosect.io.dicom.pixels import parse, rescaled, slice_values
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "CancelledError",
     "CheckpointError",
     "FormatError",
     "GeometryError",
@@ -83,6 +84,13 @@ class ResourceError(ProsectError):
 
     default_code = "RESOURCE_EXHAUSTED"
     exit_status = 5
+
+
+class CancelledError(ProsectError):
+    """Someone asked a computation to end before it was done."""
+
+    default_code = "CANCELLED"
+    exit_status = 130
 
 
 class ProsectWarning(UserWarning):

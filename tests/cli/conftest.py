@@ -51,12 +51,12 @@ class FakeModel:
         volume: Volume,
         classes: list[str] | None = None,
         overlap: bool = False,
-        on_window: Callable[[int], None] | None = None,
+        watch: Callable[[int, int], None] | None = None,
     ) -> LabelMap | LabelLayers:
         if self.failure is not None:
             raise self.failure
-        for done in range(1, 5) if on_window is not None else ():
-            on_window(done)
+        for done in range(1, 5) if watch is not None else ():
+            watch(done, 4)
         asked = self.vocabulary.resolve(classes or ["liver"])
         where = volume.array > 0
         expansions = {name: list(parts) for name, parts in asked.expansions.items()}

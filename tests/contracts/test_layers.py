@@ -16,7 +16,7 @@ SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
     {"errors"},
-    {"geometry", "vocabulary", "boxes"},
+    {"geometry", "vocabulary", "boxes", "progress"},
     {"volume", "labelmap", "labelled", "prompts", "clicks_file", "measure", "resample"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
@@ -104,4 +104,4 @@ def test_every_kind_of_error_has_its_own_code() -> None:
     codes = [kind.default_code for kind in kinds]
     assert len(set(codes)) == len(codes)
     assert all(issubclass(kind, prosect.ProsectError) for kind in kinds)
-    assert {kind.exit_status for kind in kinds} <= {2, 3, 5, 6}
+    assert {kind.exit_status for kind in kinds} <= {2, 3, 5, 6, 130}

@@ -14,7 +14,7 @@ from scipy import ndimage
 import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
-from prosect.errors import FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
+from prosect.errors import CancelledError, FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
 from prosect.geometry import AxisOrder, Grid
 from prosect.inference.one_piece import CRUMB
 from prosect.models import device_named
@@ -22,6 +22,7 @@ from prosect.models import vista3d as module
 from prosect.models.spec import PROFILES, ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
+from prosect.progress import cancel_when
 from prosect.volume import Volume
 
 
@@ -276,3 +277,21 @@ def test_crumbs_of_what_is_one_piece_in_everybody_are_left_out_and_told_of(model
     official = replace(single, profile=profile("research"))
     expected = replace(model, profile=profile("research")).segment(volume)
     np.testing.assert_array_equal(official.segment(volume).array, expected.array)
+
+
+def test_every_window_is_told_with_the_total(model: Vista3DModel) -> None:
+    told: list[tuple[int, int]] = []
+    labels = model.segment(scan(), ["liver"], watch=lambda done, total: told.append((done, total)))
+    total = labels.provenance["windows"]
+    assert told == [(done, total) for done in range(1, len(told) + 1)]
+    assert len(told) == total > 1
+
+
+def test_a_sweep_ends_where_it_is_cancelled_and_the_next_is_whole(model: Vista3DModel) -> None:
+    expected = model.segment(scan(), ["liver"]).array
+    told: list[int] = []
+    watch = cancel_when(lambda: len(told) == 2, lambda done, _: told.append(done))
+    with pytest.raises(CancelledError):
+        model.segment(scan(), ["liver"], watch=watch)
+    assert told == [1, 2]
+    np.testing.assert_array_equal(model.segment(scan(), ["liver"]).array, expected)

@@ -31,7 +31,7 @@ def test_what_is_there_is_added_to_and_no_slice_is_left_out() -> None:
     working, network = Working.of(torso()), WavyNetwork()
     features = torch.full((*working.shape, 3), 2.0)
     steps: list[int] = []
-    add_views(working, network, features, steps.append)
+    add_views(working, network, features, lambda done, _: steps.append(done))
     assert torch.allclose(features - 2, summed(working, WavyNetwork()), atol=1e-5)
     assert sum(network.batches) == sum(SHAPE) == steps[-1]
     assert max(network.batches) == BATCH

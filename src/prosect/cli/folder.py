@@ -199,9 +199,8 @@ def work_of(args: argparse.Namespace, model: Any, watch: Watch) -> Work[Volume, 
     def compute(scan: Scan, volume: Volume) -> LabelMap | LabelLayers:
         results.refuse(case_request(args, scan.name), scan.path, overwrite=True, grid=volume.grid)
         chosen: dict[str, Any] = {"classes": args.roi_subset, "overlap": args.overlap}
-        windows = model.plan(volume, **chosen).windows if watch.is_looked_at else 1
         labels: LabelMap | LabelLayers = model.segment(
-            volume, **chosen, on_window=(lambda done: watch.part(done / windows)) if watch.is_looked_at else None
+            volume, **chosen, watch=(lambda done, total: watch.part(done / total)) if watch.is_looked_at else None
         )
         return labels
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import prosect
 from prosect import results, vocabulary
-from prosect.cli.progress import progress
+from prosect.cli.progress import counting
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
 from prosect.io.leftovers import sweep
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run or request is None:
             print(model.plan(volume, classes=args.roi_subset, overlap=args.overlap))
             return 0
-        with watch.stage("segmenting"), progress(model, volume, args) as on_window:
-            labels = model.segment(volume, classes=args.roi_subset, overlap=args.overlap, on_window=on_window)
+        with watch.stage("segmenting"), counting("segmenting", args.quiet) as step:
+            labels = model.segment(volume, classes=args.roi_subset, overlap=args.overlap, watch=step)
     with watch.stage("measuring"):
         found = measure(labels, volume)
     how = run_of(args, started, warned)

@@ -28,10 +28,8 @@ def run(args: argparse.Namespace) -> int:
     results.refuse(request, args.input, args.overwrite, volume.grid)
     generate = supervoxels.generate  # refused here where scikit-image is missing, before anything large is loaded
     encoder = supervoxels.load_encoder(args.encoder, args.weights, args.device)
-    plan = supervoxels.plan(volume, encoder)
-    total = encoder.steps(volume.grid, plan.cells)
-    with counting("encoding", total, args.quiet) as on_step:
-        labels = generate(volume, encoder, args.segments, on_step=on_step)
+    with counting("encoding", args.quiet) as watch:
+        labels = generate(volume, encoder, args.segments, watch=watch)
     files = results.write(labels, volume, request)
     if not args.quiet:
         report(labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 import prosect
 from prosect import results
-from prosect.cli.progress import progress
+from prosect.cli.progress import counting
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console
 from prosect.cli.segment import scan
@@ -80,9 +80,8 @@ def make(
     """Make the recorded files in another folder and return them in the recorded order."""
     request = checking.request_of(report, folder)
     classes = None if asked.classes is None else list(asked.classes)
-    asking = argparse.Namespace(quiet=args.quiet, roi_subset=classes, overlap=asked.overlap)
-    with recorded(show=False), progress(model, volume, asking) as on_window:
-        labels = model.segment(volume, classes=classes, overlap=asked.overlap, on_window=on_window)
+    with recorded(show=False), counting("segmenting", args.quiet) as watch:
+        labels = model.segment(volume, classes=classes, overlap=asked.overlap, watch=watch)
     written = results.write(labels, volume, request, case=str(report.get("case", "")))
     return tuple(path for path in written if path != request.report_file)
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prosect.inference.windows import Blending, WindowPlan, blend_weights
+from prosect.progress import Watch
 
 __all__ = ["PLANES", "FeatureFunction", "Padding", "Slab", "pad_volume", "sweep"]
 
@@ -58,7 +59,7 @@ def sweep(
     padding: Padding = "constant",
     batch: int = 1,
     accumulate_on: torch.device | None = None,
-    on_window: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Slab]:
     """Yield the blended features of a volume slab by slab, along `plan.sweep_axis`.
 
@@ -71,7 +72,7 @@ def sweep(
         padding: How a volume smaller than a window is extended.
         batch: Windows per call of `features`.
         accumulate_on: Where features are blended and handed out; by default where the image is.
-        on_window: Called with the number of windows done.
+        watch: Told of each window; what it raises ends the sweep.
     """
     axis = plan.sweep_axis
     image = pad_volume(image, plan, padding)
@@ -90,8 +91,8 @@ def sweep(
             for corner, feature in zip(group, cached(windows), strict=True):
                 buffer.add(corner, feature.to(where).movedim(0, -1).movedim(axis, 0), weights)
             done += len(group)
-            if on_window is not None:
-                on_window(done)
+            if watch is not None:
+                watch(done, plan.count)
         yield from buffer.finish(start, starts[n + 1] if n + 1 < len(starts) else plan.padded[axis])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
@@ -17,6 +17,7 @@ from prosect.inference.crops import CropResponder, CropRules
 from prosect.models.spec import ModelSpec
 from prosect.models.vista3d_clicks import typed_exhaustion
 from prosect.networks.sam_med3d import SamMed3D
+from prosect.progress import Watch
 from prosect.session import Session
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -155,7 +156,7 @@ class SamMed3DModel:
         volume: Volume,
         classes: Sequence[str | int] | None = None,
         overlap: bool = False,
-        on_window: Callable[[int], None] | None = None,
+        watch: Watch | None = None,
     ) -> NoReturn:
         """Refuse: nothing is segmented without a click.
 

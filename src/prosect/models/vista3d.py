@@ -27,14 +27,13 @@ from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
+from prosect.progress import Watch
 from prosect.resample import respaced_grid
 from prosect.session import Session
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.volume import Volume, require_volume
 
 __all__ = ["Vista3DModel"]
-
-OnWindow = Callable[[int], None]
 
 # Full-resolution feature maps alive at once inside one window, by the way the network is run; measured by
 # benches/memory.py.
@@ -95,7 +94,7 @@ class Vista3DModel:
         volume: Volume,
         classes: Sequence[str | int] | None = None,
         overlap: Literal[False] = False,
-        on_window: OnWindow | None = None,
+        watch: Watch | None = None,
     ) -> LabelMap: ...
 
     @overload
@@ -104,7 +103,7 @@ class Vista3DModel:
         volume: Volume,
         classes: Sequence[str | int] | None,
         overlap: Literal[True],
-        on_window: OnWindow | None = None,
+        watch: Watch | None = None,
     ) -> LabelLayers: ...
 
     @overload
@@ -114,7 +113,7 @@ class Vista3DModel:
         classes: Sequence[str | int] | None = None,
         *,
         overlap: bool,
-        on_window: OnWindow | None = None,
+        watch: Watch | None = None,
     ) -> LabelMap | LabelLayers: ...
 
     @refuse_exhaustion()
@@ -124,7 +123,7 @@ class Vista3DModel:
         volume: Volume,
         classes: Sequence[str | int] | None = None,
         overlap: bool = False,
-        on_window: OnWindow | None = None,
+        watch: Watch | None = None,
     ) -> LabelMap | LabelLayers:
         """Return labels on the scan's own grid.
 
@@ -132,7 +131,7 @@ class Vista3DModel:
             volume: The scan.
             classes: Names or indices; groups expand to their parts. None segments everything the model knows.
             overlap: Return one layer per class, nothing erased, instead of one flat map.
-            on_window: Called with the number of windows done.
+            watch: Told of each window; what it raises ends the run, such as `CancelledError`.
 
         Raises:
             FormatError: It is not a scan that was read (`USAGE`).
@@ -156,7 +155,7 @@ class Vista3DModel:
                 painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
-                arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, on_window)
+                arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, watch)
         pieces = keep_pieces(arrays, resolution.indices, overlap, volume.grid, self.spec, self.profile)
         found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
         notes = [*doubts, *fallbacks, *pieces, *implausible(found_ml, self.spec)]
@@ -165,7 +164,7 @@ class Vista3DModel:
             return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
         return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
 
-    def features(self, volume: Volume, on_window: OnWindow | None = None) -> tuple[Grid, int, Iterator[Slab]]:
+    def features(self, volume: Volume, watch: Watch | None = None) -> tuple[Grid, int, Iterator[Slab]]:
         """Return the automatic decoder's features over a whole scan: their grid, the axis along which they come, and
         the slabs of them, computed as they are asked for.
 
@@ -173,7 +172,7 @@ class Vista3DModel:
 
         Args:
             volume: The scan.
-            on_window: Called with the number of windows done.
+            watch: Told of each window.
         """
         case = Case.prepare(volume, replace(self.spec.preparation(self.profile), crop_above=None))
         windows = self._windows(case.grid.shape)
@@ -184,7 +183,7 @@ class Vista3DModel:
             self.network.architecture.width,
             blending=self.profile.blending,
             padding=self.profile.padding,
-            on_window=on_window,
+            watch=watch,
         )
         return case.grid, windows.sweep_axis, slabs
 
@@ -323,7 +322,7 @@ class Vista3DModel:
         indices: Sequence[int],
         overlap: bool,
         clock: _Clock,
-        on_window: OnWindow | None,
+        watch: Watch | None,
     ) -> tuple[list[Any], list[str]]:
         """Return the painted arrays, and what was given up for want of memory.
 
@@ -332,7 +331,7 @@ class Vista3DModel:
         """
         features = clock.timed("network", self._features)
         width, profile = self.network.architecture.width, self.profile
-        blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "on_window": on_window}
+        blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "watch": watch}
         fallbacks: list[str] = []
         for batch, where in self._attempts():
             painters = self._painters(case, windows.sweep_axis, indices, overlap, where)

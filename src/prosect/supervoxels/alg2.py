@@ -14,7 +14,8 @@ from torch import Tensor
 from prosect.errors import ResourceError
 from prosect.inference.memory import available_bytes, refuse_exhaustion
 from prosect.labelmap import LabelMap
-from prosect.supervoxels.encoders import Encoder, OnStep, load_encoder
+from prosect.progress import Watch
+from prosect.supervoxels.encoders import Encoder, load_encoder
 from prosect.supervoxels.memory import plan
 from prosect.supervoxels.slic import air_around, cut, grown
 from prosect.supervoxels.working import CELLS, Working
@@ -39,7 +40,7 @@ def generate(
     segments: int = SEGMENTS,
     *,
     cells: int = CELLS,
-    on_step: OnStep | None = None,
+    watch: Watch | None = None,
 ) -> LabelMap:
     """Return supervoxels of a scan on its own voxels, numbered from 1 without gaps; 0 is the air around the body.
 
@@ -56,7 +57,7 @@ def generate(
         encoder: A name as for `load_encoder`, or what that returned.
         segments: About how many supervoxels.
         cells: Cells of the working grid at the most.
-        on_step: Called with the number of slices or windows done.
+        watch: Told of each slice or window; what it raises ends the run.
 
     Raises:
         PromptError: There is no such encoder (`ENCODER_UNKNOWN`).
@@ -72,7 +73,7 @@ def generate(
     working = Working.of(volume, cells)
     air = _air(working)
     body = ~_nearest_voxels(air, working)
-    features = _features(chosen, working, on_step)
+    features = _features(chosen, working, watch)
     encoded = time.perf_counter()
     spacing = working.grid.spacing_mm
     compactness = chosen.balance(features, torch.from_numpy(body)) if body.any() else 1.0
@@ -89,11 +90,11 @@ def generate(
     return LabelMap(labels, volume.grid, supervoxel_names(int(labels.max())), provenance)
 
 
-def _features(encoder: Encoder, working: Working, on_step: OnStep | None) -> Tensor:
+def _features(encoder: Encoder, working: Working, watch: Watch | None) -> Tensor:
     """Return the features (i j k c) of every cell."""
     features = torch.zeros(*working.shape, encoder.channels)
     try:
-        encoder.add_to(features, working, on_step)
+        encoder.add_to(features, working, watch)
     except torch.OutOfMemoryError as error:
         raise ResourceError(
             "The GPU ran out of memory with the smallest batch; use --device cpu.", code="GPU_MEMORY"

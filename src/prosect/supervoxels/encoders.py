@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ from prosect.models.sam import SamModel, load_sam
 from prosect.models.sam_med3d import is_ct
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.sam import SAM_VARIANTS, SamFeatures
+from prosect.progress import Watch
 from prosect.resample import interpolate_along, linear_weights
 from prosect.supervoxels.views import BATCH, add_views
 from prosect.supervoxels.working import Working
@@ -26,7 +27,6 @@ from prosect.volume import Volume
 
 __all__ = ["ENCODERS", "Encoder", "IntensityEncoder", "ModelEncoder", "SamEncoder", "load_encoder", "planned_encoder"]
 
-OnStep = Callable[[int], None]
 Shape = tuple[int, int, int]
 
 # What distance weighs against features of unit spread. Of 0.15 to 1.5, the best for how well supervoxels explain the
@@ -49,13 +49,10 @@ class Encoder(Protocol):
     def channels(self) -> int:
         """Features per cell."""
 
-    def steps(self, grid: Grid, shape: Shape) -> int:
-        """Return how many steps `add_to` will count, for a scan's grid and the shape of its working grid."""
-
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return the most bytes that `add_to` holds beside the features."""
 
-    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+    def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the features of a scan to `features` (i j k c) on its working grid, in place."""
 
     def balance(self, features: Tensor, body: Tensor) -> float:
@@ -78,10 +75,6 @@ class SamEncoder:
         """Channels of the upscaling layers: 32 in every published size."""
         return self.model.network.channels
 
-    def steps(self, grid: Grid, shape: Shape) -> int:
-        """Return the number of slices."""
-        return sum(shape)
-
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return what a batch of slices with its features takes, and on a processor the network over one slice."""
         network = self.model.slice_bytes if self.model.device.type == "cpu" else 0
@@ -92,9 +85,9 @@ class SamEncoder:
             * 4
         )
 
-    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+    def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the features of all slices."""
-        add_views(working, self.model, features, on_step)
+        add_views(working, self.model, features, watch)
 
     def balance(self, features: Tensor, body: Tensor) -> float:
         """Leave the features as they are: Algorithm 2 sums them, and the released code's compactness is 0.01."""
@@ -127,20 +120,16 @@ class ModelEncoder:
         """Width of the decoder."""
         return self.model.network.architecture.width
 
-    def steps(self, grid: Grid, shape: Shape) -> int:
-        """Return the number of windows."""
-        return self.model.plan(grid).windows
-
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return what the sweep takes."""
         parts = self.model.plan(grid).parts
         return max(parts["preparing"], parts["prepared"] + parts["slab"] + parts["window"])
 
     @torch.inference_mode()
-    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+    def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the features, interpolated plane by plane as slabs of them are finished, and the intensities."""
         INTENSITIES.add_to(features[..., self.width :], working)
-        grid, axis, slabs = self.model.features(self._shown(working), on_step)
+        grid, axis, slabs = self.model.features(self._shown(working), watch)
         # Both grids run along the same axes, so one axis of cells depends on one axis of the network.
         to_network = np.linalg.solve(grid.affine, working.grid.affine).round(9)
         positions = [np.arange(n) * to_network[a, a] + to_network[a, 3] for a, n in enumerate(working.shape)]
@@ -184,22 +173,18 @@ class IntensityEncoder:
         """Its name."""
         return {"encoder": "intensity"}
 
-    def steps(self, grid: Grid, shape: Shape) -> int:
-        """Return 1."""
-        return 1
-
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return what scaling takes."""
         return 8 * math.prod(shape)
 
-    def add_to(self, features: Tensor, working: Working, on_step: OnStep | None = None) -> None:
+    def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the intensities."""
         image = working.case.image[0, 0]
         features[..., 0] += image
         low, high = SOFT_TISSUE if is_ct(working.volume) else (0.0, 1.0)
         features[..., 1] += image.sub(low).div_(high - low).clamp_(0, 1)
-        if on_step is not None:
-            on_step(1)
+        if watch is not None:
+            watch(1, 1)
 
     def balance(self, features: Tensor, body: Tensor) -> float:
         """Give the intensities unit spread."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from prosect.progress import Watch
 from prosect.resample import interpolate_along
 from prosect.supervoxels.working import Working
 
@@ -26,9 +26,7 @@ class SliceNetwork(Protocol):
 
 
 @torch.inference_mode()
-def add_views(
-    working: Working, network: SliceNetwork, features: Tensor, on_slice: Callable[[int], None] | None = None
-) -> None:
+def add_views(working: Working, network: SliceNetwork, features: Tensor, watch: Watch | None = None) -> None:
     """Add the features of sagittal, coronal and axial slices to `features` (i j k c) on the working grid, in place.
 
     One slice goes through each plane of cells, at the scan's own resolution. What is alive beside `features` is one
@@ -38,7 +36,7 @@ def add_views(
         working: The scan.
         network: Gives features of slices.
         features: What is added to.
-        on_slice: Called with the number of slices done.
+        watch: Told of each slice.
     """
     done = 0
     for axis in range(3):
@@ -54,5 +52,5 @@ def add_views(
             maps = interpolate_along(maps, 3, (columns + 0.5) * scale - 0.5)
             planes[first : first + len(numbers)] += maps.permute(0, 2, 3, 1)
             done += len(numbers)
-            if on_slice is not None:
-                on_slice(done)
+            if watch is not None:
+                watch(done, sum(working.shape))

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 import prosect
+from prosect.data.datalist import DataList, read_datalist
+from prosect.data.labels import read_labelled
 from prosect.evaluation.clickers import RULES
 from prosect.evaluation.protocols import Rules, clicked_targets, clicks
 from prosect.evaluation.scores import Row
 from prosect.evaluation.summary import Mean, curve
 from prosect.models.hybrid import HybridModel
-from prosect.training.datalist import DataList, read_datalist
-from prosect.training.labels import read_labelled
 
 SHOWN = (1, 3, 5)
 

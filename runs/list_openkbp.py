@@ -11,8 +11,8 @@ import csv
 from pathlib import Path
 
 from prosect import vocabulary
-from prosect.training.datalist import DataList, Entry, write_datalist
-from prosect.training.mapping import mapping_of
+from prosect.data.datalist import DataList, Entry, write_datalist
+from prosect.data.mapping import mapping_of
 
 VALUES = {
     "Brainstem": (1, "Brain-Stem"),

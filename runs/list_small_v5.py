@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 import prosect
 import train_small_v1 as first
 from prosect import phantom, supervoxels, vocabulary
+from prosect.data.datalist import DataList, Entry, write_datalist
+from prosect.data.mapping import mapping_of
 from prosect.geometry import Grid
 from prosect.io.writing import write
 from prosect.labelmap import LabelMap
 from prosect.phantom.warp import recontrast, warp_arrays
-from prosect.training.datalist import DataList, Entry, write_datalist
-from prosect.training.mapping import mapping_of
 from prosect.vocabulary.crosswalk import crosswalk
 from prosect.volume import Volume
 

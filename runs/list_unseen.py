@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from prosect import vocabulary
-from prosect.training.datalist import DataList, Entry, write_datalist
-from prosect.training.mapping import mapping_of, with_new
+from prosect.data.datalist import DataList, Entry, write_datalist
+from prosect.data.mapping import mapping_of, with_new
 
 # Folder, its files of image and label, structure of the value 1.
 SETS = {

@@ -13,9 +13,9 @@ import torch
 
 import prosect
 from prosect.checkpoints.files import write_weights
+from prosect.data.datalist import read_datalist
 from prosect.geometry import Grid
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.datalist import read_datalist
 from prosect.volume import Volume
 
 SHAPE = (14, 12, 10)

@@ -11,8 +11,8 @@ import pytest
 
 from prosect import vocabulary
 from prosect.boxes import Box
+from prosect.data.labelled import LabelledScan
 from prosect.geometry import Grid
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.prompts import voxel_of
 from prosect.session import Change

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from prosect.data.labelled import LabelledScan
 from prosect.errors import VocabularyError
 from prosect.evaluation.protocols import (
     Rules,
@@ -18,7 +19,6 @@ from prosect.evaluation.protocols import (
     point,
 )
 from prosect.evaluation.scores import Row
-from prosect.labelled import LabelledScan
 from prosect.vocabulary import Vocabulary
 
 LIVER, SPLEEN, AORTA = 1, 3, 6

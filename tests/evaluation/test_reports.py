@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from prosect.data.labelled import LabelledScan
 from prosect.errors import CheckpointError, FormatError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.published import challenge_rows, table1_rows, table2_rows, table3_rows
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
 from prosect.evaluation.scores import Row
-from prosect.labelled import LabelledScan
 
 SETTINGS = {"protocol": "auto", "scans": 2}
 

@@ -10,13 +10,13 @@ import torch
 from scipy import ndimage
 
 from prosect import vocabulary
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, clicked_targets
 from prosect.evaluation.running import Examination, evaluation_of, examine
 from prosect.evaluation.sam_med3d import sam_clicks_as_published, start_around
 from prosect.geometry import Grid
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.sam_med3d import SamMed3DModel, click_profile
 from prosect.models.spec import ModelSpec

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prosect import vocabulary
 from prosect.case import Intensity
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.scores import Target
 from prosect.evaluation.table1 import (
@@ -21,7 +22,6 @@ from prosect.evaluation.table1 import (
     windows_of,
 )
 from prosect.geometry import Grid
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.spec import ModelSpec
 from prosect.volume import Volume

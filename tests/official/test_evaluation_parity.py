@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from prosect.data.splits import SEED, published_split
 from prosect.evaluation.surface import surface_dice
 from prosect.evaluation.surfels import CORNERS, areas_mm2
 from prosect.geometry import Grid
-from prosect.training.splits import SEED, published_split
 
 pytest.importorskip("monai")
 ndimage = pytest.importorskip("scipy.ndimage")

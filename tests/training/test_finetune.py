@@ -14,19 +14,19 @@ import torch
 import prosect
 from few_scans import GRID, LIVER, SHAPE, SPLEEN, boxes, random_weights
 from prosect.checkpoints.files import write_weights
+from prosect.data.check import check_datalist, refuse_unfit
+from prosect.data.datalist import DataList
+from prosect.data.labelled import LabelledScan
+from prosect.data.pairs import paired
 from prosect.errors import ProsectError, ProsectWarning, RecipeError
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.automatic import AutomaticObjective
-from prosect.training.datalist import DataList
-from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.finetune import Finetuned, finetune, save_finetuned
 from prosect.training.finetune_measures import mean_dice
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
 from prosect.training.loop import mixed_is_sound
-from prosect.training.pairs import paired
 from prosect.training.patches import Patch
 from prosect.training.warm_start import Start, fit_head, most_similar, place_rows
 

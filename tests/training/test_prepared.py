@@ -12,10 +12,10 @@ import pytest
 
 from prosect import vocabulary
 from prosect.case import Intensity, Preparation
+from prosect.data.datalist import DataList, Entry
+from prosect.data.mapping import mapping_of
 from prosect.errors import RecipeError
 from prosect.training import prepared
-from prosect.training.datalist import DataList, Entry
-from prosect.training.mapping import mapping_of
 from prosect.training.prepared import prepared_scan, prepared_scans
 from prosect.training.scans import local_labels, renumbered, training_scan
 

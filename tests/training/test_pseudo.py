@@ -11,10 +11,10 @@ import pytest
 
 import prosect
 from prosect import vocabulary
+from prosect.data.labelled import LabelledScan
 from prosect.errors import RecipeError
 from prosect.geometry import Grid
 from prosect.io.stored import Label
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.training.pseudo import PseudoLabels, agreement, from_model, from_totalsegmentator, judged
 from prosect.volume import Volume

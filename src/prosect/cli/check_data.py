@@ -11,10 +11,10 @@ from rich.console import Console
 
 from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.screen import open_console, plain_table
+from prosect.data.check import EntryReport, check_datalist
+from prosect.data.datalist import DataList, split_as_published, write_datalist
 from prosect.errors import FormatError
 from prosect.io.atomic import probe
-from prosect.training.datalist import DataList, split_as_published, write_datalist
-from prosect.training.datalist_check import EntryReport, check_datalist
 
 __all__ = ["run"]
 

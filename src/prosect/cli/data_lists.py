@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from prosect.training.datalist import DataList, Roots, read_datalist
-from prosect.training.labels import TOLERANCE_MM
-from prosect.training.mapping import parse_pair, read_mappings
+from prosect.data.datalist import DataList, Roots, read_datalist
+from prosect.data.labels import TOLERANCE_MM
+from prosect.data.mapping import parse_pair, read_mappings
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["datalist_of", "tolerance_of"]

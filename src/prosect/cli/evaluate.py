@@ -15,6 +15,8 @@ import prosect
 from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
+from prosect.data.datalist import DataList, Entry
+from prosect.data.labels import read_labelled, read_unlabelled
 from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, finds_itself
@@ -22,8 +24,6 @@ from prosect.evaluation.report import Evaluation, interval
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
 from prosect.io.atomic import make_folder
 from prosect.models.sam_med3d import SamMed3DModel
-from prosect.training.datalist import DataList, Entry
-from prosect.training.labels import read_labelled, read_unlabelled
 
 __all__ = ["run"]
 

@@ -11,10 +11,10 @@ from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.finetune import learnable, settings_of, silent
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console, plain_table
+from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
 from prosect.io.atomic import make_folder
-from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.fewshot import Outcome, arms, few_shots, pools
 from prosect.training.fewshot_report import write_few_shots
 from prosect.training.finetune import plain

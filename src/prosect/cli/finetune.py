@@ -13,14 +13,14 @@ from prosect.cli.alone import alone_in
 from prosect.cli.data_lists import tolerance_of
 from prosect.cli.recorded import recorded
 from prosect.cli.screen import open_console
+from prosect.data.check import check_datalist, refuse_unfit
+from prosect.data.mapping import parse_pair
+from prosect.data.pairs import paired
 from prosect.errors import CheckpointError, FormatError, RecipeError
 from prosect.io.atomic import probe
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.finetune import Finetuned, finetune, save_finetuned
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
-from prosect.training.mapping import parse_pair
-from prosect.training.pairs import paired
 
 __all__ = ["learnable", "run", "settings_of"]
 

@@ -13,13 +13,13 @@ from prosect import vocabulary
 from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.screen import open_console
 from prosect.cohort.manifest import find_scans
+from prosect.data.datalist import DataList, Entry, write_datalist
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_manual
+from prosect.data.list_files import FOLDERS
 from prosect.errors import ProsectError, RecipeError
 from prosect.evaluation.ledger import Ledger
 from prosect.io.atomic import make_folder
-from prosect.labelled import LabelledScan
-from prosect.training.datalist import DataList, Entry, write_datalist
-from prosect.training.datalist_files import FOLDERS
-from prosect.training.labels import read_manual
 from prosect.training.pseudo import PseudoLabels, from_model, from_totalsegmentator, judged
 from prosect.volume import Volume
 

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from prosect.cli.alone import alone_in
 from prosect.cli.screen import open_console
+from prosect.data.check import check_datalist, refuse_unfit
 from prosect.errors import ProsectWarning, RecipeError, ResourceError
 from prosect.models import device_named
 from prosect.training.course import Course, carry_out, extra, prepare_course
-from prosect.training.datalist_check import check_datalist, refuse_unfit
 from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, joined
 from prosect.training.recipe import Recipe, read_recipe, shortened
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.boxed import Boxed
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.scores import Row, Target, row_of
 from prosect.evaluation.surface import TOLERANCE_MM
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.session import Change
 from prosect.vocabulary import Vocabulary

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from prosect.data.labelled import LabelledScan
 from prosect.errors import CheckpointError, ProsectError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.plots import write_plots
@@ -30,7 +31,6 @@ from prosect.evaluation.scores import Row
 from prosect.evaluation.speed import timed
 from prosect.evaluation.summary import after, challenge_areas, curve, over_all, structures
 from prosect.evaluation.table1 import auto_as_published, auto_point_as_published, point_as_published
-from prosect.labelled import LabelledScan
 from prosect.models.sam_med3d import SamMed3DModel
 from prosect.models.vista3d import Vista3DModel
 from prosect.models.vista3d_clicks import refuse_clicks

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.scores import Row, Target, row_of
-from prosect.labelled import LabelledScan
 from prosect.models.sam_med3d import SamMed3DModel
 from prosect.prompts import LabelledClick
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.dice import dice
 from prosect.evaluation.surface import surface_dice
 from prosect.geometry import Grid
-from prosect.labelled import LabelledScan
 
 __all__ = ["Row", "Target", "row_of"]
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.case import Case
+from prosect.data.labelled import LabelledScan
 from prosect.evaluation.clickers import anywhere, core, largest, nearest_to_middle
 from prosect.evaluation.dice import dice
 from prosect.evaluation.distances import eroded
@@ -29,7 +30,6 @@ from prosect.evaluation.scores import Row, Target, row_of
 from prosect.inference.accumulate import pad_volume
 from prosect.inference.merge_official import merge_official
 from prosect.inference.windows import WindowPlan, blend_weights, plan_windows
-from prosect.labelled import LabelledScan
 from prosect.models.spec import ModelSpec, profile
 from prosect.vocabulary import Vocabulary
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prosect.data.datalist import DataList
 from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.labelmap import extent
 from prosect.networks.vista3d import Vista3D
@@ -22,7 +23,6 @@ from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.automatic import AutomaticObjective, Prompted
 from prosect.training.beginning import first_network
 from prosect.training.both import BothBranches
-from prosect.training.datalist import DataList
 from prosect.training.export import described, export, largest_ml, one_piece, preparation_of
 from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from prosect.checkpoints.files import read_weights
+from prosect.data.datalist import DataList, split_as_published
+from prosect.data.labels import read_labelled
 from prosect.errors import CheckpointError, RecipeError
 from prosect.evaluation.ledger import Ledger, Refused
 from prosect.evaluation.protocols import Rules
@@ -21,10 +23,8 @@ from prosect.evaluation.running import Examination, examine, section
 from prosect.io.atomic import make_folder
 from prosect.models import Model, load
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.datalist import DataList, split_as_published
 from prosect.training.finetune import finetune, plain, save_finetuned
 from prosect.training.finetune_plan import FinetuneSettings, plan_finetuning
-from prosect.training.labels import read_labelled
 from prosect.training.prepared import content_of
 
 __all__ = ["Arm", "Outcome", "arms", "few_shots", "pools"]

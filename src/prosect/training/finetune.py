@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from prosect.checkpoints.files import write_weights
+from prosect.data.datalist import DataList
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_labelled
 from prosect.errors import ProsectWarning
-from prosect.labelled import LabelledScan
 from prosect.models.metadata import metadata_of
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
-from prosect.training.datalist import DataList
 from prosect.training.finetune_loop import loop_of, padded
 from prosect.training.finetune_measures import click_dice, kept_agreement
 from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
-from prosect.training.labels import read_labelled
 from prosect.training.loop import TrainingLoop
 from prosect.training.prepared import content_of, prepared_scans
 from prosect.training.stream import stream_of

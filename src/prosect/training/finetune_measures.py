@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_labelled
 from prosect.errors import ProsectWarning
 from prosect.evaluation.dice import dice
 from prosect.evaluation.protocols import Rules, clicks
 from prosect.evaluation.scores import Target
-from prosect.labelled import LabelledScan
 from prosect.models.vista3d import Vista3DModel
 from prosect.training.finetune_plan import FinetunePlan
-from prosect.training.labels import read_labelled
 
 __all__ = ["click_dice", "kept_agreement", "mean_dice"]
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity
+from prosect.data.datalist import DataList
+from prosect.data.labels import read_manual
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.geometry import Grid
 from prosect.inference.windows import Shape
@@ -19,9 +21,7 @@ from prosect.models.doubts import not_hounsfield
 from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
-from prosect.training.datalist import DataList
 from prosect.training.export import added_to, ordinary
-from prosect.training.labels import read_manual
 from prosect.training.scans import LocalLabels, local_labels
 from prosect.training.warm_start import trained_classes
 from prosect.vocabulary import Structure, Vocabulary

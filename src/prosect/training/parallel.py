@@ -12,7 +12,7 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from prosect.training.datalist import DataList
+from prosect.data.datalist import DataList
 
 __all__ = ["ALONE", "GIVEN_UP_SECONDS", "Ranks", "joined"]
 

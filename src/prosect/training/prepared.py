@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from prosect.case import Preparation
+from prosect.data.datalist import DataList, Entry
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
 from prosect.io.paths import not_found, unreadable
-from prosect.training.datalist import DataList, Entry
 from prosect.training.patches import TrainingScan
 from prosect.training.scans import LocalLabels, known_of, training_scan
 

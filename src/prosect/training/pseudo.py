@@ -10,16 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import refuse_other_grid, values_in
+from prosect.data.list_files import ENDINGS, plain_stem
 from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.dice import dice
 from prosect.geometry import Grid
 from prosect.io import read_labels
 from prosect.io.paths import file_name
 from prosect.io.stored import StoredLabels
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.training.datalist_files import ENDINGS, plain_stem
-from prosect.training.labels import refuse_other_grid, values_in
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary.crosswalk import SCHEMES, Crosswalk, crosswalk
 from prosect.volume import Volume

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.case import Case, Preparation
+from prosect.data.datalist import DataList, Entry
+from prosect.data.labels import read_manual, read_pseudo, read_supervoxels
 from prosect.errors import RecipeError
 from prosect.io import read
 from prosect.labelmap import LabelLayers, LabelMap, extent
-from prosect.training.datalist import DataList, Entry
-from prosect.training.labels import read_manual, read_pseudo, read_supervoxels
 from prosect.training.patches import TrainingScan
 from prosect.vocabulary import Vocabulary
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from prosect.data.datalist import DataList, Roots, read_datalist
+from prosect.data.list_files import read_written
+from prosect.data.mapping import parse_pair
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.io.paths import file_name
-from prosect.training.datalist import DataList, Roots, read_datalist
-from prosect.training.datalist_files import read_written
-from prosect.training.mapping import parse_pair
 from prosect.training.recipe import Data, Recipe, Stage
 from prosect.vocabulary import Vocabulary
 

@@ -11,14 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from prosect import models
+from prosect.data.datalist import DataList
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_labelled
 from prosect.errors import RecipeError
 from prosect.evaluation.protocols import Rules, auto, automatic_targets, clicked_targets, clicks
 from prosect.evaluation.scores import Row
-from prosect.labelled import LabelledScan
 from prosect.preview import render
-from prosect.training.datalist import DataList
 from prosect.training.export import described, export
-from prosect.training.labels import read_labelled
 from prosect.training.recipe import Recipe, Stage
 from prosect.training.scans import LocalLabels
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prosect.data.labelled import LabelledScan
 from prosect.errors import ProsectWarning
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelMap
 from prosect.models.spec import ModelSpec
 from prosect.models.vista3d import Vista3DModel

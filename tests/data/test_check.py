@@ -12,12 +12,12 @@ import pytest
 
 import prosect
 from prosect import vocabulary
+from prosect.data.check import EntryReport, check_datalist, refuse_unfit
+from prosect.data.datalist import DataList, read_datalist
+from prosect.data.labels import read_labelled
 from prosect.errors import ProsectError, RecipeError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.training.datalist import DataList, read_datalist
-from prosect.training.datalist_check import EntryReport, check_datalist, refuse_unfit
-from prosect.training.labels import read_labelled
 from prosect.volume import Volume
 
 WORDS = vocabulary.load("prosect")

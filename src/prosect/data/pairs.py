@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prosect.data.datalist import DataList, Entry
+from prosect.data.list_files import ENDINGS, plain_stem
+from prosect.data.mapping import NEW, mapping_of, split_pair, with_new
 from prosect.errors import RecipeError
 from prosect.io.paths import file_name
-from prosect.training.datalist import DataList, Entry
-from prosect.training.datalist_files import ENDINGS, plain_stem
-from prosect.training.mapping import NEW, mapping_of, split_pair, with_new
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["paired", "taken_as_new"]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from prosect import vocabulary as vocabularies
+from prosect.data.list_files import SPLITS, Written, plain_stem, read_written
+from prosect.data.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
+from prosect.data.splits import published_split
 from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically
 from prosect.io.paths import file_name
-from prosect.training.datalist_files import SPLITS, Written, plain_stem, read_written
-from prosect.training.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
-from prosect.training.splits import published_split
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["DataList", "Entry", "Roots", "read_datalist", "split_as_published", "write_datalist"]

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prosect.data.datalist import DataList, Entry
+from prosect.data.labels import TOLERANCE_MM, read_manual, read_pseudo, read_supervoxels
 from prosect.errors import ProsectError, RecipeError
 from prosect.geometry import Grid
 from prosect.io import read
-from prosect.training.datalist import DataList, Entry
-from prosect.training.labels import TOLERANCE_MM, read_manual, read_pseudo, read_supervoxels
 
 __all__ = ["EntryReport", "Problem", "check_datalist", "refuse_unfit"]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.data.datalist import DataList, Entry
+from prosect.data.labelled import LabelledScan
 from prosect.errors import RecipeError
 from prosect.geometry import Grid
 from prosect.io import read, read_labels
 from prosect.io.paths import file_name
 from prosect.io.stored import StoredLabels
-from prosect.labelled import LabelledScan
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.training.datalist import DataList, Entry
 from prosect.vocabulary import Vocabulary
 
 __all__ = [

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from prosect import vocabulary
+from prosect.data.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
+from prosect.data.mapping import mapping_of, parse_pair, published_mappings, read_mappings
+from prosect.data.splits import published_split
 from prosect.errors import FormatError, RecipeError, VocabularyError
-from prosect.training.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
-from prosect.training.mapping import mapping_of, parse_pair, published_mappings, read_mappings
-from prosect.training.splits import published_split
 
 WORDS = vocabulary.load("prosect")
 LIVER, SPLEEN, LEFT_KIDNEY = 1, 3, 14

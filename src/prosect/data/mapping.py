@@ -196,7 +196,7 @@ def mapping_by_names(names: Mapping[Any, Any], vocabulary: Vocabulary) -> LabelM
 @functools.cache
 def published_mappings() -> Mapping[str, tuple[tuple[int, int], ...]]:
     """Return the mappings of the paper's data sets: pairs of label value and index, by name of the set."""
-    text = resources.files("prosect.training").joinpath("datasets.tsv").read_text(encoding="utf-8")
+    text = resources.files("prosect.data").joinpath("datasets.tsv").read_text(encoding="utf-8")
     found: dict[str, list[tuple[int, int]]] = {}
     for row in csv.DictReader(text.splitlines(), delimiter="\t"):
         found.setdefault(row["dataset"], []).append((int(row["value"]), int(row["index"])))

@@ -298,7 +298,8 @@ def projected(scene: Scene) -> NDArray[np.float32]:
             passing *= 1 - np.minimum(opacity[values] * surface, np.float32(0.95))
         before = values
     alpha = 1 - passing
-    return np.concatenate([color / np.maximum(alpha, 1e-6)[..., None], alpha[..., None]], axis=2).clip(0, 1)
+    picture = np.concatenate([color / np.maximum(alpha, 1e-6)[..., None], alpha[..., None]], axis=2)
+    return np.asarray(picture.clip(0, 1), np.float32)
 
 
 def legend_rows(

@@ -77,7 +77,7 @@ class Slice:
     @property
     def normal(self) -> FloatArray:
         """Unit vector along which slices are sorted."""
-        return np.cross(self.row_direction, self.column_direction)
+        return np.asarray(np.cross(self.row_direction, self.column_direction), np.float64)
 
     @property
     def depth_mm(self) -> float:

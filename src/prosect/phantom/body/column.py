@@ -45,7 +45,7 @@ def dimensions(z: float) -> tuple[float, float]:
 
 def column_sleeve(person: Person) -> tuple[Shape, ...]:
     """Return the soft tissue around the column, which keeps lungs and bowel away from it."""
-    z = np.arange(-200.0, 270.0, 12.0)
+    z: NDArray[np.float64] = np.arange(-200.0, 270.0, 12.0)
     y = spine_y(person, z)
     points: list[Point] = [(0.0, float(b) - 6.0, float(a)) for a, b in zip(z, y, strict=True)]
     return tube(points, [dimensions(float(a))[0] + 5.0 for a in z])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from killing import contents, finish, kill_when, leftovers, noise_scan, prepare, tiny_weights
-from prosect.cli.folder import LEDGER, REPORT
+from prosect.cli.commands.segment_folder import LEDGER, REPORT
 from prosect.cohort.ledger import DONE, SAVING, START, replay
 
 # Both tell of times and of runs.

@@ -25,8 +25,8 @@ from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
 
 LOADED = (
-    "prosect.cli.segment",
-    "prosect.cli.folder",
+    "prosect.cli.commands.segment",
+    "prosect.cli.commands.segment_folder",
     "prosect.models",
     "prosect.io.nifti",
     "prosect.results.environment",

@@ -12,9 +12,9 @@ import pytest
 
 import prosect
 from few_scans import boxes, random_weights
-from prosect.cli.alone import alone_in
 from prosect.cli.arguments import build_parser
-from prosect.cli.finetune import settings_of
+from prosect.cli.commands.finetune import settings_of
+from prosect.cli.work_folder import lock_work_folder
 from prosect.training.finetune_plan import FinetuneSettings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,7 +70,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(run: Run, given: tuple[o
 
 
 def test_two_finetunings_do_not_share_a_work_folder(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
-    with alone_in(tmp_path / "my.work"):
+    with lock_work_folder(tmp_path / "my.work"):
         status, _, err = run("finetune", *given, *CLASSES, "-o", tmp_path / "my.safetensors", *QUICK)
     assert (status, "OUTPUT_LOCKED" in err) == (3, True)
     assert not (tmp_path / "my.work" / "state.pt").exists()

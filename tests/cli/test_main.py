@@ -54,7 +54,7 @@ def test_labels_load_no_torch() -> None:
 
 def test_sigterm_ends_cleanly_with_143(tmp_path: Path) -> None:
     code = (
-        "import sys, time, types, prosect.cli.info as info\n"
+        "import sys, time, types, prosect.cli.commands.info as info\n"
         "def wait(args):\n    print('ready', flush=True)\n    time.sleep(30)\n"
         "info.run = wait\n"
         "from prosect.cli.main import main\n"
@@ -88,7 +88,7 @@ def test_a_reader_that_leaves_is_no_bug(words: list[str]) -> None:
 def test_our_warnings_are_one_line_and_quiet_hides_them(monkeypatch, capsys) -> None:
     import warnings
 
-    from prosect.cli import info
+    from prosect.cli.commands import info
     from prosect.errors import ProsectWarning
 
     def warn(args: object) -> int:
@@ -163,7 +163,7 @@ def test_labels_of_an_unknown_model_are_refused(run) -> None:
 
 
 def test_doctor_reports_a_broken_check_instead_of_breaking(run, monkeypatch) -> None:
-    from prosect.cli import doctor
+    from prosect.cli.commands import doctor
 
     def broken() -> object:
         raise OSError("no such\nthing")

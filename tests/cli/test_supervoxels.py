@@ -128,7 +128,7 @@ def test_wrong_usage_is_exit_2(run, words) -> None:
 
 
 def test_the_encoders_that_can_be_typed_are_those_there_are() -> None:
-    from prosect.cli import arguments
+    from prosect.cli.arguments import supervoxels as arguments
     from prosect.supervoxels import ENCODERS
 
     assert arguments.ENCODERS == ENCODERS

@@ -17,9 +17,9 @@ import torch
 import prosect
 from few_scans import random_weights
 from prosect.checkpoints.files import read_weights, write_weights
-from prosect.cli.alone import alone_in
+from prosect.cli.commands.train import own_device
 from prosect.cli.main import main
-from prosect.cli.train import own_device
+from prosect.cli.work_folder import lock_work_folder
 from prosect.training.beginning import first_network
 from prosect.training.course import prepare_course, weighted_scans
 from prosect.training.export import described
@@ -314,7 +314,7 @@ def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
 
 
 def test_two_trainings_do_not_share_a_work_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with alone_in(folder / "run"):
+    with lock_work_folder(folder / "run"):
         assert train(folder, "run", "-q") == 3
     assert "OUTPUT_LOCKED" in capsys.readouterr().err
     assert not (folder / "run" / "1_interactive").exists()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import prosect
-from prosect.cli import folder
+from prosect.cli.commands import segment_folder as folder
 from prosect.cohort.ledger import DONE, SAVING, open_ledger, replay
 from prosect.cohort.manifest import find_scans
 

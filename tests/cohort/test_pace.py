@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prosect.cli.pace import Watch, time_left, watching
+from prosect.cli.cohort_progress import Watch, time_left, watching
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome
 

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(args: argparse.Namespace) -> int:
     """Run the command; every way it can end has one status and at most one line."""
     try:
-        command = importlib.import_module(f"prosect.cli.{args.command.replace('-', '_')}")
+        command = importlib.import_module(f"prosect.cli.commands.{args.command.replace('-', '_')}")
         status = int(command.run(args))
         sys.stdout.flush()
         return status

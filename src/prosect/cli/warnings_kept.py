@@ -9,11 +9,11 @@ from typing import TextIO
 
 from prosect.errors import ProsectWarning
 
-__all__ = ["recorded"]
+__all__ = ["keep_warnings"]
 
 
 @contextmanager
-def recorded(show: bool) -> Iterator[list[str]]:
+def keep_warnings(show: bool) -> Iterator[list[str]]:
     """Yield a list that gathers our own warnings; they are passed on where `show`, and only kept otherwise."""
     kept: list[str] = []
     pass_on = warnings.showwarning

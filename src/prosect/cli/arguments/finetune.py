@@ -1,22 +1,17 @@
-"""What can be typed of `finetune`, and of the few-shot protocol of `evaluate` that is made of it."""
+"""What can be typed of `finetune`."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-from prosect.cli.typed import path
+from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.groups import add_learning, add_quiet
+from prosect.cli.arguments.words import at_least_one, device, path
 
-__all__ = ["finetune_arguments", "learning_arguments", "shots"]
-
-INTENSITIES = ("auto", "model", "percentile")
-STEPS = 400
-
-Kind = Callable[[str], Any]
+__all__ = ["COMMAND"]
 
 
-def finetune_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_one: Kind) -> None:
+def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `finetune`."""
     parser.epilog = (
         "examples:\n"
@@ -50,7 +45,7 @@ def finetune_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
     frozen = "leave everything as it is that answers to clicks depend on"
     model.add_argument("--freeze-encoder", action="store_true", help=frozen)
     learning = parser.add_argument_group("training")
-    learning_arguments(learning, at_least_one)
+    add_learning(learning)
     learning.add_argument("--minutes", metavar="M", type=float, help="stop after this time; the same command goes on")
     share = "share of the scans held out to stop early by (default: 0.2; of fewer than 5 scans none)"
     learning.add_argument("--validation", metavar="SHARE", type=float, default=0.2, help=share)
@@ -59,26 +54,7 @@ def finetune_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_o
     gain = "validations without a gain that end the run; 0 for never (default: 4)"
     learning.add_argument("--patience", metavar="N", type=int, default=4, help=gain)
     parser.add_argument("--dry-run", action="store_true", help="check everything, say what would be trained, and stop")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    add_quiet(parser)
 
 
-def learning_arguments(group: argparse._ActionsContainer, at_least_one: Kind) -> None:
-    """Add the flags that say how is learnt."""
-    group.add_argument("--steps", metavar="N", type=at_least_one, default=STEPS, help=f"at most (default: {STEPS})")
-    group.add_argument("--rate", metavar="R", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
-    group.add_argument("--spacing", metavar="MM", type=float, help="working spacing (default: the model's)")
-    voxels = "voxels of a patch and window (default: the model's, shrunk to the scans)"
-    group.add_argument("--patch", metavar="N", type=at_least_one, nargs=3, help=voxels)
-    scale = "scale intensities as the model, between percentiles, or as most scans ask for (default: auto)"
-    group.add_argument("--intensity", choices=INTENSITIES, default=INTENSITIES[0], help=scale)
-
-
-def shots(text: str) -> tuple[int, ...]:
-    """Return ascending numbers of cases: `1,5,10`."""
-    try:
-        numbers = tuple(sorted({int(word) for word in text.split(",")}))
-    except ValueError:
-        numbers = ()
-    if not numbers or numbers[0] < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers of cases, such as 1,5,10")
-    return numbers
+COMMAND = Command("teach a model new structures from a few labelled scans", add)

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 import prosect
+from prosect.cli.console import open_console, plain_table
 from prosect.cli.data_lists import datalist_of, tolerance_of
-from prosect.cli.recorded import recorded
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.warnings_kept import keep_warnings
 from prosect.data.datalist import DataList, Entry
 from prosect.data.labels import read_labelled, read_unlabelled
 from prosect.errors import RecipeError, VocabularyError
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Judge a model and write the results; return 0, or 4 where some scans could not be judged."""
     if args.protocol == "fewshot":
         # Loaded on first use: it trains.
-        return int(importlib.import_module("prosect.cli.fewshot").run(args))
+        return int(importlib.import_module("prosect.cli.commands.evaluate_fewshot").run(args))
     datalist = chosen(datalist_of(args, args.list), args)
     model = prosect.load(args.model, weights=args.weights, device=args.device, profile=profile_of(args))
     examination = examination_of(args, model)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     read = read_unlabelled if args.protocol == "speed" else partial(read_labelled, tolerance_mm=tolerance_of(args))
     scans = [(entry.name, partial(read, entry, datalist)) for entry in datalist]
     say = None if args.quiet else lambda name, word: console.print(f"{name}: {word}")
-    with recorded(show=False) as warned:
+    with keep_warnings(show=False) as warned:
         examine(scans, model, examination, ledger, say)
     found = evaluation_of(ledger, examination)
     files = write(found, args.output)

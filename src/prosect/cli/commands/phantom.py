@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from prosect.cli.screen import open_console
+from prosect.cli.console import open_console
 from prosect.phantom.dataset import Made, write_dataset
 
 __all__ = ["run"]

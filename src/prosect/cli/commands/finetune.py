@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import prosect
-from prosect.cli.alone import alone_in
+from prosect.cli.console import open_console
 from prosect.cli.data_lists import tolerance_of
-from prosect.cli.recorded import recorded
-from prosect.cli.screen import open_console
+from prosect.cli.warnings_kept import keep_warnings
+from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.mapping import parse_pair
 from prosect.data.pairs import paired
@@ -38,14 +38,14 @@ def run(args: argparse.Namespace) -> int:
     datalist = paired(args.images, args.labels, pairs, words_of(model))
     refuse_unfit(check_datalist(datalist, tolerance_of(args)))
     settings = settings_of(args)
-    with recorded(show=not args.quiet):
+    with keep_warnings(show=not args.quiet):
         plan = plan_finetuning(model, datalist, settings, args.name or args.output.stem)
         tell(say, plan, settings, model)
         if args.dry_run:
             return 0
         stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
         work = args.work or args.output.with_suffix(".work")
-        with alone_in(work):
+        with lock_work_folder(work):
             result = finetune(model, plan, settings, work, stop_at, say)
     save_finetuned(result, args.output)
     conclude(say, result, args.output)

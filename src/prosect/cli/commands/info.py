@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 import prosect
-from prosect.cli.screen import open_console
+from prosect.cli.console import open_console
 from prosect.volume import Volume
 
 __all__ = ["run"]

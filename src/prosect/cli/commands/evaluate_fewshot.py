@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 import prosect
+from prosect.cli.commands.finetune import learnable, settings_of, silent
+from prosect.cli.console import open_console, plain_table
 from prosect.cli.data_lists import datalist_of, tolerance_of
-from prosect.cli.finetune import learnable, settings_of, silent
-from prosect.cli.recorded import recorded
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.warnings_kept import keep_warnings
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.output)
     rules = Rules(tolerance_mm=args.nsd_mm, overlap=args.overlap)
     stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
-    with recorded(show=False):
+    with keep_warnings(show=False):
         found = few_shots(model, train, test, chosen, settings, args.output, rules, say, stop_at)
     about = {
         "protocol": "fewshot", **dict(model.identity), "list": args.list.name, "shots": list(args.shots),

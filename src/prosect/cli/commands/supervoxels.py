@@ -7,8 +7,8 @@ from typing import Any
 
 import prosect
 from prosect import results, supervoxels
+from prosect.cli.console import open_console
 from prosect.cli.progress import counting
-from prosect.cli.screen import open_console
 from prosect.errors import FormatError
 from prosect.labelmap import LabelMap
 from prosect.results import Request

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prosect.checkpoints import catalog
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError
 
 __all__ = ["run"]

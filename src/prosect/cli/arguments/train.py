@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from prosect.cli.data_arguments import Kind, positive
-from prosect.cli.typed import path
+from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.groups import add_quiet
+from prosect.cli.arguments.words import at_least_one, device, path, positive
 
-__all__ = ["train_arguments"]
+__all__ = ["COMMAND"]
 
 
-def train_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_one: Kind) -> None:
+def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `train`.
 
     Args:
@@ -39,4 +40,7 @@ def train_arguments(parser: argparse.ArgumentParser, device: Kind, at_least_one:
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--loaders", type=int, default=0, metavar="N", help="threads that draw patches ahead")
     parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    add_quiet(parser)
+
+
+COMMAND = Command("train a model by a recipe, stage by stage", add)

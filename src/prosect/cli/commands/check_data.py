@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from prosect.cli.console import open_console, plain_table
 from prosect.cli.data_lists import datalist_of, tolerance_of
-from prosect.cli.screen import open_console, plain_table
 from prosect.data.check import EntryReport, check_datalist
 from prosect.data.datalist import DataList, split_as_published, write_datalist
 from prosect.errors import FormatError

@@ -14,9 +14,9 @@ from rich.table import Table
 
 import prosect
 from prosect import results, vocabulary
+from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
-from prosect.cli.recorded import recorded
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.warnings_kept import keep_warnings
 from prosect.io.leftovers import sweep
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import Measurement, measure
@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     Everything about the output that can be refused is refused before a model is loaded.
     """
     if args.input is not None and (args.input.is_dir() or args.input.suffix.lower() in LISTS):
-        folder = importlib.import_module("prosect.cli.folder")  # loaded on first use: it reads DICOM headers
+        folder = importlib.import_module(
+            "prosect.cli.commands.segment_folder"
+        )  # loaded on first use: it reads DICOM headers
         scans = folder.cohort(args)
         if scans is not None:
             return int(folder.run(args, scans))
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if request is not None and not args.dry_run:
         sweep([request.output.parent])
         results.refuse(request, args.input, args.overwrite)
-    with recorded(show=not args.quiet) as warned:
+    with keep_warnings(show=not args.quiet) as warned:
         with watch.stage("reading"):
             volume = scan(args.input, args.series, args.volume, args.phantom)
         if request is not None and not args.dry_run:

@@ -1,4 +1,4 @@
-"""One training at a time in a work folder."""
+"""The lock on a work folder, so that one training at a time uses it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from prosect.errors import FormatError
 from prosect.io.atomic import make_folder, output_error
 from prosect.io.paths import file_name
 
-__all__ = ["alone_in"]
+__all__ = ["lock_work_folder"]
 
 LOCK = ".lock"
 
 
 @contextmanager
-def alone_in(work: Path | None) -> Iterator[None]:
+def lock_work_folder(work: Path | None) -> Iterator[None]:
     """Keep every other training out of a work folder if there is one; the lock ends with the process.
 
     Raises:

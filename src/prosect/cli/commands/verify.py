@@ -12,10 +12,10 @@ from typing import Any
 
 import prosect
 from prosect import results
+from prosect.cli.commands.segment import scan
+from prosect.cli.console import open_console
 from prosect.cli.progress import counting
-from prosect.cli.recorded import recorded
-from prosect.cli.screen import open_console
-from prosect.cli.segment import scan
+from prosect.cli.warnings_kept import keep_warnings
 from prosect.errors import CheckpointError, FormatError
 from prosect.io.paths import file_name
 from prosect.results import Parameters, checking
@@ -51,7 +51,7 @@ def remade(
 ) -> tuple[list[str], list[str]]:
     """Return what differs when the result is made once more, and what may explain it."""
     asked = checking.parameters_of(report)
-    with recorded(show=False):
+    with keep_warnings(show=False):
         volume = scan(input_of(args, report, place, asked), asked.series, asked.volume, asked.phantom)
     if volume.source.sha256 != report["input"]["sha256"]:
         return [f"input changed: {volume.source.name} has other bytes than when it was segmented"], []
@@ -80,7 +80,7 @@ def make(
     """Make the recorded files in another folder and return them in the recorded order."""
     request = checking.request_of(report, folder)
     classes = None if asked.classes is None else list(asked.classes)
-    with recorded(show=False), counting("segmenting", args.quiet) as watch:
+    with keep_warnings(show=False), counting("segmenting", args.quiet) as watch:
         labels = model.segment(volume, classes=classes, overlap=asked.overlap, watch=watch)
     written = results.write(labels, volume, request, case=str(report.get("case", "")))
     return tuple(path for path in written if path != request.report_file)

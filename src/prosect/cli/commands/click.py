@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import prosect
-from prosect.cli.screen import open_console
+from prosect.cli.console import open_console
 from prosect.clicks_file import read_clicks
 from prosect.errors import FormatError, PromptError
 from prosect.io import check_writable

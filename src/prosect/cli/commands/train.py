@@ -15,8 +15,8 @@ import torch
 import torch.distributed
 from rich.console import Console
 
-from prosect.cli.alone import alone_in
-from prosect.cli.screen import open_console
+from prosect.cli.console import open_console
+from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.errors import ProsectWarning, RecipeError, ResourceError
 from prosect.models import device_named
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     device = own_device(device_named(args.device))
-    with group(device) as ranks, alone_in(None if args.dry_run or ranks.rank else args.work):
+    with group(device) as ranks, lock_work_folder(None if args.dry_run or ranks.rank else args.work):
         quiet = args.quiet or ranks.rank > 0
         if ranks.rank:  # the first process warns for all
             warnings.simplefilter("ignore", ProsectWarning)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata, util
 
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError, ResourceError
 
 __all__ = ["run"]

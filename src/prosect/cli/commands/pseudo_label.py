@@ -10,8 +10,8 @@ from typing import Any
 
 import prosect
 from prosect import vocabulary
+from prosect.cli.console import open_console
 from prosect.cli.data_lists import datalist_of, tolerance_of
-from prosect.cli.screen import open_console
 from prosect.cohort.manifest import find_scans
 from prosect.data.datalist import DataList, Entry, write_datalist
 from prosect.data.labelled import LabelledScan

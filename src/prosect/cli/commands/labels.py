@@ -9,7 +9,7 @@ from typing import Any
 
 import prosect
 from prosect import vocabulary
-from prosect.cli.screen import open_console, plain_table
+from prosect.cli.console import open_console, plain_table
 from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = ["run"]

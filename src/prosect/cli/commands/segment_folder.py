@@ -17,8 +17,8 @@ from typing import Any
 
 import prosect
 from prosect import results
-from prosect.cli.pace import Watch, watching
-from prosect.cli.screen import open_console
+from prosect.cli.cohort_progress import Watch, watching
+from prosect.cli.console import open_console
 from prosect.cohort import report
 from prosect.cohort.ledger import History, open_ledger
 from prosect.cohort.listing import listed_scans

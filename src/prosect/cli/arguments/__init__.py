@@ -1,0 +1,85 @@
+"""What can be typed. Flag names follow TotalSegmentator where the meaning is the same."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from prosect.cli.arguments import (
+    check_data,
+    click,
+    doctor,
+    evaluate,
+    finetune,
+    info,
+    labels,
+    phantom,
+    pseudo_label,
+    segment,
+    supervoxels,
+    train,
+    verify,
+    weights,
+)
+from prosect.cli.arguments.command import Command, Help
+from prosect.cli.arguments.groups import add_debug
+
+__all__ = ["COMMANDS", "build_parser", "check"]
+
+DESCRIPTION = "Segment 3D medical scans. Research use only: not for diagnosis or treatment."
+# In the order in which `prosect --help` lists them.
+COMMANDS: dict[str, Command] = {
+    "segment": segment.COMMAND,
+    "click": click.COMMAND,
+    "info": info.COMMAND,
+    "labels": labels.COMMAND,
+    "weights": weights.COMMAND,
+    "phantom": phantom.COMMAND,
+    "supervoxels": supervoxels.COMMAND,
+    "verify": verify.COMMAND,
+    "check-data": check_data.COMMAND,
+    "pseudo-label": pseudo_label.COMMAND,
+    "evaluate": evaluate.COMMAND,
+    "finetune": finetune.COMMAND,
+    "train": train.COMMAND,
+    "doctor": doctor.COMMAND,
+}
+
+
+class Version(argparse.Action):
+    """Print the version, which is worked out only then, and leave."""
+
+    def __init__(self, *args: Any, say: Callable[[], str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.say = say
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        """Print and exit with status 0."""
+        print(f"prosect {self.say()}")
+        parser.exit(0)
+
+
+def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
+    """Return the parser of every command; it loads none of them.
+
+    Args:
+        version: Says the version when it is asked for.
+    """
+    parser = argparse.ArgumentParser("prosect", description=DESCRIPTION, formatter_class=Help)
+    parser.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
+    debug = argparse.ArgumentParser(add_help=False)
+    add_debug(debug)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        parents = [] if command.has_actions else [debug]
+        own = commands.add_parser(
+            name, help=command.help, description=command.description, parents=parents, formatter_class=Help
+        )
+        command.add(own)
+    return parser
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse (exit 2) what only the flags together show."""
+    COMMANDS[args.command].check(parser, args)

@@ -1,0 +1,53 @@
+"""What can be typed of `click`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.groups import PROFILES, add_picking, add_quiet
+from prosect.cli.arguments.words import device, path
+
+__all__ = ["COMMAND"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `click`."""
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # so that `--at -40,12,3` is a value
+    parser.epilog = (
+        "examples:\n"
+        "  prosect click ct.nii.gz -o liver.nii.gz --structure liver --at 12.5,-40,310.2 --at 30,-52,300-\n"
+        "  prosect click ct.nii.gz -o lesion.nii.gz --structure 'my lesion' --at 203,144,60 --space voxel\n"
+        "  prosect click ct.nii.gz -o out.nii.gz --clicks F.mrk.json --structure spleen --from mask.nii.gz"
+    )
+    parser.add_argument("input", metavar="INPUT", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
+    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
+    parser.add_argument("-o", dest="output", metavar="OUT", type=path, required=True, help=place)
+    parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    add_picking(parser)
+    clicks = parser.add_argument_group("clicks")
+    at = "a click; + (default) or - at the end says whether the place belongs to the structure"
+    clicks.add_argument("--at", metavar="X,Y,Z[+|-]", action="append", default=[], help=at)
+    clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help="of --at (default: ras, mm)")
+    clicks.add_argument("--clicks", metavar="FILE", type=path, help="clicks in JSON, or a Slicer .mrk.json")
+    own = "what the clicks are for; a name that no vocabulary has makes an object of its own (default: object)"
+    clicks.add_argument("--structure", metavar="NAME", default="object", help=own)
+    draft = "what to correct: auto (where the model knows the structure; default), none, or a mask"
+    clicks.add_argument("--from", dest="draft", metavar="DRAFT", default="auto", help=draft)
+    clicks.add_argument("--journal", metavar="FILE", type=path, help="keep every action here; one that exists goes on")
+    model = parser.add_argument_group("model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("--profile", choices=PROFILES, default="prosect", help="how the scan is prepared")
+    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_quiet(parser)
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse a call without a click."""
+    if not args.at and args.clicks is None:
+        parser.error("click needs at least one click: --at X,Y,Z or --clicks FILE")
+
+
+COMMAND = Command("correct or make a structure by clicks", add, check)

@@ -1,0 +1,76 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+from prosect.cli.arguments.words import at_least_one, count, device, path, positive
+
+__all__ = [
+    "LIST",
+    "PHANTOMS",
+    "PROFILES",
+    "add_debug",
+    "add_learning",
+    "add_list",
+    "add_model",
+    "add_picking",
+    "add_quiet",
+]
+
+LIST = "data list: the official JSON form, a .csv or .tsv with columns image and label, or a folder with images, labels"
+PROFILES = ("prosect", "bundle", "research")
+PHANTOMS = ("torso", "head-neck")
+INTENSITIES = ("auto", "model", "percentile")
+STEPS = 400
+
+
+def add_quiet(parser: argparse._ActionsContainer) -> None:
+    """Add the flag that silences all but errors."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def add_picking(parser: argparse._ActionsContainer) -> None:
+    """Add the flags that pick one scan of several."""
+    parser.add_argument("--series", metavar="UID", help="which DICOM series, by its UID or the end of it")
+    parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file, from 0")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose a model."""
+    model = parser.add_argument_group("model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("--profile", default="prosect", help="how scans are prepared and swept (default: prosect)")
+    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+
+
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how a data list is read."""
+    group = parser.add_argument_group("the list")
+    group.add_argument("--root", metavar="DIR", type=path, help="where its paths start (default: its own folder)")
+    group.add_argument("--pseudo-root", metavar="DIR", type=path, help="the same for pseudo-labels")
+    group.add_argument("--supervoxel-root", metavar="DIR", type=path, help="the same for supervoxels")
+    named = "name of the data set, such as AMOS22 (default: as the list or its file is called)"
+    group.add_argument("--dataset", metavar="NAME", help=named)
+    pairs = "what its label values mean: 1=liver '2=left kidney' 9= (nothing we know) '3=+my lesion' (a new structure)"
+    group.add_argument("--map", metavar="VALUE=NAME", nargs="+", default=[], help=pairs)
+    group.add_argument("--mapping", metavar="FILE", type=path, help="the same from a .json, .tsv or .csv")
+    far = "how far label voxels may lie from the scan's (default: 0.001)"
+    group.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
+
+
+def add_learning(group: argparse._ActionsContainer) -> None:
+    """Add the flags that say how a model learns new structures."""
+    group.add_argument("--steps", metavar="N", type=at_least_one, default=STEPS, help=f"at most (default: {STEPS})")
+    group.add_argument("--rate", metavar="R", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
+    group.add_argument("--spacing", metavar="MM", type=float, help="working spacing (default: the model's)")
+    voxels = "voxels of a patch and window (default: the model's, shrunk to the scans)"
+    group.add_argument("--patch", metavar="N", type=at_least_one, nargs=3, help=voxels)
+    scale = "scale intensities as the model, between percentiles, or as most scans ask for (default: auto)"
+    group.add_argument("--intensity", choices=INTENSITIES, default=INTENSITIES[0], help=scale)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that every command has."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

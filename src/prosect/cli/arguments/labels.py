@@ -1,0 +1,20 @@
+"""What can be typed of `labels`."""
+
+from __future__ import annotations
+
+import argparse
+
+from prosect.cli.arguments.command import Command
+
+__all__ = ["COMMAND"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `labels`."""
+    model = "model or vocabulary (default: the model that ships)"
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=model)
+    parser.add_argument("--all", action="store_true", help="also those that cannot be segmented")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+COMMAND = Command("the structures of a model", add)

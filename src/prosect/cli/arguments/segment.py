@@ -1,0 +1,111 @@
+"""What can be typed of `segment`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
+from prosect.cli.arguments.words import device, path
+
+__all__ = ["COMMAND"]
+
+OUTPUT_TYPES = ("nifti", "nrrd", "seg.nrrd", "mha")
+
+
+class Output(argparse.Action):
+    """Keep the output as a path, and whether it was written as a folder (`out/`)."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *_: object) -> None:
+        """Store both."""
+        if not value:
+            raise argparse.ArgumentError(self, "a file or folder is needed; the word is empty")
+        namespace.output = Path(value)
+        namespace.output_is_folder = value.endswith(("/", os.sep))
+
+
+class Types(argparse.Action):
+    """Take several types, separated by blanks or commas."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
+        """Store those that are known; refuse others by name."""
+        chosen = [word for value in values for word in value.split(",") if word]
+        for word in chosen:
+            if word.startswith("dicom"):
+                parser.error(f"-ot {word}: DICOM results are not written yet; use {', '.join(OUTPUT_TYPES)}")
+            if word not in OUTPUT_TYPES:
+                parser.error(f"-ot {word}: there is no such type; use {', '.join(OUTPUT_TYPES)}")
+        namespace.output_type = tuple(dict.fromkeys(chosen))
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `segment`."""
+    parser.set_defaults(output_is_folder=False)
+    parser.epilog = (
+        "examples:\n"
+        "  prosect segment ct.nii.gz -o labels.nii.gz -p\n"
+        "  prosect segment ct.nii.gz -o masks -s\n"
+        "  prosect segment dicom_folder -o labels.nrrd -rs liver spleen 'left kidney'\n"
+        "  prosect segment folder_of_scans -o folder_of_labels -s\n"
+        "  prosect segment --phantom torso -o labels.nii.gz -p"
+    )
+    source = parser.add_argument_group("input and output")
+    source.add_argument(
+        "input", metavar="INPUT", nargs="?", type=path, help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans"
+    )
+    source.add_argument("-i", dest="input_flag", metavar="INPUT", type=path, help="the same, as a flag")
+    source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
+    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha), or a folder of one mask per structure"
+    source.add_argument("-o", dest="output", metavar="OUT", action=Output, help=place)
+    source.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    add_picking(source)
+    add_results(parser.add_argument_group("results"))
+    model = parser.add_argument_group("model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures or groups")
+    model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
+    sweep = "how the scan is swept (default: prosect)"
+    model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
+    machine = "cpu, gpu, gpu:N, cuda, cuda:N, mps or auto (default)"
+    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
+    talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
+    talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
+
+
+def add_results(group: argparse._ActionsContainer) -> None:
+    """Add the flags that say which files are made; their usual place is in the folder, or beside the file as OUT_..."""
+    types = f"types of a folder's files: {', '.join(OUTPUT_TYPES)} (default: nifti)"
+    group.add_argument("-ot", "--output_type", nargs="+", action=Types, default=(), metavar="TYPE", help=types)
+    group.add_argument("-ml", "--ml", action="store_true", help="one file for all structures: in a folder, labels.*")
+    group.add_argument("--per-class", action="store_true", help="one mask per structure, in the folder OUT")
+    group.add_argument("-p", "--preview", action="store_true", help="a picture, preview.png")
+    table = "volumes and intensities, statistics.json and .csv"
+    optional: dict[str, Any] = {"nargs": "?", "const": True, "default": False, "type": Path, "metavar": "PATH"}
+    group.add_argument("-s", "--statistics", **optional, help=table)
+    group.add_argument("-sx", "--statistics_extra", action="store_true", help="the same with more numbers")
+    how = "how the result came about, report.json (a folder always has it)"
+    group.add_argument("-rp", "--report", **optional, help=how)
+
+
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what only the flags together show, and settle the one input."""
+    given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]
+    if len(given) != 1:
+        named = " and ".join(str(place) for place in given) or "none"
+        taken = next((p for p in (args.statistics, args.report) if isinstance(p, Path) and not given), None)
+        hint = f"; {taken} was taken as the value of the flag before it" if taken is not None else ""
+        parser.error(f"segment takes one input (a file, a folder or --phantom); given: {named}{hint}")
+    if args.phantom and (args.series is not None or args.volume is not None):
+        parser.error("--series and --volume pick from a file; a phantom holds one scan")
+    args.input = args.input if args.input is not None else args.input_flag
+    if args.output is None and not args.dry_run:
+        parser.error("segment needs an output: -o labels.nii.gz")
+
+
+COMMAND = Command("label a scan", add, check)

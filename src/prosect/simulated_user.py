@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.geometry import Grid
-from prosect.inference.components import Components, innermost
+from prosect.morphology import erode, innermost, largest_component
 from prosect.prompts import Click, click_at
 
 __all__ = ["centre_click", "clicks_until", "error_click"]
@@ -23,10 +23,10 @@ Mask = NDArray[np.bool_]
 
 def centre_click(truth: Mask, grid: Grid, structure: str | int | None = None) -> Click | None:
     """Return a positive click deep in the largest component of the truth (i j k), or None where there is none."""
-    parts = Components.of(truth)
-    if not parts.count:
+    part = largest_component(truth)
+    if part is None:
         return None
-    voxel = innermost(parts.mask([int(parts.sizes.argmax())]), grid.spacing_mm)
+    voxel = innermost(part, grid.spacing_mm)
     return click_at(voxel, grid, structure=structure, space="voxel")
 
 
@@ -56,8 +56,8 @@ def error_click(
     positive = counts[0] >= counts[1]
     error = missed if positive else excess
     if inner:
-        eroded = _eroded(error)
-        error = eroded if eroded.any() else error
+        core = erode(error)
+        error = core if core.any() else error
     places = np.flatnonzero(error)
     chosen = int(places[int(generator.integers(len(places)))])
     voxel = [int(n) for n in np.unravel_index(chosen, error.shape)]
@@ -90,13 +90,3 @@ def clicks_until(
             return
         mask = answer(click)
         yield click, mask
-
-
-def _eroded(mask: Mask) -> Mask:
-    """Return the voxels whose 26 neighbours are set too; beyond the array nothing is."""
-    out = mask
-    for axis in range(3):
-        padded = np.pad(out, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-        low, high = (np.take(padded, range(s, s + mask.shape[axis]), axis) for s in (0, 2))
-        out = out & low & high
-    return out

@@ -16,7 +16,7 @@ SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
     {"errors"},
-    {"geometry", "vocabulary", "boxes", "progress"},
+    {"geometry", "vocabulary", "boxes", "morphology", "progress"},
     {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},

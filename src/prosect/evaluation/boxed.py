@@ -9,9 +9,9 @@ from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from prosect.boxes import EMPTY, Box
-from prosect.evaluation.distances import label_boxes
 from prosect.labelmap import LabelLayers, LabelMap, extent
 
 __all__ = ["Boxed"]
@@ -53,3 +53,15 @@ class Boxed:
             return LabelMap(self.labels.array[box.slices], grid, words).mask(structure, whole=True)
         masks = self.labels.masks[(slice(None), *box.slices)]
         return LabelLayers(masks, self.labels.indices, grid, words).mask(structure, whole=True)
+
+
+def label_boxes(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> dict[int, Box]:
+    """Return the box of every label value (i j k) that occurs, without the background, in one pass."""
+    flipped = labels.flags.f_contiguous and not labels.flags.c_contiguous
+    found = ndimage.find_objects(labels.T if flipped else labels)  # in the order of memory: four times as fast
+    boxes = {}
+    for value, slices in enumerate(found, start=1):
+        if slices is not None:
+            axes = slices[::-1] if flipped else slices
+            boxes[value] = Box(tuple(s.start for s in axes), tuple(s.stop for s in axes))
+    return boxes

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.evaluation.distances import depth, eroded
 from prosect.geometry import Grid
-from prosect.inference.components import Components
+from prosect.morphology import erode, euclidean_depth, largest_component
 from prosect.prompts import Click, click_at
 from prosect.simulated_user import centre_click, error_click
 
@@ -24,7 +23,6 @@ __all__ = [
     "anywhere",
     "challenge_click",
     "core",
-    "largest",
     "nearest_to_middle",
     "next_click",
     "paper_click",
@@ -78,7 +76,7 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
         part = core(truth)
         return None if part is None else at(nearest_to_middle(part), grid, True)
     for reach in (CUBE, PLATE) if number < PLATE_CLICKS else (CUBE,):
-        missed, excess = (largest(eroded(error, reach)) for error in (truth & ~mask, mask & ~truth))
+        missed, excess = (largest_component(erode(error, reach)) for error in (truth & ~mask, mask & ~truth))
         counts = [0 if part is None else int(np.count_nonzero(part)) for part in (missed, excess)]
         chosen = missed if counts[0] >= counts[1] else excess
         if chosen is not None:
@@ -93,10 +91,10 @@ def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Ge
     challenge's fixed seed, so `generator` has no say. Differs from the challenge, which halves the resolution of errors
     larger than 60 million voxels.
     """
-    error = largest(truth ^ mask)
+    error = largest_component(truth ^ mask)
     if error is None:
         return None
-    inner = depth(error)
+    inner = euclidean_depth(error)
     deepest = np.argwhere(inner == inner.max())
     voxel = deepest[np.random.RandomState(TIE_SEED).choice(len(deepest))]
     return at(voxel, grid, bool(truth[tuple(voxel)]))
@@ -117,7 +115,7 @@ def ritm_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generat
 
     Of what is missed or of what exceeds, whichever is deeper, counted in voxels; None where there is no error.
     """
-    depths = [depth(truth & ~mask), depth(mask & ~truth)]
+    depths = [euclidean_depth(truth & ~mask), euclidean_depth(mask & ~truth)]
     missed, excess = (float(each.max()) for each in depths)
     if not max(missed, excess):
         return None
@@ -134,16 +132,10 @@ RULES: dict[str, Rule] = {
 }
 
 
-def largest(mask: Mask) -> Mask | None:
-    """Return the largest of the components whose voxels touch in any way; None for an empty mask."""
-    parts = Components.of(mask)
-    return parts.mask([int(parts.sizes.argmax())]) if parts.count else None
-
-
 def core(mask: Mask) -> Mask | None:
     """Return the largest component of the eroded mask, or of the mask where erosion leaves none."""
-    part = largest(eroded(mask, CUBE))
-    return largest(mask) if part is None else part
+    part = largest_component(erode(mask, CUBE))
+    return largest_component(mask) if part is None else part
 
 
 def nearest_to_middle(part: Mask) -> NDArray[np.int64]:

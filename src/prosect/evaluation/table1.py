@@ -22,15 +22,15 @@ from torch import Tensor
 
 from prosect.case import Case
 from prosect.data.labelled import LabelledScan
-from prosect.evaluation.clickers import anywhere, core, largest, nearest_to_middle
+from prosect.evaluation.clickers import anywhere, core, nearest_to_middle
 from prosect.evaluation.dice import dice
-from prosect.evaluation.distances import eroded
 from prosect.evaluation.protocols import AutomaticModel, Rules
 from prosect.evaluation.scores import Row, Target, row_of
 from prosect.inference.accumulate import pad_volume
 from prosect.inference.merge_official import merge_official
 from prosect.inference.windows import WindowPlan, blend_weights, plan_windows
 from prosect.models.spec import ModelSpec, profile
+from prosect.morphology import erode, largest_component
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["ORGAN_WITHOUT", "WindowModel", "auto_as_published", "auto_point_as_published", "point_as_published"]
@@ -293,12 +293,12 @@ def oracle(mask: Mask, truth: Mask) -> float:
 
 def trial_clicks(truth: Mask, mask: Mask, generator: np.random.Generator, first: bool) -> list[tuple[Voxels, bool]]:
     """Return the clicks of one trial: voxel and sign."""
-    inside = eroded(truth)
+    inside = erode(truth)
     inside = inside if inside.any() else truth
     random = [(anywhere(inside, generator), True)] if inside.any() else []
     if first:
         return random
-    missed, excess = (largest(eroded(error)) for error in (truth & ~mask, mask & ~truth))
+    missed, excess = (largest_component(erode(error)) for error in (truth & ~mask, mask & ~truth))
     counts = [0 if part is None else int(np.count_nonzero(part)) for part in (missed, excess)]
     if missed is not None and counts[0] > counts[1]:
         return [(anywhere(missed, generator), True)]

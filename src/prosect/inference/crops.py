@@ -25,9 +25,9 @@ from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
 from prosect.inference.clicks import FEATURE_BYTES, Remembered, central
-from prosect.inference.components import Components, innermost
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
+from prosect.morphology import Components, innermost
 from prosect.prompts import LabelledClick
 
 __all__ = ["CropNetwork", "CropResponder", "CropRules", "mean_and_spread"]

@@ -17,8 +17,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prosect.inference.components import Components
 from prosect.inference.merge_official import merge_official
+from prosect.morphology import Components
 
 __all__ = ["COMPATS", "NEAR_MISS_MM", "Compat", "merge"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.inference.components import Components
+from prosect.morphology import Components
 
 __all__ = ["merge_official"]
 

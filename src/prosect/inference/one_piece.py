@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.inference.components import Components
+from prosect.morphology import Components
 
 __all__ = ["CRUMB", "leave_out_crumbs"]
 

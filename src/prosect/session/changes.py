@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
 from prosect.geometry import Grid
-from prosect.inference.components import Components, innermost
 from prosect.labelmap import LabelMap
+from prosect.morphology import Components, innermost
 from prosect.session.edits import Edit, Sheet
 from prosect.vocabulary import Vocabulary
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import ResourceError
+from prosect.morphology import Components, border_components
 
 try:
     from scipy import ndimage
@@ -44,13 +45,7 @@ def air_around(dark: Mask, spacing_mm: Sequence[float]) -> Mask:
     """
     if not dark.any():
         return dark
-    components, count = ndimage.label(dark)
-    outside = np.zeros(count + 1, dtype=np.bool_)
-    for side in (components[0], components[-1], components[:, 0], components[:, -1]):
-        outside[side] = True
-    outside[0] = False
-    air = outside[components]
-    del components
+    air = border_components(dark, axes=(0, 1))
     times = int(min(max(round(CLOSED_MM / max(spacing_mm)), 1), CLOSED_VOXELS))
     padded = np.pad(air, times, mode="edge")  # closing must not open the faces of the scan
     closed = ndimage.binary_closing(padded, iterations=times)
@@ -81,10 +76,9 @@ def cut(
     """
     if not body.any():
         return np.zeros(body.shape, dtype=np.int64)
-    pieces, _ = ndimage.label(body)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    body = (sizes >= min(np.count_nonzero(body) / segments * SMALLEST, sizes.max()))[pieces]
+    pieces = Components.of(body, connectivity=1)
+    least = min(np.count_nonzero(body) / segments * SMALLEST, pieces.sizes.max())
+    body = pieces.mask(np.flatnonzero(pieces.sizes >= least))
     spacing = np.asarray(spacing_mm) / np.prod(spacing_mm) ** (1 / 3)
     found: Any = slic(
         features,

@@ -16,9 +16,9 @@ from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
 from prosect.checkpoints.files import read_metadata, write_weights
 from prosect.errors import RecipeError, VocabularyError
-from prosect.inference.components import Components
 from prosect.models.metadata import metadata_of, offering
 from prosect.models.spec import ModelSpec, with_structures
+from prosect.morphology import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
 from prosect.training.scans import LocalLabels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.errors import RecipeError
-from prosect.inference.components import Components
+from prosect.morphology import Components, dilate, erode
 
 __all__ = ["MODES", "Mode", "SamplerRules", "Target", "Voxel", "sample_targets"]
 
@@ -215,7 +215,7 @@ class _Sampler:
     def _add(self, value: int, organ: Mask) -> Target | None:
         """Return an organ together with an unlabelled part of a piece that reaches into it."""
         low = self.rules.added * np.count_nonzero(organ)
-        near, box = _dilated(organ, self.rules.erosion + 1), Box.of(organ).slices
+        near, box = dilate(organ, self.rules.erosion + 1), Box.of(organ).slices
         beside = np.zeros_like(organ)
         beside[box] = True  # official: a click far from the organ would ask for something else
         for piece in self._drawn(organ, 1):
@@ -268,18 +268,18 @@ class _Sampler:
 
         Differs from the official code, which never considers the last component when an organ is grown.
         """
-        eroded = _eroded(mask, self.rules.erosion)
-        parts = Components.of(eroded)
+        core = erode(mask, self.rules.erosion, beyond=True)
+        parts = Components.of(core)
         sizes = parts.sizes
         if near is not None:
-            sizes = sizes * np.isin(np.arange(parts.count), _holding(parts, eroded & near))
+            sizes = sizes * np.isin(np.arange(parts.count), _holding(parts, core & near))
         if not sizes.any():
             return np.zeros_like(mask)
-        return _dilated(parts.mask([int(sizes.argmax())]), self.rules.erosion) & mask
+        return dilate(parts.mask([int(sizes.argmax())]), self.rules.erosion) & mask
 
     def _clicks(self, part: Mask, count: int, within: Mask | None = None, anywhere: bool = False) -> tuple[Voxel, ...]:
         """Return up to `count` voxels of a part, away from its border and the patch's; `anywhere` where none is."""
-        inner = _eroded(part, self.rules.erosion) & self.clickable
+        inner = erode(part, self.rules.erosion, beyond=True) & self.clickable
         places = np.flatnonzero(inner if within is None else inner & within)
         if anywhere and not len(places):
             places = np.flatnonzero(part)
@@ -301,26 +301,3 @@ def _holding(parts: Components, inside: Mask) -> list[int]:
     lines = zip(*np.unravel_index(pieces.lines[firsts], pieces.shape[:-1]), pieces.starts[firsts], strict=True)
     found = (parts.at([int(n) for n in voxel]) for voxel in lines)
     return [part for part in found if part is not None]
-
-
-def _eroded(mask: Mask, reach: int) -> Mask:
-    """Return the voxels whose neighbours up to `reach` along all axes are set; beyond the patch all are."""
-    return ~_dilated(~mask, reach)
-
-
-def _dilated(mask: Mask, reach: int) -> Mask:
-    """Return the voxels with one that is set at most `reach` away along every axis."""
-    for axis in range(3):
-        grown = mask.copy()
-        for step in range(1, reach + 1):
-            low, high = _shifted(axis, step)
-            grown[high] |= mask[low]
-            grown[low] |= mask[high]
-        mask = grown
-    return mask
-
-
-def _shifted(axis: int, step: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return all but the last and all but the first planes along an axis, as indices."""
-    before = (slice(None),) * axis
-    return (*before, slice(None, -step)), (*before, slice(step, None))

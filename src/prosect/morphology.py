@@ -1,7 +1,7 @@
-"""Connected components of masks, from runs of voxels.
+"""The shape of masks: connected components, erosion and dilation by boxes of voxels, and how deep a voxel lies.
 
-A mask is cut into runs along one axis; runs that touch are joined until nothing changes. The work grows with the
-number of runs, not of voxels, so a large organ is as cheap as its surface.
+Components are found from runs: a mask is cut into runs along one axis, and runs that touch are joined until nothing
+changes. Work and memory grow with the number of runs, not of voxels, so a large organ is as cheap as its surface.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-__all__ = ["Components", "inner_distance", "innermost"]
+__all__ = [
+    "Components",
+    "border_components",
+    "city_block_depth",
+    "dilate",
+    "erode",
+    "euclidean_depth",
+    "innermost",
+    "largest_component",
+]
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -128,23 +137,95 @@ def _joined(count: int, first: Indices, second: Indices) -> Indices:
     return np.asarray(np.unique(parent, return_inverse=True)[1], dtype=np.int64)
 
 
-def inner_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+def largest_component(mask: Mask) -> Mask | None:
+    """Return the largest component (i j k), all 26 neighbours counted; None for an empty mask."""
+    parts = Components.of(mask)
+    return parts.mask([int(parts.sizes.argmax())]) if parts.count else None
+
+
+def border_components(mask: Mask, axes: Sequence[int]) -> Mask:
+    """Return the components of a mask that reach the first or the last plane along some of its axes.
+
+    Only voxels that share a face touch. For thresholds of noisy scans: there runs are nearly as many as voxels, and a
+    label per voxel costs less than `Components`.
+
+    Args:
+        mask: A mask of any shape.
+        axes: Along which the planes at both ends count.
+    """
+    labels, count = ndimage.label(mask)
+    kept = np.zeros(count + 1, dtype=np.bool_)
+    for axis in axes:
+        for end in (0, -1):
+            kept[np.take(labels, end, axis)] = True
+    kept[0] = False  # the background is no component
+    return np.asarray(kept[labels])
+
+
+def dilate(mask: Mask, reach: int | Sequence[int] = 1, *, beyond: bool = False) -> Mask:
+    """Return the voxels of which some neighbour in the box up to `reach` away along each axis is set.
+
+    Args:
+        mask: A mask of any shape.
+        reach: Voxels, for all axes or for each.
+        beyond: Whether everything beyond the array counts as set.
+    """
+    wide = [reach] * mask.ndim if isinstance(reach, int) else reach
+    # A box is the product of its axes, so a pass along each is enough.
+    for axis, most in enumerate(wide):
+        before = np.moveaxis(mask, axis, 0)
+        mask = mask.copy()
+        after = np.moveaxis(mask, axis, 0)  # a view, through which the copy is written
+        for step in range(1, most + 1):
+            after[step:] |= before[:-step]
+            after[:-step] |= before[step:]
+            if beyond:
+                after[:step] = True
+                after[-step:] = True
+    return mask
+
+
+def erode(mask: Mask, reach: int | Sequence[int] = 1, *, beyond: bool = False) -> Mask:
+    """Return the voxels whose neighbours in the box up to `reach` away along each axis are all set.
+
+    Args:
+        mask: A mask of any shape.
+        reach: Voxels, for all axes or for each.
+        beyond: Whether everything beyond the array counts as set.
+    """
+    return ~dilate(~mask, reach, beyond=not beyond)
+
+
+def euclidean_depth(mask: Mask) -> NDArray[np.float64]:
+    """Return for each voxel of a mask (i j k) its distance, in voxels, to the nearest that is not set.
+
+    Beyond the array none is set.
+    """
+    return np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1])
+
+
+def city_block_depth(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
     """Return for each voxel how far it is from leaving the mask, in mm along the axes; beyond the array is outside.
 
-    The city-block distance: exact in two passes per axis, and enough to say which voxel lies deepest.
+    Exact in two passes per axis, and enough to say which voxel lies deepest.
+
+    Args:
+        mask: A mask of any shape.
+        spacing_mm: Distance of voxels along each of its axes.
     """
-    distance = np.where(mask, np.float32(np.inf), np.float32(0))
+    depth = np.where(mask, np.float32(np.inf), np.float32(0))
     for axis, step in enumerate(spacing_mm):
-        for planes in (np.moveaxis(distance, axis, 0), np.moveaxis(distance, axis, 0)[::-1]):
-            before: Any = np.float32(0)
-            for plane in planes:
+        planes = np.moveaxis(depth, axis, 0)
+        for ordered in (planes, planes[::-1]):
+            before = np.zeros_like(ordered[0])
+            for plane in ordered:
                 np.minimum(plane, before + np.float32(step), out=plane)
                 before = plane
-    return distance
+    return depth
 
 
 def innermost(mask: Mask, spacing_mm: Sequence[float]) -> Voxel:
-    """Return the voxel that lies deepest in a mask; among equals the nearest to the centroid, then the first.
+    """Return the voxel (i j k) that lies deepest in a mask; among equals the nearest to the centroid, then the first.
 
     Raises:
         ValueError: The mask is empty.
@@ -154,7 +235,7 @@ def innermost(mask: Mask, spacing_mm: Sequence[float]) -> Voxel:
         raise ValueError("an empty mask has no innermost voxel")
     start, stop = voxels.min(axis=0), voxels.max(axis=0) + 1
     inner = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    distance = inner_distance(inner, spacing_mm)
-    deepest = np.argwhere(distance == distance.max()) + start
+    depth = city_block_depth(inner, spacing_mm)
+    deepest = np.argwhere(depth == depth.max()) + start
     offset = (deepest - voxels.mean(axis=0)) * np.asarray(spacing_mm)
     return tuple(deepest[int(np.argmin((offset**2).sum(axis=1).round(6)))].tolist())

@@ -63,7 +63,8 @@ class View:
         Radiological: the viewer faces the patient, whose right is at the left of the picture; in the sagittal view
         the patient faces left.
         """
-        plane = np.take(array, position, axis=self.through)
+        # Not `np.take`: it copies the whole scan where voxels do not lie in the order of the axes, as in a NIfTI file.
+        plane = np.moveaxis(array, self.through, 0)[position]
         return np.asarray(plane[::-1].T)
 
 
@@ -164,7 +165,7 @@ def surrounding(vocabulary: Vocabulary, found: Sequence[Measurement]) -> frozens
 
 def window(volume: Volume, scan: NDArray[np.float32], center: tuple[int, int, int]) -> tuple[float, float]:
     """Return black and white: soft tissue for CT, percentiles of what is shown for anything else."""
-    seen = np.concatenate([np.take(scan, center[axis], axis=axis).ravel() for axis in range(3)])
+    seen = np.concatenate([np.moveaxis(scan, axis, 0)[center[axis]].ravel() for axis in range(3)])
     if volume.modality == "CT" or (volume.modality is None and seen.min() <= -500):
         return SOFT_TISSUE_HU
     inside = seen[seen > seen.min()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,9 +119,13 @@ def test_a_small_scan_goes_all_the_way(run, official, scan_path, tmp_path) -> No
     words = ["segment", scan_path, "-w", official, "-d", "cpu", "-rs", "liver", "spleen", "-p"]
     status, out, err = run(*words, "-o", tmp_path / "o.nii.gz")
     assert (status, err) == (0, "")
-    assert prosect.read_labels(tmp_path / "o.nii.gz").grid == prosect.read(scan_path).grid
+    labels = prosect.read_labels(tmp_path / "o.nii.gz")
+    assert labels.grid == prosect.read(scan_path).grid
     assert (tmp_path / "o_preview.png").exists()
-    assert "structure" in out or "Nothing found" in out
+    table = {line.split()[0] for line in out.splitlines() if line.startswith(("liver", "spleen"))}
+    assert table == {labels.names[int(index)] for index in np.unique(labels.array) if index}, (
+        "the table lists what the file holds"
+    )
 
 
 def test_a_misspelt_structure_is_exit_3_with_the_nearest(run, official, scan_path, tmp_path) -> None:

@@ -61,21 +61,31 @@ def test_every_scan_is_recorded_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
-@pytest.mark.parametrize("slow", ["read", "compute", "save"])
-def test_no_more_scans_are_in_memory_than_slots(slots: int, slow: str) -> None:
+@pytest.mark.parametrize("slow", ["compute", "save"])
+def test_all_slots_are_used_and_no_more(slots: int, slow: str) -> None:
+    """The slow stage waits until the reader has filled every slot, then a little for one more that must not come."""
     Counted.alive = Counted.most = 0
-    wait = threading.Event()
+    full, never = threading.Event(), threading.Event()
 
-    def step(name: str) -> Callable[..., Any]:
-        def body(scan: Scan, *rest: object) -> Any:
-            wait.wait(0.004 if name == slow else 0)
-            return Counted() if name == "read" else {"files": []}
+    def read(scan: Scan) -> Counted:
+        volume = Counted()
+        if Counted.alive == slots:
+            full.set()
+        return volume
+
+    def stage(name: str) -> Callable[..., Mapping[str, Any]]:
+        def body(scan: Scan, *rest: object) -> Mapping[str, Any]:
+            if name == slow:
+                assert full.wait(20), f"only {Counted.most} of {slots} scans were read ahead"
+                never.wait(0.004)
+            return nothing(scan)
 
         return body
 
-    run(SCANS, Work(step("read"), step("compute"), step("save")), lambda outcome: None, slots=slots)
-    assert Counted.most <= slots
-    assert Counted.most == slots or slow == "read"
+    seen: list[Outcome] = []
+    run(SCANS, Work(read, stage("compute"), stage("save")), seen.append, slots=slots)
+    assert [outcome.message for outcome in seen if outcome.code] == []
+    assert Counted.most == slots
     assert Counted.alive == 0
 
 

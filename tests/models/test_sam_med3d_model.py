@@ -267,8 +267,12 @@ def test_clicks_on_the_border_and_in_even_scans_are_answered(
     if value is not None:
         volume = Volume(np.full_like(volume.array, value), volume.grid)
     session = model.configured(extend=False).session(volume)
-    session.click(voxel, structure="object", space="voxel")
-    assert session.suggest() is not None or session.mask("object").any()
+    change = session.click(voxel, structure="object", space="voxel")
+    mask = session.mask("object")
+    assert mask.sum() == mask[change.box.slices].sum() == change.added > 0
+    crop_mm = 32 * 1.5  # a crop of 32 voxels around the click, wherever in the scan that is
+    reach = np.abs(volume.grid.to_world(np.argwhere(mask)) - volume.grid.to_world(voxel)).max(axis=0)
+    assert (reach <= crop_mm).all()
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError()])

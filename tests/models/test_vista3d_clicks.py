@@ -91,8 +91,12 @@ def test_clicks_on_the_border_and_in_the_air_are_answered(voxel: tuple[float, fl
     array = np.full_like(volume.array, -1000.0)
     array[12:24, 10:20, 8:14] = volume.array[12:24, 10:20, 8:14]
     session = random_model().session(Volume(array, volume.grid))
-    session.click(voxel, structure="object", space="voxel")
-    assert session.suggest() is not None or session.mask("object").any()
+    change = session.click(voxel, structure="object", space="voxel")
+    mask = session.mask("object")
+    assert mask.sum() == mask[change.box.slices].sum() == change.added > 0
+    patch_mm = 16 * 2.0  # a patch of 16 voxels around the click, wherever in the scan that is
+    reach = np.abs(volume.grid.to_world(np.argwhere(mask)) - volume.grid.to_world(voxel)).max(axis=0)
+    assert (reach <= patch_mm).all()
 
 
 def test_the_processor_arrangement_gives_the_same_session() -> None:

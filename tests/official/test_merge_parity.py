@@ -58,12 +58,15 @@ def test_the_compatible_merge_is_the_official_one(seed: int, objects: int, nan: 
 def test_both_agree_where_clicks_hit_and_do_what_their_sign_says(seed: int, positive: bool) -> None:
     logits, answer, points, _ = example(seed, 1, 0.0)
     i, j, k = (int(n) for n in points[0, 0].round())
-    if (logits[0, i, j, k] > 0) == positive or (answer[0, i, j, k] > 0) != positive:
-        return
+    # The mask is wrong where the user clicks, and the network's answer to the click is right.
+    logits[0, i, j, k] = -1.0 if positive else 1.0
+    answer[0, i, j, k] = 1.0 if positive else -1.0
     label = np.array([[int(positive)]])
     expected = official(logits, answer, points[:, :1].round(), label)[0] > 0
     clicks = [[(i, j, k)], []] if positive else [[], [(i, j, k)]]
-    np.testing.assert_array_equal(merge(logits[0] > 0, answer[0] > 0, *clicks), expected)
+    merged = merge(logits[0] > 0, answer[0] > 0, *clicks)
+    assert merged[i, j, k] == positive
+    np.testing.assert_array_equal(merged, expected)
 
 
 def test_the_official_merge_leaks_between_objects_and_ours_cannot() -> None:

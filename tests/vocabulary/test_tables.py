@@ -56,7 +56,9 @@ def test_ours_only_adds_to_the_345() -> None:
     assert [(s.index, s.name, s.status) for s in OURS.structures[345:]] == [
         (346, "body", "supported"),
         (347, "mandible", "supported"),
+        (348, "ribs", "supported"),
     ]
+    # Where each rib is named, the ribs as one are left out.
     assert set(OURS.everything("CT_BODY")) == {*CTMR.everything("CT_BODY"), 346, 347}
 
 

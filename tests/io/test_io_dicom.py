@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydicom.uid import RLELossless
 from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
 from prosect.io import read, read_labels, write
 from prosect.io.dicom import files as dicom_files
+from prosect.io.dicom.pixels import parse_beginning
 from prosect.volume import Volume
 
 SCAN = letter_f()
@@ -362,3 +364,45 @@ def test_fuzzed_slices_are_read_or_refused_but_never_an_accident(tmp_path: Path)
             found = outcome(path)
             read_count += isinstance(found, Volume)
     assert 0 < read_count < 300
+
+
+def save_large_series(folder: Path, private: bytes = b"") -> int:
+    """Write three slices of 256 x 256 pixels, with something long before their geometry; return the bytes they take."""
+    pixels = np.arange(256 * 256, dtype=np.int16).reshape(256, 256)
+    size = 0
+    for k in range(3):
+        data = dicom_slice(pixels + k, [0.0, 0.0, 2.5 * k], SeriesInstanceUID="1.2.3")
+        data.private_block(0x0009, "A MAKER", create=True).add_new(1, "OB", private)
+        size += save_slice(folder, f"{k}.dcm", data).stat().st_size
+    return size
+
+
+def test_pixels_are_read_from_the_disk_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = save_large_series(tmp_path)
+    counted = []
+
+    def counting_head(place: Path) -> Callable[[int], bytes]:
+        def head(count: int) -> bytes:
+            data = place.read_bytes()[:count]
+            counted.append(len(data))
+            return data
+
+        return head
+
+    monkeypatch.setattr(dicom_files, "file_head", counting_head)
+    assert read(tmp_path).grid.shape == (256, 256, 3)
+    assert sum(counted) - size == 3 * (64 << 10), "only the beginning of each file is read a second time"
+
+
+def test_a_header_longer_than_the_beginning_that_is_read_first_is_whole(tmp_path: Path) -> None:
+    save_large_series(tmp_path, private=bytes(100 << 10))
+    volume = read(tmp_path)
+    assert volume.grid.shape == (256, 256, 3)
+    assert volume.grid.spacing_mm[2] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("cut", [100, 200, 400, 600])
+def test_a_file_that_ends_in_its_header_is_no_whole_header(cut: int, tmp_path: Path) -> None:
+    raw = save_slice(tmp_path, "a.dcm", dicom_slice(letter_f()[..., 0].T, [0.0, 0.0, 0.0])).read_bytes()
+    assert parse_beginning(raw, ["Rows"]).Rows == letter_f().shape[1]
+    assert parse_beginning(raw[:cut], ["Rows"]) is None

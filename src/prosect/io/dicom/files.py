@@ -31,11 +31,13 @@ class Member:
         name: Its name without folders, for messages.
         size: Its length in bytes.
         head: Returns its first bytes, at most as many as asked for.
+        has_checksum: Whether reading all of it tells damage, as in a zip.
     """
 
     name: str
     size: int
     head: Callable[[int], bytes]
+    has_checksum: bool = False
 
     def read(self) -> bytes:
         """Return all its bytes.
@@ -133,8 +135,14 @@ def zip_members(path: Path, archive: zipfile.ZipFile) -> list[Member]:
             "Unpack it yourself if you trust it.",
             code="INPUT_TOO_LARGE",
         )
-    kept = sorted((info for info in infos if is_zip_candidate(info.filename)), key=lambda info: info.filename)
-    return [Member(file_name(info.filename), info.file_size, zip_head(path, archive, info)) for info in kept]
+    kept = [info for info in infos if is_zip_candidate(info.filename)]
+    kept.sort(key=lambda info: info.filename)
+    return [zip_member(path, archive, info) for info in kept]
+
+
+def zip_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
+    """Return a file in an archive as a member."""
+    return Member(file_name(info.filename), info.file_size, zip_head(path, archive, info), has_checksum=True)
 
 
 def is_zip_candidate(name: str) -> bool:

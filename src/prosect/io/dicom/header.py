@@ -15,7 +15,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
 from prosect.io.dicom.files import Member
 from prosect.io.dicom.frames import GROUPS, TAGS, frames, part_of
-from prosect.io.dicom.pixels import PARSE_ERRORS, parse
+from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
@@ -38,6 +38,8 @@ REASONS = (
 DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position")
 SLICE_SUFFIXES = (".dcm", ".ima", ".dicom")
 SAME_DIRECTION = 1e-4
+# Headers of classic slices are a few KiB, those of enhanced images grow with their frames.
+HEADER_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +182,14 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
         FormatError: It is a DICOM image but damaged, or stored in a way that is not read.
         GeometryError: Orientation, position or spacing is unusable.
     """
-    kind = sniff_bytes(member.head(HEAD_BYTES))
+    beginning = member.head(HEADER_BYTES)
+    kind = sniff_bytes(beginning[:HEAD_BYTES])
     if kind != "dicom":
         suffix = Path(member.name).suffix.lower()
         if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
             raise refuse_kind(Path(member.name), Sniffed(kind))
         return Passed("of unknown kind" if kind == UNKNOWN else "not DICOM")
-    dataset = parse(member.name, member.read(), [*TAGS, *GROUPS])
+    dataset = header_of(member, beginning)
     try:
         own = text(dataset, "SeriesInstanceUID")
         if series is not None and own and not own.endswith(uid(series)):
@@ -195,6 +198,22 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
         return Passed(inside, own) if isinstance(inside, str) else inside
     except PARSE_ERRORS as error:
         raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
+
+
+def header_of(member: Member, beginning: bytes) -> Any:
+    """Return the tags of a file that are read here, from its beginning where that holds all before the pixels.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    tags = [*TAGS, *GROUPS]
+    # A member of a zip has a checksum, which only reading all of it compares: a damaged header could otherwise pass
+    # for one of another series, and the slice would be left out.
+    if not member.has_checksum:
+        dataset = parse_beginning(beginning, tags)
+        if dataset is not None:
+            return dataset
+    return parse(member.name, member.read(), tags)
 
 
 def classified(member: Member, dataset: Any) -> list[Slice] | str:

@@ -20,7 +20,7 @@ from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
-__all__ = ["PARSE_ERRORS", "parse", "rescaled", "slice_values"]
+__all__ = ["PARSE_ERRORS", "parse", "parse_beginning", "rescaled", "slice_values"]
 
 # What pydicom and its decoders raise on damaged data sets, besides their own classes (found by fuzzing).
 PARSE_ERRORS = (
@@ -44,6 +44,11 @@ PLUGINS = {
     **{f"1.2.840.10008.1.2.4.{n}": ("pyjpegls", "pyjpegls") for n in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{n}": ("pylibjpeg", "pylibjpeg-openjpeg") for n in (90, 91, 201, 202, 203)},
 }
+# Pixel Data, Float Pixel Data and Double Float Pixel Data, as either byte order spells them.
+PIXEL_TAGS = (
+    b"\xe0\x7f\x10\x00", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00",
+    b"\x7f\xe0\x00\x10", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09",
+)  # fmt: skip
 # Start-of-frame markers of JPEG (all processes) and JPEG-LS.
 FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
@@ -60,6 +65,18 @@ def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
         return dcmread(BytesIO(raw), force=True, stop_before_pixels=tags is not None, specific_tags=tags)
     except PARSE_ERRORS as error:
         raise corrupt(name, f"DICOM header: {type(error).__name__}") from error
+
+
+def parse_beginning(beginning: bytes, tags: list[str]) -> Any | None:
+    """Return the data set of those tags if `beginning` reaches to the pixels of its file, else None."""
+    stream = BytesIO(beginning)
+    try:
+        dataset = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=tags)
+    except PARSE_ERRORS:
+        return None
+    # pydicom stops at the tag of the pixels, or, without a word, where the bytes end.
+    following = beginning[stream.tell() :][: len(PIXEL_TAGS[0])]
+    return dataset if following in PIXEL_TAGS else None
 
 
 def slice_values(name: str, dataset: Any, size: int, frame: int = 0) -> NDArray[Any]:

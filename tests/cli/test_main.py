@@ -16,7 +16,7 @@ import pytest
 from prosect.cli import main as entry
 from prosect.cli.main import main
 
-HEAVY = ("torch", "monai", "nibabel", "matplotlib", "numpy", "SimpleITK", "pydicom", "rich")
+HEAVY = ("torch", "monai", "nibabel", "matplotlib", "numpy", "scipy", "skimage", "pydicom", "rich")
 PROBE = """
 import sys
 from prosect.cli.main import main
@@ -173,6 +173,27 @@ def test_doctor_reports_a_broken_check_instead_of_breaking(run, monkeypatch) -> 
     assert (status, err) == (5, "")
     assert "OSError: no such thing" in out
     assert "python" in out.split(), "the checks that work are still reported"
+
+
+def test_doctor_names_what_is_installed_and_what_decodes(run) -> None:
+    status, out, _ = run("doctor")
+    told = " ".join(out.split())
+    assert status == 0
+    assert "scipy" in told
+    assert "SimpleITK" not in told
+    assert "GDCM" not in told
+    for name in ("lossless JPEG", "RLE", "JPEG-LS", "JPEG 2000"):
+        assert f"DICOM {name} ok can be decoded" in told
+
+
+def test_doctor_names_the_package_that_a_compression_lacks(run, monkeypatch) -> None:
+    from prosect.io.dicom import pixels
+
+    monkeypatch.setitem(pixels.PLUGINS, pixels.JPEGLSLossless, ("absent", "pyjpegls"))
+    status, out, _ = run("doctor")
+    told = " ".join(out.split())
+    assert status == 0
+    assert "DICOM JPEG-LS note cannot be decoded; install pyjpegls" in told
 
 
 @pytest.mark.parametrize("words", [("segment", "", "-o", "x.nii.gz"), ("segment", "x.nii.gz", "-o", ""), ("info", "")])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -178,18 +175,6 @@ def test_an_unknown_encoder_is_refused(words) -> None:
 def test_numbers_below_one_are_refused(encoders, words) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         supervoxels.generate(torso(), encoders["intensity"], **words)
-
-
-def test_without_scikit_image_the_extra_is_named() -> None:
-    code = (
-        "import sys; sys.modules['skimage'] = None\n"
-        "import prosect.supervoxels as s; s.ENCODERS\n"
-        "try: s.generate\n"
-        "except Exception as e: print(type(e).__name__, e.code, e)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert said.startswith("ResourceError EXTRA_MISSING")
-    assert "prosect[training]" in said
 
 
 def test_the_network_is_shown_every_slice_once(encoders) -> None:

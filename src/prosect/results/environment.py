@@ -11,7 +11,11 @@ from prosect import __version__
 
 __all__ = ["libraries", "set_threads", "threads"]
 
-LIBRARIES = ("torch", "numpy", "nibabel", "pynrrd", "SimpleITK", "pydicom", "safetensors", "matplotlib")
+# Those that compute or decode a value of a result, and those that write its files.
+LIBRARIES = (
+    "torch", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "pylibjpeg-openjpeg", "pyjpegls", "safetensors",
+    "matplotlib",
+)  # fmt: skip
 
 
 def libraries() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Supervoxels (VISTA3D, Alg. 2): a scan cut into about a hundred pieces along the borders that an image encoder sees.
 
-`generate` makes them, `load_encoder` keeps an encoder for many scans, `plan` tells the memory beforehand. Only
-`generate` needs scikit-image (the `training` extra); it is loaded on first use.
+`generate` makes them, `load_encoder` keeps an encoder for many scans, `plan` tells the memory beforehand. All
+are loaded on first use, because they bring torch and scikit-image with them.
 """
 
 from __future__ import annotations

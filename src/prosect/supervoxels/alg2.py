@@ -62,7 +62,7 @@ def generate(
     Raises:
         PromptError: There is no such encoder (`ENCODER_UNKNOWN`).
         CheckpointError: The encoder's weights are missing, unsafe, damaged or another network's.
-        ResourceError: The run does not fit in memory, or scikit-image is missing (`EXTRA_MISSING`).
+        ResourceError: The run does not fit in memory.
     """
     if segments < 1 or cells < 1:
         raise ValueError(f"segments is {segments} and cells is {cells}; both must be at least 1")

@@ -1,4 +1,4 @@
-"""SLIC on features, and where the air around the body is: all that needs scikit-image (the `training` extra)."""
+"""SLIC on features, and where the air around the body is: all that needs scikit-image."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import expand_labels, slic
 
-from prosect.errors import ResourceError
 from prosect.morphology import Components, border_components
-
-try:
-    from scipy import ndimage
-    from skimage.segmentation import expand_labels, slic
-except ImportError as missing:
-    raise ResourceError(
-        f"Supervoxels need scikit-image, which is not installed ({missing.name} is missing). Install it with "
-        "pip install 'prosect[training]'.",
-        code="EXTRA_MISSING",
-    ) from missing
 
 __all__ = ["air_around", "cut", "grown"]
 

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata, util
+from importlib import metadata
 
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError, ResourceError
@@ -17,10 +17,11 @@ __all__ = ["run"]
 
 GOOD, NOTE, BAD = "ok", "note", "bad"
 STYLES = {GOOD: "green", NOTE: "yellow", BAD: "bold red"}
-NEEDED = ("torch", "numpy", "nibabel", "pynrrd", "SimpleITK", "pydicom", "safetensors", "matplotlib", "psutil", "rich")
-DECODERS = {
-    "JPEG 2000": ("openjpeg",), "JPEG lossless": ("libjpeg",), "JPEG-LS": ("libjpeg", "jpeg_ls"), "GDCM": ("gdcm",),
-}  # fmt: skip
+# The dependencies of pyproject.toml; a contract test holds the two together.
+NEEDED = (
+    "torch", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls",
+    "safetensors", "matplotlib", "psutil", "rich",
+)  # fmt: skip
 LITTLE_MEMORY = 4 << 30
 
 Row = tuple[str, str, str]
@@ -90,10 +91,13 @@ def memory() -> Iterator[Row]:
 
 
 def decoders() -> Iterator[Row]:
-    """Yield which compressed DICOM can be read beyond the plain kinds."""
-    for name, modules in DECODERS.items():
-        there = any(util.find_spec(module) for module in modules)
-        yield f"DICOM {name}", GOOD if there else NOTE, "can be decoded" if there else "no decoder installed (optional)"
+    """Yield which compressed DICOM can be read."""
+    pixels = importlib.import_module("prosect.io.dicom.pixels")
+    for name, package in pixels.compressions().items():
+        if package:
+            yield f"DICOM {name}", NOTE, f"cannot be decoded; install {package}"
+        else:
+            yield f"DICOM {name}", GOOD, "can be decoded"
 
 
 def shipped_weights() -> Iterator[Row]:

@@ -14,13 +14,13 @@ from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
-__all__ = ["PARSE_ERRORS", "parse", "parse_beginning", "rescaled", "slice_values"]
+__all__ = ["PARSE_ERRORS", "compressions", "parse", "parse_beginning", "rescaled", "slice_values"]
 
 # What pydicom and its decoders raise on damaged data sets, besides their own classes (found by fuzzing).
 PARSE_ERRORS = (
@@ -240,6 +240,15 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
             return columns, rows
         position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
     return None
+
+
+def compressions() -> dict[str, str]:
+    """Return for each kind of compression that is read the package that has to be installed first, or nothing."""
+    lacking = {"lossless JPEG": ""}  # decoded here
+    for name, syntax in (("RLE", RLELossless), ("JPEG-LS", JPEGLSLossless), ("JPEG 2000", JPEG2000Lossless)):
+        plugin, package = PLUGINS[syntax]
+        lacking[name] = "" if plugin in get_decoder(syntax).available_plugins else package
+    return lacking
 
 
 def no_decoder(name: str, syntax: UID, kind: str = "") -> FormatError:

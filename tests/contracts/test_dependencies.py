@@ -1,0 +1,63 @@
+"""What is installed with the package is what it imports: nothing more, because it weighs, and nothing less."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import prosect
+from prosect.cli.commands import doctor
+
+SOURCE = Path(prosect.__file__).parent
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULES = {"scikit-image": "skimage"}
+# pydicom finds these by itself, and torch finds the writer of TensorBoard's files.
+PLUGINS = {"pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "tensorboard"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Return the distributions that requirements name."""
+    found = set()
+    for requirement in requirements:
+        match = re.match(r"[\w.-]+", requirement)
+        assert match is not None
+        found.add(match[0])
+    return found
+
+
+def imported() -> set[str]:
+    """Return the top names of all modules that the source imports from elsewhere."""
+    found: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"prosect"}
+
+
+NEEDED = names(PROJECT["dependencies"])
+TRAINING = names(PROJECT["optional-dependencies"]["training"])
+
+
+def test_every_dependency_is_imported() -> None:
+    unused = {name for name in NEEDED - PLUGINS if MODULES.get(name, name) not in imported()}
+    assert not unused
+
+
+def test_every_import_is_a_dependency() -> None:
+    stated = {MODULES.get(name, name) for name in NEEDED | TRAINING}
+    assert not imported() - stated
+
+
+def test_an_extra_repeats_no_dependency() -> None:
+    for extra, requirements in PROJECT["optional-dependencies"].items():
+        assert not names(requirements) & NEEDED, extra
+
+
+def test_the_doctor_looks_for_every_dependency() -> None:
+    assert set(doctor.NEEDED) == NEEDED

@@ -89,9 +89,9 @@ def our_steps(weights: Path, side: int, branch: str, bfloat16: bool) -> Any:
 
     from prosect.checkpoints.files import read_weights
     from prosect.checkpoints.fit import fit
-    from prosect.training.automatic import AutomaticObjective, Prompted
-    from prosect.training.interactive import ClickRules, InteractiveObjective
     from prosect.training.loop import LoopSettings, TrainingLoop
+    from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+    from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
     from prosect.training.patches import Patch
 
     network, _ = fit(read_weights(weights))

@@ -21,9 +21,9 @@ import torch
 from prosect import supervoxels
 from prosect.geometry import Grid
 from prosect.networks.vista3d import vista3d
-from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.losses import binary_loss
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 from prosect.training.targets import SamplerRules

@@ -24,11 +24,11 @@ from prosect.geometry import Grid
 from prosect.inference.crops import mean_and_spread
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.simulated_user import centre_click, error_click
-from prosect.training.interactive import objects_of
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.losses import clicked_loss
+from prosect.training.objectives.interactive import objects_of
+from prosect.training.objectives.sam_med3d import ChainedClicks, ChainRules, begin, learning_shares
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
-from prosect.training.sam_med3d import ChainedClicks, ChainRules, begin, learning_shares
 from train_small_v1 import HU_WINDOW, SPACING_MM, head_neck_scans
 
 # Tokens of 4 voxels, so that an answer has the resolution of the crop.

@@ -22,8 +22,8 @@ from scipy import ndimage
 
 import prosect
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.automatic import AutomaticObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 
 ARCHITECTURE = Architecture(width=16, blocks=(1, 1, 2, 2, 1), interactive=False)

@@ -25,8 +25,8 @@ from prosect import phantom
 from prosect.labelmap import LabelMap
 from prosect.networks.vista3d import Vista3D, vista3d
 from prosect.phantom.warp import recontrast, warp_arrays
-from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.volume import Volume
 from train_small_v1 import (

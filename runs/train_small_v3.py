@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from prosect.networks.vista3d import vista3d
-from prosect.training.automatic import AutomaticObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 from train_small_v1 import ARCHITECTURE, CLASSES, NESTED, SPACING_MM

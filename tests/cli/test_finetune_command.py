@@ -15,7 +15,7 @@ from few_scans import boxes, random_weights
 from prosect.cli.arguments import build_parser
 from prosect.cli.commands.finetune import settings_of
 from prosect.cli.work_folder import lock_work_folder
-from prosect.training.finetune_plan import FinetuneSettings
+from prosect.training.finetuning.recipe_of import FinetuneSettings
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--steps", "2", "--patch", "12", "12", "12", "--device", "cpu")

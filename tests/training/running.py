@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.automatic import AutomaticObjective
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.parallel import joined
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream

@@ -19,8 +19,8 @@ from prosect.geometry import Grid
 from prosect.networks.vista3d.point_head import IGNORED
 from prosect.simulated_user import centre_click, error_click
 from prosect.training.augment import augment_intensities, remap_intensities
-from prosect.training.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.losses import clicked_loss
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.patches import Patch
 from prosect.training.targets import MODES, Mode, SamplerRules, Target, Voxel, sample_targets
 

@@ -20,14 +20,14 @@ from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.labelmap import extent
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
-from prosect.training.automatic import AutomaticObjective, Prompted
 from prosect.training.beginning import first_network
-from prosect.training.both import BothBranches
 from prosect.training.export import described, export, largest_ml, one_piece, preparation_of
-from prosect.training.interactive import ClickRules, InteractiveObjective
 from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.losses import clicked_loss, published_loss
 from prosect.training.mirror import other_sides
+from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+from prosect.training.objectives.both import BothBranches
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.prepared import prepared_scans

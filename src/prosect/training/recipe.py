@@ -1,7 +1,7 @@
 """What is trained, on what, in which stages: plain data, read from TOML (VISTA3D, Sec. 3.4 and 4).
 
 A recipe holds one set of defaults; each stage lists only what differs. The four published stages come with the package
-as `stages/*.toml`, and a recipe may take them as they are, change some of their values, or have others.
+as `recipes/*.toml`, and a recipe may take them as they are, change some of their values, or have others.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
 from prosect.io.atomic import make_folder
-from prosect.training.fewshot import Outcome, arms, few_shots, pools
-from prosect.training.fewshot_report import write_few_shots
-from prosect.training.finetune import plain
-from prosect.training.finetune_plan import words_of
+from prosect.training.finetuning.fewshot import Outcome, arms, few_shots, pools
+from prosect.training.finetuning.finetune import plain
+from prosect.training.finetuning.recipe_of import words_of
+from prosect.training.finetuning.report import write_few_shots
 
 __all__ = ["run"]
 

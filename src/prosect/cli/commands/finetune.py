@@ -19,8 +19,8 @@ from prosect.data.pairs import paired
 from prosect.errors import CheckpointError, FormatError, RecipeError
 from prosect.io.atomic import probe
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
+from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
 
 __all__ = ["learnable", "run", "settings_of"]
 

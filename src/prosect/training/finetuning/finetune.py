@@ -22,13 +22,20 @@ from prosect.errors import ProsectWarning
 from prosect.models.metadata import metadata_of
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
-from prosect.training.finetune_loop import loop_of, padded
-from prosect.training.finetune_measures import click_dice, kept_agreement
-from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
+from prosect.training.finetuning.loop import loop_of, padded
+from prosect.training.finetuning.measures import click_dice, kept_agreement
+from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings
+from prosect.training.finetuning.warm_start import (
+    LEAST_DICE,
+    Start,
+    fit_head,
+    most_similar,
+    place_rows,
+    trained_classes,
+)
 from prosect.training.loop import TrainingLoop
 from prosect.training.prepared import content_of, prepared_scans
 from prosect.training.stream import stream_of
-from prosect.training.warm_start import LEAST_DICE, Start, fit_head, most_similar, place_rows, trained_classes
 
 __all__ = ["Finetuned", "finetune", "save_finetuned"]
 

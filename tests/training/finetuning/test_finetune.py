@@ -22,13 +22,13 @@ from prosect.errors import ProsectError, ProsectWarning, RecipeError
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.automatic import AutomaticObjective
-from prosect.training.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetune_measures import mean_dice
-from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
+from prosect.training.finetuning.measures import mean_dice
+from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.finetuning.warm_start import Start, fit_head, most_similar, place_rows
 from prosect.training.loop import mixed_is_sound
+from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.patches import Patch
-from prosect.training.warm_start import Start, fit_head, most_similar, place_rows
 
 PAIRS = [(1, "bright box"), (2, "dark box")]
 # Of three seeds the worst came to a Dice of 0.58.
@@ -222,7 +222,7 @@ def test_nothing_learnt_is_lost_by_the_last_steps(
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
     settings = replace(BRIEF, validate_every=1, patience=2)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("prosect.training.finetune_loop.mean_dice", lambda *_: next(scores))
+        patched.setattr("prosect.training.finetuning.loop.mean_dice", lambda *_: next(scores))
         _, result = taught(model, folders, tmp_path, settings)
     assert result.report["chosen_step"] == 2
     assert result.report["steps"] == 4, "two validations without a gain end the run"

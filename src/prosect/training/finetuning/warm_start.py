@@ -18,7 +18,7 @@ from prosect.labelmap import LabelMap
 from prosect.models.spec import ModelSpec
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D
-from prosect.training.automatic import AutomaticObjective
+from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.patches import Patch
 
 __all__ = ["LEAST_DICE", "Start", "fit_head", "most_similar", "place_rows", "trained_classes"]

@@ -22,8 +22,8 @@ from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.export import added_to, ordinary
+from prosect.training.finetuning.warm_start import trained_classes
 from prosect.training.scans import LocalLabels, local_labels
-from prosect.training.warm_start import trained_classes
 from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = ["FinetunePlan", "FinetuneSettings", "plan_finetuning", "words_of"]

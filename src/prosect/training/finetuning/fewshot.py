@@ -23,8 +23,8 @@ from prosect.evaluation.running import Examination, examine, section
 from prosect.io.atomic import make_folder
 from prosect.models import Model, load
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetune import finetune, plain, save_finetuned
-from prosect.training.finetune_plan import FinetuneSettings, plan_finetuning
+from prosect.training.finetuning.finetune import finetune, plain, save_finetuned
+from prosect.training.finetuning.recipe_of import FinetuneSettings, plan_finetuning
 from prosect.training.prepared import content_of
 
 __all__ = ["Arm", "Outcome", "arms", "few_shots", "pools"]

@@ -14,8 +14,8 @@ from prosect.inference.crops import mean_and_spread
 from prosect.networks.sam_med3d import SamMed3D
 from prosect.networks.two_way_transformer import Attention
 from prosect.training.augment import augment_intensities
-from prosect.training.interactive import objects_of
 from prosect.training.losses import binary_loss
+from prosect.training.objectives.interactive import objects_of
 from prosect.training.patches import Patch
 
 __all__ = ["ChainRules", "ChainedClicks", "begin", "learning_shares"]

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from prosect.inference.windows import Shape
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D
-from prosect.training.automatic import AutomaticObjective
-from prosect.training.both import BothBranches
-from prosect.training.finetune_measures import mean_dice
-from prosect.training.finetune_plan import FinetunePlan, FinetuneSettings
-from prosect.training.interactive import InteractiveObjective
+from prosect.training.finetuning.measures import mean_dice
+from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings
 from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
+from prosect.training.objectives.automatic import AutomaticObjective
+from prosect.training.objectives.both import BothBranches
+from prosect.training.objectives.interactive import InteractiveObjective
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 

@@ -15,7 +15,7 @@ from prosect.evaluation.dice import dice
 from prosect.evaluation.protocols import Rules, clicks
 from prosect.evaluation.scores import Target
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetune_plan import FinetunePlan
+from prosect.training.finetuning.recipe_of import FinetunePlan
 
 __all__ = ["click_dice", "kept_agreement", "mean_dice"]
 

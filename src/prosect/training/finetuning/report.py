@@ -15,7 +15,7 @@ from prosect.evaluation.published import table3_rows
 from prosect.evaluation.report import NONE, as_csv, figure, interval, table_lines, told
 from prosect.evaluation.summary import Mean
 from prosect.io.atomic import write_atomically
-from prosect.training.fewshot import Outcome
+from prosect.training.finetuning.fewshot import Outcome
 
 __all__ = ["curve_rows", "markdown", "write_few_shots"]
 

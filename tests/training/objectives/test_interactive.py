@@ -13,10 +13,10 @@ from prosect.errors import RecipeError
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training import interactive
 from prosect.training.augment import remap_intensities
-from prosect.training.automatic import AutomaticObjective, Prompted
-from prosect.training.both import BothBranches
-from prosect.training.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+from prosect.training.objectives.both import BothBranches
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective, objects_of
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
 
 
@@ -136,7 +136,7 @@ def test_a_patch_that_says_nothing_of_any_class_costs_nothing_though_the_encoder
 def test_both_branches_end_where_every_image_is_remapped_and_nothing_can_be_clicked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("prosect.training.both.MOST_DRAWN", 3)
+    monkeypatch.setattr("prosect.training.objectives.both.MOST_DRAWN", 3)
     network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, click_head="maps"))
     generator = np.random.default_rng(0)
     empty = replace(scan(), labels=np.zeros((24, 20, 20), dtype=np.uint8), present=())

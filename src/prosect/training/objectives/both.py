@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prosect.training.automatic import AutomaticObjective
-from prosect.training.interactive import MOST_DRAWN, InteractiveObjective, nothing_to_click
+from prosect.training.objectives.automatic import AutomaticObjective
+from prosect.training.objectives.interactive import MOST_DRAWN, InteractiveObjective, nothing_to_click
 from prosect.training.patches import Patch
 from prosect.training.targets import Target
 

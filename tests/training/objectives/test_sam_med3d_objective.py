@@ -13,8 +13,8 @@ from prosect.inference.crops import mean_and_spread
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.losses import clicked_loss
+from prosect.training.objectives.sam_med3d import ChainedClicks, ChainRules, begin, learning_shares
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
-from prosect.training.sam_med3d import ChainedClicks, ChainRules, begin, learning_shares
 
 TINY = Architecture(crop=16, patch=4, width=24, depth=2, heads=2, global_blocks=(1,), window=3, embedding=48,
                     decoder_hidden=32, positions="fixed")  # fmt: skip

@@ -1,0 +1,1 @@
+"""What networks are trained for: the loss of one freshly drawn patch, by branch and by network."""

@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     recipe, state = read_recipe(args.recipe), torch.load(args.state, weights_only=True, map_location="cpu")
-    plan = prepare_course(recipe, args.state.parent.parent).plan
-    export(state["average"], described(recipe, plan, {}, {args.state.parent.name: state["step"]}), args.output)
+    numbering = prepare_course(recipe, args.state.parent.parent).numbering
+    export(state["average"], described(recipe, numbering, {}, {args.state.parent.name: state["step"]}), args.output)
     print(f"{args.output}: {args.state.parent.name} after {state['step']} of {state['settings']['steps']} steps")
 
 

@@ -203,10 +203,10 @@ def test_a_validation_scan_that_another_list_teaches_is_refused(
 
 def test_classes_compete_only_where_the_last_automatic_stage_had_them_compete(folder: Path) -> None:
     made = read_recipe(folder / "boxes.toml")
-    plan = prepare_course(made, folder / "run").plan
-    assert described(made, plan, {}, {})["exclusive"] == list(plan.classes)
+    numbering = prepare_course(made, folder / "run").numbering
+    assert described(made, numbering, {}, {})["exclusive"] == list(numbering.classes)
     until = replace(made, stages=made.stages[:3])
-    assert described(until, plan, {}, {})["exclusive"] == []
+    assert described(until, numbering, {}, {})["exclusive"] == []
 
 
 def test_a_group_that_the_weights_could_not_offer_is_refused_before_training(
@@ -222,22 +222,22 @@ def test_a_group_that_the_weights_could_not_offer_is_refused_before_training(
 
 def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
     made = read_recipe(folder / "boxes.toml")
-    plan = prepare_course(made, folder / "run").plan
-    shown, *others = (plan.vocabulary[index].name for index in plan.classes)
+    numbering = prepare_course(made, folder / "run").numbering
+    shown, *others = (numbering.vocabulary[index].name for index in numbering.classes)
     said = described(
-        replace(made, shape=replace(made.shape, offered=(shown,))), plan, dict.fromkeys(plan.classes, 1.0), {}
+        replace(made, shape=replace(made.shape, offered=(shown,))), numbering, dict.fromkeys(numbering.classes, 1.0), {}
     )
-    assert said["classes"] == [plan.vocabulary[shown].index]
-    assert [*said["largest_ml"]] == [str(plan.vocabulary[shown].index)]
-    assert said["exclusive"] == list(plan.classes)
+    assert said["classes"] == [numbering.vocabulary[shown].index]
+    assert [*said["largest_ml"]] == [str(numbering.vocabulary[shown].index)]
+    assert said["exclusive"] == list(numbering.classes)
     assert others
     with pytest.raises(prosect.ProsectError, match="`offered`"):
-        described(replace(made, shape=replace(made.shape, offered=("brain",))), plan, {}, {})
+        described(replace(made, shape=replace(made.shape, offered=("brain",))), numbering, {}, {})
     with pytest.raises(prosect.ProsectError, match="empty"):
-        described(replace(made, shape=replace(made.shape, offered=())), plan, {}, {})
+        described(replace(made, shape=replace(made.shape, offered=())), numbering, {}, {})
     apart = replace(made, stages=made.stages[:3], shape=replace(made.shape, offered=(shown,)))
     with pytest.raises(prosect.ProsectError, match="classes that compete"):
-        described(apart, plan, {}, {})
+        described(apart, numbering, {}, {})
 
 
 def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_branch(folder: Path) -> None:
@@ -246,11 +246,11 @@ def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_b
     write_weights(start, raw.tensors, raw.metadata | {"classes": [1, 3], "exclusive": [1, 3, 14]})
     made = read_recipe(folder / "boxes.toml")
     made = replace(made, stages=made.stages[:1], shape=replace(made.shape, start=start))
-    plan = prepare_course(made, folder / "run").plan
-    about = described(made, plan, {}, {})
+    numbering = prepare_course(made, folder / "run").numbering
+    about = described(made, numbering, {}, {})
     assert (about["classes"], about["exclusive"]) == ([1, 3], [1, 3, 14])
     with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
-        network = first_network(made, plan)
+        network = first_network(made, numbering)
     before = raw.tensors["class_head.class_embeddings.weight"]
     assert torch.equal(network.class_head.class_embeddings.weight, before.float())
 
@@ -293,14 +293,14 @@ def test_weights_to_begin_with_keep_the_classes_they_offer_and_others_begin_anew
     start = random_weights(folder / "start.safetensors", "maps")
     recipe = read_recipe(folder / "boxes.toml")
     recipe = replace(recipe, shape=replace(recipe.shape, start=start))
-    plan = prepare_course(recipe, folder / "run").plan
+    numbering = prepare_course(recipe, folder / "run").numbering
     torch.manual_seed(7)
     with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
-        network = first_network(recipe, plan)
+        network = first_network(recipe, numbering)
     before = read_weights(start).tensors["class_head.class_embeddings.weight"]
     after = network.class_head.class_embeddings.weight
     changed = (after != before).any(1).nonzero().flatten().tolist()
-    assert changed == [plan.vocabulary["new organ"].index]
+    assert changed == [numbering.vocabulary["new organ"].index]
 
 
 def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
@@ -310,7 +310,7 @@ def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
     recipe = read_recipe(folder / "boxes.toml")
     recipe = replace(recipe, shape=replace(recipe.shape, start=start))
     with pytest.raises(prosect.ProsectError, match="vista3d-ct"):
-        first_network(recipe, prepare_course(recipe, folder / "run").plan)
+        first_network(recipe, prepare_course(recipe, folder / "run").numbering)
 
 
 def test_two_trainings_do_not_share_a_work_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

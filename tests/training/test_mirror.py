@@ -10,14 +10,14 @@ from prosect import vocabulary
 from prosect.errors import RecipeError
 from prosect.training.mirror import other_sides
 from prosect.training.patches import Patch, PatchSampler, TrainingScan, mirrored
-from prosect.training.scans import LocalLabels
+from prosect.training.scans import Numbering
 
 WORDS = vocabulary.load("prosect")
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN, LEFT_HIP = 1, 5, 14, 3, 95
 
 
-def plan(*order: int, bits: dict[int, int] | None = None) -> LocalLabels:
-    return LocalLabels(WORDS, order, (), bits or {})
+def numbering(*order: int, bits: dict[int, int] | None = None) -> Numbering:
+    return Numbering(WORDS, order, (), bits or {})
 
 
 def patch() -> Patch:
@@ -28,17 +28,17 @@ def patch() -> Patch:
 
 
 def test_sides_are_exchanged_and_what_has_none_stays() -> None:
-    assert other_sides(plan(LIVER, RIGHT_KIDNEY, SPLEEN, LEFT_KIDNEY)).tolist() == [0, 1, 4, 3, 2]
-    assert other_sides(plan(LEFT_HIP, LIVER)).tolist() == [0, 0, 2], "a right hip is none of the plan"
+    assert other_sides(numbering(LIVER, RIGHT_KIDNEY, SPLEEN, LEFT_KIDNEY)).tolist() == [0, 1, 4, 3, 2]
+    assert other_sides(numbering(LEFT_HIP, LIVER)).tolist() == [0, 0, 2], "a right hip is none of the numbering"
     every = {s.index: s for s in WORDS if s.laterality}
-    table = other_sides(plan(*every))
+    table = other_sides(numbering(*every))
     assert (table[1:] > 0).mean() > 0.95, "nearly all have their counterpart"
     paired = table[table > 0]
     np.testing.assert_array_equal(table[table[paired]], paired)
 
 
 def test_a_mirrored_patch_shows_the_other_side_of_everything() -> None:
-    sides = other_sides(plan(LIVER, RIGHT_KIDNEY, LEFT_KIDNEY))
+    sides = other_sides(numbering(LIVER, RIGHT_KIDNEY, LEFT_KIDNEY))
     seen = mirrored(patch(), sides)
     torch.testing.assert_close(seen.image, patch().image.flip(2))
     assert (seen.labels[3] == 1).all()
@@ -54,7 +54,7 @@ def test_a_mirrored_patch_shows_the_other_side_of_everything() -> None:
 def test_only_scans_that_may_be_mirrored_are_and_half_of_the_time() -> None:
     labels = np.zeros((16, 16, 16), dtype=np.uint8)
     labels[:8] = 1
-    sides = other_sides(plan(RIGHT_KIDNEY, LEFT_KIDNEY))
+    sides = other_sides(numbering(RIGHT_KIDNEY, LEFT_KIDNEY))
     known = np.array([True, True])
     made = [
         TrainingScan("a", labels.astype(np.float16), labels, labels, (3.0, 3.0, 3.0), (1,), known, sides=table)
@@ -69,4 +69,4 @@ def test_only_scans_that_may_be_mirrored_are_and_half_of_the_time() -> None:
 
 def test_a_sided_structure_that_contains_others_is_refused() -> None:
     with pytest.raises(RecipeError, match="left hip"):
-        other_sides(plan(LEFT_HIP, bits={LEFT_HIP: 0}))
+        other_sides(numbering(LEFT_HIP, bits={LEFT_HIP: 0}))

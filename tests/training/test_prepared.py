@@ -17,7 +17,7 @@ from prosect.data.mapping import mapping_of
 from prosect.errors import RecipeError
 from prosect.training import prepared
 from prosect.training.prepared import prepared_scan, prepared_scans
-from prosect.training.scans import local_labels, renumbered, training_scan
+from prosect.training.scans import numbering_of, renumbered, training_scan
 
 WORDS = vocabulary.load("prosect")
 LUNG, LOBE, SPLEEN = WORDS["lung"].index, WORDS["left lung upper lobe"].index, WORDS["spleen"].index
@@ -53,9 +53,9 @@ def datalist(tmp_path: Path) -> DataList:
 
 
 def test_labels_lie_where_intensities_say_and_the_pseudo_labels_fill_in(datalist: DataList) -> None:
-    plan = local_labels(datalist, ["left lung upper lobe", "spleen", "lung"])
-    scan = training_scan(datalist.entries[0], datalist, plan, PREPARATION)
-    lung = plan.bits[LUNG]
+    numbering = numbering_of(datalist, ["left lung upper lobe", "spleen", "lung"])
+    scan = training_scan(datalist.entries[0], datalist, numbering, PREPARATION)
+    lung = numbering.bits[LUNG]
     organ = ((scan.nested >> lung) & 1).astype(bool)
     assert organ.sum() == 343, "the lobe is part of the lung, and the pseudo-labelled lung is not believed"
     assert (scan.labels == 1).sum() == 18
@@ -71,35 +71,35 @@ def test_labels_lie_where_intensities_say_and_the_pseudo_labels_fill_in(datalist
 
 
 def test_what_only_clicks_can_ask_for_is_numbered_after_the_classes(datalist: DataList) -> None:
-    plan = local_labels(datalist, ["spleen"])
-    assert (plan.classes, plan.others) == ((SPLEEN,), tuple(sorted((LUNG, LOBE))))
-    scan = training_scan(datalist.entries[0], datalist, plan, PREPARATION)
+    numbering = numbering_of(datalist, ["spleen"])
+    assert (numbering.classes, numbering.others) == ((SPLEEN,), tuple(sorted((LUNG, LOBE))))
+    scan = training_scan(datalist.entries[0], datalist, numbering, PREPARATION)
     assert (scan.labels == 1).sum() == 48
-    assert (scan.labels == plan.order.index(LOBE) + 1).sum() == 18
+    assert (scan.labels == numbering.order.index(LOBE) + 1).sum() == 18
 
 
 def test_a_class_that_nothing_teaches_is_refused(datalist: DataList) -> None:
     with pytest.raises(RecipeError, match="aorta") as refused:
-        local_labels(datalist, ["aorta"])
+        numbering_of(datalist, ["aorta"])
     assert refused.value.code == "CLASS_UNTAUGHT"
 
 
 def test_unreliable_pseudo_labels_teach_nothing(datalist: DataList) -> None:
     doubted = replace(datalist, entries=(replace(datalist.entries[0], reliability=0.0),))
-    plan = local_labels(doubted)
-    scan = training_scan(doubted.entries[0], doubted, plan, PREPARATION)
-    assert not scan.known[plan.order.index(SPLEEN)]
-    assert (scan.labels == plan.order.index(SPLEEN) + 1).sum() == 0
+    numbering = numbering_of(doubted)
+    scan = training_scan(doubted.entries[0], doubted, numbering, PREPARATION)
+    assert not scan.known[numbering.order.index(SPLEEN)]
+    assert (scan.labels == numbering.order.index(SPLEEN) + 1).sum() == 0
 
 
 def test_a_kept_scan_is_the_prepared_one_and_is_not_prepared_twice(
     datalist: DataList, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = local_labels(datalist)
-    direct = training_scan(datalist.entries[0], datalist, plan, PREPARATION)
-    prepared_scans(datalist, plan, PREPARATION, tmp_path / "kept")
+    numbering = numbering_of(datalist)
+    direct = training_scan(datalist.entries[0], datalist, numbering, PREPARATION)
+    prepared_scans(datalist, numbering, PREPARATION, tmp_path / "kept")
     monkeypatch.setattr(prepared, "training_scan", lambda *_: pytest.fail("prepared twice"))
-    (kept,) = prepared_scans(datalist, plan, PREPARATION, tmp_path / "kept")
+    (kept,) = prepared_scans(datalist, numbering, PREPARATION, tmp_path / "kept")
     for name in ("intensities", "labels", "nested", "supervoxels", "known"):
         assert np.array_equal(getattr(kept, name), getattr(direct, name)), name
         assert getattr(kept, name).dtype == getattr(direct, name).dtype
@@ -123,25 +123,25 @@ def without(place: Path) -> None:
 
 @pytest.mark.parametrize("harm", [damage, cut, without])
 def test_a_damaged_kept_scan_is_made_again(datalist: DataList, tmp_path: Path, harm: Callable[[Path], None]) -> None:
-    plan, folder = local_labels(datalist), tmp_path / "kept"
-    good = prepared_scan(datalist.entries[0], datalist, plan, PREPARATION, folder)
+    numbering, folder = numbering_of(datalist), tmp_path / "kept"
+    good = prepared_scan(datalist.entries[0], datalist, numbering, PREPARATION, folder)
     labels, intensities = np.array(good.labels), np.array(good.intensities)
     harm(next(folder.iterdir()))
-    again = prepared_scan(datalist.entries[0], datalist, plan, PREPARATION, folder)
+    again = prepared_scan(datalist.entries[0], datalist, numbering, PREPARATION, folder)
     assert np.array_equal(again.labels, labels)
     assert np.array_equal(again.intensities, intensities)
 
 
 def test_changed_labels_settings_and_numbering_make_another_file(datalist: DataList, tmp_path: Path) -> None:
     folder, entry = tmp_path / "kept", datalist.entries[0]
-    plan = local_labels(datalist)
-    prepared_scan(entry, datalist, plan, PREPARATION, folder)
-    prepared_scan(entry, datalist, plan, replace(PREPARATION, spacing_mm=(4.0, 4.0, 4.0)), folder)
-    prepared_scan(entry, datalist, local_labels(datalist, [LOBE]), PREPARATION, folder)
+    numbering = numbering_of(datalist)
+    prepared_scan(entry, datalist, numbering, PREPARATION, folder)
+    prepared_scan(entry, datalist, numbering, replace(PREPARATION, spacing_mm=(4.0, 4.0, 4.0)), folder)
+    prepared_scan(entry, datalist, numbering_of(datalist, [LOBE]), PREPARATION, folder)
     assert entry.label is not None
     save(entry.label, np.zeros((12, 10, 14), dtype=np.uint8))
-    emptied = prepared_scan(entry, datalist, plan, PREPARATION, folder).labels
-    assert np.unique(emptied).tolist() == [0, plan.order.index(SPLEEN) + 1]
+    emptied = prepared_scan(entry, datalist, numbering, PREPARATION, folder).labels
+    assert np.unique(emptied).tolist() == [0, numbering.order.index(SPLEEN) + 1]
     assert len(list(folder.iterdir())) == 4
 
 

@@ -13,14 +13,14 @@ from prosect.checkpoints.fit import fit
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.networks.vista3d import Architecture, Vista3D, vista3d
 from prosect.training.recipe import Recipe, Shape
-from prosect.training.scans import LocalLabels
+from prosect.training.scans import Numbering
 
 __all__ = ["first_network"]
 
 EMBEDDINGS = "class_head.class_embeddings.weight"
 
 
-def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
+def first_network(recipe: Recipe, numbering: Numbering) -> Vista3D:
     """Return the network that the first stage begins with.
 
     What the weights to begin with lack begins at random: a branch, and the embedding of a class that they say they do
@@ -28,7 +28,7 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
 
     Args:
         recipe: What is to be done.
-        plan: The classes that will be learnt, and their vocabulary.
+        numbering: The classes that will be learnt, and their vocabulary.
 
     Raises:
         CheckpointError: The weights to begin with cannot be read.
@@ -39,7 +39,7 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
     if shape.start is None:
         return network
     weights = read_weights(shape.start)
-    compare(weights.metadata, shape, plan)
+    compare(weights.metadata, shape, numbering)
     started, _ = fit(weights)
     own, theirs = network.state_dict(), started.state_dict()
     if any(key not in own or own[key].shape != value.shape for key, value in theirs.items()):
@@ -49,7 +49,7 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
         )
     offered = weights.metadata.get("classes")
     learns = any("automatic" in stage.train for stage in recipe.stages)
-    fresh = [index for index in plan.classes if index not in offered] if learns and offered is not None else []
+    fresh = [index for index in numbering.classes if index not in offered] if learns and offered is not None else []
     rows = own[EMBEDDINGS][fresh].clone()
     network.load_state_dict({**own, **theirs})
     with torch.no_grad():
@@ -57,17 +57,17 @@ def first_network(recipe: Recipe, plan: LocalLabels) -> Vista3D:
     return network
 
 
-def compare(said: Mapping[str, Any], shape: Shape, plan: LocalLabels) -> None:
+def compare(said: Mapping[str, Any], shape: Shape, numbering: Numbering) -> None:
     """Compare what weights say about themselves with what a recipe wants; official ones say nothing.
 
     Raises:
         RecipeError: They know another vocabulary (`RECIPE_INVALID`).
     """
-    words = said.get("vocabulary", plan.vocabulary.name)
-    if words != plan.vocabulary.name:
+    words = said.get("vocabulary", numbering.vocabulary.name)
+    if words != numbering.vocabulary.name:
         raise RecipeError(
-            f"[shape] start knows the vocabulary {words}, the lists {plan.vocabulary.name}: its classes would be taken "
-            "for others. Give the lists its vocabulary."
+            f"[shape] start knows the vocabulary {words}, the lists {numbering.vocabulary.name}: its classes would be "
+            "taken for others. Give the lists its vocabulary."
         )
     before = said.get("preprocessing", {})
     edge = shape.spacing_mm

@@ -32,7 +32,7 @@ from prosect.training.parallel import ALONE, Ranks
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.prepared import prepared_scans
 from prosect.training.recipe import Part, Recipe, Stage
-from prosect.training.scans import LocalLabels, local_labels
+from prosect.training.scans import Numbering, numbering_of
 from prosect.training.sources import Source, judged_by, read_sources, refuse_unjudged
 from prosect.training.stream import PatchStream
 from prosect.training.targets import SamplerRules
@@ -52,7 +52,7 @@ class Course:
     Attributes:
         recipe: What is to be done.
         sources: Its lists.
-        plan: How structures are numbered.
+        numbering: How structures are numbered.
         folder: Where states, logs, prepared scans and weights live.
         device: Where the network is trained.
         threads: Threads that draw patches ahead.
@@ -62,7 +62,7 @@ class Course:
 
     recipe: Recipe
     sources: tuple[Source, ...]
-    plan: LocalLabels
+    numbering: Numbering
     folder: Path
     device: str = "cpu"
     threads: int = 0
@@ -79,22 +79,24 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
         settings: Further attributes of `Course`.
 
     Raises:
-        RecipeError: See `read_sources`, `local_labels` and `described`.
+        RecipeError: See `read_sources`, `numbering_of` and `described`.
     """
     sources = read_sources(recipe)
     mappings = {f"{n} {name}": m for n, s in enumerate(sources) for name, m in s.training.mappings.items()}
     pseudo = sorted({i for source in sources for i in source.training.pseudo_classes or ()})
     every = DataList((), mappings, sources[0].training.vocabulary, tuple(pseudo))
-    plan = local_labels(every, recipe.shape.classes)
-    if not plan.order:
+    numbering = numbering_of(every, recipe.shape.classes)
+    if not numbering.order:
         raise RecipeError("The lists name no structure to learn. Give `map`, or `pseudo_classes` in a list.")
-    if not plan.classes and any(stage.branch != "interactive" for stage in recipe.stages):
+    if not numbering.classes and any(stage.branch != "interactive" for stage in recipe.stages):
         raise RecipeError("The automatic branch has no class to learn: `classes` of [shape] is empty.")
     refuse_unjudged(recipe, sources)
-    if max(plan.classes, default=0) >= recipe.shape.rows:
-        raise RecipeError(f"The class index {max(plan.classes)} needs more than {recipe.shape.rows} rows of [shape].")
-    described(recipe, plan, {}, {})  # what could not be offered afterwards is refused before
-    return Course(recipe, sources, plan, folder, **settings)
+    if max(numbering.classes, default=0) >= recipe.shape.rows:
+        raise RecipeError(
+            f"The class index {max(numbering.classes)} needs more than {recipe.shape.rows} rows of [shape]."
+        )
+    described(recipe, numbering, {}, {})  # what could not be offered afterwards is refused before
+    return Course(recipe, sources, numbering, folder, **settings)
 
 
 def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str] | None = None) -> Path | None:
@@ -113,7 +115,7 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     """
     recipe = course.recipe
     torch.manual_seed(recipe.seed)
-    network = first_network(recipe, course.plan).to(course.device)
+    network = first_network(recipe, course.numbering).to(course.device)
     history: dict[str, int] = {}
     for stage in recipe.stages:
         wanted = stages is None or stage.name in stages
@@ -136,8 +138,8 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     path = course.folder / f"{recipe.name}.safetensors"
     scans = [scan for scan, _ in weighted_scans(course, recipe.stages[-1])]  # by all processes, because they share it
     if course.ranks.rank == 0:
-        volumes, single = largest_ml(scans, course.plan), one_piece(scans, course.plan)
-        export(network.state_dict(), described(recipe, course.plan, volumes, history, single), path)
+        volumes, single = largest_ml(scans, course.numbering), one_piece(scans, course.numbering)
+        export(network.state_dict(), described(recipe, course.numbering, volumes, history, single), path)
     return path
 
 
@@ -159,7 +161,7 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
     source = PatchSource([scan for scan, _ in scans], [weight for _, weight in scans], sampler)
     stream = PatchStream(source, settings.seed, course.threads)
     lists = judged_by(course.sources, stage)
-    validator = Validator(course.recipe, stage, course.plan, lists, course.folder, course.device)
+    validator = Validator(course.recipe, stage, course.numbering, lists, course.folder, course.device)
     trained = [(parts_of(network)[part], 1.0) for part in stage.train if part in parts_of(network)]
     return TrainingLoop(
         network,
@@ -197,18 +199,18 @@ def objective_of(
     course: Course, stage: Stage, network: Vista3D, stream: PatchStream, generator: np.random.Generator
 ) -> Callable[[], Tensor]:
     """Return the loss of a stage."""
-    plan = course.plan
-    count = len(plan.classes)
+    numbering = course.numbering
+    count = len(numbering.classes)
     augment: Augmentation = augment_intensities
     if stage.augmentation == "official":
         augment = extra(OfficialAugmentation).augment_official
-    own = {q: bit for q, bit in plan.nested.items() if q < count}
+    own = {q: bit for q, bit in numbering.nested.items() if q < count}
     prompted = Prompted(stage.foreground_classes, stage.background_classes) if stage.loss == "independent" else None
     automatic = AutomaticObjective(
-        network, plan.classes, own, stream, generator, stage.bfloat16, prompted, augment, stage.background
+        network, numbering.classes, own, stream, generator, stage.bfloat16, prompted, augment, stage.background
     )
     supported = [*range(1, count + 1), *(-1 - bit for bit in own.values())]
-    clicked = {plan.order.index(i): bit for i, bit in plan.bits.items() if not holds_most(plan, i)}
+    clicked = {numbering.order.index(i): bit for i, bit in numbering.bits.items() if not holds_most(numbering, i)}
     interactive = InteractiveObjective(
         network, stream, generator, supported, clicked,
         ClickRules(rounds=stage.rounds, objects=stage.objects, remap=stage.remap), stage.bfloat16,
@@ -235,10 +237,10 @@ def extra(module: str) -> Any:
         ) from missing
 
 
-def holds_most(plan: LocalLabels, index: int) -> bool:
+def holds_most(numbering: Numbering, index: int) -> bool:
     """Return whether a structure, such as the body, contains most others: no piece of it would be unlabelled."""
-    inside = extent(plan.vocabulary, index, whole=True) & set(plan.order)
-    return len(inside) > max(len(plan.order) / 2, 2)
+    inside = extent(numbering.vocabulary, index, whole=True) & set(numbering.order)
+    return len(inside) > max(len(numbering.order) / 2, 2)
 
 
 def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, float]]:
@@ -260,7 +262,7 @@ def weighted_scans(course: Course, stage: Stage) -> list[tuple[TrainingScan, flo
             for scan in kept
             if scan.present or (scan.known.any() if stage.branch != "interactive" else scan.supervoxels is not None)
         ]
-        sides = other_sides(course.plan) if source.data.mirror else None
+        sides = other_sides(course.numbering) if source.data.mirror else None
         chosen += [(replace(scan, sides=sides), source.data.weight) for scan in taught]
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
@@ -274,7 +276,7 @@ def readable_scans(course: Course, stage: Stage, listed: DataList) -> list[Train
         RecipeError: They are more than one in a hundred (`DATALIST_UNFIT`).
     """
     preparation = preparation_of(course.recipe.shape)
-    prepare = partial(prepared_scans, plan=course.plan, preparation=preparation, folder=course.folder / KEPT)
+    prepare = partial(prepared_scans, numbering=course.numbering, preparation=preparation, folder=course.folder / KEPT)
     if course.ranks.world > 1:  # each process prepares some, then all read what is there
         prepare(course.ranks.share(listed), on_unreadable=lambda *_: None)
         course.ranks.tell(0.0)
@@ -332,7 +334,7 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[tuple[TrainingScan
     facts = {
         "stage": asdict(stage),
         "shape": shape,
-        "order": [course.plan.classes, course.plan.others],
+        "order": [course.numbering.classes, course.numbering.others],
         "begins": begins.hexdigest(),
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
         "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],

@@ -21,7 +21,7 @@ from prosect.models.spec import ModelSpec, with_structures
 from prosect.morphology import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
-from prosect.training.scans import LocalLabels
+from prosect.training.scans import Numbering
 from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "ordinary", "preparation_of"]
@@ -49,34 +49,34 @@ def colour(index: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def largest_ml(scans: Iterable[TrainingScan], plan: LocalLabels) -> dict[int, float]:
+def largest_ml(scans: Iterable[TrainingScan], numbering: Numbering) -> dict[int, float]:
     """Return the largest volume of each class among scans, in millilitres; results far beyond it are warned of."""
-    largest = dict.fromkeys(plan.classes, 0.0)
+    largest = dict.fromkeys(numbering.classes, 0.0)
     for scan in scans:
         ml = float(np.prod(scan.spacing_mm)) / 1000
-        counts = np.bincount(np.asarray(scan.labels).ravel(), minlength=len(plan.order) + 1)
-        for q, index in enumerate(plan.classes):
-            inside = (scan.nested >> plan.bits[index]) & 1 if index in plan.bits else None
+        counts = np.bincount(np.asarray(scan.labels).ravel(), minlength=len(numbering.order) + 1)
+        for q, index in enumerate(numbering.classes):
+            inside = (scan.nested >> numbering.bits[index]) & 1 if index in numbering.bits else None
             count = counts[q + 1] if inside is None else np.count_nonzero(inside)
             largest[index] = max(largest[index], round(float(count) * ml, 1))
     return {index: ml for index, ml in largest.items() if ml > 0}
 
 
-def one_piece(scans: Iterable[TrainingScan], plan: LocalLabels) -> tuple[int, ...]:
+def one_piece(scans: Iterable[TrainingScan], numbering: Numbering) -> tuple[int, ...]:
     """Return the classes that are one piece in nearly all scans that show them, so that a second piece is a mistake."""
     whole: dict[int, list[bool]] = {}
     for scan in scans:
         labels = np.asarray(scan.labels)
         for value in scan.present:
-            if 0 < value <= len(plan.classes) and plan.order[value - 1] not in plan.bits:
+            if 0 < value <= len(numbering.classes) and numbering.order[value - 1] not in numbering.bits:
                 sizes = Components.of(labels == value).sizes
-                whole.setdefault(plan.order[value - 1], []).append(sizes.max() >= MOST_IN_ONE * sizes.sum())
+                whole.setdefault(numbering.order[value - 1], []).append(sizes.max() >= MOST_IN_ONE * sizes.sum())
     return tuple(sorted(index for index, found in whole.items() if np.mean(found) >= NEARLY_ALL))
 
 
 def described(
     recipe: Recipe,
-    plan: LocalLabels,
+    numbering: Numbering,
     volumes: Mapping[int, float],
     history: Mapping[str, Any],
     single: Sequence[int] = (),
@@ -85,7 +85,7 @@ def described(
 
     Args:
         recipe: What was trained.
-        plan: How its structures are numbered.
+        numbering: How its structures are numbered.
         volumes: See `largest_ml`.
         history: Steps taken, by stage.
         single: See `one_piece`.
@@ -94,18 +94,18 @@ def described(
         RecipeError: A class cannot be offered, such as one that is not trained or a group whose parts are not
             (`RECIPE_INVALID`).
     """
-    shape, words, preparation = recipe.shape, plan.vocabulary, preparation_of(recipe.shape)
+    shape, words, preparation = recipe.shape, numbering.vocabulary, preparation_of(recipe.shape)
     before = {} if shape.start is None else read_metadata(shape.start)
     losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
-    classes, rivals = plan.classes, tuple(before.get("exclusive", ()))
+    classes, rivals = numbering.classes, tuple(before.get("exclusive", ()))
     if losses:
-        rivals = tuple(c for c in classes if c not in plan.bits) if losses[-1] == "exclusive" else ()
+        rivals = tuple(c for c in classes if c not in numbering.bits) if losses[-1] == "exclusive" else ()
     elif shape.start is None:
         classes = ()  # a branch that nothing has taught must not be offered
     else:
         # What nothing has changed is offered as it was.
         classes = tuple(c for c in before.get("classes", classes) if words.get(c) is not None)
-    offered = offered_of(recipe, plan, classes, rivals)
+    offered = offered_of(recipe, numbering, classes, rivals)
     added = [*added_to(vocabularies.load(words.name), words), *ordinary(words, offered)]
     spec = ModelSpec(
         name=recipe.name,
@@ -123,13 +123,13 @@ def described(
     return metadata_of(spec, added, history)
 
 
-def offered_of(recipe: Recipe, plan: LocalLabels, classes: Sequence[int], rivals: Sequence[int]) -> tuple[int, ...]:
+def offered_of(recipe: Recipe, numbering: Numbering, classes: Sequence[int], rivals: Sequence[int]) -> tuple[int, ...]:
     """Return the classes that the weights offer.
 
     Raises:
         RecipeError: `offered` names a class that is not trained, or leaves one out that would not compete.
     """
-    words, names = plan.vocabulary, recipe.shape.offered
+    words, names = numbering.vocabulary, recipe.shape.offered
     if names is None:
         return tuple(classes)
     offered = tuple(words[name].index for name in names)

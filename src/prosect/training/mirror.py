@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import RecipeError
-from prosect.training.scans import LocalLabels
+from prosect.training.scans import Numbering
 from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = ["other_sides"]
@@ -16,20 +16,20 @@ __all__ = ["other_sides"]
 SIDE = re.compile(r"left|right", re.IGNORECASE)
 
 
-def other_sides(plan: LocalLabels) -> NDArray[np.int64]:
-    """Return for every local label (n) that of the same structure on the other side; 0 where the plan lacks that.
+def other_sides(numbering: Numbering) -> NDArray[np.int64]:
+    """Return for every local label (n) that of the same structure on the other side; 0 where there is none.
 
     What has no side stays what it is.
 
     Raises:
         RecipeError: A structure that contains others has a side (`RECIPE_INVALID`): maps of bits are not exchanged.
     """
-    table = np.zeros(len(plan.order) + 1, dtype=np.int64)
-    for number, index in enumerate(plan.order, 1):
-        other = other_side(plan.vocabulary[index], plan.vocabulary)
-        if other != index and index in plan.bits:
-            raise RecipeError(f"Scans with {plan.vocabulary[index].name} cannot be mirrored: it contains others.")
-        table[number] = plan.order.index(other) + 1 if other in plan.order else 0
+    table = np.zeros(len(numbering.order) + 1, dtype=np.int64)
+    for number, index in enumerate(numbering.order, 1):
+        other = other_side(numbering.vocabulary[index], numbering.vocabulary)
+        if other != index and index in numbering.bits:
+            raise RecipeError(f"Scans with {numbering.vocabulary[index].name} cannot be mirrored: it contains others.")
+        table[number] = numbering.order.index(other) + 1 if other in numbering.order else 0
     return table
 
 

@@ -22,7 +22,7 @@ from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
 from prosect.io.paths import not_found, unreadable
 from prosect.training.patches import TrainingScan
-from prosect.training.scans import LocalLabels, known_of, training_scan
+from prosect.training.scans import Numbering, known_of, training_scan
 
 __all__ = ["prepared_scan", "prepared_scans"]
 
@@ -35,7 +35,7 @@ PLACES = "places.npz"
 
 def prepared_scans(
     datalist: DataList,
-    plan: LocalLabels,
+    numbering: Numbering,
     preparation: Preparation,
     folder: Path,
     on_scan: Callable[[str], None] | None = None,
@@ -45,7 +45,7 @@ def prepared_scans(
 
     Args:
         datalist: The list.
-        plan: How structures are numbered.
+        numbering: How structures are numbered.
         preparation: How the network sees a scan.
         folder: Where prepared scans are kept.
         on_scan: Told the name of each as soon as it is there.
@@ -54,7 +54,7 @@ def prepared_scans(
     scans = []
     for entry in datalist:
         try:
-            scans.append(prepared_scan(entry, datalist, plan, preparation, folder))
+            scans.append(prepared_scan(entry, datalist, numbering, preparation, folder))
         except FormatError as error:
             if on_unreadable is None:
                 raise
@@ -66,7 +66,7 @@ def prepared_scans(
 
 
 def prepared_scan(
-    entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Preparation, folder: Path
+    entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation, folder: Path
 ) -> TrainingScan:
     """Return a scan whose arrays are read-only files mapped into memory.
 
@@ -76,7 +76,7 @@ def prepared_scan(
     Args:
         entry: The scan.
         datalist: Its list.
-        plan: How structures are numbered.
+        numbering: How structures are numbered.
         preparation: How the network sees a scan.
         folder: Where prepared scans are kept.
 
@@ -84,16 +84,16 @@ def prepared_scan(
         FormatError: A file is missing, damaged or no image, or the folder cannot be written.
         RecipeError: Labels do not belong to the scan.
     """
-    key = _key(entry, datalist, plan, preparation)
+    key = _key(entry, datalist, numbering, preparation)
     place = folder / key
     found = _open(place, entry.name)
     if found is None:
-        _store(training_scan(entry, datalist, plan, preparation), place)
+        _store(training_scan(entry, datalist, numbering, preparation), place)
         found = _open(place, entry.name)
-    return replace(found or training_scan(entry, datalist, plan, preparation), origin=key)
+    return replace(found or training_scan(entry, datalist, numbering, preparation), origin=key)
 
 
-def _key(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Preparation) -> str:
+def _key(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> str:
     files = (entry.image, entry.label, entry.pseudo_label, entry.supervoxels)
     mapping = sorted(datalist.mapping(entry).values.items()) if entry.label is not None else []
     facts: dict[str, Any] = {
@@ -103,8 +103,8 @@ def _key(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Prepa
         "known": [list(part) for part in known_of(entry, datalist)],
         "labelled": entry.labelled,
         "reliability": entry.reliability,
-        "order": plan.order,
-        "bits": sorted(plan.bits.items()),
+        "order": numbering.order,
+        "bits": sorted(numbering.bits.items()),
         "preparation": asdict(preparation),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:40]

@@ -198,7 +198,7 @@ class Recipe:
 
 def published_stages() -> dict[str, dict[str, Any]]:
     """Return what differs from the defaults in each of the four published stages."""
-    folder = resources.files("prosect.training") / "stages"
+    folder = resources.files("prosect.training") / "recipes"
     return {name: tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")) for name in PUBLISHED}
 
 

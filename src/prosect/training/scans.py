@@ -18,7 +18,7 @@ from prosect.labelmap import LabelLayers, LabelMap, extent
 from prosect.training.patches import TrainingScan
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["LocalLabels", "known_of", "local_labels", "training_scan"]
+__all__ = ["Numbering", "known_of", "numbering_of", "training_scan"]
 
 MOST_NESTED = 16
 LARGEST = 65535
@@ -28,7 +28,7 @@ Labels = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
-class LocalLabels:
+class Numbering:
     """How training numbers the structures of its scans.
 
     Attributes:
@@ -62,7 +62,7 @@ class LocalLabels:
         return table
 
 
-def local_labels(datalist: DataList, classes: Sequence[str | int] | None = None) -> LocalLabels:
+def numbering_of(datalist: DataList, classes: Sequence[str | int] | None = None) -> Numbering:
     """Return the numbering for a list.
 
     Args:
@@ -89,7 +89,7 @@ def local_labels(datalist: DataList, classes: Sequence[str | int] | None = None)
             "Name fewer classes.",
             code="CLASSES_NESTED",
         )
-    return LocalLabels(words, tuple(wanted), tuple(others), {index: bit for bit, index in enumerate(nested)})
+    return Numbering(words, tuple(wanted), tuple(others), {index: bit for bit, index in enumerate(nested)})
 
 
 def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -106,7 +106,7 @@ def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> t
     return manual, tuple(index for index in made_for if usable and index not in manual)
 
 
-def training_scan(entry: Entry, datalist: DataList, plan: LocalLabels, preparation: Preparation) -> TrainingScan:
+def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> TrainingScan:
     """Return one scan of a list, prepared as inference prepares it.
 
     Pseudo-labels fill in where manual labels say nothing.
@@ -114,7 +114,7 @@ def training_scan(entry: Entry, datalist: DataList, plan: LocalLabels, preparati
     Args:
         entry: The scan.
         datalist: Its list.
-        plan: How structures are numbered.
+        numbering: How structures are numbered.
         preparation: How the network sees a scan.
 
     Raises:
@@ -133,12 +133,12 @@ def training_scan(entry: Entry, datalist: DataList, plan: LocalLabels, preparati
         if source is None or not spoken_of:
             continue
         carried = np.asarray(case.carry_nearest(source.array))
-        labels = np.where(labels == 0, plan.table(spoken_of)[carried], labels)
-        for index, bit in plan.bits.items():
+        labels = np.where(labels == 0, numbering.table(spoken_of)[carried], labels)
+        for index, bit in numbering.bits.items():
             if index in spoken_of:
-                nested |= _inside(carried, plan.vocabulary, index).astype(np.uint16) << bit
-    spoken = np.array([index in known or index in filled for index in plan.order], dtype=bool)
-    present = _present(labels, nested, plan)
+                nested |= _inside(carried, numbering.vocabulary, index).astype(np.uint16) << bit
+    spoken = np.array([index in known or index in filled for index in numbering.order], dtype=bool)
+    present = _present(labels, nested, numbering)
     places = {value: _places(labels, nested, value) for value in present}
     carried_regions = None if regions is None else renumbered(np.asarray(case.carry_nearest(regions)))
     intensities = case.image[0, 0].numpy().astype(np.float16)
@@ -159,10 +159,10 @@ def _inside(carried: Labels, words: Vocabulary, index: int) -> NDArray[np.bool_]
     return np.asarray(table[carried])
 
 
-def _present(labels: Labels, nested: Labels, plan: LocalLabels) -> tuple[int, ...]:
-    counts = np.bincount(labels.ravel(), minlength=len(plan.order) + 1)
+def _present(labels: Labels, nested: Labels, numbering: Numbering) -> tuple[int, ...]:
+    counts = np.bincount(labels.ravel(), minlength=len(numbering.order) + 1)
     found = [value for value in range(1, len(counts)) if counts[value]]
-    return (*found, *(-1 - bit for bit in plan.bits.values() if ((nested >> bit) & 1).any()))
+    return (*found, *(-1 - bit for bit in numbering.bits.values() if ((nested >> bit) & 1).any()))
 
 
 def _places(labels: Labels, nested: Labels, value: int) -> NDArray[np.int64]:

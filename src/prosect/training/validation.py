@@ -20,7 +20,7 @@ from prosect.evaluation.scores import Row
 from prosect.preview import render
 from prosect.training.export import described, export
 from prosect.training.recipe import Recipe, Stage
-from prosect.training.scans import LocalLabels
+from prosect.training.scans import Numbering
 
 __all__ = ["Validator"]
 
@@ -37,7 +37,7 @@ class Validator:
     Attributes:
         recipe: What is trained.
         stage: The stage, which says how many scans are looked at.
-        plan: How its structures are numbered.
+        numbering: How its structures are numbered.
         lists: Validation scans.
         folder: Of the whole run.
         device: Where the model runs.
@@ -45,7 +45,7 @@ class Validator:
 
     recipe: Recipe
     stage: Stage
-    plan: LocalLabels
+    numbering: Numbering
     lists: tuple[DataList, ...]
     folder: Path
     device: str = "cpu"
@@ -59,7 +59,7 @@ class Validator:
         """
         place = self.folder / self.stage.name
         path = place / "candidate.safetensors"
-        export(average, described(self._until_now(), self.plan, {}, {}), path)
+        export(average, described(self._until_now(), self.numbering, {}, {}), path)
         model = models.load(weights=path, device=self.device)
         found: dict[str, list[float]] = {}
         for number, scan in enumerate(self._scans()):

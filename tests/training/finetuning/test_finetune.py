@@ -130,7 +130,7 @@ def test_only_the_rows_of_the_new_classes_change(
     plan, result, _ = learnt
     now, before = (m.network.state_dict()[TABLE] for m in (result.model, model))
     changed = (now != before).any(1).nonzero().flatten().tolist()
-    assert changed == list(plan.labels.classes)
+    assert changed == list(plan.numbering.classes)
 
 
 @pytest.mark.parametrize("head", ["tokens", "maps"])

@@ -11,9 +11,9 @@ import torch
 
 from prosect.errors import RecipeError
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training import interactive
 from prosect.training.augment import remap_intensities
 from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.objectives import interactive
 from prosect.training.objectives.automatic import AutomaticObjective, Prompted
 from prosect.training.objectives.both import BothBranches
 from prosect.training.objectives.interactive import ClickRules, InteractiveObjective, objects_of

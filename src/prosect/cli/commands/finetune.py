@@ -119,13 +119,13 @@ def source_of(text: str) -> tuple[str, str]:
 
 def tell(say: Any, plan: FinetunePlan, settings: FinetuneSettings, model: Vista3DModel) -> None:
     """Say what will be trained."""
-    spec, words = plan.spec, plan.labels.vocabulary
+    spec, words = plan.spec, plan.numbering.vocabulary
     new = {s.index for s in plan.added}
-    for index in plan.labels.classes:
+    for index in plan.numbering.classes:
         name = words[index].name
         near = ", ".join(f"'{other}'" for other in model.vocabulary.nearest(name))
         say(f"learns: {name}{f' (new; known names like it: {near})' if index in new else ''}")
-    kept = [s.name for s in spec.vocabulary if s.supported and s.index not in plan.labels.classes]
+    kept = [s.name for s in spec.vocabulary if s.supported and s.index not in plan.numbering.classes]
     say(f"keeps: {', '.join(kept) if kept else 'no other class; --keep-classes keeps what the model knows'}")
     where = "held out" if plan.held_out else "the same that train"
     say(f"scans: {len(plan.training)} train, {len(plan.validation)} choose ({where})")

@@ -151,12 +151,13 @@ def check(course: Course, console: Console | None) -> None:
 
 def tell_plan(console: Console, course: Course) -> None:
     """Print what will be trained on what."""
-    words = course.plan.vocabulary
+    words = course.numbering.vocabulary
     for source in course.sources:
         held = len(source.validation) if source.validation is not None else 0
         console.print(f"{source.data.list.name}: {len(source.training)} training scans, {held} for validation")
-    console.print(f"{len(course.plan.classes)} classes: " + ", ".join(words[i].name for i in course.plan.classes[:12]))
-    if course.plan.others:
-        console.print("clicked only: " + ", ".join(words[i].name for i in course.plan.others[:12]))
+    classes, others = course.numbering.classes, course.numbering.others
+    console.print(f"{len(classes)} classes: " + ", ".join(words[i].name for i in classes[:12]))
+    if others:
+        console.print("clicked only: " + ", ".join(words[i].name for i in others[:12]))
     for stage in course.recipe.stages:
         console.print(f"stage {stage.name}: {stage.branch}, {stage.steps} steps, trains {', '.join(stage.train)}")

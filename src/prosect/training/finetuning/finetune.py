@@ -98,10 +98,10 @@ def finetune(
     """
     starts = remembered(folder, model, plan, settings)
     for index, start in starts.items():
-        say(f"{plan.labels.vocabulary[index].name}: {start.reason}")
+        say(f"{plan.numbering.vocabulary[index].name}: {start.reason}")
     network = first_network(model, settings, starts)
     preparation, kept = plan.spec.preparation(model.profile), scans_folder or folder / SCANS
-    prepared = prepared_scans(plan.training, plan.labels, preparation, kept)
+    prepared = prepared_scans(plan.training, plan.numbering, preparation, kept)
     scans = [padded(scan, plan.spec.patch) for scan in prepared]
     identity = identity_of(model, plan, settings)
     loop, objective, source = loop_of(network, model, plan, settings, scans, folder, identity, say)
@@ -117,8 +117,8 @@ def finetune(
         "base": model.spec.name,
         "weights_sha256": model.spec.weights_sha256,
         "scans": len(plan.training),
-        "structures": [plan.labels.vocabulary[i].name for i in plan.labels.classes],
-        "starts": {plan.labels.vocabulary[i].name: start.reason for i, start in starts.items()},
+        "structures": [plan.numbering.vocabulary[i].name for i in plan.numbering.classes],
+        "starts": {plan.numbering.vocabulary[i].name: start.reason for i, start in starts.items()},
         "settings": plain(settings),
         "notes": list(plan.notes),
         "steps": loop.step,
@@ -181,13 +181,13 @@ def first_rows(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettin
     Raises:
         VocabularyError: A class to start from is unknown (`STRUCTURE_UNKNOWN`).
     """
-    known, words = trained_classes(model.spec), plan.labels.vocabulary
+    known, words = trained_classes(model.spec), plan.numbering.vocabulary
     if settings.from_scratch:
         return {}
     named = {words[new].index: words[old].index for new, old in settings.sources}
-    starts = {i: Start((), "known already, goes on from there") for i in plan.labels.classes if i in known}
+    starts = {i: Start((), "known already, goes on from there") for i in plan.numbering.classes if i in known}
     starts |= {i: Start((old,), f"starts as {words[old].name}, as asked for") for i, old in named.items()}
-    open_ones = [i for i in plan.labels.classes if i not in starts]
+    open_ones = [i for i in plan.numbering.classes if i not in starts]
     if open_ones and model.vocabulary.lists:
         scans = list(labelled(plan.training, SIMILAR_SCANS))
         for index, (other, overlap) in most_similar(model, scans, open_ones).items():
@@ -195,7 +195,7 @@ def first_rows(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettin
                 reason = f"starts as {words[other].name}, which overlaps it with Dice {overlap:.2f}"
                 starts[index] = Start((other,), reason)
     middle = Start(known, "starts as the mean of the known classes, none of which is like it")
-    return {i: starts.get(i, middle) for i in plan.labels.classes}
+    return {i: starts.get(i, middle) for i in plan.numbering.classes}
 
 
 def first_network(model: Vista3DModel, settings: FinetuneSettings, starts: Mapping[int, Start]) -> Vista3D:
@@ -217,7 +217,7 @@ def identity_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSetti
         for e in (*plan.training, *plan.validation)
     ]
     facts = [
-        model.spec.weights_sha256, files, plan.labels.order, plain(settings), plan.spec.patch,
+        model.spec.weights_sha256, files, plan.numbering.order, plain(settings), plan.spec.patch,
         asdict(plan.spec.preparation(model.profile)), plan.held_out,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -230,7 +230,7 @@ def finished(
     network.load_state_dict(weights)
     if not settings.from_scratch:
         others = torch.ones(network.architecture.classes, dtype=torch.bool)
-        others[list(plan.labels.classes)] = False
+        others[list(plan.numbering.classes)] = False
         with torch.no_grad():  # weight decay has touched them though nothing was learnt of them
             table, before = network.class_head.class_embeddings.weight, model.network.class_head.class_embeddings.weight
             table[others] = before[others]
@@ -273,9 +273,9 @@ def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settin
             prepared_alike = replace(model.spec, spacing_mm=made.spec.spacing_mm, intensity=made.spec.intensity)
             alike = Vista3DModel(model.network, prepared_alike, model.profile, model.device)
             found["one_click_dice"] = {
-                "before": click_dice(model, scans, plan.labels.classes, settings.seed),
-                "before_prepared_alike": click_dice(alike, scans, plan.labels.classes, settings.seed),
-                "after": click_dice(made, scans, plan.labels.classes, settings.seed),
+                "before": click_dice(model, scans, plan.numbering.classes, settings.seed),
+                "before_prepared_alike": click_dice(alike, scans, plan.numbering.classes, settings.seed),
+                "after": click_dice(made, scans, plan.numbering.classes, settings.seed),
             }
         if settings.keep_classes:
             found["kept_classes"] = kept_agreement(model, made, scans)

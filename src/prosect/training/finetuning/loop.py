@@ -99,7 +99,7 @@ def loop_of(
     sampler = PatchSampler(plan.spec.patch, plan.spec.spacing_mm[0], generator)
     source = PatchSource(scans, [1.0] * len(scans), sampler)
     stream = PatchStream(source, s.seed)
-    classes, labels = plan.labels.classes, plan.labels
+    classes, labels = plan.numbering.classes, plan.numbering
     nested = {q: bit for q, bit in labels.nested.items() if q < len(classes)}
     objective = AutomaticObjective(network, classes, nested, stream, generator, chosen.bfloat16, background=BACKGROUND)
     judge = copy.deepcopy(network)

@@ -27,13 +27,13 @@ def mean_dice(model: Vista3DModel, plan: FinetunePlan) -> float:
 
     The whole pipeline runs, as a user will meet it; what is found where it is known not to be counts 0.
     """
-    found: dict[int, list[float]] = {index: [] for index in plan.labels.classes}
+    found: dict[int, list[float]] = {index: [] for index in plan.numbering.classes}
     for entry in plan.validation.entries[:MOST_SCANS]:
         scan = read_labelled(entry, plan.validation)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ProsectWarning)
-            labels = model.segment(scan.volume, plan.labels.classes)
-        for index in set(plan.labels.classes) & set(scan.known):
+            labels = model.segment(scan.volume, plan.numbering.classes)
+        for index in set(plan.numbering.classes) & set(scan.known):
             overlap = dice(labels.mask(index, whole=True), scan.truth(index))
             if overlap is not None:
                 found[index].append(overlap)

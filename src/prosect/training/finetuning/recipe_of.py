@@ -23,7 +23,7 @@ from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.export import added_to, ordinary
 from prosect.training.finetuning.warm_start import trained_classes
-from prosect.training.scans import LocalLabels, local_labels
+from prosect.training.scans import Numbering, numbering_of
 from prosect.vocabulary import Structure, Vocabulary
 
 __all__ = ["FinetunePlan", "FinetuneSettings", "plan_finetuning", "words_of"]
@@ -89,7 +89,7 @@ class FinetunePlan:
 
     Attributes:
         spec: Of the result.
-        labels: How structures are numbered in training.
+        numbering: How structures are numbered in training.
         training: Scans that train.
         validation: Scans that choose; those that train where there are too few to hold some out.
         held_out: Whether the latter were kept from training.
@@ -98,7 +98,7 @@ class FinetunePlan:
     """
 
     spec: ModelSpec
-    labels: LocalLabels
+    numbering: Numbering
     training: DataList
     validation: DataList
     held_out: bool
@@ -135,20 +135,20 @@ def plan_finetuning(
     """
     refuse_unlabelled(datalist)
     refuse_click_training(model, settings)
-    labels = local_labels(datalist, classes)
-    refuse_classes(model, labels)
+    numbering = numbering_of(datalist, classes)
+    refuse_classes(model, numbering)
     training, validation, held_out = split(datalist, settings)
     spacing = spacing_of(model.spec, settings)
-    seen = look(training, labels, model, spacing)
+    seen = look(training, numbering, model, spacing)
     intensity, why = intensity_of(model.spec, settings, seen)
-    refuse_unseen(labels, seen)
+    refuse_unseen(numbering, seen)
     kept = trained_classes(model.spec) if settings.keep_classes else ()
     shown = [s.index for s in model.vocabulary if s.supported and settings.keep_classes]
-    everyone = tuple(sorted({*shown, *labels.classes}))
+    everyone = tuple(sorted({*shown, *numbering.classes}))
     base = vocabularies.load(model.vocabulary.name)
-    added = tuple(added_to(base, labels.vocabulary))
+    added = tuple(added_to(base, numbering.vocabulary))
     added += tuple(ordinary(with_structures(base, added), everyone))
-    rivals = tuple(i for i in labels.classes if i not in labels.bits)
+    rivals = tuple(i for i in numbering.classes if i not in numbering.bits)
     if settings.keep_classes:
         rivals = tuple(sorted({*kept, *rivals})) if model.spec.exclusive else ()
     spec = replace(
@@ -164,8 +164,8 @@ def plan_finetuning(
         base=model.spec.base or model.spec.name,
     )
     few = () if held_out else ("few scans: validated on the training scans themselves, not on others",)
-    notes = (*why, *tiny(labels, seen, spacing), *few)
-    return FinetunePlan(spec, labels, training, validation, held_out, added, notes)
+    notes = (*why, *tiny(numbering, seen, spacing), *few)
+    return FinetunePlan(spec, numbering, training, validation, held_out, added, notes)
 
 
 def refuse_unlabelled(datalist: DataList) -> None:
@@ -198,21 +198,21 @@ def refuse_click_training(model: Vista3DModel, settings: FinetuneSettings) -> No
         )
 
 
-def refuse_classes(model: Vista3DModel, labels: LocalLabels) -> None:
+def refuse_classes(model: Vista3DModel, numbering: Numbering) -> None:
     """Refuse classes that the model has no row for, or that nothing may be called any more.
 
     Raises:
         RecipeError: `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired structure or a group.
     """
     rows = model.network.architecture.classes
-    beyond = [labels.vocabulary[i].name for i in labels.classes if i >= rows]
+    beyond = [numbering.vocabulary[i].name for i in numbering.classes if i >= rows]
     if beyond:
         raise RecipeError(
             f"The model has {rows} rows for classes, and none is left for {', '.join(beyond[:3])}.",
             code="CLASSES_TOO_MANY",
         )
-    for index in labels.classes:
-        structure = labels.vocabulary[index]
+    for index in numbering.classes:
+        structure = numbering.vocabulary[index]
         if structure.status in ("retired", "group"):
             raise RecipeError(
                 f"'{structure.name}' is {'a group' if structure.status == 'group' else 'no longer used'} and cannot be "
@@ -244,13 +244,13 @@ class Seen:
     volumes_ml: Mapping[int, float]
 
 
-def look(datalist: DataList, labels: LocalLabels, model: Vista3DModel, spacing: float) -> list[Seen]:
+def look(datalist: DataList, numbering: Numbering, model: Vista3DModel, spacing: float) -> list[Seen]:
     """Return what is seen in each scan."""
     seen = []
     for entry in datalist:
         volume = read(entry.image)
         own = read_manual(entry, datalist, volume.grid)
-        sizes = {i: np.count_nonzero(own.mask(i, whole=True)) for i in labels.classes}
+        sizes = {i: np.count_nonzero(own.mask(i, whole=True)) for i in numbering.classes}
         volumes = {i: int(n) * volume.grid.voxel_volume_ml for i, n in sizes.items()}
         seen.append(Seen(prepared_shape(volume.grid, spacing), not_hounsfield(volume, model.spec), volumes))
     return seen
@@ -261,14 +261,14 @@ def prepared_shape(grid: Grid, spacing: float) -> Shape:
     return respaced_grid(grid.reorder(grid.to_ras()), (spacing, spacing, spacing)).shape
 
 
-def refuse_unseen(labels: LocalLabels, seen: Sequence[Seen]) -> None:
+def refuse_unseen(numbering: Numbering, seen: Sequence[Seen]) -> None:
     """Refuse classes that no scan shows.
 
     Raises:
         RecipeError: `CLASS_UNTAUGHT`.
     """
     found = largest_of(seen)
-    unseen = [labels.vocabulary[i].name for i in labels.classes if not found.get(i)]
+    unseen = [numbering.vocabulary[i].name for i in numbering.classes if not found.get(i)]
     if unseen:
         raise RecipeError(
             f"No training scan shows {', '.join(unseen)}; is its label value right? Labels without it teach nothing.",
@@ -328,14 +328,16 @@ def intensity_of(
     return PERCENTILES, (why,)
 
 
-def tiny(labels: LocalLabels, seen: Sequence[Seen], spacing: float) -> tuple[str, ...]:
+def tiny(numbering: Numbering, seen: Sequence[Seen], spacing: float) -> tuple[str, ...]:
     """Return, and warn of, classes too small for the working spacing."""
     notes = []
-    for index in labels.classes:
+    for index in numbering.classes:
         sizes = [each.volumes_ml[index] for each in seen if each.volumes_ml[index] > 0]
         voxels = float(np.median(sizes)) * 1000 / spacing**3
         if voxels < FEW_VOXELS:
-            note = f"{labels.vocabulary[index].name} fills {voxels:.0f} voxels at {spacing:g} mm; give a finer spacing"
+            note = (
+                f"{numbering.vocabulary[index].name} fills {voxels:.0f} voxels at {spacing:g} mm; give a finer spacing"
+            )
             warnings.warn(f"{note}.", ProsectWarning, stacklevel=3)
             notes.append(note)
     return tuple(notes)

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from io_phantoms import SHAPE, label_map, oblique
 
 from prosect.errors import FormatError, ProsectError, ResourceError
 from prosect.geometry import Grid
 from prosect.io import atomic, check_writable, write
+from worlds.files import SHAPE, label_map, oblique
 
 GRID = Grid(SHAPE, oblique())
 

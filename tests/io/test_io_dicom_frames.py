@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from io_phantoms import dicom_slice, letter_f, save_series, save_slice
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
@@ -25,8 +24,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from prosect.errors import FormatError, GeometryError, ProsectError
+from prosect.errors import FormatError, GeometryError
 from prosect.io import read
+from worlds.dicom import dicom_slice, save_series, save_slice
+from worlds.files import letter_f
+from worlds.refusals import refused_file
 
 SCAN = letter_f()
 ORIGIN = np.array([-40.0, 25.0, 100.0])
@@ -59,15 +61,6 @@ def enhanced(scan: Any, order: Sequence[int], step: float = 2.5, parts: Sequence
     return data
 
 
-def refused(path: Path, code: str, kind: type[ProsectError] = FormatError, **options: str) -> str:
-    """Read, expect a refusal in one line and return it."""
-    with pytest.raises(kind) as caught:
-        read(path, **options)  # type: ignore[arg-type]
-    assert caught.value.code == code, caught.value
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def stream(plane: Any, syntax: str, folder: Path) -> bytes:
     """Return one compressed frame."""
     path = transcoded(save_slice(folder, "frame", dicom_slice(plane, (0, 0, 0))), syntax)
@@ -92,7 +85,7 @@ def test_an_enhanced_image_reads_like_its_classic_series(tmp_path: Path, syntax:
 def test_volumes_within_one_enhanced_image_are_listed_and_chosen(tmp_path: Path) -> None:
     stacks = [{"StackID": "A", "TemporalPositionIndex": t} for t in (1, 2)]
     path = save_slice(tmp_path, "x.dcm", enhanced(SCAN, range(11), parts=stacks))
-    message = refused(tmp_path, "DICOM_SEVERAL_SERIES")
+    message = refused_file(tmp_path, "DICOM_SEVERAL_SERIES")
     assert "stack A, time 1" in message
     assert "stack A, time 2" in message
     assert np.array_equal(read(path.parent, series="#2").array, SCAN)
@@ -111,7 +104,7 @@ def test_frames_are_held_to_the_rules_of_slices(
 ) -> None:
     path = save_slice(tmp_path, "x.dcm", enhanced(SCAN, order, step))
     if code is not None:
-        refused(path, code)
+        refused_file(path, code)
         return
     with pytest.warns(match="1 duplicate"):
         assert read(path).array.shape == (7, 9, 4)
@@ -130,7 +123,7 @@ def test_contradictory_enhanced_images_are_refused(tmp_path: Path, damage: str) 
         data.PixelData = data.PixelData[:-126]
     path = save_slice(tmp_path, "x.dcm", data)
     code, kind = ("INPUT_TRUNCATED", FormatError) if damage == "pixels" else ("DICOM_NO_POSITION", GeometryError)
-    refused(path.parent, code, kind)
+    refused_file(path.parent, code, kind)
 
 
 def transcoded(path: Path, syntax: str) -> Path:
@@ -213,14 +206,14 @@ def test_forged_sizes_of_compressed_slices_are_refused(tmp_path: Path, syntax: s
         data = pydicom.dcmread(path)
         data.Rows, data.Columns = rows, columns
         data.save_as(tmp_path / "x")
-        refused(tmp_path, "INPUT_CORRUPT")
+        refused_file(tmp_path, "INPUT_CORRUPT")
 
 
 def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = transcoded(save_slice(tmp_path, "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0))), JPEG2000Lossless)
     monkeypatch.setattr(get_decoder(JPEG2000Lossless), "_available", {})
-    assert "Install pylibjpeg-openjpeg" in refused(tmp_path, "DICOM_NO_DECODER")
+    assert "Install pylibjpeg-openjpeg" in refused_file(tmp_path, "DICOM_NO_DECODER")
     data = pydicom.dcmread(path)
     data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     data.save_as(path)
-    assert "Convert the series" in refused(tmp_path, "DICOM_NO_DECODER")
+    assert "Convert the series" in refused_file(tmp_path, "DICOM_NO_DECODER")

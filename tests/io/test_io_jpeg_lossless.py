@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from io_phantoms import dicom_slice, save_slice
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEGLosslessSV1
 
 from prosect.io.dicom.jpeg_lossless import decode
+from worlds.dicom import dicom_slice, save_slice
 
 
 def encoded(values: NDArray[Any], folder: Path) -> bytes:

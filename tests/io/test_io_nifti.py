@@ -13,10 +13,15 @@ import pytest
 import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from io_phantoms import (
+from scipy.spatial.transform import Rotation
+
+from prosect.errors import FormatError, GeometryError, ProsectWarning, ResourceError
+from prosect.geometry import Grid
+from prosect.io import nifti, nifti_header, payload, read, read_labels, write
+from prosect.volume import Source, Volume
+from worlds.dicom import LPS
+from worlds.files import (
     BRIGHT,
-    LPS,
-    ORDERS,
     SHAPE,
     bright_world,
     gzipped,
@@ -26,25 +31,9 @@ from io_phantoms import (
     outcome,
     save_nifti,
     set_fields,
-)  # fmt: skip
-from scipy.spatial.transform import Rotation
-
-from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning, ResourceError
-from prosect.geometry import Grid
-from prosect.io import nifti, nifti_header, payload, read, read_labels, write
-from prosect.volume import Source, Volume
-
-
-def refused(path: Path, code: str, kind: type[ProsectError] = FormatError, **options: object) -> str:
-    """Read, expect a refusal in one line that names the file, and return the message."""
-    with pytest.raises(kind) as caught:
-        read(path, **options)  # type: ignore[arg-type]
-    message = str(caught.value)
-    assert caught.value.code == code, message
-    assert "\n" not in message
-    assert str(path.parent) not in message
-    assert path.name in message
-    return message
+)
+from worlds.orders import ORDERS
+from worlds.refusals import refused_file
 
 
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
@@ -109,7 +98,7 @@ def test_a_cut_gzip_is_refused(tmp_path: Path, keep: float) -> None:
     whole = save_nifti(tmp_path / "a.nii.gz", letter_f()).read_bytes()
     count = int(keep * len(whole)) if isinstance(keep, float) else keep
     (tmp_path / "b.nii.gz").write_bytes(whole[:count])
-    refused(tmp_path / "b.nii.gz", "INPUT_TRUNCATED" if count not in (0, 1) else "INPUT_NOT_AN_IMAGE")
+    refused_file(tmp_path / "b.nii.gz", "INPUT_TRUNCATED" if count not in (0, 1) else "INPUT_NOT_AN_IMAGE")
 
 
 @pytest.mark.parametrize("keep", [4, 100, 347, 348, 351, 352, 353, 0.5, -1])
@@ -117,7 +106,7 @@ def test_a_cut_plain_file_is_refused(tmp_path: Path, keep: float) -> None:
     whole = save_nifti(tmp_path / "a.nii", letter_f()).read_bytes()
     count = int(keep * len(whole)) if isinstance(keep, float) else keep
     (tmp_path / "b.nii").write_bytes(whole[:count])
-    refused(tmp_path / "b.nii", "INPUT_TRUNCATED")
+    refused_file(tmp_path / "b.nii", "INPUT_TRUNCATED")
 
 
 def test_every_single_flipped_bit_in_a_gzip_shows(tmp_path: Path) -> None:
@@ -149,11 +138,11 @@ def test_several_gzip_members_are_one_file_and_rubbish_after_them_is_refused(tmp
     (tmp_path / "b.nii.gz").write_bytes(parts + bytes(512))
     assert np.array_equal(read(tmp_path / "b.nii.gz").array, letter_f())
     (tmp_path / "b.nii.gz").write_bytes(parts + b"rubbish")
-    refused(tmp_path / "b.nii.gz", "INPUT_CORRUPT")
+    refused_file(tmp_path / "b.nii.gz", "INPUT_CORRUPT")
     (tmp_path / "b.nii.gz").write_bytes(gzipped(raw[:-4]))
-    refused(tmp_path / "b.nii.gz", "INPUT_TRUNCATED")
+    refused_file(tmp_path / "b.nii.gz", "INPUT_TRUNCATED")
     (tmp_path / "b.nii.gz").write_bytes(gzipped(raw + b"\x00"))
-    refused(tmp_path / "b.nii.gz", "INPUT_HEADER_INVALID")
+    refused_file(tmp_path / "b.nii.gz", "INPUT_HEADER_INVALID")
 
 
 def test_a_sibling_of_the_same_stem_is_never_read_instead(tmp_path: Path) -> None:
@@ -194,26 +183,26 @@ def test_slope_and_intercept_scale_in_double_and_slope_zero_means_none(
 
 @pytest.mark.parametrize(("slope", "inter"), [(np.inf, 0), (1, np.nan), (2, -np.inf)])
 def test_infinite_scaling_is_refused(tmp_path: Path, slope: float, inter: float) -> None:
-    refused(save_nifti(tmp_path / "a.nii", letter_f(), scl_slope=slope, scl_inter=inter), "INPUT_HEADER_INVALID")
+    refused_file(save_nifti(tmp_path / "a.nii", letter_f(), scl_slope=slope, scl_inter=inter), "INPUT_HEADER_INVALID")
 
 
 def test_four_axes_are_one_volume_or_a_choice(tmp_path: Path) -> None:
     scan = letter_f()
     assert np.array_equal(read(save_nifti(tmp_path / "a.nii", scan[..., None])).array, scan)
     path = save_nifti(tmp_path / "b.nii", np.stack([scan, scan + 1, scan + 2], axis=3))
-    assert "3 volumes" in refused(path, "INPUT_SEVERAL_VOLUMES")
+    assert "3 volumes" in refused_file(path, "INPUT_SEVERAL_VOLUMES")
     assert np.array_equal(read(path, volume=2).array, scan + 2)
-    refused(path, "INPUT_SEVERAL_VOLUMES", volume=3)
-    refused(path, "INPUT_SEVERAL_VOLUMES", volume=-1)
+    refused_file(path, "INPUT_SEVERAL_VOLUMES", volume=3)
+    refused_file(path, "INPUT_SEVERAL_VOLUMES", volume=-1)
     vector = save_nifti(tmp_path / "c.nii", np.zeros((4, 4, 4, 1, 3), np.float32))
-    refused(vector, "INPUT_NOT_SCALAR")
+    refused_file(vector, "INPUT_NOT_SCALAR")
 
 
 def test_flat_colour_and_complex_images_are_refused(tmp_path: Path) -> None:
-    refused(save_nifti(tmp_path / "flat.nii", letter_f()[..., 0]), "INPUT_NOT_3D")
-    refused(save_nifti(tmp_path / "complex.nii", letter_f().astype(np.complex64)), "INPUT_NOT_SCALAR")
+    refused_file(save_nifti(tmp_path / "flat.nii", letter_f()[..., 0]), "INPUT_NOT_3D")
+    refused_file(save_nifti(tmp_path / "complex.nii", letter_f().astype(np.complex64)), "INPUT_NOT_SCALAR")
     colour = np.zeros(SHAPE, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
-    refused(save_nifti(tmp_path / "colour.nii", colour), "INPUT_NOT_SCALAR")
+    refused_file(save_nifti(tmp_path / "colour.nii", colour), "INPUT_NOT_SCALAR")
     assert read(save_nifti(tmp_path / "thin.nii", letter_f()[..., :1])).array.shape == (7, 9, 1)
 
 
@@ -221,36 +210,48 @@ def test_flat_colour_and_complex_images_are_refused(tmp_path: Path) -> None:
 def test_one_voxel_that_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
     scan = letter_f().astype(np.float64)
     scan[3, 3, 3] = value
-    refused(save_nifti(tmp_path / "a.nii.gz", scan), "INPUT_NONFINITE")
+    refused_file(save_nifti(tmp_path / "a.nii.gz", scan), "INPUT_NONFINITE")
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"dim": [3, 7, 9, 0, 1, 1, 1, 1]}, {"dim": [3, 7, -9, 11, 1, 1, 1, 1]}, {"dim": [9, 7, 9, 11, 1, 1, 1, 1]},
-        {"dim": [0, 7, 9, 11, 1, 1, 1, 1]}, {"dim": [3, 32000, 32000, 32000, 1, 1, 1, 1]}, {"datatype": 1},
-        {"datatype": 1536}, {"datatype": 77}, {"vox_offset": np.nan}, {"vox_offset": 0}, {"vox_offset": -1},
+        {"dim": [3, 7, 9, 0, 1, 1, 1, 1]},
+        {"dim": [3, 7, -9, 11, 1, 1, 1, 1]},
+        {"dim": [9, 7, 9, 11, 1, 1, 1, 1]},
+        {"dim": [0, 7, 9, 11, 1, 1, 1, 1]},
+        {"dim": [3, 32000, 32000, 32000, 1, 1, 1, 1]},
+        {"datatype": 1},
+        {"datatype": 1536},
+        {"datatype": 77},
+        {"vox_offset": np.nan},
+        {"vox_offset": 0},
+        {"vox_offset": -1},
         {"vox_offset": 348},
-        {"vox_offset": 352.5}, {"vox_offset": np.inf}, {"vox_offset": 1e30}, {"xyzt_units": 5},
-        {"bitpix": 32}, {"bitpix": 0},
+        {"vox_offset": 352.5},
+        {"vox_offset": np.inf},
+        {"vox_offset": 1e30},
+        {"xyzt_units": 5},
+        {"bitpix": 32},
+        {"bitpix": 0},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_impossible_headers_are_refused(tmp_path: Path, name: str, fields: dict[str, object]) -> None:
-    refused(save_nifti(tmp_path / name, letter_f(), **fields), "INPUT_HEADER_INVALID")
+    refused_file(save_nifti(tmp_path / name, letter_f(), **fields), "INPUT_HEADER_INVALID")
 
 
 def test_a_header_that_promises_more_than_the_file_can_hold_takes_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     huge = [3, 8192, 8192, 8192, 1, 1, 1, 1]
-    refused(save_nifti(tmp_path / "a.nii", letter_f(), dim=huge), "INPUT_TRUNCATED")
-    refused(save_nifti(tmp_path / "a.nii.gz", letter_f(), dim=huge), "INPUT_TRUNCATED")
+    refused_file(save_nifti(tmp_path / "a.nii", letter_f(), dim=huge), "INPUT_TRUNCATED")
+    refused_file(save_nifti(tmp_path / "a.nii.gz", letter_f(), dim=huge), "INPUT_TRUNCATED")
     bomb = save_nifti(tmp_path / "bomb.nii.gz", np.zeros((256, 256, 64), np.int16), dim=[3, 7, 9, 11, 1, 1, 1, 1])
-    refused(bomb, "INPUT_HEADER_INVALID")
+    refused_file(bomb, "INPUT_HEADER_INVALID")
     honest = save_nifti(tmp_path / "honest.nii.gz", letter_f())
     monkeypatch.setattr(payload.psutil, "virtual_memory", lambda: type("M", (), {"available": 1000})())
-    refused(honest, "MEMORY_EXHAUSTED", ResourceError)
+    refused_file(honest, "MEMORY_EXHAUSTED", ResourceError)
 
 
 def test_sform_goes_before_qform_and_disagreement_is_said(tmp_path: Path) -> None:
@@ -286,22 +287,26 @@ def test_an_odd_handedness_of_the_qform_is_said_where_it_decides(tmp_path: Path)
 
 def test_without_geometry_in_force_nothing_is_guessed(tmp_path: Path) -> None:
     path = save_nifti(tmp_path / "a.nii", letter_f(), sform_code=0, qform_code=0)
-    assert "both 0" in refused(path, "GEOMETRY_INVALID", GeometryError)
+    assert "both 0" in refused_file(path, "GEOMETRY_INVALID", GeometryError)
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"srow_x": [0, 0, 0, 0]}, {"srow_x": [np.nan, 0, 0, 0]}, {"srow_z": [0, 0, np.inf, 0]},
+        {"srow_x": [0, 0, 0, 0]},
+        {"srow_x": [np.nan, 0, 0, 0]},
+        {"srow_z": [0, 0, np.inf, 0]},
         {"srow_x": np.array([0x7F810000] * 4, "u4").view("f4")},
-        {"sform_code": 0, "quatern_b": 2.0}, {"sform_code": 0, "pixdim": [1, 0, 1, 1, 1, 1, 1, 1]},
-        {"sform_code": 0, "pixdim": [1, -1, 1, 1, 1, 1, 1, 1]}, {"sform_code": 0, "qoffset_x": np.nan},
+        {"sform_code": 0, "quatern_b": 2.0},
+        {"sform_code": 0, "pixdim": [1, 0, 1, 1, 1, 1, 1, 1]},
+        {"sform_code": 0, "pixdim": [1, -1, 1, 1, 1, 1, 1, 1]},
+        {"sform_code": 0, "qoffset_x": np.nan},
     ],
-)  # fmt: skip
+)
 def test_unusable_geometry_is_refused(tmp_path: Path, fields: dict[str, object]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        refused(save_nifti(tmp_path / "a.nii", letter_f(), **fields), "GEOMETRY_INVALID", GeometryError)
+        refused_file(save_nifti(tmp_path / "a.nii", letter_f(), **fields), "GEOMETRY_INVALID", GeometryError)
 
 
 def test_shear_is_kept_and_survives_a_result(tmp_path: Path) -> None:
@@ -334,7 +339,7 @@ def test_modality_is_what_the_caller_says(tmp_path: Path) -> None:
     assert read(path, modality="mri").modality == "MR"
     with pytest.raises(FormatError, match="unknown"):
         read(path, modality="X-ray")
-    refused(path, "USAGE", series="1.2")
+    refused_file(path, "USAGE", series="1.2")
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

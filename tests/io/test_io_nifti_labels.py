@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
-from io_phantoms import SHAPE, label_layers, label_map, letter_f, oblique, save_nifti
 
 from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.io import nifti_header, read, read_labels, write
+from worlds.files import SHAPE, label_layers, label_map, letter_f, oblique, save_nifti
 
 
 def test_a_result_on_the_grid_of_its_scan_repeats_the_geometry_bit_for_bit(tmp_path: Path) -> None:

@@ -12,24 +12,15 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK
-from io_phantoms import (
-    BRIGHT,
-    LPS,
-    ORDERS,
-    SHAPE,
-    bright_world,
-    gzipped,
-    label_layers,
-    label_map,
-    letter_f,
-    oblique,
-    outcome,
-)  # fmt: skip
 
-from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
+from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io import read, read_labels, write
 from prosect.volume import Volume
+from worlds.dicom import LPS
+from worlds.files import BRIGHT, SHAPE, bright_world, gzipped, label_layers, label_map, letter_f, oblique, outcome
+from worlds.orders import ORDERS
+from worlds.refusals import refused_file
 
 GRID = Grid(SHAPE, oblique())
 SCAN = letter_f()
@@ -61,15 +52,6 @@ ElementType = MET_SHORT
 ElementDataFile = LOCAL
 """
 VOXELS = SCAN.astype("<i2").tobytes(order="F")
-
-
-def refused(path: Path, code: str, kind: type[ProsectError] = FormatError) -> None:
-    """Read, and expect a refusal in one line that names the file."""
-    with pytest.raises(kind) as caught:
-        read(path)
-    assert caught.value.code == code, str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert path.name in str(caught.value)
 
 
 def itk_image(grid: Grid, scan: np.ndarray) -> SimpleITK.Image:
@@ -127,14 +109,14 @@ def test_each_anatomical_space_is_turned_into_ras(tmp_path: Path, space: str) ->
 def test_nrrd_without_a_place_in_the_patient_is_refused(tmp_path: Path, missing: str) -> None:
     lines = [line for line in HEADER.split("\n") if not line.startswith(missing)]
     (tmp_path / "a.nrrd").write_bytes("\n".join(lines).encode() + VOXELS)
-    refused(tmp_path / "a.nrrd", "GEOMETRY_INVALID", GeometryError)
+    refused_file(tmp_path / "a.nrrd", "GEOMETRY_INVALID", GeometryError)
 
 
 @pytest.mark.parametrize("missing", ["TransformMatrix", "Offset", "ElementSpacing"])
 def test_metaimage_without_a_place_in_the_patient_is_refused(tmp_path: Path, missing: str) -> None:
     lines = [line for line in MHA.split("\n") if not line.startswith(missing)]
     (tmp_path / "a.mha").write_bytes("\n".join(lines).encode() + VOXELS)
-    refused(tmp_path / "a.mha", "GEOMETRY_INVALID", GeometryError)
+    refused_file(tmp_path / "a.mha", "GEOMETRY_INVALID", GeometryError)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +151,7 @@ def test_metaimage_without_a_place_in_the_patient_is_refused(tmp_path: Path, mis
 def test_contradictory_nrrd_headers_are_refused(tmp_path: Path, found: str, changed: str, code: str) -> None:
     assert found in HEADER
     (tmp_path / "a.nrrd").write_bytes(HEADER.replace(found, changed).encode() + VOXELS)
-    refused(tmp_path / "a.nrrd", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
+    refused_file(tmp_path / "a.nrrd", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +175,7 @@ def test_contradictory_nrrd_headers_are_refused(tmp_path: Path, found: str, chan
 def test_contradictory_metaimage_headers_are_refused(tmp_path: Path, found: str, changed: str, code: str) -> None:
     assert found in MHA
     (tmp_path / "a.mha").write_bytes(MHA.replace(found, changed).encode() + VOXELS)
-    refused(tmp_path / "a.mha", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
+    refused_file(tmp_path / "a.mha", code, GeometryError if code.startswith("GEOMETRY") else FormatError)
 
 
 @pytest.mark.parametrize("said", ["7 196", "0", "x"])
@@ -205,7 +187,7 @@ def test_a_metaimage_of_another_compressed_size_than_it_declares_is_refused(tmp_
             "ElementDataFile", fields.format(size)
         )
         (tmp_path / "a.mha").write_bytes(header.encode() + packed)
-        read(tmp_path / "a.mha") if code is None else refused(tmp_path / "a.mha", code)
+        read(tmp_path / "a.mha") if code is None else refused_file(tmp_path / "a.mha", code)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
@@ -217,7 +199,7 @@ def test_compressed_nrrd_is_verified_to_the_last_bit(tmp_path: Path, encoding: s
     assert np.array_equal(read(path).array, SCAN)
     for count in (0, 1, 10, len(data) // 2, len(data) - 1):
         path.write_bytes(header + data[:count])
-        refused(path, "INPUT_TRUNCATED")
+        refused_file(path, "INPUT_TRUNCATED")
     noticed = 0
     for bit in np.random.default_rng(5).choice(8 * (len(data) - 10), 60, replace=False):
         damaged = bytearray(data)
@@ -229,13 +211,13 @@ def test_compressed_nrrd_is_verified_to_the_last_bit(tmp_path: Path, encoding: s
             noticed += 1
     assert noticed >= 58
     path.write_bytes(header + (gzipped(VOXELS + b"more") if encoding == "gzip" else bz2.compress(VOXELS + b"more")))
-    refused(path, "INPUT_HEADER_INVALID")
+    refused_file(path, "INPUT_HEADER_INVALID")
 
 
 def test_a_bzip2_bomb_is_cut_off_at_the_declared_size(tmp_path: Path) -> None:
     header = HEADER.replace("encoding: raw", "encoding: bzip2").encode()
     (tmp_path / "a.nrrd").write_bytes(header + bz2.compress(bytes(40_000_000)))
-    refused(tmp_path / "a.nrrd", "INPUT_HEADER_INVALID")
+    refused_file(tmp_path / "a.nrrd", "INPUT_HEADER_INVALID")
     big = header.replace(b"sizes: 7 9 11", b"sizes: 200 200 200")
     (tmp_path / "b.nrrd").write_bytes(big + bz2.compress(bytes(16_000_000)))
     assert read(tmp_path / "b.nrrd").array.shape == (200, 200, 200)
@@ -249,7 +231,7 @@ def test_a_cut_metaimage_that_itk_calls_a_success_is_refused(tmp_path: Path, kee
         (tmp_path / "a.mha").write_bytes(header.encode() + data)
         assert np.array_equal(read(tmp_path / "a.mha").array, SCAN)
         (tmp_path / "a.mha").write_bytes(header.encode() + data[: int(keep * len(data))])
-        refused(tmp_path / "a.mha", "INPUT_TRUNCATED")
+        refused_file(tmp_path / "a.mha", "INPUT_TRUNCATED")
 
 
 def detached(tmp_path: Path, name: str, data_file: str) -> Path:
@@ -274,11 +256,11 @@ def test_data_beside_the_header_is_read_and_nothing_else(tmp_path: Path, name: s
     assert read(folder / name).source.sha256 != hashed
     for place in ("../secret.raw", str(tmp_path / "secret.raw"), "/etc/passwd", "sub/a.raw", "..", "..\\a.raw",
                   "LIST", "a%d.raw 1 2 1"):  # fmt: skip
-        refused(detached(folder, name, place), "INPUT_DETACHED")
+        refused_file(detached(folder, name, place), "INPUT_DETACHED")
     (folder / "link.raw").symlink_to(tmp_path / "secret.raw")
-    refused(detached(folder, name, "link.raw"), "INPUT_DETACHED")
+    refused_file(detached(folder, name, "link.raw"), "INPUT_DETACHED")
     (folder / "a.raw").write_bytes(VOXELS[:-1])
-    refused(detached(folder, name, "a.raw"), "INPUT_TRUNCATED")
+    refused_file(detached(folder, name, "a.raw"), "INPUT_TRUNCATED")
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
@@ -292,9 +274,9 @@ def test_colour_and_several_volumes_are_told_apart(tmp_path: Path) -> None:
     header = header.replace("space directions: ", "space directions: none ").replace("kinds: ", "kinds: KIND ")
     three = np.stack([SCAN, SCAN + 1, SCAN + 2]).astype("<i2").tobytes(order="F")
     (tmp_path / "a.nrrd").write_bytes(header.replace("KIND", "RGB-color").encode() + three)
-    refused(tmp_path / "a.nrrd", "INPUT_NOT_SCALAR")
+    refused_file(tmp_path / "a.nrrd", "INPUT_NOT_SCALAR")
     (tmp_path / "a.nrrd").write_bytes(header.replace("KIND", "list").encode() + three)
-    refused(tmp_path / "a.nrrd", "INPUT_SEVERAL_VOLUMES")
+    refused_file(tmp_path / "a.nrrd", "INPUT_SEVERAL_VOLUMES")
     assert np.array_equal(read(tmp_path / "a.nrrd", volume=1).array, SCAN + 1)
 
 

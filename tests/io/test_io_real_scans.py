@@ -9,11 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
-from io_phantoms import LPS, outcome
 
 from prosect.errors import ProsectError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io import read, read_labels
+from worlds.dicom import LPS
+from worlds.files import outcome
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="real scans (../shared/data) are not on this machine")

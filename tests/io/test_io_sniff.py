@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from io_phantoms import letter_f, save_nifti
 
 from prosect.errors import FormatError, ProsectError
 from prosect.io import read, read_labels
+from worlds.files import letter_f, save_nifti
 
 PAGES = {
     b"": "an empty file",

@@ -11,20 +11,12 @@ from pathlib import Path, PurePosixPath
 
 from prosect.cohort.series import folder_series
 from prosect.errors import FormatError
+from prosect.io.formats import DATA_ENDINGS, PROMISING_ENDINGS, reading_module, scan_stem
 from prosect.io.paths import file_name, unreadable
 from prosect.io.sniff import sniff
 
 __all__ = ["LEDGER", "Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
 
-READ_KINDS = ("nifti", "nrrd", "metaimage", "zip")
-# A name that promises an image makes a case even where the bytes do not keep the promise: it is refused by name, never
-# passed over in silence. Longer endings first.
-IMAGE_SUFFIXES = (
-    ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".mgz", ".mgh", ".mnc", ".zip", ".dcm", ".ima",
-    ".dicom",
-)  # fmt: skip
-# Voxels that belong to a header beside them; as bare numbers they could look like anything.
-DATA_SUFFIXES = (".raw", ".zraw", ".raw.gz", ".img", ".img.gz")
 CLASHES_SHOWN = 5
 # What our own results lie beside: a folder that has one is no place to look for scans.
 LEDGER = "cohort_ledger.jsonl"
@@ -94,7 +86,7 @@ def find_scans(folder: Path, skip: Collection[Path] = ()) -> Manifest:
             kind = kind_of(path)
             if kind == "dicom":
                 dicom.append(path)
-            elif kind in READ_KINDS or promises_image(name):
+            elif reading_module(kind) is not None or promises_image(name):
                 scans.append(Scan(flat_name(folder, path, stem(name)), path, within(folder, path), files=(path,)))
             else:
                 passed[kind] = passed.get(kind, 0) + 1
@@ -134,7 +126,7 @@ def holds_results(folder: Path, names: Collection[str]) -> bool:
 
 def kind_of(path: Path) -> str:
     """Return what a file holds: a kind that is read, or a phrase for what else."""
-    if path.name.lower().endswith(DATA_SUFFIXES):
+    if path.name.lower().endswith(DATA_ENDINGS):
         return "voxel data of a header"
     try:
         found = sniff(path)
@@ -146,14 +138,17 @@ def kind_of(path: Path) -> str:
 
 
 def promises_image(name: str) -> bool:
-    """Return whether a name ends like that of an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    """Return whether a name ends like that of an image.
+
+    It then makes a case even where the bytes do not keep the promise: it is refused by name, never passed over in
+    silence.
+    """
+    return name.lower().endswith(PROMISING_ENDINGS)
 
 
 def stem(name: str) -> str:
     """Return a file name without the ending of an image."""
-    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)] or name
+    return scan_stem(name, PROMISING_ENDINGS) or name
 
 
 def flat_name(top: Path, path: Path, last: str) -> str:

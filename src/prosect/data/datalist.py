@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from prosect import vocabulary as vocabularies
-from prosect.data.list_files import SPLITS, Written, plain_stem, read_written
+from prosect.data.list_files import SPLITS, Written, read_written
 from prosect.data.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
 from prosect.data.splits import published_split
 from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically
+from prosect.io.formats import scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
@@ -168,7 +169,7 @@ def read_datalist(
 
 def set_name(path: Path) -> str:
     """Return the name of a set as its file has it."""
-    name = plain_stem(path.name) if path.is_dir() else path.stem
+    name = scan_stem(path.name) if path.is_dir() else path.stem
     for suffix in LIST_SUFFIXES:
         name = name.removesuffix(suffix)
     return name
@@ -263,9 +264,9 @@ def case_names(given: list[str], images: list[str]) -> list[str]:
     Raises:
         RecipeError: A name is given twice, or cannot name a file (`DATALIST_INVALID`).
     """
-    plain = [plain_stem(Path(image).name) for image in images]
+    plain = [scan_stem(Path(image).name) for image in images]
     count = Counter(plain)
-    full = [plain_stem("_".join(Path(image).parts).lstrip("./_")) for image in images]
+    full = [scan_stem("_".join(Path(image).parts).lstrip("./_")) for image in images]
     names = [own or (full[n] if count[plain[n]] > 1 else plain[n]) for n, own in enumerate(given)]
     seen: set[str] = set()
     for name in names:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import RecipeError
+from prosect.io.formats import SCAN_ENDINGS, scan_stem
 from prosect.io.paths import file_name, require_file
 
-__all__ = ["SPLITS", "Written", "plain_stem", "read_written"]
+__all__ = ["SPLITS", "Written", "read_written"]
 
 SPLITS = ("training", "validation", "testing")
 MAX_BYTES = 256 << 20
@@ -38,7 +39,6 @@ FOLDERS = {
     "pseudo_label": ("pseudo_labels", "pseudo"),
     "supervoxels": ("supervoxels", "label_sv"),
 }
-ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,6 @@ def stems(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
     for place in (folder / name for name in names):
         if place.is_dir():
             for path in sorted(place.iterdir()):
-                if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."):
-                    yield plain_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
+                if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
+                    yield scan_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
             return
-
-
-def plain_stem(name: str) -> str:
-    """Return a file name without the ending of an image."""
-    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
-    return name[: len(name) - len(ending)]

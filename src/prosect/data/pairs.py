@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from prosect.data.datalist import DataList, Entry
-from prosect.data.list_files import ENDINGS, plain_stem
 from prosect.data.mapping import NEW, mapping_of, split_pair, with_new
 from prosect.errors import RecipeError
+from prosect.io.formats import SCAN_ENDINGS, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
@@ -72,8 +72,8 @@ def files_in(folder: Path) -> dict[str, Path]:
         raise RecipeError(f"{file_name(folder)}: this is no folder.", code="DATALIST_INVALID")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(ENDINGS) and not path.name.startswith("."):
-            stem = plain_stem(path.name).removesuffix("_0000")
+        if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
+            stem = scan_stem(path.name).removesuffix("_0000")
             if stem in found:
                 raise RecipeError(
                     f"{file_name(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",

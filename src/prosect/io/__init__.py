@@ -1,7 +1,31 @@
-"""Reading scans and labels, writing results: `read`, `read_labels`, `write`, `write_mask`, `check_writable`."""
+"""Reading scans and labels, writing results: `read`, `read_labels`, `write`, `write_mask`, `check_writable`.
 
-from prosect.io.reading import read, read_labels
-from prosect.io.stored import StoredLabels
-from prosect.io.writing import check_writable, write, write_mask
+They are loaded on first use, so that the table of formats can be asked without loading any library for images.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prosect.io.reading import read, read_labels
+    from prosect.io.stored import StoredLabels
+    from prosect.io.writing import check_writable, write, write_mask
+
+_HOMES = {
+    "StoredLabels": "prosect.io.stored",
+    "check_writable": "prosect.io.writing",
+    "read": "prosect.io.reading",
+    "read_labels": "prosect.io.reading",
+    "write": "prosect.io.writing",
+    "write_mask": "prosect.io.writing",
+}
 
 __all__ = ["StoredLabels", "check_writable", "read", "read_labels", "write", "write_mask"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prosect.io' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, ProsectWarning, UsageError
+from prosect.io.formats import content_endings, reading_module
 from prosect.io.paths import file_name
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
@@ -22,20 +23,6 @@ from prosect.volume import Source, Volume
 
 __all__ = ["read", "read_labels"]
 
-# Loaded on first use: each brings a third party that takes time to import.
-READERS = {
-    "nifti": "prosect.io.nifti",
-    "nrrd": "prosect.io.nrrd",
-    "metaimage": "prosect.io.metaimage",
-    "dicom": "prosect.io.dicom.series",
-    "zip": "prosect.io.dicom.series",
-}
-SUFFIXES = {
-    Sniffed("nifti"): (".nii",),
-    Sniffed("nifti", gzipped=True): (".nii.gz",),
-    Sniffed("nrrd"): (".nrrd", ".nhdr"),
-    Sniffed("metaimage"): (".mha", ".mhd"),
-}
 MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR"}
 
 
@@ -130,9 +117,11 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
     Raises:
         FormatError: Nothing reads it; the message says what it is.
     """
-    if found.kind not in READERS or (found.gzipped and found.kind != "nifti"):
+    module = reading_module(found.kind)
+    # A gzip stream is read where files of the format usually lie in one.
+    if module is None or (found.gzipped and not content_endings(found.kind, gzipped=True)):
         raise refuse_kind(path, found)
-    return importlib.import_module(READERS[found.kind])
+    return importlib.import_module(module)
 
 
 def refuse_labels(image: StoredImage) -> None:
@@ -153,7 +142,7 @@ def refuse_labels(image: StoredImage) -> None:
 
 def name_conflict(path: Path, found: Sniffed) -> tuple[str, ...]:
     """Return a sentence where the name promises another format than the bytes hold, else nothing."""
-    expected = SUFFIXES[found]
+    expected = content_endings(found.kind, found.gzipped)
     if path.name.lower().endswith(expected):
         return ()
     what = ("gzipped " if found.gzipped else "") + found.kind

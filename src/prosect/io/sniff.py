@@ -14,7 +14,6 @@ __all__ = ["Sniffed", "refuse_kind", "sniff", "sniff_bytes"]
 HEAD_BYTES = 1024
 UNKNOWN = "a file of unknown kind"
 NIFTI_SIZES = {348: "nifti", 540: "nifti"}
-IMAGE_KINDS = ("nifti", "nrrd", "metaimage", "dicom", "zip")
 
 MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip"),

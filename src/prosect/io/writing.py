@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
+from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
 from prosect.labelmap import LabelLayers, LabelMap
@@ -25,14 +26,6 @@ __all__ = ["Writable", "check_writable", "write", "write_mask"]
 
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 
-# Suffix, module that encodes, whether the whole stream is gzipped. Longer suffixes first.
-WRITERS = (
-    (".nii.gz", "prosect.io.nifti", True),
-    (".nii", "prosect.io.nifti", False),
-    (".nrrd", "prosect.io.nrrd", False),
-    (".mha", "prosect.io.metaimage", False),
-)
-
 
 def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None = None) -> Path:
     """Write labels or a scan to `path` in the format of its suffix, and return the path.
@@ -41,7 +34,7 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
 
     Args:
         thing: A label map, layered labels, or a scan.
-        path: Ends in `.nii`, `.nii.gz`, `.nrrd` or `.mha`.
+        path: Ends as a format that is written does: `.nii.gz`, `.nii`, `.nrrd`, `.seg.nrrd` or `.mha`.
         like: The scan that the labels belong to. Where it came from a file of the same format and its grid equals
             that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
 
@@ -129,15 +122,13 @@ def writer(path: Path) -> tuple[str, bool]:
     Raises:
         FormatError: No format has this suffix.
     """
-    lowered = path.name.lower()
-    for suffix, module, gzipped in WRITERS:
-        if lowered.endswith(suffix) and len(lowered) > len(suffix):
-            return module, gzipped
-    raise FormatError(
-        f"{file_name(path)}: no format is known by this ending. End the name in "
-        f"{', '.join(suffix for suffix, _, _ in WRITERS)}.",
-        code="OUTPUT_FORMAT_UNKNOWN",
-    )
+    row = format_for(path.name)
+    if row is None:
+        raise FormatError(
+            f"{file_name(path)}: no format is known by this ending. End the name in {', '.join(WRITTEN_ENDINGS)}.",
+            code="OUTPUT_FORMAT_UNKNOWN",
+        )
+    return row.module, written_ending(path.name) in row.gzipped
 
 
 def outgoing(thing: Writable, like: Volume | None) -> Outgoing:

@@ -8,9 +8,10 @@ from typing import Any
 
 from prosect.errors import FormatError
 from prosect.io import read_labels
+from prosect.io.formats import OUTPUT_TYPES
 from prosect.io.paths import file_name
 from prosect.results.report import Parameters, sha256_of
-from prosect.results.request import KINDS, REPORT_NAME, Request, kind_of, stem
+from prosect.results.request import REPORT_NAME, Request, kind_of, stem
 
 __all__ = [
     "changed_files",
@@ -123,7 +124,7 @@ def request_of(report: Mapping[str, Any], folder: Path) -> Request:
     try:
         said = report["output"]
         place = folder / Path(str(said["name"])).name
-        kinds = tuple(kind for kind in KINDS if kind in said["types"])
+        kinds = tuple(kind for kind in OUTPUT_TYPES if kind in said["types"])
         if len(kinds) != len(said["types"]) or not (said["folder"] or kind_of(place)):
             raise ValueError("its output types are not known")
         flags = {key: bool(said[key]) for key in ("per_class", "multilabel", "statistics", "preview")}

@@ -10,13 +10,14 @@ from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.io import check_writable
 from prosect.io.atomic import probe
+from prosect.io.formats import FORMATS, format_for
 from prosect.io.paths import file_name
-from prosect.results.request import ENDINGS, REPORT_NAME, Request, planned_files
+from prosect.results.request import REPORT_NAME, Request, planned_files
 
 __all__ = ["refuse"]
 
 SMALL_BYTES = 4 << 20
-# MetaImage readers place no sheared grid.
+# What rounding leaves of a grid without shear.
 MAX_SHEAR = 1e-6
 
 
@@ -48,12 +49,14 @@ def refuse(request: Request, source: Path | None = None, overwrite: bool = False
 
 def refuse_grid(request: Request, grid: Grid) -> None:
     """Refuse a format that cannot hold this scan's labels."""
-    if grid.shear > MAX_SHEAR and "mha" in request.kinds:
-        raise FormatError(
-            f"{file_name(request.output)}: the scan's grid is sheared (gantry tilt), which MetaImage readers cannot "
-            "place; use .nii.gz or .nrrd.",
-            code="OUTPUT_UNSUPPORTED",
-        )
+    for row in request.formats:
+        if grid.shear > MAX_SHEAR and not row.shear:
+            others = " or ".join(other.ending for other in FORMATS if other.written and other.shear)
+            raise FormatError(
+                f"{file_name(request.output)}: the scan's grid is sheared (gantry tilt), which {row.title} readers "
+                f"cannot place; use {others}.",
+                code="OUTPUT_UNSUPPORTED",
+            )
 
 
 def refuse_endings(request: Request) -> None:
@@ -65,11 +68,14 @@ def refuse_endings(request: Request) -> None:
                 f"{file_name(path)}: the name of {what} must end in {' or '.join(endings)}.",
                 code="OUTPUT_FORMAT_UNKNOWN",
             )
-    if request.overlap and "mha" in request.kinds and any(p.name.endswith(ENDINGS["mha"]) for p in request.label_files):
-        raise FormatError(
-            f"{file_name(request.output)}: layers that overlap cannot be stored as MetaImage; use .nii.gz or .nrrd.",
-            code="OUTPUT_UNSUPPORTED",
-        )
+    for path in request.label_files:
+        row = format_for(path.name)
+        if request.overlap and row is not None and not row.layers:
+            others = " or ".join(other.ending for other in FORMATS if other.written and other.layers)
+            raise FormatError(
+                f"{file_name(request.output)}: layers that overlap cannot be stored as {row.title}; use {others}.",
+                code="OUTPUT_UNSUPPORTED",
+            )
 
 
 def refuse_clashes(request: Request) -> None:

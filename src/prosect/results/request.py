@@ -6,25 +6,18 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import TypeAlias, TypedDict, Unpack
 
 from prosect.errors import FormatError
+from prosect.io.formats import WRITTEN_ENDINGS, Format, format_for, format_named, written_ending
 from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
 
-__all__ = ["ENDINGS", "KINDS", "Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
+__all__ = ["Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
 
-Kind = Literal["nifti", "nrrd", "seg.nrrd", "mha"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-ENDINGS: dict[Kind, str] = {"nifti": ".nii.gz", "nrrd": ".nrrd", "seg.nrrd": ".seg.nrrd", "mha": ".mha"}
-# Every ending of a label file, and the kind it stands for. Longer endings first.
-KIND_OF: tuple[tuple[str, Kind], ...] = (
-    (".nii.gz", "nifti"),
-    (".nii", "nifti"),
-    (".seg.nrrd", "seg.nrrd"),
-    (".nrrd", "nrrd"),
-    (".mha", "mha"),
-)
+# The name of a format that is written; `prosect.io.formats` lists them.
+Kind: TypeAlias = str
+DEFAULT_KIND = "nifti"
 REPORT_NAME = "report.json"
 
 
@@ -47,7 +40,7 @@ class Request:
 
     output: Path
     is_folder: bool = False
-    kinds: tuple[Kind, ...] = ("nifti",)
+    kinds: tuple[Kind, ...] = (DEFAULT_KIND,)
     per_class: bool = False
     multilabel: bool = True
     overlap: bool = False
@@ -57,20 +50,24 @@ class Request:
     report: Path | bool = False
 
     @property
+    def formats(self) -> tuple[Format, ...]:
+        """What `kinds` names."""
+        return tuple(format_named(kind) for kind in self.kinds)
+
+    @property
     def label_files(self) -> tuple[Path, ...]:
         """Files that hold all structures."""
         if not self.is_folder:
             return (self.output,)
-        return tuple(
-            self.output / f"labels{ENDINGS[kind]}" for kind in self.kinds if self.multilabel or kind == "seg.nrrd"
-        )
+        whole = [row for row in self.formats if self.multilabel or row.holds_all]
+        return tuple(self.output / f"labels{row.ending}" for row in whole)
 
     @property
     def mask_endings(self) -> tuple[str, ...]:
-        """Endings of the masks, empty where there are none; a Slicer segmentation always holds all structures."""
+        """Endings of the masks, empty where there are none; some formats always hold all structures."""
         if not (self.is_folder and self.per_class):
             return ()
-        return tuple(ENDINGS[kind] for kind in self.kinds if kind != "seg.nrrd")
+        return tuple(row.ending for row in self.formats if not row.holds_all)
 
     @property
     def statistics_files(self) -> tuple[Path, ...]:
@@ -141,8 +138,9 @@ def request_for(
     place = Path(output)
     kind = kind_of(place)
     if is_folder or place.is_dir() or (kind is None and (per_class or not place.suffix)):
-        chosen: tuple[Kind, ...] = kinds or ("nifti",)
-        masks = per_class or not (multilabel or set(chosen) == {"seg.nrrd"})
+        chosen = kinds or (DEFAULT_KIND,)
+        whole_only = all(format_named(name).holds_all for name in chosen)
+        masks = per_class or not (multilabel or whole_only)
         made = Request(place, True, chosen, masks, multilabel, **beside)
         if masks and not made.mask_endings:
             raise unsupported(place, "a Slicer segmentation holds all structures; one per structure needs another type")
@@ -160,13 +158,14 @@ def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
     if kind is None:
         raise FormatError(
             f"{file_name(place)}: no label format has this ending. End the name in "
-            f"{', '.join(ending for ending, _ in KIND_OF)}, or give a folder (a name without ending, or with / at its "
+            f"{', '.join(WRITTEN_ENDINGS)}, or give a folder (a name without ending, or with / at its "
             "end) for one mask per structure.",
             code="OUTPUT_FORMAT_UNKNOWN",
         )
     if per_class:
         raise unsupported(place, "one mask per structure needs a folder; give a name without ending")
-    if {ENDINGS[given].removeprefix(".seg") for given in kinds} - {ENDINGS[kind].removeprefix(".seg")}:
+    # A Slicer segmentation is an NRRD file: either type agrees with the ending of the other.
+    if {format_named(given).content for given in kinds} - {format_named(kind).content}:
         raise unsupported(place, f"the ending stands for {kind}, not for {', '.join(kinds)}; give a folder or one type")
     return kind
 
@@ -192,14 +191,13 @@ def mask_name(structure: Structure) -> str:
 
 def kind_of(path: Path) -> Kind | None:
     """Return the format that a file name promises, or None."""
-    lowered = path.name.lower()
-    return next((kind for ending, kind in KIND_OF if lowered.endswith(ending) and len(lowered) > len(ending)), None)
+    row = format_for(path.name)
+    return None if row is None else row.name
 
 
 def stem(path: Path) -> str:
     """Return a file name without the ending of its format."""
-    lowered = path.name.lower()
-    ending = next((ending for ending, _ in KIND_OF if lowered.endswith(ending)), path.suffix)
+    ending = written_ending(path.name) or path.suffix
     return path.name[: len(path.name) - len(ending)]
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import refuse_other_grid, values_in
-from prosect.data.list_files import ENDINGS, plain_stem
 from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.dice import dice
 from prosect.geometry import Grid
 from prosect.io import read_labels
+from prosect.io.formats import SCAN_ENDINGS, scan_stem
 from prosect.io.paths import file_name
 from prosect.io.stored import StoredLabels
 from prosect.labelmap import LabelLayers, LabelMap
@@ -85,7 +85,7 @@ def from_totalsegmentator(folder: Path, case: str, grid: Grid, vocabulary: Vocab
         RecipeError: There is no result (`PSEUDO_MISSING`), it lies elsewhere than the scan (`LABEL_SHAPE`,
             `LABEL_AFFINE`), or it is another task's (`LABELS_UNMAPPED`).
     """
-    for ending in ENDINGS:
+    for ending in SCAN_ENDINGS:
         if (folder / f"{case}{ending}").is_file():
             return from_multilabel(folder / f"{case}{ending}", grid, vocabulary, crosswalk(scheme))
     masks = next((found for sub in FOLDERS if (found := mask_files(folder / case / sub))), {})
@@ -100,7 +100,7 @@ def mask_files(folder: Path) -> Mapping[str, Path]:
     """Return the images of a folder by name without ending; none where there is no such folder."""
     if not folder.is_dir():
         return {}
-    return {plain_stem(p.name): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(ENDINGS)}
+    return {scan_stem(p.name): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SCAN_ENDINGS)}
 
 
 def from_multilabel(path: Path, grid: Grid, vocabulary: Vocabulary, scheme: Crosswalk) -> PseudoLabels:

@@ -8,6 +8,7 @@ import re
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import PROFILES, add_picking, add_quiet
 from prosect.cli.arguments.words import device, path
+from prosect.io.formats import WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
 
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect click ct.nii.gz -o out.nii.gz --clicks F.mrk.json --structure spleen --from mask.nii.gz"
     )
     parser.add_argument("input", metavar="INPUT", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
-    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
+    place = f"label file ({', '.join(WRITTEN_ENDINGS)})"
     parser.add_argument("-o", dest="output", metavar="OUT", type=path, required=True, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     add_picking(parser)

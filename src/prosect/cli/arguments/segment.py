@@ -10,10 +10,9 @@ from typing import Any
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
 from prosect.cli.arguments.words import device, path
+from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
-
-OUTPUT_TYPES = ("nifti", "nrrd", "seg.nrrd", "mha")
 
 
 class Output(argparse.Action):
@@ -58,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("-i", dest="input_flag", metavar="INPUT", type=path, help="the same, as a flag")
     source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
-    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha), or a folder of one mask per structure"
+    place = f"label file ({', '.join(WRITTEN_ENDINGS)}), or a folder of one mask per structure"
     source.add_argument("-o", dest="output", metavar="OUT", action=Output, help=place)
     source.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_picking(source)

@@ -7,6 +7,7 @@ import argparse
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import add_picking, add_quiet
 from prosect.cli.arguments.words import at_least_one, device, path
+from prosect.io.formats import WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
 
@@ -22,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect supervoxels ct.nii.gz --encoder sam-vit-h --dry-run"
     )
     parser.add_argument("input", metavar="SCAN", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
-    place = "label file (.nii.gz, .nii, .seg.nrrd, .nrrd, .mha)"
+    place = f"label file ({', '.join(WRITTEN_ENDINGS)})"
     parser.add_argument("-o", dest="output", metavar="OUT", type=path, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     add_picking(parser)

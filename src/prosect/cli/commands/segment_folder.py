@@ -28,12 +28,13 @@ from prosect.cohort.pipeline import Work
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
 from prosect.errors import FormatError, UsageError
 from prosect.io.atomic import make_folder
+from prosect.io.formats import format_named
 from prosect.io.leftovers import sweep
 from prosect.io.paths import file_name
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import measure
 from prosect.results import Kind, Parameters, Request, Run
-from prosect.results.request import ENDINGS, kind_of
+from prosect.results.request import kind_of
 from prosect.volume import Volume
 
 __all__ = ["cohort", "run"]
@@ -143,7 +144,7 @@ def case_request(args: argparse.Namespace, name: str) -> Request:
     as_folder = args.per_class or len(kinds) > 1
     out = args.output or Path()
     return results.request_for(
-        out / (name if as_folder else f"{name}{ENDINGS[kinds[0]]}"),
+        out / (name if as_folder else f"{name}{format_named(kinds[0]).ending}"),
         kinds=kinds,
         is_folder=as_folder,
         per_class=args.per_class,

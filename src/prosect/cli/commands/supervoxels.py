@@ -10,6 +10,7 @@ from prosect import results, supervoxels
 from prosect.cli.console import open_console
 from prosect.cli.progress import counting
 from prosect.errors import FormatError
+from prosect.io.formats import WRITTEN_ENDINGS
 from prosect.labelmap import LabelMap
 from prosect.results import Request
 
@@ -47,8 +48,7 @@ def request_of(args: argparse.Namespace) -> Request:
     request = results.request_for(args.output, preview=args.preview)
     if request.is_folder:
         raise FormatError(
-            f"{args.output}: supervoxels are one label file; give a name that ends in .nii.gz, .nii, .seg.nrrd, .nrrd "
-            "or .mha.",
+            f"{args.output}: supervoxels are one label file; give a name that ends in {', '.join(WRITTEN_ENDINGS)}.",
             code="OUTPUT_FORMAT_UNKNOWN",
         )
     return request

@@ -16,6 +16,7 @@ from prosect.geometry import FloatArray
 from prosect.io.dicom.files import Member
 from prosect.io.dicom.frames import GROUPS, TAGS, frames, part_of
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
+from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
@@ -36,7 +37,6 @@ REASONS = (
 )  # fmt: skip
 # A slice that was damaged could end up as one of these.
 DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position")
-SLICE_SUFFIXES = (".dcm", ".ima", ".dicom")
 SAME_DIRECTION = 1e-4
 # Headers of classic slices are a few KiB, those of enhanced images grow with their frames.
 HEADER_BYTES = 64 << 10
@@ -186,7 +186,7 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
     kind = sniff_bytes(beginning[:HEAD_BYTES])
     if kind != "dicom":
         suffix = Path(member.name).suffix.lower()
-        if suffix in SLICE_SUFFIXES or (member.size == 0 and not suffix[1:].isalpha()):
+        if suffix in content_endings("dicom", gzipped=False) or (member.size == 0 and not suffix[1:].isalpha()):
             raise refuse_kind(Path(member.name), Sniffed(kind))
         return Passed("of unknown kind" if kind == UNKNOWN else "not DICOM")
     dataset = header_of(member, beginning)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prosect.data.labelled import LabelledScan
-from prosect.errors import CheckpointError, FormatError
+from prosect.errors import CancelledError, CheckpointError, FormatError, ProsectError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.published import challenge_rows, table1_rows, table2_rows, table3_rows
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
 from prosect.evaluation.scores import Row
+from scan_lists import write_list
 
 SETTINGS = {"protocol": "auto", "scans": 2}
 
@@ -26,13 +28,14 @@ def row(dataset: str, index: int) -> Row:
 
 def test_a_killed_evaluation_goes_on(tmp_path: Path, scan: LabelledScan, model) -> None:
     path, exam = tmp_path / "ledger.jsonl", Examination("auto", Rules())
-    examine([("one", lambda: scan)], model, exam, Ledger.open(path, SETTINGS))
+    one, both = write_list(tmp_path, scan, "one"), write_list(tmp_path, scan, "one", "two")
+    examine(one, model, exam, Ledger.open(path, SETTINGS))
     whole = path.read_bytes()
     path.write_bytes(whole + whole.splitlines(keepends=True)[-1][:40])  # cut by a kill
-    read = []
     ledger = Ledger.open(path, SETTINGS)
-    examine([("one", lambda: read.append(1)), ("two", lambda: scan)], model, exam, ledger)  # type: ignore[func-returns-value, list-item]
-    assert read == []
+    both.entries[0].image.unlink()
+    examine(both, model, exam, ledger)
+    assert not ledger.refused, "what is done is not read again"
     assert set(Ledger.open(path, SETTINGS).rows) == {"one", "two"}
     assert Ledger.open(path, SETTINGS).all_rows == ledger.all_rows
 
@@ -47,13 +50,13 @@ def test_results_of_another_evaluation_are_not_mixed_in(tmp_path: Path) -> None:
 
 
 def test_a_scan_that_cannot_be_judged_is_noted_and_the_others_go_on(tmp_path: Path, scan, model) -> None:
-    def damaged() -> LabelledScan:
-        raise FormatError("cut short", code="INPUT_TRUNCATED")
-
+    datalist = write_list(tmp_path, scan, "bad", "one")
+    image = datalist.entries[0].image
+    image.write_bytes(image.read_bytes()[:-40])
     ledger = Ledger.open(tmp_path / "l", SETTINGS)
     said: list[str] = []
     exam = Examination("auto", Rules())
-    examine([("bad", damaged), ("good", lambda: scan)], model, exam, ledger, lambda name, word: said.append(word))
+    examine(datalist, model, exam, ledger, lambda name, word: said.append(word))
     found = evaluation_of(ledger, exam)
     assert [r.case for r in found.refused] == ["bad"]
     assert {r.case for r in found.rows} == {"one"}
@@ -61,14 +64,18 @@ def test_a_scan_that_cannot_be_judged_is_noted_and_the_others_go_on(tmp_path: Pa
     assert "INPUT_TRUNCATED" in (write(found, tmp_path)[3]).read_text()
 
 
-def test_a_model_that_takes_no_clicks_ends_it_at_once(tmp_path: Path, scan, model) -> None:
+@pytest.mark.parametrize(
+    "error", [CheckpointError("no interactive branch", code="MODEL_NO_CLICKS"), CancelledError("ended by the user")]
+)
+def test_what_would_end_every_scan_ends_it_at_once(tmp_path: Path, scan, model, error: ProsectError) -> None:
     def refuse(volume: object) -> None:
-        raise CheckpointError("no interactive branch", code="MODEL_NO_CLICKS")
+        raise error
 
     model.session = refuse
     ledger = Ledger.open(tmp_path / "l", SETTINGS)
-    with pytest.raises(CheckpointError):
-        examine([("a", lambda: scan), ("b", lambda: scan)], model, Examination("clicks", Rules()), ledger)
+    with pytest.raises(type(error)):
+        examine(write_list(tmp_path, scan, "a", "b"), model, Examination("clicks", Rules()), ledger)
+    assert not ledger.refused
 
 
 @pytest.mark.parametrize("protocol", ["auto", "point", "auto+point", "clicks", "speed"])
@@ -76,7 +83,7 @@ def test_every_protocol_writes_figures_tables_words_and_pictures(tmp_path: Path,
     rules = Rules(count=5, clicker="challenge" if protocol == "clicks" else "person")
     exam = Examination(protocol, rules)
     ledger = Ledger.open(tmp_path / "ledger.jsonl", {"protocol": protocol})
-    examine([("one", lambda: scan)], model, exam, ledger)
+    examine(write_list(tmp_path, scan), model, exam, ledger)
     files = write(evaluation_of(ledger, exam), tmp_path)
     plain = json.loads((tmp_path / "results.json").read_text())
     assert plain["schema"] == "prosect-evaluation/1"
@@ -103,7 +110,7 @@ def test_the_same_evaluation_is_written_byte_for_byte_alike(tmp_path: Path, scan
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         ledger = Ledger.open(tmp_path / name / "l", SETTINGS)
-        examine([("one", lambda: scan)], model, exam, ledger)
+        examine(write_list(tmp_path, scan), model, exam, ledger)
         written.append([path.read_bytes() for path in write(evaluation_of(ledger, exam), tmp_path / name)])
     assert written[0] == written[1]
 
@@ -130,3 +137,13 @@ def test_the_average_of_table_1_is_that_of_its_rows() -> None:
     for column in ("auto3dseg", "nnunet", "auto", "point", "auto+point"):
         *values, average = (float(line[column]) for line in rows)
         assert sum(values) / 14 == pytest.approx(average, abs=0.0016), column
+
+
+def test_only_speed_does_without_labels(tmp_path: Path, scan, model) -> None:
+    labelled = write_list(tmp_path, scan)
+    bare = replace(labelled, entries=tuple(replace(entry, label=None) for entry in labelled))
+    timed, judged = Ledger.open(tmp_path / "t", SETTINGS), Ledger.open(tmp_path / "j", SETTINGS)
+    examine(bare, model, Examination("speed", Rules()), timed)
+    examine(bare, model, Examination("auto", Rules()), judged)
+    assert "timing" in timed.facts["one"]
+    assert judged.refused["one"].code == "LABEL_MISSING"

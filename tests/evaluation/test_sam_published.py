@@ -23,6 +23,7 @@ from prosect.models.spec import ModelSpec
 from prosect.networks.sam_med3d import Architecture, sam_med3d
 from prosect.prompts import voxel_of
 from prosect.volume import Volume
+from scan_lists import write_list
 
 TINY = Architecture(crop=32, patch=8, width=24, depth=2, heads=2, global_blocks=(1,), window=5, embedding=48,
                     decoder_hidden=32)  # fmt: skip
@@ -91,7 +92,7 @@ def test_all_clicks_are_shown_at_once_and_no_crop_follows(
 def test_the_report_says_how_was_counted(model: SamMed3DModel, scan: LabelledScan, tmp_path, protocol: str) -> None:
     asked = Examination(protocol, Rules(clicker="ritm", count=2), as_published=True)
     ledger = Ledger.open(tmp_path / "ledger.jsonl", {"protocol": protocol}, False)
-    examine([("case", lambda: scan)], model, asked, ledger)
+    examine(write_list(tmp_path, scan), model, asked, ledger)
     assert {row.clicks for row in ledger.all_rows} == ({1} if protocol == "point" else {1, 2})
     assert any("placed by looking at the truth" in note for note in evaluation_of(ledger, asked).notes)
 

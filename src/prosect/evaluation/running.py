@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from prosect.data.datalist import DataList, Entry
 from prosect.data.labelled import LabelledScan
-from prosect.errors import CheckpointError, ProsectError
+from prosect.data.labels import TOLERANCE_MM, read_labelled, read_unlabelled
+from prosect.errors import CancelledError, CheckpointError, ProsectError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.plots import write_plots
 from prosect.evaluation.protocols import (
@@ -93,49 +95,63 @@ class Examination:
 
 
 def examine(
-    scans: Iterable[tuple[str, Callable[[], LabelledScan]]],
+    datalist: DataList,
     model: Any,
     examination: Examination,
     ledger: Ledger,
     on_case: OnCase | None = None,
+    *,
+    grid_tolerance_mm: float = TOLERANCE_MM,
 ) -> None:
-    """Judge a model on scans, and keep the rows in a ledger as they come.
+    """Judge a model on the scans of a list, and keep the rows in a ledger as they come.
 
     A scan that is in the ledger is not judged again; one that is refused is noted, and the others go on.
 
     Args:
-        scans: Name, and what reads the scan with its labels.
+        datalist: The scans, each with manual labels, which `speed` alone does not need.
         model: What the protocol needs: see `protocols`, `table1` and `speed`.
         examination: What is examined.
         ledger: Where rows are kept.
         on_case: Told of each scan: its name, and how it went in words.
+        grid_tolerance_mm: How far label voxels may lie from the scan's.
 
     Raises:
         CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`); all scans would end so.
     """
-    for name, load in scans:
-        if name in ledger.rows:
+    for entry in datalist:
+        if entry.name in ledger.rows:
             continue
         try:
-            rows, facts = judge(load(), model, examination)
+            scan = read_scan(entry, datalist, examination, grid_tolerance_mm)
+            rows, facts = judge(scan, model, examination)
+        except (CheckpointError, CancelledError):
+            raise  # every other scan would end so, too
         except ProsectError as error:
-            if error.exit_status == 6:
-                raise
-            ledger.refuse(name, error)
+            ledger.refuse(entry.name, error)
             word = f"refused [{error.code}] {error}"
         else:
-            ledger.add(name, rows, facts)
-            word = told(rows, facts)
+            ledger.add(entry.name, rows, facts)
+            word = summary_line(rows, facts)
         if on_case is not None:
-            on_case(name, word)
+            on_case(entry.name, word)
 
 
-def told(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
+def read_scan(entry: Entry, datalist: DataList, examination: Examination, grid_tolerance_mm: float) -> LabelledScan:
+    """Return a scan of the list with what its examination needs to know of it; errors as in `read_labelled`."""
+    if examination.protocol == "speed":
+        return read_unlabelled(entry, datalist)
+    return read_labelled(entry, datalist, grid_tolerance_mm)
+
+
+def summary_line(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     """Return how a scan went, in words."""
     if "timing" in facts:
         return f"{facts['timing']['seconds']:.2f} s"
-    last = [row.dice for row in after(rows, max((row.clicks for row in rows), default=0)) if row.dice is not None]
-    return f"mean Dice {np.mean(last):.3f} over {len(last)} structures" if last else "no structure to judge"
+    last_click = max((row.clicks for row in rows), default=0)
+    dices = [row.dice for row in after(rows, last_click) if row.dice is not None]
+    if not dices:
+        return "no structure to judge"
+    return f"mean Dice {np.mean(dices):.3f} over {len(dices)} structures"
 
 
 def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[list[Row], Facts]:

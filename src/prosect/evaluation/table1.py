@@ -155,7 +155,13 @@ def blended(windows: Windows, indices: Sequence[int], truths: Sequence[Mask], as
     return [windows.restored(each / weight) for each in total]
 
 
-def auto_as_published(scan: LabelledScan, model: AutomaticModel, targets: Sequence[Target], rules: Rules) -> list[Row]:
+def auto_as_published(
+    scan: LabelledScan,
+    model: AutomaticModel,
+    targets: Sequence[Target],
+    rules: Rules,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Row]:
     """Return the rows of the automatic branch, each class for itself.
 
     No class competes with another, so a voxel may count for several. The model is to be loaded with the profile
@@ -164,13 +170,19 @@ def auto_as_published(scan: LabelledScan, model: AutomaticModel, targets: Sequen
     """
     if not targets:
         return []
-    started = time.perf_counter()
+    started = clock()
     labels = model.segment(scan.volume, [target.asked for target in targets], overlap=True)
-    seconds = time.perf_counter() - started
+    seconds = clock() - started
     return rows_of(scan, targets, {t.index: labels.mask(t.asked) for t in targets}, seconds, rules)
 
 
-def point_as_published(scan: LabelledScan, model: WindowModel, targets: Sequence[Target], rules: Rules) -> list[Row]:
+def point_as_published(
+    scan: LabelledScan,
+    model: WindowModel,
+    targets: Sequence[Target],
+    rules: Rules,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Row]:
     """Return the rows after one click in the middle of a class in every window that shows it.
 
     The paper says so itself: "1 click for each sliding window patch". With this overlap that is tens to hundreds of
@@ -186,11 +198,16 @@ def point_as_published(scan: LabelledScan, model: WindowModel, targets: Sequence
                 out[q] = answer(model, features, [(nearest_to_middle(part), label(True, model, index))])
         return out
 
-    return judged(scan, model, targets, rules, ask)
+    return judge_in_windows(scan, model, targets, rules, ask, clock)
 
 
 def auto_point_as_published(
-    scan: LabelledScan, model: WindowModel, targets: Sequence[Target], rules: Rules, generator: np.random.Generator
+    scan: LabelledScan,
+    model: WindowModel,
+    targets: Sequence[Target],
+    rules: Rules,
+    generator: np.random.Generator,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Row]:
     """Return the rows of the automatic branch corrected by clicks in every window, an oracle choosing what to keep.
 
@@ -211,20 +228,27 @@ def auto_point_as_published(
         ]
         return torch.from_numpy(np.stack(chosen)).to(image.device)
 
-    return judged(scan, model, targets, rules, ask)
+    return judge_in_windows(scan, model, targets, rules, ask, clock)
 
 
-def judged(scan: LabelledScan, model: WindowModel, targets: Sequence[Target], rules: Rules, ask: Ask) -> list[Row]:
+def judge_in_windows(
+    scan: LabelledScan,
+    model: WindowModel,
+    targets: Sequence[Target],
+    rules: Rules,
+    ask: Ask,
+    clock: Callable[[], float],
+) -> list[Row]:
     """Return the rows of classes, a few at a time."""
     windows = windows_of(scan, model)
     found: dict[int, Mask] = {}
-    started = time.perf_counter()
+    started = clock()
     for first in range(0, len(targets), AT_ONCE):
         some = targets[first : first + AT_ONCE]
         truths = [windows.truth(scan.truth(target.index)) for target in some]
         masks = blended(windows, [model.vocabulary[target.asked].index for target in some], truths, ask)
         found.update(zip((target.index for target in some), masks, strict=True))
-    return rows_of(scan, targets, found, time.perf_counter() - started, rules)
+    return rows_of(scan, targets, found, clock() - started, rules)
 
 
 def rows_of(

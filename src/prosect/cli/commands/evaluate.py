@@ -8,7 +8,6 @@ import importlib
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import prosect
@@ -16,7 +15,6 @@ from prosect.cli.console import open_console, plain_table
 from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cli.warnings_kept import keep_warnings
 from prosect.data.datalist import DataList, Entry
-from prosect.data.labels import read_labelled, read_unlabelled
 from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, finds_itself
@@ -45,11 +43,9 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args, model, datalist, examination)
     ledger = Ledger.open(args.output / LEDGER, settings, args.overwrite)
     console = open_console()
-    read = read_unlabelled if args.protocol == "speed" else partial(read_labelled, tolerance_mm=tolerance_of(args))
-    scans = [(entry.name, partial(read, entry, datalist)) for entry in datalist]
     say = None if args.quiet else lambda name, word: console.print(f"{name}: {word}")
     with keep_warnings(show=False) as warned:
-        examine(scans, model, examination, ledger, say)
+        examine(datalist, model, examination, ledger, say, grid_tolerance_mm=tolerance_of(args))
     found = evaluation_of(ledger, examination)
     files = write(found, args.output)
     if not args.quiet:

@@ -6,7 +6,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from prosect.checkpoints.files import read_weights
 from prosect.data.datalist import DataList, split_as_published
-from prosect.data.labels import read_labelled
 from prosect.errors import CheckpointError, RecipeError
 from prosect.evaluation.ledger import Ledger, Refused
 from prosect.evaluation.protocols import Rules
@@ -155,8 +153,7 @@ def few_shots(
         learnt = trained(model, part, arm, own, folder, say, stop_at)
         if learnt is None:
             break
-        scans = [(entry.name, partial(read_labelled, entry, test)) for entry in test]
-        examine(scans, learnt, Examination("auto", rules), ledger)
+        examine(test, learnt, Examination("auto", rules), ledger)
         done.append(outcome(arm, ledger, folder))
         mean = done[-1].section.means["dice"]
         say(f"{arm.title}: mean Dice {mean.value if mean else 0.0:.3f} on {len(ledger.rows)} scans")

@@ -87,23 +87,25 @@ def ours(weights: Path, size: int, patch: int) -> dict[str, Any]:
 
     import prosect
     from prosect.boxes import Box
+    from prosect.inference.question import Question
+    from prosect.inference.remembered import FeatureBudget
     from prosect.prompts import LabelledClick
 
     model = prosect.load("vista3d", weights=weights, device="cpu")
     model = replace(model, spec=replace(model.spec, patch=(patch,) * 3))
     volume = prosect.Volume(scan(size), prosect.Grid((size,) * 3, np.diag([1.5, 1.5, 1.5, 1.0])))
     clicks = places(size)
-    session = model.session(volume)
+    answers = model.responder(volume, FeatureBudget())
+    session = model.session(volume, responder=answers)
     seconds = []
     for place, sign in clicks:
         started = time.perf_counter()
         session.click(place, sign, "something new", space="voxel")
         seconds.append(time.perf_counter() - started)
-    answers = session.responder
     position = tuple(volume.grid.to_world(clicks[0][0]).tolist())
-    patches = [answers.place(position, [])]
+    question = Question((LabelledClick(position, 1, answers.place(position, [])),), True)
     whole = Box((0, 0, 0), volume.grid.shape)
-    _, first = answers.propose(patches, [LabelledClick(position, 1)], True, whole)
+    _, first = answers.propose(question, whole)
     return {"seconds": seconds, "first": first, "patches": len(answers.features), "bytes": answers.features.nbytes}
 
 

@@ -65,10 +65,17 @@ class Click:
 
 
 class LabelledClick(NamedTuple):
-    """A click as the network takes it: where, in mm, and its label from 0 to 3."""
+    """A click as the network takes it.
+
+    Attributes:
+        position_ras: Where, in mm.
+        label: From 0 to 3; see `click_label`.
+        patch: The patch that answers it, as its start on the network grid.
+    """
 
     position_ras: Point
     label: int
+    patch: Voxel
 
 
 @dataclass(frozen=True)

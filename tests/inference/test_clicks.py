@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,14 +15,18 @@ from torch import Tensor
 
 from prosect.boxes import Box
 from prosect.case import Case, Preparation
-from prosect.errors import PromptError
+from prosect.errors import CancelledError, PromptError
 from prosect.geometry import AxisOrder, Grid
-from prosect.inference.clicks import ClickResponder, Remembered, place_patch
+from prosect.inference.clicks import MILESTONE, ClickResponder, place_patch
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget, Remembered, Shelf
 from prosect.inference.windows import plan_windows
+from prosect.progress import cancel_when
 from prosect.prompts import LabelledClick
 from prosect.volume import Volume
 
 ROI = (16, 16, 16)
+Start = tuple[int, int, int]
 
 
 class Near:
@@ -50,10 +56,22 @@ class Near:
         return torch.minimum(yes, no - 2).reshape(1, 1, *features.shape[2:])
 
 
-def responder(volume: Volume, network: Near | None = None, spacing: float = 2.0) -> ClickResponder:
-    """Return a responder for a volume."""
+def responder(
+    volume: Volume, network: Near | None = None, spacing: float = 2.0, kept: FeatureBudget | None = None
+) -> ClickResponder:
+    """Return a responder for a volume, with memory of its own."""
     case = Case.prepare(volume, Preparation(spacing_mm=(spacing,) * 3))
-    return ClickResponder(case, network or Near(), plan_windows(case.grid.shape, ROI, 0.25), "replicate")
+    plan = plan_windows(case.grid.shape, ROI, 0.25)
+    return ClickResponder(case, network or Near(), plan, "replicate", kept or FeatureBudget())
+
+
+def ask(*clicks: tuple[Sequence[float], Start], label: int = 1) -> Question:
+    """Return a question of positive clicks, each a position in mm and its patch."""
+    labelled = []
+    for position, patch in clicks:
+        r, a, s = (float(x) for x in position)
+        labelled.append(LabelledClick((r, a, s), label, patch))
+    return Question(tuple(labelled), False)
 
 
 def scan(shape: tuple[int, int, int] = (40, 36, 18), affine: np.ndarray | None = None) -> Volume:
@@ -104,7 +122,7 @@ def test_a_click_anywhere_is_answered_around_itself(index: tuple[str, str, str])
     answers = responder(volume)
     patch = answers.place(position, [])
     assert answers.sees(patch, position)
-    asked, yes = answers.propose([patch], [LabelledClick(tuple(position), 1)], False, whole(volume))
+    asked, yes = answers.propose(ask((position, patch)), whole(volume))
     box = answers.box(patch)
     assert asked[box.slices].all()
     assert asked.sum() == box.size, "nothing outside the patch is answered"
@@ -117,13 +135,13 @@ def test_storage_orders_give_one_answer() -> None:
     volume = scan((24, 20, 11))
     position = tuple(volume.grid.to_world([5.2, 17.0, 3.3]))
     answers = responder(volume)
-    expected = answers.propose([answers.place(position, [])], [LabelledClick(position, 1)], False, whole(volume))
+    expected = answers.propose(ask((position, answers.place(position, []))), whole(volume))
     for axes in itertools.permutations(range(3)):
         for flips in itertools.product((False, True), repeat=3):
             order = AxisOrder(axes, flips)
             stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
             other = responder(stored)
-            found = other.propose([other.place(position, [])], [LabelledClick(position, 1)], False, whole(stored))
+            found = other.propose(ask((position, other.place(position, []))), whole(stored))
             for a, b in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(a, order.apply(b))
 
@@ -134,7 +152,7 @@ def test_a_sheared_scan_is_answered_in_its_own_voxels() -> None:
     position = volume.grid.to_world([11.0, 20.0, 9.0])
     answers = responder(volume)
     patch = answers.place(position, [])
-    asked, yes = answers.propose([patch], [LabelledClick(tuple(position), 1)], False, whole(volume))
+    asked, yes = answers.propose(ask((position, patch)), whole(volume))
     far = distances(volume, position)
     assert yes[asked & (far < 9.0)].all()
     assert not yes[far > 11.5].any()
@@ -148,21 +166,19 @@ def test_a_scan_smaller_than_the_patch_is_padded() -> None:
     volume = scan((3, 9, 1))
     position = volume.grid.to_world([2, 0, 0])
     answers = responder(volume)
-    asked, yes = answers.propose(
-        [answers.place(position, [])], [LabelledClick(tuple(position), 1)], False, whole(volume)
-    )
+    asked, yes = answers.propose(ask((position, answers.place(position, []))), whole(volume))
     assert asked.all()
     assert yes[2, 0, 0]
 
 
 def test_a_part_of_the_answer_is_that_part_of_the_whole() -> None:
     volume = scan()
-    clicks = [LabelledClick(tuple(volume.grid.to_world(v)), n) for v, n in (((9, 9, 4), 1), ((30, 22, 11), 1))]
     answers = responder(volume)
-    patches = [answers.place(click.position_ras, []) for click in clicks]
-    expected = answers.propose(patches, clicks, False, whole(volume))
+    positions = [volume.grid.to_world(v) for v in ((9, 9, 4), (30, 22, 11))]
+    clicks = [(position, answers.place(position, [])) for position in positions]
+    expected = answers.propose(ask(*clicks), whole(volume))
     box = Box((5, 3, 2), (29, 20, 15))
-    for a, b in zip(answers.propose(patches[::-1], clicks[::-1], False, box), expected, strict=True):
+    for a, b in zip(answers.propose(ask(*clicks[::-1]), box), expected, strict=True):
         np.testing.assert_array_equal(a, b[box.slices])
 
 
@@ -173,7 +189,7 @@ def test_a_patch_is_encoded_once_and_an_answer_made_once() -> None:
     patch = answers.place(near[0], [])
     assert all(answers.place(p, [patch]) == patch for p in near)
     for count in (1, 2, 3, 3):
-        answers.propose([patch], [LabelledClick(p, 1) for p in near[:count]], False, whole(volume))
+        answers.propose(ask(*((p, patch) for p in near[:count])), whole(volume))
     assert network.encoded == 1
     assert network.asked == 3
 
@@ -185,7 +201,7 @@ def test_what_is_remembered_stays_within_its_budget_and_forgets_the_oldest() -> 
         made.append(n)
         return torch.zeros(100)
 
-    kept = Remembered(1000)
+    kept: Remembered[Tensor] = Remembered(Shelf(1000))
     for n in (0, 1, 0, 2, 0):
         kept.get(n, lambda n=n: make(n))  # type: ignore[misc]
     assert kept.nbytes == 800
@@ -193,8 +209,78 @@ def test_what_is_remembered_stays_within_its_budget_and_forgets_the_oldest() -> 
     assert made == [0, 1, 2]
     kept.get(1, lambda: make(1))
     assert made == [0, 1, 2, 1]
-    tiny = Remembered(1)
+    tiny: Remembered[Tensor] = Remembered(Shelf(1))
     assert tiny.get("a", lambda: make(9)).numel() == 100, "the newest stays, whatever its size"
+
+
+def test_all_responders_share_one_budget_and_leave_it_when_they_are_gone() -> None:
+    budget = FeatureBudget(feature_bytes=3 * 4 * 16**3)
+    volume = scan()
+    many = [responder(volume, kept=budget) for _ in range(5)]
+    for answers in many:
+        position = volume.grid.to_world((20, 18, 9))
+        answers.propose(ask((position, answers.place(position, []))), whole(volume))
+    assert budget.features.nbytes == 3 * 4 * 16**3
+    assert [len(answers.features) for answers in many] == [0, 0, 1, 1, 1], "the oldest went first"
+    del many, answers
+    gc.collect()
+    assert budget.nbytes == 0
+
+
+class Building(Near):
+    """Builds on its answer before: adds a step of a tenth for each click."""
+
+    sequential = True
+
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return the nearness to the last click, and what is left of the answers before."""
+        now = super().point_logits(features, points[:, -1:], labels[:, -1:], zero_shot)
+        return now if previous is None else now + previous / 10
+
+
+def test_a_click_costs_as_much_as_the_first_however_many_came_before() -> None:
+    volume, network = scan(), Building()
+    answer_bytes = 4 * 16**3
+    answers = responder(volume, network, kept=FeatureBudget(answer_bytes=2 * 10 * answer_bytes))
+    rng = np.random.default_rng(0)
+    patch = answers.place(volume.grid.to_world((20, 18, 9)), [])
+    clicks = [(volume.grid.to_world(rng.uniform((16, 14, 6), (24, 22, 12))), patch) for _ in range(80)]
+    costs = []
+    for count in range(1, len(clicks) + 1):
+        before = network.asked
+        answers.propose(ask(*clicks[:count]), whole(volume))
+        costs.append(network.asked - before)
+    assert set(costs) == {1}, "ten answers are kept, and the eightieth click needs one of them"
+    before = network.asked
+    answers.propose(ask(*clicks[:45]), whole(volume))
+    assert network.asked - before <= MILESTONE, "after many undos few passes lead back"
+
+
+def test_what_is_forgotten_is_answered_the_same_again() -> None:
+    volume = scan()
+    position = volume.grid.to_world((20, 18, 9))
+    found = []
+    for budget in (FeatureBudget(), FeatureBudget(1, 1)):
+        answers = responder(volume, Building(), kept=budget)
+        patch = answers.place(position, [])
+        clicks = [(volume.grid.to_world((16 + n % 9, 14 + n % 7, 6 + n % 5)), patch) for n in range(20)]
+        for count in (12, 20, 3, 20):
+            found.append(answers.propose(ask(*clicks[:count]), whole(volume))[1].tobytes())
+    assert found[:4] == found[4:]
+
+
+def test_each_patch_is_told_and_what_the_watch_raises_comes_out() -> None:
+    volume = scan()
+    answers = responder(volume)
+    positions = [volume.grid.to_world(v) for v in ((9, 9, 4), (30, 22, 11))]
+    question = ask(*((position, answers.place(position, [])) for position in positions))
+    steps: list[tuple[int, int]] = []
+    answers.propose(question, whole(volume), lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 2), (2, 2)]
+    with pytest.raises(CancelledError):
+        answers.propose(question, whole(volume), cancel_when(lambda: True))
 
 
 def test_a_click_outside_the_scan_is_refused() -> None:

@@ -19,6 +19,8 @@ from prosect.case import Case, Intensity, Preparation
 from prosect.errors import PromptError, ProsectWarning
 from prosect.geometry import AxisOrder, Grid
 from prosect.inference.crops import CropResponder, CropRules, mean_and_spread
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget
 from prosect.prompts import LabelledClick
 from prosect.session import Session, read_record
 from prosect.volume import Volume
@@ -74,7 +76,7 @@ def responder(
     """Return a responder."""
     keep = Intensity("clip", -np.inf, np.inf)
     case = Case.prepare(scan, Preparation((spacing,) * 3, keep, crop_above=None))
-    return CropResponder(case, network or Bright(), size, CropRules(**{"most_crops": 64, **rules}))  # type: ignore[arg-type]
+    return CropResponder(case, network or Bright(), size, CropRules(**{"most_crops": 64, **rules}), FeatureBudget())  # type: ignore[arg-type]
 
 
 def whole(scan: Volume) -> Box:
@@ -86,13 +88,12 @@ def masks(
     answers: CropResponder, scan: Volume, *clicks: tuple[tuple[float, ...], int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where the network was asked and says yes after clicks at voxels, each placed as a session does."""
-    placed: list[tuple[int, int, int]] = []
-    labelled = []
+    labelled: list[LabelledClick] = []
     for voxel, label in clicks:
         position = tuple(scan.grid.to_world(voxel).tolist())
-        placed.append(answers.place(position, placed))
-        labelled.append(LabelledClick(position, label))
-    return answers.propose(placed, labelled, True, whole(scan))
+        patch = answers.place(position, [each.patch for each in labelled])
+        labelled.append(LabelledClick(position, label, patch))
+    return answers.propose(Question(tuple(labelled), True), whole(scan))
 
 
 def rod(length: int, around: int = 12) -> Volume:
@@ -177,7 +178,7 @@ def test_a_rod_is_followed_to_its_ends_and_no_further(length: int) -> None:
     np.testing.assert_array_equal(yes, scan.array == BRIGHT)
     assert len(network.images) <= max(1, length // 8 + 1), "half a crop further each time"
     assert asked.any(axis=(0, 1)).sum() < length + 2 * SIZE
-    assert answers.extent([], [], True).size == 0, "nothing was asked"
+    assert answers.extent(Question((), True)).size == 0, "nothing was asked"
 
 
 def test_a_corner_is_turned() -> None:

@@ -11,8 +11,10 @@ import torch
 
 import prosect
 from prosect import vocabulary
-from prosect.boxes import Box
+from prosect.boxes import EMPTY, Box
 from prosect.geometry import Grid
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers
 from prosect.models.hybrid import HybridModel
 from prosect.models.sam_med3d import SamMed3DModel, click_profile
@@ -21,6 +23,7 @@ from prosect.models.vista3d import Vista3DModel
 from prosect.networks.sam_med3d import Architecture as SamArchitecture
 from prosect.networks.sam_med3d import sam_med3d
 from prosect.networks.vista3d import Architecture, vista3d
+from prosect.progress import Watch
 from prosect.prompts import voxel_of
 from prosect.session import Session
 from prosect.volume import Volume
@@ -38,11 +41,11 @@ class Blocks:
         self.identity = {"model": name, "weights_sha256": name * 4, "profile": "prosect"}
         self.places: list[Any] = []
 
-    def draft(self, volume: Volume, indices: Any, overlap: bool) -> LabelLayers:
+    def draft(self, volume: Volume, indices: Any, overlap: bool, watch: Watch | None = None) -> LabelLayers:
         """Return empty masks."""
         return LabelLayers(np.zeros((len(indices), *SHAPE), bool), tuple(indices), GRID, self.vocabulary)
 
-    def responder(self, volume: Volume) -> Blocks:
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Blocks:
         """Return itself."""
         return self
 
@@ -56,18 +59,18 @@ class Blocks:
         stop = tuple(min(n + self.reach + 1, size) for n, size in zip(patch, SHAPE, strict=True))
         return Box(start, stop)  # type: ignore[arg-type]
 
-    def extent(self, patches: Any, clicks: Any, zero_shot: bool) -> Box:
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
         """Return the box of all patches."""
-        box = self.box(patches[0])
-        for patch in patches[1:]:
+        box = EMPTY
+        for patch in question.patches:
             box |= self.box(patch)
         return box
 
-    def propose(self, patches: Any, clicks: Any, zero_shot: bool, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the patches, and the block."""
-        self.places = list(patches)
+        self.places = [click.patch for click in question.clicks]
         asked, yes = np.zeros((2, *SHAPE), dtype=bool)
-        for patch in patches:
+        for patch in question.patches:
             asked[self.box(patch).slices] = True
         yes[self.block] = True
         return asked[box.slices], yes[box.slices]

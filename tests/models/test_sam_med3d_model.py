@@ -17,8 +17,10 @@ from prosect.checkpoints.files import read_weights, write_weights
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import CheckpointError, FormatError, PromptError, ResourceError, VocabularyError
 from prosect.geometry import Grid
+from prosect.inference.question import Question
 from prosect.models.sam_med3d import SamMed3DModel, is_ct
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
+from prosect.prompts import LabelledClick
 from prosect.volume import Volume
 
 TINY = Architecture(crop=32, patch=8, width=24, depth=2, heads=2, global_blocks=(1,), window=5, embedding=48,
@@ -207,7 +209,7 @@ def test_the_first_click_is_the_networks_own_answer(model: SamMed3DModel) -> Non
     image = (crop - inside.mean()) / inside.std()
     with torch.no_grad():
         expected = model.network(image, torch.tensor([[[16.0, 16, 16]]]), torch.tensor([[1]]))[0, 0] > 0
-    _, yes = answers.propose([start], [prosect.prompts.LabelledClick(position, 1)], True, answers.box(start))
+    _, yes = answers.propose(Question((LabelledClick(position, 1, start),), True), answers.box(start))
     assert (yes == expected.numpy()).mean() > 0.9999
     assert 0 < expected.float().mean() < 1
 

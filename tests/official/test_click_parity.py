@@ -11,6 +11,7 @@ from official import test_vista3d_parity as parity
 from prosect import vocabulary
 from prosect.geometry import Grid
 from prosect.inference.merge_official import merge_official
+from prosect.inference.question import Question
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.prompts import LabelledClick, click_label
@@ -56,8 +57,8 @@ def test_the_first_click_is_the_official_one(structure: str, point: tuple[float,
     known = model.vocabulary.get(structure)
     label = click_label(True, known is not None and known.ambiguous)
     patch = answers.place(position, [])
-    answers.propose([patch], [LabelledClick(position, label)], known is None, answers.box(patch))
-    (found,) = answers.answers._kept.values()
+    answers.propose(Question((LabelledClick(position, label, patch),), known is None), answers.box(patch))
+    found = answers.answers.find((patch, ((position, label),), known is None))
 
     image = spec.intensity.scale(torch.from_numpy(array.copy()))[None, None]
     expected = official_click(net, image, [point], [label], 133 if known is None else known.index)

@@ -18,6 +18,7 @@ from prosect.data.labelled import LabelledScan
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.scores import Row, Target, row_of
+from prosect.inference.question import Question
 from prosect.models.sam_med3d import SamMed3DModel
 from prosect.prompts import LabelledClick
 
@@ -76,9 +77,9 @@ def _clicked(
         click = next_click(RULES[rules.clicker], inside, found, grid, generator, number)
         if click is None:
             return
-        clicks.append(LabelledClick(click.position_ras, int(click.positive)))
+        clicks.append(LabelledClick(click.position_ras, int(click.positive), start))
         begun = clock()
-        seen, yes = responder.propose([start] * len(clicks), clicks, True, box)
+        seen, yes = responder.propose(Question(tuple(clicks), True), box)
         found = seen & yes
         mask = np.zeros_like(truth)
         mask[box.slices] = found

@@ -6,10 +6,8 @@ the clicks, so it is computed once and kept: every later click in the same patch
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,17 +19,18 @@ from prosect.case import Case
 from prosect.inference.accumulate import Padding, pad_volume
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
 from prosect.inference.windows import Shape, WindowPlan
-from prosect.prompts import LabelledClick
+from prosect.progress import Watch
 
-__all__ = ["FEATURE_BYTES", "ClickResponder", "PointNetwork", "Remembered", "central", "place_patch"]
+__all__ = ["MILESTONE", "ClickResponder", "PointNetwork", "central", "place_patch"]
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
+LabelledPoint = tuple[tuple[float, float, float], int]  # where a click is, in RAS mm, and its label
 
-# Bytes kept of the features of patches, and of answers: ten patches of VISTA3D's 50 MB, and eight answers of 8 MB.
-FEATURE_BYTES = 512 * 2**20
-ANSWER_BYTES = 64 * 2**20
+MILESTONE = 8  # clicks from one answer that is kept apart to the next, see `ClickResponder`
 
 
 class PointNetwork(Protocol):
@@ -51,42 +50,6 @@ class PointNetwork(Protocol):
 
         `previous` is the answer without the last point, where the network builds on it.
         """
-
-
-class HasBytes(Protocol):
-    """What says how much memory it holds, such as a tensor."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-
-
-Kept = TypeVar("Kept", bound=HasBytes)
-
-
-class Remembered(Generic[Kept]):
-    """Tensors by key, least recently used first out, within a budget of bytes; the newest always stays."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self.budget_bytes = budget_bytes
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(kept.nbytes for kept in self._kept.values())
-
-    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
-        """Return what is kept under a key, made now where it is not."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        self._kept.move_to_end(key)
-        while self.nbytes > self.budget_bytes and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-        return self._kept[key]
 
 
 def place_patch(point: Sequence[float], shape: Shape, roi: Shape, existing: Sequence[Start] = ()) -> Start:
@@ -134,26 +97,42 @@ def _serves(x: float, start: int, roi: int, size: int | None) -> bool:
 
 
 class ClickResponder:
-    """Answers clicks on one scan.
+    """Answers clicks on one scan. Sessions of one scan may share it: it holds the scan made ready, and no mask.
+
+    A network that builds on its answer before makes a row of answers, one for each click on a patch. The newest is
+    looked for first, so that one more click costs one pass. After many undos it may have been forgotten; every eighth
+    answer is kept apart, so that few passes lead from there to the present.
 
     Args:
         case: The scan made ready, not cropped: a click may lie anywhere.
         network: Answers clicks on a patch.
         plan: How the case is padded to hold a patch; its `roi` is the patch.
         padding: What it is padded with.
-        feature_bytes: Budget for what is remembered of patches.
+        kept: Memory for what is remembered; by default the one that the whole process shares.
     """
 
     def __init__(
-        self, case: Case, network: PointNetwork, plan: WindowPlan, padding: Padding, feature_bytes: int = FEATURE_BYTES
+        self,
+        case: Case,
+        network: PointNetwork,
+        plan: WindowPlan,
+        padding: Padding,
+        kept: FeatureBudget | None = None,
     ) -> None:
         self._case, self._network, self._plan = case, network, plan
+        self._in_order = network.sequential
         self._image = pad_volume(case.image, plan, padding)
-        self.features: Remembered[Tensor] = Remembered(feature_bytes)
-        self.answers: Remembered[Tensor] = Remembered(ANSWER_BYTES)
+        budget = shared_budget() if kept is None else kept
+        self.features: Remembered[Tensor] = Remembered(budget.features)
+        self.answers: Remembered[Tensor] = Remembered(budget.answers)
+        self._milestones: Remembered[Tensor] = Remembered(budget.milestones)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
         """Return the patch for a click, as its start on the padded network grid; see `place_patch`.
+
+        Args:
+            position_ras: Where, in mm.
+            existing: Starts of patches to prefer.
 
         Raises:
             PromptError: The position lies outside the scan.
@@ -164,10 +143,10 @@ class ClickResponder:
         """Return the box of the scan's voxels that a patch covers."""
         return patch_box(self._case, self._on_grid(patch), self._plan.roi)
 
-    def extent(self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
-        """Return the box of the scan's voxels that the answer to clicks covers: that of their patches."""
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
+        """Return the box of the scan's voxels that the answer covers: that of its patches. Nothing is computed."""
         box = EMPTY
-        for patch in set(patches):
+        for patch in question.patches:
             box |= self.box(patch)
         return box
 
@@ -177,42 +156,72 @@ class ClickResponder:
         return bool(((point >= -0.5) & (point <= np.asarray(self._plan.roi) - 0.5)).all())
 
     @torch.inference_mode()
-    def propose(
-        self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
-    ) -> tuple[Mask, Mask]:
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked, and where it says yes, both (i j k) as the scan is stored.
 
         Each patch answers the clicks that it sees. Where patches overlap their logits are averaged with weights that
         fall off towards the faces, so the order of patches and clicks does not matter, except that of clicks to a
         network that builds on its answer before. Differs from the official code, which adds them up.
-        """
-        ordered = dict.fromkeys(clicks if self._network.sequential else sorted(clicks))
-        seen = {
-            self._on_grid(patch): (patch, clicks_seen)
-            for patch in sorted(set(patches))
-            if (clicks_seen := tuple(each for each in ordered if self.sees(patch, each.position_ras)))
-        }
-        return patches_in_box(
-            self._case, list(seen), self._plan.roi, lambda start: self._answer(*seen[start], zero_shot), box
-        )
 
-    def _answer(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool) -> Tensor:
-        """Return the logits (i j k) of a patch."""
+        Args:
+            question: The clicks.
+            box: In voxels of the scan.
+            watch: Called after each patch.
+        """
+        seen = self._seen(question)
+        asked_of = {self._on_grid(patch): patch for patch in seen}
+
+        def answer(start: Start) -> Tensor:
+            patch = asked_of[start]
+            return self._answer(patch, seen[patch], question.zero_shot)
+
+        return patches_in_box(self._case, list(asked_of), self._plan.roi, answer, box, watch)
+
+    def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:
+        """Return for each patch the clicks that it sees, each once, in the order in which the network takes them."""
+        points = list(dict.fromkeys((click.position_ras, click.label) for click in question.clicks))
+        if not self._in_order:
+            points.sort()  # the same clicks in another order find the same answer remembered
+        seen = {}
+        for patch in question.patches:
+            inside = tuple(point for point in points if self.sees(patch, point[0]))
+            if inside:
+                seen[patch] = inside
+        return seen
+
+    def _answer(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool) -> Tensor:
+        """Return the logits (i j k) of a patch, from the longest part of its answer that is remembered."""
+        first = 1 if self._in_order else len(points)
+        steps = range(first, len(points) + 1)
         answer: Tensor | None = None
-        for count in range(1 if self._network.sequential else len(clicks), len(clicks) + 1):
-            some = clicks[:count]
-            answer = self.answers.get((patch, some, zero_shot), partial(self._ask, patch, some, zero_shot, answer))
+        waiting: list[int] = []
+        for count in reversed(steps):
+            answer = self._find((patch, points[:count], zero_shot))
+            if answer is not None:
+                break
+            waiting.append(count)
+        for count in reversed(waiting):
+            answer = self._ask(patch, points[:count], zero_shot, answer)
+            self.answers.put((patch, points[:count], zero_shot), answer)
+            if self._in_order and count % MILESTONE == 0:
+                self._milestones.put((patch, points[:count], zero_shot), answer)
         assert answer is not None  # a patch that sees no click is not asked
         return answer
 
-    def _ask(self, patch: Start, clicks: tuple[LabelledClick, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
+    def _find(self, key: tuple[Start, tuple[LabelledPoint, ...], bool]) -> Tensor | None:
+        """Return an answer that is remembered, or None."""
+        found = self.answers.find(key)
+        return self._milestones.find(key) if found is None else found
+
+    def _ask(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
+        """Return the logits (i j k) of a patch by one pass of the network's head."""
         features = self.features.get(patch, lambda: self._network.interactive_features(self._window(patch)))
-        points = np.stack([self._position(click.position_ras) - patch for click in clicks])
+        positions = np.stack([self._position(position) - patch for position, _ in points])
         where = features.device
         return self._network.point_logits(
             features,
-            torch.tensor(points[None], dtype=torch.float32, device=where),
-            torch.tensor([[click.label for click in clicks]], device=where),
+            torch.tensor(positions[None], dtype=torch.float32, device=where),
+            torch.tensor([[label for _, label in points]], device=where),
             torch.tensor([zero_shot], device=where),
             None if previous is None else previous[None, None],
         )[0, 0].float()

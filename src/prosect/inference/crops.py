@@ -24,19 +24,21 @@ from torch import Tensor
 from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
-from prosect.inference.clicks import FEATURE_BYTES, Remembered, central
+from prosect.inference.clicks import MILESTONE, central
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
 from prosect.morphology import Components, innermost
+from prosect.progress import Watch
 from prosect.prompts import LabelledClick
 
 __all__ = ["CropNetwork", "CropResponder", "CropRules", "mean_and_spread"]
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
-History = tuple[tuple[Start, LabelledClick], ...]
+History = tuple[LabelledClick, ...]  # in the order in which they were made
 
-ANSWER_BYTES = 64 * 2**20
 SPACING = (1.0, 1.0, 1.0)  # of a crop, in voxels
 
 
@@ -122,17 +124,19 @@ class CropResponder:
         network: Answers clicks on a crop.
         size: Voxels of a crop along each axis.
         rules: How it is asked.
-        feature_bytes: Budget for what is remembered of crops.
+        kept: Memory for what is remembered; by default the one that the whole process shares.
     """
 
     def __init__(
-        self, case: Case, network: CropNetwork, size: int, rules: CropRules, feature_bytes: int = FEATURE_BYTES
+        self, case: Case, network: CropNetwork, size: int, rules: CropRules, kept: FeatureBudget | None = None
     ) -> None:
         self._case, self._network, self._size, self._rules = case, network, size, rules
         self._shape = case.grid.shape
-        self.features: Remembered[Tensor] = Remembered(feature_bytes)
-        self.answers: Remembered[_Answer] = Remembered(ANSWER_BYTES)
-        self._extensions: Remembered[Tensor] = Remembered(ANSWER_BYTES)
+        budget = shared_budget() if kept is None else kept
+        self.features: Remembered[Tensor] = Remembered(budget.features)
+        self.answers: Remembered[_Answer] = Remembered(budget.answers)
+        self._milestones: Remembered[_Answer] = Remembered(budget.milestones)
+        self._extensions: Remembered[Tensor] = Remembered(budget.answers)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
         """Return the crop for a click, as its start on the network grid; it may reach beyond the scan.
@@ -154,10 +158,15 @@ class CropResponder:
         """Return the box of the scan's voxels that a crop covers."""
         return patch_box(self._case, patch, (self._size,) * 3)
 
-    def extent(self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
-        """Return the box of the scan's voxels that the answer to clicks covers, extensions included."""
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
+        """Return the box of the scan's voxels that the answer covers, extensions included, which asks the network.
+
+        Args:
+            question: The clicks.
+            watch: Called after each click that is answered.
+        """
         box = EMPTY
-        for start in self.answer(patches, clicks):
+        for start in self.answer(question, watch):
             box |= self.box(start)
         return box
 
@@ -167,38 +176,55 @@ class CropResponder:
         return bool(((point >= -0.5) & (point <= self._size - 0.5)).all())
 
     @torch.inference_mode()
-    def propose(
-        self, patches: Sequence[Start], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
-    ) -> tuple[Mask, Mask]:
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked, and where it says yes, both (i j k) as the scan is stored.
 
         Where crops overlap their logits are averaged with weights that fall off towards the faces.
 
         Args:
-            patches: The crop of each click.
-            clicks: In the order in which they were made.
-            zero_shot: Of no consequence: this network knows no classes.
+            question: The clicks; whether they are zero-shot is of no consequence: this network knows no classes.
             box: In voxels of the scan.
+            watch: Called after each click that is answered.
         """
-        answer = self.answer(patches, clicks)
+        answer = self.answer(question, watch)
         roi = (self._size,) * 3
         return patches_in_box(self._case, list(answer), roi, lambda s: self._network.upsample(answer[s].low)[0, 0], box)
 
     @torch.inference_mode()
-    def answer(self, patches: Sequence[Start], clicks: Sequence[LabelledClick]) -> Mapping[Start, _Crop]:
-        """Return the answer of each crop after all clicks; what was answered before is not asked again."""
-        history = tuple(zip(patches, clicks, strict=True))
+    def answer(self, question: Question, watch: Watch | None = None) -> Mapping[Start, _Crop]:
+        """Return the answer of each crop after all clicks, from the longest row of clicks that is remembered.
+
+        Args:
+            question: The clicks.
+            watch: Called after each click that is answered.
+        """
         answer = _Answer()
-        for count in range(1, len(history) + 1):
-            before, so_far = answer, history[:count]
-            answer = self.answers.get(so_far, lambda before=before, so_far=so_far: self._step(before, so_far))  # type: ignore[misc]
+        waiting: list[History] = []
+        for count in range(len(question.clicks), 0, -1):
+            history = question.clicks[:count]
+            found = self._find(history)
+            if found is not None:
+                answer = found
+                break
+            waiting.append(history)
+        for done, history in enumerate(reversed(waiting), 1):
+            answer = self.answers.put(history, self._step(answer, history))
+            if len(history) % MILESTONE == 0:
+                self._milestones.put(history, answer)
+            if watch is not None:
+                watch(done, len(waiting))
         return answer
+
+    def _find(self, history: History) -> _Answer | None:
+        """Return an answer that is remembered, or None."""
+        found = self.answers.find(history)
+        return self._milestones.find(history) if found is None else found
 
     def _step(self, before: _Answer, history: History) -> _Answer:
         """Return the answer after one more click: every crop that sees it is asked, then extensions are made anew."""
-        patch, click = history[-1]
+        click = history[-1]
         after = _Answer({start: crop for start, crop in before.items() if crop.clicked})
-        for start in sorted({patch, *(each for each in before if self.sees(each, click.position_ras))}):
+        for start in sorted({click.patch, *(each for each in before if self.sees(each, click.position_ras))}):
             after[start] = self._clicked(start, before, history)
         if self._rules.extend:
             self._extend(after)
@@ -206,8 +232,8 @@ class CropResponder:
 
     def _clicked(self, start: Start, before: _Answer, history: History) -> _Crop:
         """Return a crop's answer to the newest click."""
-        seen = [click for _, click in history if self.sees(start, click.position_ras)]
-        shown = seen if self._rules.prompts == "all" else [history[-1][1]]
+        seen = [click for click in history if self.sees(start, click.position_ras)]
+        shown = seen if self._rules.prompts == "all" else [history[-1]]
         points = np.stack([self.position(click.position_ras) - start for click in shown])
         features = self._features(start)
         previous = before[start].low if start in before else self._carried(start, features, before)

@@ -13,6 +13,7 @@ from prosect.boxes import Box
 from prosect.case import Case
 from prosect.inference.patch_to_scan import patch_box, patch_to_scan
 from prosect.inference.windows import Shape
+from prosect.progress import Watch
 
 __all__ = ["patches_in_box"]
 
@@ -21,7 +22,12 @@ Start = tuple[int, int, int]
 
 
 def patches_in_box(
-    case: Case, starts: Sequence[Start], roi: Shape, logits_of: Callable[[Start], Tensor], box: Box
+    case: Case,
+    starts: Sequence[Start],
+    roi: Shape,
+    logits_of: Callable[[Start], Tensor],
+    box: Box,
+    watch: Watch | None = None,
 ) -> tuple[Mask, Mask]:
     """Return where in a box patches lie, and where their answer is yes, both (i j k) as the scan is stored.
 
@@ -34,12 +40,12 @@ def patches_in_box(
         roi: Voxels of a patch.
         logits_of: Returns the logits (i j k) of a patch; asked only for those that reach into the box.
         box: In voxels of the scan as stored.
+        watch: Called after each patch.
     """
     total = np.zeros(box.shape, dtype=np.float32)
     asked = np.zeros(box.shape, dtype=np.bool_)
-    for start in starts:
-        if not (patch_box(case, start, roi) & box).size:
-            continue
+    reaching = [start for start in starts if (patch_box(case, start, roi) & box).size]
+    for done, start in enumerate(reaching, 1):
         logits = logits_of(start)
         weighted = logits if len(starts) == 1 else logits * _weights(roi).to(logits.device)
         here, values = patch_to_scan(case, start, weighted)
@@ -48,6 +54,8 @@ def patches_in_box(
         known = ~np.isnan(part)
         asked[shared.within(box)] |= known
         total[shared.within(box)] += np.where(known, part, 0)
+        if watch is not None:
+            watch(done, len(reaching))
     return asked, total > 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.inference.merge import NEAR_MISS_MM, merge
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.progress import Watch
 from prosect.prompts import LabelledClick, voxel_of
 from prosect.session import Session
 from prosect.session.protocols import ClickModel, Responder
@@ -62,17 +65,23 @@ class HybridModel:
         require_volume(volume)
         return Session(volume, self, **options)
 
-    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+    def draft(
+        self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
+    ) -> LabelMap | LabelLayers:
         """Return the automatic segmentation of the model that refines."""
-        return self.fine.draft(volume, indices, overlap)
+        return self.fine.draft(volume, indices, overlap, watch)
 
-    def responder(self, volume: Volume) -> HybridResponder:
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> HybridResponder:
         """Return what answers clicks on a scan.
+
+        Args:
+            volume: The scan.
+            kept: Memory for what is remembered; by default the one that the whole process shares.
 
         Raises:
             CheckpointError: One of the two takes no clicks (`MODEL_NO_CLICKS`).
         """
-        return HybridResponder(volume, self.whole.responder(volume), self.fine.responder(volume))
+        return HybridResponder(volume, self.whole.responder(volume, kept), self.fine.responder(volume, kept))
 
 
 class HybridResponder:
@@ -95,29 +104,38 @@ class HybridResponder:
         """Return the box of the scan that a patch covers."""
         return self._fine.box(patch)
 
-    def extent(self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
-        """Return the box of the scan that both answers to clicks cover."""
-        whole = self._whole.extent(self._places(clicks), clicks, zero_shot)
-        return whole | self._fine.extent(patches, clicks, zero_shot)
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
+        """Return the box of the scan that both answers cover.
 
-    def propose(
-        self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
-    ) -> tuple[Mask, Mask]:
-        """Return where in a box either was asked, and what comes of both answers."""
-        asked, found = self._whole.propose(self._places(clicks), clicks, zero_shot, box)
-        asked_too, refined = self._fine.propose(patches, clicks, zero_shot, box)
+        Args:
+            question: The clicks, with patches of the model that refines.
+            watch: Called while the model that finds the object is asked.
+        """
+        return self._whole.extent(self._for_whole(question), watch) | self._fine.extent(question, watch)
+
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
+        """Return where in a box either was asked, and what comes of both answers, both (i j k).
+
+        Args:
+            question: The clicks, with patches of the model that refines.
+            box: In voxels of the scan.
+            watch: Called for each of the two in turn.
+        """
+        asked, found = self._whole.propose(self._for_whole(question), box, watch)
+        asked_too, refined = self._fine.propose(question, box, watch)
         found = found & asked
         at: Mapping[bool, list[Voxel]] = {True: [], False: []}
-        for click in clicks:
+        for click in question.clicks:
             i, j, k = np.subtract(voxel_of(click.position_ras, self._grid), box.start).tolist()
             at[click.label % 2 == 1].append((i, j, k))
         axes = self._grid.affine[:3, :3]
         yes = merge(found, np.where(asked_too, refined, found), at[True], at[False], axes, NEAR_MISS_MM)
         return asked | asked_too, yes
 
-    def _places(self, clicks: Sequence[LabelledClick]) -> list[Voxel]:
-        """Return the patch of each click for the model that finds the object; it follows from the clicks before."""
-        places: list[Voxel] = []
-        for click in clicks:
-            places.append(self._whole.place(click.position_ras, places))
-        return places
+    def _for_whole(self, question: Question) -> Question:
+        """Return the question with the patches of the model that finds the object, which follow from the clicks."""
+        clicks: list[LabelledClick] = []
+        for click in question.clicks:
+            patch = self._whole.place(click.position_ras, [each.patch for each in clicks])
+            clicks.append(click._replace(patch=patch))
+        return replace(question, clicks=tuple(clicks))

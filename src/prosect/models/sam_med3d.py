@@ -14,6 +14,7 @@ from prosect.checkpoints.catalog import NO_CLASSES
 from prosect.errors import CheckpointError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.crops import CropResponder, CropRules
+from prosect.inference.remembered import FeatureBudget
 from prosect.models.spec import ModelSpec
 from prosect.models.vista3d_clicks import typed_exhaustion
 from prosect.networks.sam_med3d import SamMed3D
@@ -143,13 +144,18 @@ class SamMed3DModel:
         """
         return Session(volume, self, **options)
 
-    def responder(self, volume: Volume) -> CropResponder:
-        """Return what answers clicks on a scan."""
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> CropResponder:
+        """Return what answers clicks on a scan.
+
+        Args:
+            volume: The scan.
+            kept: Memory for what is remembered; by default the one that the whole process shares.
+        """
         clamp = self.profile.clamp_ct and is_ct(volume)
-        kept = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
-        case = Case.prepare(volume, Preparation(self.spec.spacing_mm, kept, crop_above=None))
+        intensity = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
+        case = Case.prepare(volume, Preparation(self.spec.spacing_mm, intensity, crop_above=None))
         case = replace(case, image=case.image.to(self.device))
-        return CropResponder(case, _Branch(self.network), self.network.architecture.crop, self.profile.rules)
+        return CropResponder(case, _Branch(self.network), self.network.architecture.crop, self.profile.rules, kept)
 
     def segment(
         self,
@@ -173,6 +179,6 @@ class SamMed3DModel:
         """Refuse as `segment` does."""
         self.segment(volume)  # type: ignore[arg-type]
 
-    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> NoReturn:
+    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None) -> NoReturn:
         """Refuse as `segment` does."""
         self.segment(volume)

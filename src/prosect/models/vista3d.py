@@ -19,6 +19,7 @@ from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
+from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.doubts import blank, implausible, unlike_training, volumes_ml
@@ -207,12 +208,18 @@ class Vista3DModel:
         """What decides its answers."""
         return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": self.profile.name}
 
-    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+    def draft(
+        self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
+    ) -> LabelMap | LabelLayers:
         """Return the automatic segmentation for a session."""
-        return self.segment(volume, indices, overlap=overlap)
+        return self.segment(volume, indices, overlap=overlap, watch=watch)
 
-    def responder(self, volume: Volume) -> ClickResponder:
-        """Return what answers clicks on a scan.
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> ClickResponder:
+        """Return what answers clicks on a scan; sessions of that scan may share it.
+
+        Args:
+            volume: The scan.
+            kept: Memory for what is remembered; by default the one that the whole process shares.
 
         Raises:
             CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`).
@@ -222,7 +229,7 @@ class Vista3DModel:
         case = replace(case, image=case.image.to(self.device))
         branch = PointBranch(self.network, self._fast)
         windows = self._windows(case.grid.shape, self.spec.click_patch)
-        return ClickResponder(case, branch, windows, self.profile.padding)
+        return ClickResponder(case, branch, windows, self.profile.padding, kept)
 
     def _provenance(
         self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, notes: Sequence[str]

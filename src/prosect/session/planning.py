@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
 from prosect.inference.merge import Compat, merge
+from prosect.inference.question import Question
 from prosect.prompts import LabelledClick, click_label
 from prosect.session.changes import Suggestion, disputed
 from prosect.session.edits import Action, Edit, PlacedClick, Sheet, plan_mask
@@ -19,7 +20,6 @@ from prosect.volume import Volume
 __all__ = ["Planner"]
 
 Mask = NDArray[np.bool_]
-Voxel = tuple[int, int, int]
 
 
 class Planner:
@@ -27,22 +27,30 @@ class Planner:
 
     Args:
         volume: The scan.
-        model: Answers clicks; asked for a responder at the first click.
+        model: Answers clicks; asked for a responder at the first click where there is none yet.
         overlap: What becomes of voxels that several structures claim; see `plan_mask`.
         near_miss_mm: How far a click may miss what it selects; see `merge`.
         compat: Whose merge; see `merge`.
+        responder: Answers clicks on the scan; made at the first click where it is not given.
     """
 
     def __init__(
-        self, volume: Volume, model: ClickModel, overlap: str, near_miss_mm: float, compat: Compat | None = None
+        self,
+        volume: Volume,
+        model: ClickModel,
+        overlap: str,
+        near_miss_mm: float,
+        compat: Compat | None = None,
+        responder: Responder | None = None,
     ) -> None:
         self.volume, self.model, self.overlap = volume, model, overlap
         self.near_miss_mm, self.compat = near_miss_mm, compat
+        self._given = responder
 
     @cached_property
     def responder(self) -> Responder:
         """What answers clicks on the scan."""
-        return self.model.responder(self.volume)
+        return self.model.responder(self.volume) if self._given is None else self._given
 
     def draft(self, sheets: Mapping[str, Sheet], sheet: Sheet, mask: Mask) -> tuple[Edit, ...]:
         """Return the edits that make a mask (i j k) a structure's draft and apply its clicks to it."""
@@ -84,15 +92,17 @@ class Planner:
 
     def _propose(self, sheet: Sheet, clicks: Sequence[PlacedClick], box: Box) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked about clicks, and where it says yes."""
-        return self.responder.propose(*_request(sheet, clicks), box)
+        return self.responder.propose(_question(sheet, clicks), box)
 
     def _extent(self, sheet: Sheet, clicks: Sequence[PlacedClick]) -> Box:
         """Return the box that the answer to clicks covers."""
-        return self.responder.extent(*_request(sheet, clicks)) if clicks else EMPTY
+        return self.responder.extent(_question(sheet, clicks)) if clicks else EMPTY
 
 
-def _request(sheet: Sheet, clicks: Sequence[PlacedClick]) -> tuple[list[Voxel], list[LabelledClick], bool]:
-    """Return clicks on a structure as a responder takes them: patches, labels, and the kind of structure."""
+def _question(sheet: Sheet, clicks: Sequence[PlacedClick]) -> Question:
+    """Return clicks on a structure as a responder takes them."""
     target = sheet.target
-    labelled = [LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous)) for each in clicks]
-    return [each.patch for each in clicks], labelled, target.zero_shot
+    labelled = [
+        LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch) for each in clicks
+    ]
+    return Question(tuple(labelled), target.zero_shot)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.prompts import LabelledClick
+from prosect.progress import Watch
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
@@ -26,7 +28,7 @@ PLANES = 16  # hashed at a time: one cache line of voxels where the last axis ru
 class Responder(Protocol):
     """What answers clicks on one scan; see `inference.clicks.ClickResponder` and `inference.crops.CropResponder`.
 
-    Clicks are given in the order in which they were made, each with its patch.
+    Sessions of one scan may share it: it holds the scan made ready and what is remembered of it, and no mask.
     """
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
@@ -35,13 +37,11 @@ class Responder(Protocol):
     def box(self, patch: Voxel) -> Box:
         """Return the box of the scan that a patch covers."""
 
-    def extent(self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool) -> Box:
-        """Return the box of the scan that the answer to clicks covers."""
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
+        """Return the box of the scan that the answer covers."""
 
-    def propose(
-        self, patches: Sequence[Voxel], clicks: Sequence[LabelledClick], zero_shot: bool, box: Box
-    ) -> tuple[Mask, Mask]:
-        """Return where in a box the network was asked, and where it says yes."""
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
+        """Return where in a box the network was asked, and where it says yes, both (i j k)."""
 
 
 class ClickModel(Protocol):
@@ -55,11 +55,13 @@ class ClickModel(Protocol):
     def identity(self) -> Mapping[str, str]:
         """What decides its answers: name, hash of the weights, profile."""
 
-    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool) -> LabelMap | LabelLayers:
+    def draft(
+        self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
+    ) -> LabelMap | LabelLayers:
         """Return the automatic segmentation."""
 
-    def responder(self, volume: Volume) -> Responder:
-        """Return what answers clicks on a scan."""
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
+        """Return what answers clicks on a scan, remembering what a budget allows."""
 
 
 def scan_hash(volume: Volume) -> str:

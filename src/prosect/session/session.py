@@ -51,6 +51,7 @@ class Session:
         near_miss_mm: How far a click may miss what it selects; see `merge`.
         compat: `official` merges as the official code does, defects included; None is Algorithm 1. See `merge`.
         journal: File to which every action is written before it takes effect.
+        responder: What `model.responder(volume)` returned, for several sessions of one scan: it is made ready once.
         clock: Returns seconds.
 
     Raises:
@@ -67,6 +68,7 @@ class Session:
         near_miss_mm: float = NEAR_MISS_MM,
         compat: Compat | None = None,
         journal: str | os.PathLike[str] | None = None,
+        responder: Responder | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if overlap not in OVERLAPS:
@@ -75,7 +77,7 @@ class Session:
             raise PromptError(f"There is no mode {compat!r}; use {', '.join(COMPATS)}.", code="COMPAT_UNKNOWN")
         self.volume, self.vocabulary = volume, model.vocabulary
         self._model, self._clock, self._overlap = model, clock, overlap
-        self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat)
+        self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat, responder)
         self._sheets: dict[str, Sheet] = {}
         self._done: list[Action] = []
         self._undone: list[Action] = []

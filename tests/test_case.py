@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -14,25 +12,15 @@ from prosect.errors import PromptError
 from prosect.geometry import AxisOrder, Grid
 from prosect.resample import resample_affine, resample_separable, respaced_grid
 from prosect.volume import Volume
-
-ORDERS = [
-    AxisOrder(axes, flips)
-    for axes in itertools.permutations(range(3))
-    for flips in itertools.product((False, True), repeat=3)
-]
+from worlds.orders import ORDERS, stored
+from worlds.scans import smooth_noise
 
 
 def volume(shape: tuple[int, int, int] = (20, 17, 13), spacing: tuple[float, ...] = (1.1, 0.9, 2.3)) -> Volume:
     """Return a smooth random scan in RAS."""
-    noise = np.random.default_rng(0).normal(0, 400, shape)
     affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = (-12, 30, 7)
-    return Volume(ndimage.gaussian_filter(noise, 1).astype(np.float32), Grid(shape, affine))
-
-
-def stored_as(scan: Volume, order: AxisOrder) -> Volume:
-    """Return the same scan stored in another axis order."""
-    return Volume(order.apply(scan.array).copy(), scan.grid.reorder(order))
+    return smooth_noise(shape, affine, mean=0, spread=400, sigma_vox=1)
 
 
 def test_48_storage_orders_give_one_network_input_and_go_back_to_their_own() -> None:
@@ -41,13 +29,13 @@ def test_48_storage_orders_give_one_network_input_and_go_back_to_their_own() -> 
     labels = np.random.default_rng(1).integers(0, 5, wanted.grid.shape).astype(np.uint8)
     restored = wanted.restore_nearest(labels)
     for order in ORDERS:
-        case = Case.prepare(stored_as(scan, order), Preparation())
+        case = Case.prepare(stored(scan, order), Preparation())
         assert torch.equal(case.image, wanted.image)
         np.testing.assert_array_equal(case.restore_nearest(labels), order.apply(restored))
 
 
 def test_at_equal_spacing_labels_come_back_bit_for_bit() -> None:
-    scan = stored_as(volume(spacing=(1.5, 1.5, 1.5)), ORDERS[13])
+    scan = stored(volume(spacing=(1.5, 1.5, 1.5)), ORDERS[13])
     case = Case.prepare(scan, Preparation())
     labels = np.random.default_rng(1).integers(0, 300, case.grid.shape).astype(np.uint16)
     back = case.restore_nearest(labels)
@@ -60,14 +48,14 @@ def test_a_point_keeps_its_place(reorient_first: bool, order: AxisOrder) -> None
     scan = volume()
     scan.array[:] = -1000
     scan.array[11, 6, 8] = 1000
-    stored = stored_as(scan, order)
-    case = Case.prepare(stored, Preparation((1.0, 1.0, 1.0), reorient_first=reorient_first))
+    turned = stored(scan, order)
+    case = Case.prepare(turned, Preparation((1.0, 1.0, 1.0), reorient_first=reorient_first))
     world = scan.grid.to_world([[11, 6, 8]])
     found = np.argwhere(case.image[0, 0].numpy() == float(case.image.max()))[:1]
     assert np.abs(case.grid.to_world(found) - world).max() <= 1.2
     np.testing.assert_allclose(case.to_network(world), case.grid.to_voxel(world), atol=1e-9)
-    index = np.argwhere(stored.array == stored.array.max())[0]
-    in_order = np.argwhere(case.order.apply(stored.array) == stored.array.max())[0]
+    index = np.argwhere(turned.array == turned.array.max())[0]
+    in_order = np.argwhere(case.order.apply(turned.array) == turned.array.max())[0]
     np.testing.assert_allclose(
         case.to_prepared[:3, :3] @ in_order + case.to_prepared[:3, 3], case.to_network(world)[0], atol=1e-6
     )

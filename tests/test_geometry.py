@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 
 from prosect.errors import GeometryError
 from prosect.geometry import AxisOrder, Grid
-
-ORDERS = [
-    AxisOrder(axes, flips)
-    for axes in itertools.permutations(range(3))
-    for flips in itertools.product((False, True), repeat=3)
-]
+from worlds.orders import ORDERS
 
 
 @st.composite

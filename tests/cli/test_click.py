@@ -7,21 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import prosect
-from prosect.checkpoints.files import write_weights
-from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
+from worlds.weights import write_vista3d
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of random weights of a small network."""
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=8, blocks=(1, 1)))
-    described = {"model": "vista3d", "preprocessing": {"patch": [16, 16, 16], "spacing_mm": [3.0, 3.0, 3.0]}}
-    return write_weights(tmp_path_factory.mktemp("weights") / "w.safetensors", dict(network.state_dict()), described)
+    return write_vista3d(tmp_path_factory.mktemp("weights") / "w.safetensors")
 
 
 @pytest.fixture
@@ -132,8 +127,7 @@ def test_a_result_is_not_replaced_unasked(click, tmp_path) -> None:
 
 
 def test_a_model_without_clicks_says_so(run, scan_path, tmp_path) -> None:
-    network = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False))
-    path = write_weights(tmp_path / "w.safetensors", dict(network.state_dict()), {"model": "vista3d"})
+    path = write_vista3d(tmp_path / "w.safetensors", interactive=False)
     status, _, err = run("click", scan_path, "-o", tmp_path / "o.nii.gz", "-w", path, "-d", "cpu", "--at", "15,15,15")
     assert status == 6
     assert "takes no clicks" in err

@@ -9,14 +9,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import torch
 
 import prosect
-from prosect.checkpoints.files import write_weights
 from prosect.data.datalist import read_datalist
 from prosect.geometry import Grid
-from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
+from worlds.weights import write_vista3d
 
 SHAPE = (14, 12, 10)
 GRID = Grid(SHAPE, np.diag([3.0, 3.0, 3.0, 1.0]))
@@ -41,10 +39,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of random weights of a small network that takes clicks."""
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=8, blocks=(1, 1)))
-    described = {"model": "vista3d", "preprocessing": {"patch": [16, 16, 16], "spacing_mm": [3.0, 3.0, 3.0]}}
-    return write_weights(tmp_path_factory.mktemp("weights") / "w.safetensors", dict(network.state_dict()), described)
+    return write_vista3d(tmp_path_factory.mktemp("weights") / "w.safetensors")
 
 
 MAP = ("--map", "1=liver", "2=spleen")

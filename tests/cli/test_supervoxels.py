@@ -11,6 +11,7 @@ from tests.supervoxels.sv_scans import torso
 
 import prosect
 from prosect.networks.sam import SamFeatures, VitVariant
+from worlds.refusals import names, refused_command
 
 SMALL = VitVariant(dim=16, heads=2, windows=(3, 8), hidden=32, side=8, patch=16, out_channels=16)
 
@@ -27,10 +28,6 @@ def sam_path(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     torch.save(SamFeatures(SMALL).state_dict(), tmp_path / "sam.pth")
     return tmp_path / "sam.pth"
-
-
-def files(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()}
 
 
 @pytest.mark.parametrize("encoder", ["intensity", "features"])
@@ -58,12 +55,12 @@ def test_official_weights_come_from_a_file(run, torso_path, sam_path, tmp_path) 
 
 @pytest.mark.parametrize("encoder", ["sam-vit-h", "mobile-sam", "features", "intensity"])
 def test_a_dry_run_states_grid_and_memory_without_weights(run, torso_path, tmp_path, encoder) -> None:
-    before = files(tmp_path)
+    before = names(tmp_path)
     status, out, err = run("supervoxels", torso_path, "--encoder", encoder, "--dry-run")
     assert (status, err) == (0, "")
     assert "working grid 26 x 22 x 18 of 2.00 x 2.00 x 2.50 mm" in out
     assert "peak" in out
-    assert files(tmp_path) == before
+    assert names(tmp_path) == before
 
 
 def test_quiet_prints_nothing(run, torso_path, tmp_path) -> None:
@@ -75,12 +72,7 @@ class TestRefusals:
     """Each ends with one line, its own exit code and no file."""
 
     def refused(self, run, tmp_path, status: int, code: str, *words: object) -> None:
-        before = files(tmp_path)
-        got, out, err = run("supervoxels", *words)
-        assert (got, out) == (status, "")
-        assert f"[{code}]" in err
-        assert err.count("\n") == 1
-        assert files(tmp_path) == before
+        refused_command(run, tmp_path, code, "supervoxels", *words, status=status)
 
     def test_an_existing_output(self, run, torso_path, tmp_path) -> None:
         (tmp_path / "o.nii.gz").write_bytes(b"precious")

@@ -18,6 +18,7 @@ import prosect
 from prosect.cli.commands import segment_folder as folder
 from prosect.cohort.ledger import DONE, SAVING, open_ledger, replay
 from prosect.cohort.manifest import find_scans
+from worlds.refusals import refused_command
 
 Run = Callable[..., tuple[int, str, str]]
 LEDGER, REPORT = folder.LEDGER, folder.REPORT
@@ -111,11 +112,9 @@ class TestRefusals:
     """Each is said in one line before a scan is read, with its own code, and nothing is written."""
 
     def refused(self, run: Run, code: str, *words: object) -> str:
-        status, said, told = run(*words)
-        assert (status, said) == (2 if code == "USAGE" else 3, "")
-        assert f"[{code}]" in told
-        assert told.count("\n") == 1
-        return told
+        source = Path(str(words[0]))
+        folder = source if source.is_dir() else source.parent
+        return refused_command(run, folder, code, *words, status=2 if code == "USAGE" else 3)
 
     def test_the_folder_of_the_scans_as_that_of_the_results(self, run: Run, scans: Path) -> None:
         self.refused(run, "OUTPUT_IS_INPUT", scans, "-o", scans)

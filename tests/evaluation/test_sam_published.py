@@ -20,13 +20,12 @@ from prosect.geometry import Grid
 from prosect.labelmap import LabelMap
 from prosect.models.sam_med3d import SamMed3DModel, click_profile
 from prosect.models.spec import ModelSpec
-from prosect.networks.sam_med3d import Architecture, sam_med3d
+from prosect.networks.sam_med3d import sam_med3d
 from prosect.prompts import voxel_of
-from prosect.volume import Volume
 from scan_lists import write_list
+from worlds.scans import smooth_noise
+from worlds.weights import TINY_SAM
 
-TINY = Architecture(crop=32, patch=8, width=24, depth=2, heads=2, global_blocks=(1,), window=5, embedding=48,
-                    decoder_hidden=32)  # fmt: skip
 SHAPE = (60, 44, 30)
 LIVER, SPLEEN = 1, 3
 
@@ -35,20 +34,18 @@ LIVER, SPLEEN = 1, 3
 def model() -> SamMed3DModel:
     torch.manual_seed(0)
     spec = ModelSpec("tiny", vocabulary.load("prosect").restrict((), "no classes"), patch=(32, 32, 32))
-    return SamMed3DModel(sam_med3d(TINY).eval(), spec, click_profile("prosect"), torch.device("cpu"))
+    return SamMed3DModel(sam_med3d(TINY_SAM).eval(), spec, click_profile("prosect"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
 def scan() -> LabelledScan:
     affine = np.array([[-1.5, 0, 0, 20], [0, 1.5, 0, 0], [0, 0, 3.0, -9], [0, 0, 0, 1.0]])
-    grid = Grid(SHAPE, affine)
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 2000, SHAPE), 1.2)
+    volume = smooth_noise(SHAPE, affine, mean=0, spread=2000, sigma_vox=1.2, modality="CT")
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[10:20, 12:22, 8:14] = LIVER
     labels[40:50, 20:40, 10:20] = SPLEEN
     words = vocabulary.load("prosect")
-    volume = Volume(noise.astype(np.float32), grid, "CT")
-    return LabelledScan("case", volume, LabelMap(labels, grid, words), (LIVER, SPLEEN), "made")
+    return LabelledScan("case", volume, LabelMap(labels, volume.grid, words), (LIVER, SPLEEN), "made")
 
 
 def test_the_crop_is_in_the_middle_of_the_structure(model: SamMed3DModel, scan: LabelledScan) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 import prosect
 from prosect.checkpoints import catalog
@@ -22,15 +21,14 @@ from prosect.models.sam_med3d import SamMed3DModel, is_ct
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.prompts import LabelledClick
 from prosect.volume import Volume
-
-TINY = Architecture(crop=32, patch=8, width=24, depth=2, heads=2, global_blocks=(1,), window=5, embedding=48,
-                    decoder_hidden=32)  # fmt: skip
+from worlds.scans import smooth_noise
+from worlds.weights import TINY_SAM
 
 
 def network(**other: Any) -> SamMed3D:
     """Return a small random network."""
     torch.manual_seed(0)
-    return sam_med3d(Architecture(**{**vars(TINY), **other})).eval()
+    return sam_med3d(Architecture(**{**vars(TINY_SAM), **other})).eval()
 
 
 def training_file(net: SamMed3D) -> dict[str, Any]:
@@ -65,9 +63,7 @@ def model(weights: Path) -> SamMed3DModel:
 
 def scan(shape: tuple[int, int, int] = (36, 40, 22), modality: str | None = "CT") -> Volume:
     """Return a smooth random scan, stored left to right."""
-    noise = np.random.default_rng(0).normal(0, 2000, shape)
-    affine = np.array([[-1.4, 0, 0, 20], [0, 1.5, 0, 0], [0, 0, 3.0, -9], [0, 0, 0, 1.0]])
-    return Volume(ndimage.gaussian_filter(noise, 1.2).astype(np.float32), Grid(shape, affine), modality)
+    return smooth_noise(shape, mean=0, spread=2000, sigma_vox=1.2, modality=modality)
 
 
 @pytest.mark.parametrize("style", ["bare", "model_state_dict", "state_dict", "module.", "training", "half", "boxes"])
@@ -149,7 +145,7 @@ def test_weights_are_recognised_without_a_name_and_not_taken_for_others(weights:
 def test_imported_weights_are_found_by_name(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROSECT_WEIGHTS_DIR", str(tmp_path / "store"))
     catalog.import_weights(weights, "sam-med3d")
-    assert prosect.load("sam-med3d", device="cpu").network.architecture == TINY
+    assert prosect.load("sam-med3d", device="cpu").network.architecture == TINY_SAM
 
 
 def test_a_session_works_as_with_any_model(model: SamMed3DModel, tmp_path: Path) -> None:

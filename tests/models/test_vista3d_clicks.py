@@ -8,35 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 import prosect
 from prosect import vocabulary
 from prosect.case import Intensity
 from prosect.checkpoints.files import write_weights
 from prosect.errors import CheckpointError, FormatError, ProsectWarning, ResourceError
-from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d import Vista3DModel
 from prosect.models.vista3d_clicks import click_preparation
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.session import Session
 from prosect.volume import Volume
+from worlds.scans import smooth_noise
+from worlds.weights import tiny_vista3d
 
 
 def random_model(name: str = "prosect", width: int = 8, **architecture: bool) -> Vista3DModel:
     """Return a random model."""
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=width, blocks=(1, 1), **architecture)).eval()
+    network = tiny_vista3d(width, **architecture)
     spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
     return Vista3DModel(network, spec, profile(name), torch.device("cpu"))
 
 
 def scan(shape: tuple[int, int, int] = (36, 30, 20)) -> Volume:
     """Return a smooth random scan, stored left to right."""
-    noise = np.random.default_rng(0).normal(100, 900, shape)
-    affine = np.array([[-1.4, 0, 0, 20], [0, 1.5, 0, 0], [0, 0, 3.0, -9], [0, 0, 0, 1.0]])
-    return Volume(ndimage.gaussian_filter(noise, 1.5).astype(np.float32), Grid(shape, affine))
+    return smooth_noise(shape)
 
 
 def proposed(model: Vista3DModel, volume: Volume, voxel: tuple[float, float, float], name: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
 from prosect.errors import CancelledError, FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
-from prosect.geometry import AxisOrder, Grid
 from prosect.inference.one_piece import CRUMB
 from prosect.models import device_named
 from prosect.models import vista3d as module
@@ -24,21 +22,22 @@ from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.progress import cancel_when
 from prosect.volume import Volume
+from worlds.orders import ORDERS, stored
+from worlds.scans import smooth_noise
+from worlds.weights import tiny_vista3d
 
 
 @pytest.fixture(scope="module")
 def model() -> Vista3DModel:
     """Return a random model whose classes disagree."""
-    torch.manual_seed(0)
-    network = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False)).eval()
+    network = tiny_vista3d(interactive=False)
     spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
     return Vista3DModel(network, spec, profile("prosect"), torch.device("cpu"))
 
 
 def scan(shape: tuple[int, int, int] = (30, 26, 14)) -> Volume:
     """Return a smooth random scan in RAS."""
-    noise = np.random.default_rng(0).normal(100, 900, shape)
-    return Volume(ndimage.gaussian_filter(noise, 1.5).astype(np.float32), Grid(shape, np.diag([1.4, 1.5, 3.0, 1.0])))
+    return smooth_noise(shape, np.diag([1.4, 1.5, 3.0, 1.0]))
 
 
 def test_labels_lie_on_the_scans_grid_and_carry_their_origin(model: Vista3DModel) -> None:
@@ -54,15 +53,9 @@ def test_labels_lie_on_the_scans_grid_and_carry_their_origin(model: Vista3DModel
 def test_storage_orders_give_one_answer(model: Vista3DModel) -> None:
     volume = scan()
     expected = model.segment(volume).array
-    orders = [
-        AxisOrder(axes, flips)
-        for axes in itertools.permutations(range(3))
-        for flips in itertools.product((False, True), repeat=3)
-    ]
-    assert len(orders) == 48
-    for order in orders:
-        stored = Volume(order.apply(volume.array).copy(), volume.grid.reorder(order))
-        np.testing.assert_array_equal(model.segment(stored).array, order.apply(expected))
+    assert len(ORDERS) == 48
+    for order in ORDERS:
+        np.testing.assert_array_equal(model.segment(stored(volume, order)).array, order.apply(expected))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 2), (1, 20, 3), (40, 2, 2), (17, 16, 33)])

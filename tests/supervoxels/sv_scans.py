@@ -28,11 +28,6 @@ def torso(shape: tuple[int, int, int] = SHAPE, spacing: tuple[float, float, floa
     return Volume(array, Grid(shape, affine), "CT")
 
 
-def stored(volume: Volume, order: AxisOrder) -> Volume:
-    """Return the same scan with its voxels stored in another order."""
-    return Volume(np.ascontiguousarray(order.apply(volume.array)), volume.grid.reorder(order), volume.modality)
-
-
 ORDERS = [
     AxisOrder(axes, flips)  # type: ignore[arg-type]
     for axes, flips in zip(itertools.permutations(range(3)), itertools.product((False, True), repeat=3), strict=False)

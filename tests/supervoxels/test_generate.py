@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sv_scans import ORDERS, SHAPE, WavyNetwork, torso
 from tests.reference.trilinear import resample
-from tests.supervoxels.sv_scans import ORDERS, SHAPE, WavyNetwork, stored, torso
 
 from prosect import supervoxels
 from prosect.errors import PromptError, ResourceError
@@ -18,6 +18,7 @@ from prosect.supervoxels.encoders import COMPACTNESS, Encoder, IntensityEncoder,
 from prosect.supervoxels.slic import air_around
 from prosect.supervoxels.working import Working
 from prosect.volume import Volume
+from worlds.orders import stored
 
 SMALL = VitVariant(dim=16, heads=2, windows=(3, 8), hidden=32, side=8, patch=16, out_channels=16)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sv_scans import ORDERS, SHAPE, WavyNetwork, torso
 from tests.reference.alg2 import features_3d
-from tests.supervoxels.sv_scans import ORDERS, SHAPE, WavyNetwork, stored, torso
 
 from prosect.geometry import Grid
 from prosect.supervoxels.views import BATCH, add_views
 from prosect.supervoxels.working import Working, working_spacing
 from prosect.volume import Volume
+from worlds.orders import stored
 
 
 def summed(working: Working, network: WavyNetwork) -> torch.Tensor:

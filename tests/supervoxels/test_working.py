@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.supervoxels.sv_scans import ORDERS, stored, torso
+from sv_scans import ORDERS, torso
 
 from prosect.geometry import Grid
 from prosect.resample import respaced_grid
 from prosect.supervoxels.working import CELLS, Working, working_spacing
 from prosect.volume import Volume
+from worlds.orders import stored
 
 
 @settings(max_examples=25, deadline=None)

@@ -15,6 +15,7 @@ from prosect.networks.sam_med3d.image_encoder import _Attention
 from prosect.networks.sam_med3d.short_attention import Padding, official_bias, relative_table
 from reference import sam_med3d_example as example
 from reference.padded_attention import padded_attention
+from worlds.rounding import spread
 
 TINY = Architecture(crop=32, patch=8, width=24, depth=3, heads=2, global_blocks=(1,), window=5, embedding=48,
                     decoder_hidden=32)  # fmt: skip
@@ -80,7 +81,9 @@ def test_the_short_attention_is_attention_over_the_padding(grid: tuple[int, ...]
     randomised(attention, scale=1.0)
     tokens = torch.randn(2, *grid, 24, dtype=torch.float64, requires_grad=True)
     short, padded = attention(tokens), padded_attention(attention, tokens, size, heads=2)
-    assert relative(short, padded) < 1e-5, "the logits of position are computed in single precision"
+    # The logits of position are computed in single precision: three axes, a head of 12 terms. With weights of this
+    # scale they reach tens, and what a logit is off is the relative error of its weight. This allows 7e-5.
+    assert relative(short, padded) < 30 * spread(sums=3, terms=12)
     weights = torch.randn_like(short)
     ours = torch.autograd.grad((short * weights).sum(), [tokens, *attention.parameters()])
     theirs = torch.autograd.grad((padded * weights).sum(), [tokens, *attention.parameters()])

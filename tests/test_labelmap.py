@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from prosect.boxes import Box
 from prosect.errors import FormatError, GeometryError, VocabularyError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers, LabelMap
@@ -188,3 +189,19 @@ def test_layers_leave_their_source_writable() -> None:
     source[0, 0, 0, 0] = True
     with pytest.raises(ValueError, match="read-only"):
         result.masks[0, 0, 0, 0] = False
+
+
+def test_a_map_and_its_layers_answer_alike() -> None:
+    flat = LabelMap(np.random.default_rng(0).choice([0, 1, 3], GRID.shape).astype(np.uint8), GRID, OURS)
+    layers = LabelLayers(np.stack([flat.array == i for i in (3, 1)]), (3, 1), GRID, OURS)
+    for index in (1, 3, 22):
+        np.testing.assert_array_equal(layers.own_mask(index), flat.own_mask(index))
+    assert flat.flatten() is flat
+    assert [indices for indices, _ in flat.flat_parts()] == [(1, 3)]
+    assert [indices for indices, _ in layers.flat_parts()] == [(1,), (3,)], "ascending, one at a time"
+    np.testing.assert_array_equal(sum(array for _, array in layers.flat_parts()), flat.array)
+    box = Box((1, 0, 1), tuple(n - 1 for n in GRID.shape))
+    for labels in (flat, layers):
+        part = labels.crop(box)
+        assert part.grid == GRID.crop(box.start, box.stop)
+        np.testing.assert_array_equal(part.mask(1), flat.mask(1)[box.slices])

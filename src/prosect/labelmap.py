@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.boxes import Box
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["LabelLayers", "LabelMap"]
+__all__ = ["LabelLayers", "LabelMap", "Labels"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 LabelArray: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 # Voxels counted at a time: bincount widens each to eight bytes.
 CHUNK = 1 << 22
+
+
+class Labels(Protocol):
+    """What was found in a scan, whether structures may overlap or not: a `LabelMap` or `LabelLayers`."""
+
+    @property
+    def grid(self) -> Grid:
+        """The geometry of the voxels."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names the structures."""
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """How the labels came about."""
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The structures that have a voxel, ascending."""
+
+    @property
+    def sought(self) -> tuple[int, ...]:
+        """The structures that were looked for, found or not, ascending."""
+
+    def mask(self, structure: str | int, *, whole: bool = False) -> Mask:
+        """Return where a structure is (i j k), with its parts; see `LabelMap.mask`."""
+
+    def own_mask(self, index: int) -> Mask:
+        """Return the voxels that carry a structure's own label (i j k): those that statistics count."""
+
+    def flat_parts(self) -> Iterator[tuple[tuple[int, ...], LabelArray]]:
+        """Yield structures with label values (i j k), in which no two of them claim a voxel."""
+
+    def flatten(self) -> LabelMap:
+        """Return one label per voxel."""
+
+    def crop(self, box: Box) -> Labels:
+        """Return the labels in a box of their grid."""
+
+    def name_of(self, index: int) -> str:
+        """Return the name of a structure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +101,7 @@ class LabelMap:
     @cached_property
     def present(self) -> tuple[int, ...]:
         """The label values that occur, ascending, without the background."""
-        flat = self.array.ravel(order="K")
-        counts = np.zeros(np.iinfo(self.array.dtype).max + 1, dtype=np.int64)
-        for start in range(0, flat.size, CHUNK):
-            counts += np.bincount(flat[start : start + CHUNK], minlength=counts.size)
+        counts = count_values(self.array)
         counts[0] = 0
         return tuple(int(value) for value in np.flatnonzero(counts))
 
@@ -89,6 +129,23 @@ class LabelMap:
         table = np.zeros(np.iinfo(self.array.dtype).max + 1, dtype=bool)
         table[list(wanted)] = True
         return np.asarray(table[self.array])
+
+    def own_mask(self, index: int) -> Mask:
+        """Return the voxels that carry a label value (i j k), without those of its parts."""
+        return np.asarray(self.array == index)
+
+    def flat_parts(self) -> Iterator[tuple[tuple[int, ...], LabelArray]]:
+        """Yield the label values that occur with the array (i j k); nothing where none occurs."""
+        if self.present:
+            yield self.present, self.array
+
+    def flatten(self) -> LabelMap:
+        """Return the label map itself."""
+        return self
+
+    def crop(self, box: Box) -> LabelMap:
+        """Return the labels in a box of their grid."""
+        return replace(self, array=self.array[box.slices], grid=self.grid.crop(box.start, box.stop))
 
     def name_of(self, index: int) -> str:
         """Return the name of a label value; 0 is `background`.
@@ -164,6 +221,22 @@ class LabelLayers:
             return np.zeros(self.grid.shape, dtype=bool)
         return np.asarray(chosen[0] if len(chosen) == 1 else np.logical_or.reduce(chosen))
 
+    def own_mask(self, index: int) -> Mask:
+        """Return the layer of a structure (i j k), without those of its parts; all False where it has none."""
+        if index not in self.indices:
+            return np.zeros(self.grid.shape, dtype=bool)
+        return np.asarray(self.masks[self.indices.index(index)])
+
+    def flat_parts(self) -> Iterator[tuple[tuple[int, ...], LabelArray]]:
+        """Yield each structure, ascending, with its layer as label values (i j k)."""
+        for index, mask in sorted(zip(self.indices, self.masks, strict=True), key=lambda layer: layer[0]):
+            yield (index,), np.where(mask, np.uint16(index), np.uint16(0))
+
+    def crop(self, box: Box) -> LabelLayers:
+        """Return the layers in a box of their grid."""
+        masks = self.masks[(slice(None), *box.slices)]
+        return replace(self, masks=masks, grid=self.grid.crop(box.start, box.stop))
+
     def flatten(self, order: Sequence[str | int] | None = None) -> LabelMap:
         """Return one label per voxel; where masks overlap, all but one structure lose the voxel.
 
@@ -197,6 +270,15 @@ class LabelLayers:
     def _by_tier(self) -> tuple[int, ...]:
         tiers = dict(zip(self.indices, self.vocabulary.tiers(self.indices), strict=True))
         return tuple(sorted(self.indices, key=tiers.__getitem__))
+
+
+def count_values(array: LabelArray) -> NDArray[np.int64]:
+    """Return how many voxels of label values (i j k) have each value that their type can hold."""
+    flat = array.ravel(order="K")
+    counts = np.zeros(np.iinfo(array.dtype).max + 1, dtype=np.int64)
+    for start in range(0, flat.size, CHUNK):
+        counts += np.bincount(flat[start : start + CHUNK], minlength=counts.size)
+    return counts
 
 
 def sought(provenance: Mapping[str, object], there: Sequence[int]) -> tuple[int, ...]:

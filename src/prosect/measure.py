@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prosect.errors import GeometryError
 from prosect.geometry import Grid
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.volume import Volume
 
 __all__ = ["Measurement", "measure"]
@@ -56,7 +56,7 @@ class Measurement:
     centroid_ras: tuple[float, float, float]
 
 
-def measure(labels: LabelMap | LabelLayers, volume: Volume | None = None) -> tuple[Measurement, ...]:
+def measure(labels: Labels, volume: Volume | None = None) -> tuple[Measurement, ...]:
     """Return a measurement of each structure that is present, in the order of the label values.
 
     Args:
@@ -70,7 +70,7 @@ def measure(labels: LabelMap | LabelLayers, volume: Volume | None = None) -> tup
         raise GeometryError(f"The labels have shape {labels.grid.shape} but the scan {volume.grid.shape}.")
     scan = None if volume is None else volume.array
     rows: list[Measurement] = []
-    for indices, array in layers(labels):
+    for indices, array in labels.flat_parts():
         row_of = np.zeros(max(indices) + 1, dtype=np.intp)
         row_of[list(indices)] = np.arange(len(indices))
         sums = Sums(labels.grid.shape, len(indices), scan is not None)
@@ -82,16 +82,6 @@ def measure(labels: LabelMap | LabelLayers, volume: Volume | None = None) -> tup
             if sums.count(row)
         ]
     return tuple(rows)
-
-
-def layers(labels: LabelMap | LabelLayers) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield the indices that occur with an array of label values (i j k)."""
-    if isinstance(labels, LabelMap):
-        if labels.present:
-            yield labels.present, labels.array
-        return
-    for index, mask in sorted(zip(labels.indices, labels.masks, strict=True), key=lambda layer: layer[0]):
-        yield (index,), np.where(mask, np.uint16(index), np.uint16(0))
 
 
 class Sums:

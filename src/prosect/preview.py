@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from prosect.geometry import AxisOrder, Grid
 from prosect.io.atomic import write_atomically
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.measure import Measurement, measure
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -98,7 +98,7 @@ class Scene:
 
 def render(
     volume: Volume,
-    labels: LabelMap | LabelLayers,
+    labels: Labels,
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
@@ -127,9 +127,9 @@ def render(
     return Path(path)
 
 
-def staged(volume: Volume, labels: LabelMap | LabelLayers, found: Sequence[Measurement]) -> Scene:
+def staged(volume: Volume, labels: Labels, found: Sequence[Measurement]) -> Scene:
     """Return the scene: axes to RAS without copying, colours, window and the planes to show."""
-    flat = labels if isinstance(labels, LabelMap) else labels.flatten()
+    flat = labels.flatten()
     order = volume.grid.to_ras()
     scan, values = order.apply(volume.array), order.apply(flat.array)
     center = informative(found, volume.grid.shape, order)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from prosect.inference.canvas import FlatCanvas, LayeredCanvas
 from prosect.inference.one_piece import CRUMB, leave_out_crumbs
 
 CORD, BODY, LUNG = 2, 9, 4
@@ -31,7 +32,7 @@ def whole(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def test_crumbs_of_a_flat_map_fall_to_what_contains_them(seed: int, container: int) -> None:
     before = labels(seed)
     after = before.copy()
-    told = leave_out_crumbs([after], [CORD, BODY, LUNG], False, {CORD: container})
+    told = leave_out_crumbs(FlatCanvas(after, (CORD, BODY, LUNG)), {CORD: container})
     kept = whole(before == CORD)
     lost = (before == CORD) & ~kept
     np.testing.assert_array_equal(after == CORD, kept)
@@ -45,7 +46,7 @@ def test_pieces_alike_in_size_stay() -> None:
     before = np.zeros((9, 4, 4), np.uint8)
     before[:3] = before[5:7] = before[8, 0, 0] = CORD
     after = before.copy()
-    assert leave_out_crumbs([after], [CORD], False, {CORD: 0}) == {CORD: (1, 1)}
+    assert leave_out_crumbs(FlatCanvas(after, (CORD,)), {CORD: 0}) == {CORD: (1, 1)}
     np.testing.assert_array_equal(after[:8], before[:8])
     assert not after[8].any()
 
@@ -53,10 +54,10 @@ def test_pieces_alike_in_size_stay() -> None:
 def test_layers_lose_their_crumbs_each_for_itself() -> None:
     before = labels(0)
     layers = [before == CORD, before == LUNG]
-    leave_out_crumbs(layers, [CORD, LUNG], True, {LUNG: 0})
+    leave_out_crumbs(LayeredCanvas.of(layers, (CORD, LUNG)), {LUNG: 0})
     np.testing.assert_array_equal(layers[0], before == CORD)
     np.testing.assert_array_equal(layers[1], whole(before == LUNG))
 
 
 def test_nothing_found_is_nothing_left_out() -> None:
-    assert leave_out_crumbs([np.zeros((4, 4, 4), np.uint8)], [CORD], False, {CORD: 0}) == {}
+    assert leave_out_crumbs(FlatCanvas(np.zeros((4, 4, 4), np.uint8), (CORD,)), {CORD: 0}) == {}

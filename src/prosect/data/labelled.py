@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import GeometryError
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
@@ -33,7 +33,7 @@ class LabelledScan:
 
     name: str
     volume: Volume
-    labels: LabelMap | LabelLayers
+    labels: Labels
     known: tuple[int, ...]
     dataset: str = ""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from prosect.boxes import EMPTY, Box
-from prosect.labelmap import LabelLayers, LabelMap, extent
+from prosect.labelmap import LabelMap, Labels, extent
 
 __all__ = ["Boxed"]
 
@@ -28,16 +28,16 @@ class Boxed:
         boxes: By index; structures without a voxel are not listed.
     """
 
-    labels: LabelMap | LabelLayers
+    labels: Labels
     boxes: Mapping[int, Box]
 
     @classmethod
-    def of(cls, labels: LabelMap | LabelLayers) -> Boxed:
-        """Return labels with the boxes of all structures, found in one pass over them."""
+    def of(cls, labels: Labels) -> Boxed:
+        """Return labels with the boxes of all structures."""
+        # One pass over a flat map finds all boxes; a mask of each structure would take one pass each.
         if isinstance(labels, LabelMap):
             return cls(labels, label_boxes(labels.array))
-        found = ((index, Box.of(mask)) for index, mask in zip(labels.indices, labels.masks, strict=True))
-        return cls(labels, {index: box for index, box in found if box.size})
+        return cls(labels, {index: Box.of(labels.own_mask(index)) for index in labels.present})
 
     def box(self, structure: str | int) -> Box:
         """Return the box that holds a structure and all that lies inside it."""
@@ -48,11 +48,7 @@ class Boxed:
         """Return where a structure is in a box of the scan, with all that lies inside it."""
         if not box.size:
             return np.zeros(box.shape, dtype=np.bool_)
-        grid, words = self.labels.grid.crop(box.start, box.stop), self.labels.vocabulary
-        if isinstance(self.labels, LabelMap):
-            return LabelMap(self.labels.array[box.slices], grid, words).mask(structure, whole=True)
-        masks = self.labels.masks[(slice(None), *box.slices)]
-        return LabelLayers(masks, self.labels.indices, grid, words).mask(structure, whole=True)
+        return self.labels.crop(box).mask(structure, whole=True)
 
 
 def label_boxes(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> dict[int, Box]:

@@ -20,7 +20,7 @@ from prosect.evaluation.boxed import Boxed
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.scores import Row, Target, row_of
 from prosect.evaluation.surface import TOLERANCE_MM
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.session import Change
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -48,9 +48,7 @@ class AutomaticModel(Protocol):
     def vocabulary(self) -> Vocabulary:
         """The structures it knows by name."""
 
-    def segment(
-        self, volume: Volume, classes: Sequence[str | int] | None = None, overlap: bool = False
-    ) -> LabelMap | LabelLayers:
+    def segment(self, volume: Volume, classes: Sequence[str | int] | None = None, overlap: bool = False) -> Labels:
         """Return labels on the scan's grid."""
 
 
@@ -63,7 +61,7 @@ class Session(Protocol):
     def mask(self, structure: str | int) -> Mask:
         """Return where a structure is (i j k)."""
 
-    def start_from(self, labels: LabelMap | LabelLayers, structures: Sequence[str | int] | None = None) -> Any:
+    def start_from(self, labels: Labels, structures: Sequence[str | int] | None = None) -> Any:
         """Take masks as drafts."""
 
 

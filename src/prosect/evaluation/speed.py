@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import psutil
 
 from prosect.geometry import Grid
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.resample import respaced_grid
 from prosect.volume import Volume
 
@@ -23,7 +23,7 @@ TABLE_SPACING_MM = (1.5, 1.5, 1.5)
 class TimedModel(Protocol):
     """A model whose automatic pass is timed."""
 
-    def segment(self, volume: Volume, classes: Sequence[str | int] | None = None) -> LabelMap | LabelLayers:
+    def segment(self, volume: Volume, classes: Sequence[str | int] | None = None) -> Labels:
         """Return labels on the scan's grid."""
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.errors import ProsectWarning
@@ -15,7 +13,7 @@ from prosect.geometry import Grid
 from prosect.models.spec import ModelSpec
 from prosect.volume import Volume
 
-__all__ = ["blank", "implausible", "not_hounsfield", "unlike_training", "volumes_ml"]
+__all__ = ["blank", "implausible", "not_hounsfield", "unlike_training"]
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
@@ -27,19 +25,7 @@ SMALLEST_MM, LARGEST_MM = 3.0, 3000.0
 WILDEST_HU, MOST_WILD = 5000.0, 0.02
 
 
-def volumes_ml(arrays: Sequence[NDArray[Any]], indices: Sequence[int], overlap: bool, grid: Grid) -> dict[int, float]:
-    """Return the volume of each class in one flat label map, or in one mask per class."""
-    if overlap:
-        counts = {index: int(np.count_nonzero(mask)) for index, mask in zip(indices, arrays, strict=True)}
-    else:
-        # Plane by plane: counting casts to int64, which for a whole scan would take eight times its labels.
-        size = max(indices) + 1
-        total = sum((np.bincount(plane.ravel(), minlength=size) for plane in arrays[0]), np.zeros(size, dtype=np.int64))
-        counts = {index: int(total[index]) for index in indices}
-    return {index: count * grid.voxel_volume_ml for index, count in counts.items()}
-
-
-def implausible(found_ml: dict[int, float], spec: ModelSpec) -> list[str]:
+def implausible(found_ml: Mapping[int, float], spec: ModelSpec) -> list[str]:
     """Return, and warn of, structures of more than twice the largest volume seen in training."""
     names = {structure.index: structure.name for structure in spec.vocabulary}
     doubts = [

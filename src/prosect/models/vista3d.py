@@ -17,12 +17,13 @@ from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
+from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.models.doubts import blank, implausible, unlike_training, volumes_ml
+from prosect.models.doubts import blank, implausible, unlike_training
 from prosect.models.pieces import keep_pieces
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
@@ -151,19 +152,22 @@ class Vista3DModel:
         nothing = blank(case.image)
         doubts = [*doubts, *nothing]
         fallbacks: list[str] = []
+        kind: type[FlatCanvas] | type[LayeredCanvas] = LayeredCanvas if overlap else FlatCanvas
+        paintings = kind.paintings(resolution.indices)
         with clock.stage("restore"):
             if nothing:
-                painters = self._painters(case, windows.sweep_axis, resolution.indices, overlap, self.device)
+                painters = self._painters(case, windows.sweep_axis, paintings, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
-                arrays, fallbacks = self._label(case, windows, resolution.indices, overlap, clock, watch)
-        pieces = keep_pieces(arrays, resolution.indices, overlap, volume.grid, self.spec, self.profile)
-        found_ml = volumes_ml(arrays, resolution.indices, overlap, volume.grid) if self.spec.largest_ml else {}
+                arrays, fallbacks = self._label(case, windows, paintings, clock, watch)
+        canvas = kind.of(arrays, resolution.indices)
+        pieces = keep_pieces(canvas, volume.grid, self.spec, self.profile)
+        # Counting takes a pass over the labels, which only a model that knows volumes needs.
+        counts = canvas.counts() if self.spec.largest_ml else {}
+        found_ml = {index: count * volume.grid.voxel_volume_ml for index, count in counts.items()}
         notes = [*doubts, *fallbacks, *pieces, *implausible(found_ml, self.spec)]
         provenance = self._provenance(volume, resolution, windows, clock, notes)
-        if overlap:
-            return LabelLayers(np.stack(arrays), resolution.indices, volume.grid, self.vocabulary, provenance)
-        return LabelMap(arrays[0], volume.grid, self.vocabulary, provenance)
+        return canvas.finish(volume.grid, self.vocabulary, provenance)
 
     def features(self, volume: Volume, watch: Watch | None = None) -> tuple[Grid, int, Iterator[Slab]]:
         """Return the automatic decoder's features over a whole scan: their grid, the axis along which they come, and
@@ -286,18 +290,18 @@ class Vista3DModel:
         return plan_memory(grid.shape, plan, channels, maps, layers, label_bytes, preparing)
 
     def _painters(
-        self, case: Case, axis: int, indices: Sequence[int], overlap: bool, where: torch.device
+        self, case: Case, axis: int, paintings: Sequence[Painting], where: torch.device
     ) -> Sequence[NativePainter | NearestPainter]:
-        """Return one painter, or with overlap one per class; rivals are decided on and painted as background."""
+        """Return a painter for each painting; rivals are decided on and painted as background."""
         kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
-        dtype = np.uint8 if overlap or max(indices) < 256 else np.uint16
         painters = []
-        for shown in [(index,) for index in indices] if overlap else [tuple(indices)]:
-            rivals = self._rivals(shown)
-            vectors = self.network.class_vectors((*shown, *rivals)).float().to(where)
-            values = (1,) if overlap else shown
-            chosen = Classes(vectors, (*values, *(0 for _ in rivals)), self._tiers((*shown, *rivals)))
-            painters.append(kind(case, axis, chosen, dtype))
+        for painting in paintings:
+            rivals = self._rivals(painting.shown)
+            indices = (*painting.shown, *rivals)
+            vectors = self.network.class_vectors(indices).float().to(where)
+            values = (*painting.values, *(0 for _ in rivals))
+            dtype = np.uint8 if max(values) < 256 else np.uint16
+            painters.append(kind(case, axis, Classes(vectors, values, self._tiers(indices)), dtype))
         return painters
 
     def _rivals(self, shown: Sequence[int]) -> tuple[int, ...]:
@@ -326,8 +330,7 @@ class Vista3DModel:
         self,
         case: Case,
         windows: WindowPlan,
-        indices: Sequence[int],
-        overlap: bool,
+        paintings: Sequence[Painting],
         clock: _Clock,
         watch: Watch | None,
     ) -> tuple[list[Any], list[str]]:
@@ -341,7 +344,7 @@ class Vista3DModel:
         blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "watch": watch}
         fallbacks: list[str] = []
         for batch, where in self._attempts():
-            painters = self._painters(case, windows.sweep_axis, indices, overlap, where)
+            painters = self._painters(case, windows.sweep_axis, paintings, where)
             try:
                 for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
                     for painter in painters:

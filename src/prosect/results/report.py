@@ -13,7 +13,7 @@ from typing import Any
 
 from prosect.errors import FormatError
 from prosect.io.paths import file_name, require_file
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.measure import Measurement
 from prosect.results.request import Request
 from prosect.volume import Volume
@@ -73,7 +73,7 @@ class Run:
 
 
 def build(
-    labels: LabelMap | LabelLayers,
+    labels: Labels,
     volume: Volume,
     request: Request,
     run: Run,
@@ -140,12 +140,12 @@ def request_entry(request: Request) -> dict[str, Any]:
     }
 
 
-def names(labels: LabelMap | LabelLayers) -> list[str]:
+def names(labels: Labels) -> list[str]:
     """Return the structures that were looked for."""
     return [labels.name_of(index) for index in labels.sought if labels.vocabulary.get(index) is not None]
 
 
-def structure_entry(labels: LabelMap | LabelLayers, index: int, found: Sequence[Measurement]) -> dict[str, Any]:
+def structure_entry(labels: Labels, index: int, found: Sequence[Measurement]) -> dict[str, Any]:
     """Return one structure: whether it was found, how large, and whether the scan cuts it."""
     structure = labels.vocabulary.get(index)
     m = next((m for m in found if m.index == index), None)

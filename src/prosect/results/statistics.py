@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import Labels
 from prosect.measure import Measurement
 from prosect.results.request import structure_key
 from prosect.vocabulary import Structure
@@ -22,7 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def as_json(labels: LabelMap | LabelLayers, found: Sequence[Measurement], extra: bool = False) -> bytes:
+def as_json(labels: Labels, found: Sequence[Measurement], extra: bool = False) -> bytes:
     """Return `statistics.json`: for each structure looked for, `volume` in mm3 and mean `intensity`.
 
     Differs from TotalSegmentator: a structure that reaches the edge keeps its numbers and says `touches_border`; one
@@ -38,7 +38,7 @@ def as_json(labels: LabelMap | LabelLayers, found: Sequence[Measurement], extra:
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 
-def entry(m: Measurement | None, labels: LabelMap | LabelLayers, extra: bool) -> dict[str, Any]:
+def entry(m: Measurement | None, labels: Labels, extra: bool) -> dict[str, Any]:
     """Return the JSON of one structure."""
     if m is None:
         plain: dict[str, Any] = {"volume": 0.0, "intensity": None, "present": False, "touches_border": False}
@@ -53,7 +53,7 @@ def entry(m: Measurement | None, labels: LabelMap | LabelLayers, extra: bool) ->
     return plain
 
 
-def as_csv(labels: LabelMap | LabelLayers, found: Sequence[Measurement], case: str) -> bytes:
+def as_csv(labels: Labels, found: Sequence[Measurement], case: str) -> bytes:
     """Return the table: one row for each structure looked for; numbers are empty where it was not found.
 
     Args:
@@ -93,9 +93,7 @@ def measured(m: Measurement) -> dict[str, Any]:
     return columns
 
 
-def rows(
-    labels: LabelMap | LabelLayers, found: Sequence[Measurement]
-) -> Iterator[tuple[Structure, Measurement | None]]:
+def rows(labels: Labels, found: Sequence[Measurement]) -> Iterator[tuple[Structure, Measurement | None]]:
     """Yield each structure looked for, with its measurement or None, ascending."""
     by_index = {m.index: m for m in found}
     for index in labels.sought:

@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from prosect.io import write as write_labels
 from prosect.io import write_mask
 from prosect.io.atomic import write_atomically
@@ -144,21 +141,12 @@ def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) 
 
     def one(job: tuple[Structure, Path]) -> None:
         structure, file = job
-        mask = mask_of(labels, structure.index)
+        mask = labels.own_mask(structure.index)
         write_mask(mask, labels.grid, structure, place.actual(file), like=volume)
 
     with ThreadPoolExecutor(min(MASK_THREADS, os.cpu_count() or 1)) as pool:
         list(pool.map(one, jobs))
     return [file for _, file in jobs]
-
-
-def mask_of(labels: LabelMap | LabelLayers, index: int) -> NDArray[np.bool_]:
-    """Return the voxels that carry a label (i j k): those that the statistics count."""
-    if isinstance(labels, LabelMap):
-        return np.asarray(labels.array == index)
-    if index not in labels.indices:
-        return np.zeros(labels.grid.shape, dtype=bool)
-    return np.asarray(labels.masks[labels.indices.index(index)])
 
 
 def listed(file: Path, report: Path) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, PromptError
 from prosect.inference.merge import COMPATS, NEAR_MISS_MM, Compat
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import LabelMap, Labels
 from prosect.prompts import (
     Target,
     click_at,
@@ -133,7 +133,7 @@ class Session:
             self._sheet(target_of(index, self.vocabulary))
         return self._draft(self._model.draft(self.volume, indices, self._overlap == "allow"), indices, started)
 
-    def start_from(self, labels: LabelMap | LabelLayers, structures: Sequence[str | int] | None = None) -> Change:
+    def start_from(self, labels: Labels, structures: Sequence[str | int] | None = None) -> Change:
         """Take masks as drafts; clicks made before are applied to them.
 
         Args:
@@ -296,7 +296,7 @@ class Session:
         about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
         self._do(about, Action(edits, clicks), sheets, self._clock())
 
-    def _draft(self, labels: LabelMap | LabelLayers, indices: Sequence[int], started: float) -> Change:
+    def _draft(self, labels: Labels, indices: Sequence[int], started: float) -> Change:
         """Take masks as the drafts of structures, one after another."""
         vocabulary, new = self.vocabulary, {}
         for index in indices:

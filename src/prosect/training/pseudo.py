@@ -63,7 +63,7 @@ class PseudoLabels:
 def from_model(volume: Volume, model: Segmenter, classes: Sequence[str | int] | None = None) -> PseudoLabels:
     """Return what a model finds in a scan; all that it knows, or some structures by name or index."""
     labels = model.segment(volume, classes)
-    flat = labels if isinstance(labels, LabelMap) else labels.flatten()
+    flat = labels.flatten()
     notes = flat.provenance.get("notes", ())
     said = tuple(str(note) for note in notes) if isinstance(notes, list | tuple) else ()
     return PseudoLabels(flat, flat.sought, said)

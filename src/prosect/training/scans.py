@@ -14,7 +14,7 @@ from prosect.data.datalist import DataList, Entry
 from prosect.data.labels import read_manual, read_pseudo, read_supervoxels
 from prosect.errors import RecipeError
 from prosect.io import read
-from prosect.labelmap import LabelLayers, LabelMap, extent
+from prosect.labelmap import extent
 from prosect.training.patches import TrainingScan
 from prosect.vocabulary import Vocabulary
 
@@ -123,7 +123,7 @@ def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, prepar
     """
     volume = read(entry.image)
     case = Case.prepare(volume, preparation)
-    manual = _flat(read_manual(entry, datalist, volume.grid)) if entry.label is not None else None
+    manual = read_manual(entry, datalist, volume.grid).flatten() if entry.label is not None else None
     pseudo = read_pseudo(entry, datalist, volume.grid)
     regions = read_supervoxels(entry, volume.grid)
     known, filled = known_of(entry, datalist, pseudo.present if pseudo is not None else ())
@@ -146,10 +146,6 @@ def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, prepar
         entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
         carried_regions, places,
     )  # fmt: skip
-
-
-def _flat(labels: LabelMap | LabelLayers) -> LabelMap:
-    return labels.flatten() if isinstance(labels, LabelLayers) else labels
 
 
 def _inside(carried: Labels, words: Vocabulary, index: int) -> NDArray[np.bool_]:

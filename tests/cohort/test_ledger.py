@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from prosect.cohort.ledger import DONE, REFUSED, SAVING, START, digest, history, open_ledger, replay
+from prosect.cohort.ledger import DONE, REFUSED, SAVING, START, Ledger, digest, history, open_ledger, replay
 from prosect.errors import FormatError, ResourceError
+from prosect.io.line_log import LogFile
 
 NOW = lambda: "2020-01-01T00:00:00Z"  # noqa: E731
 HOLD = """
@@ -104,11 +105,12 @@ def test_the_lock_ends_with_a_process_that_is_killed(path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_a_typed_error(path: Path) -> None:
     with open_ledger(path, NOW) as ledger:
-        ledger._descriptor, kept = os.open("/dev/full", os.O_WRONLY), ledger._descriptor
+        full = LogFile(path, os.open("/dev/full", os.O_WRONLY))
+        ledger = Ledger(full, ledger.events, NOW)
         with pytest.raises(ResourceError) as refused:
             ledger.append(START, settings={})
-        os.close(ledger._descriptor)
-        ledger._descriptor = kept
+        full.close()
+    assert not ledger.events
     assert refused.value.code == "DISK_FULL"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import pytest
 import prosect
 from prosect import vocabulary
 from prosect.data.labelled import LabelledScan
-from prosect.errors import RecipeError
+from prosect.errors import FormatError, RecipeError
 from prosect.geometry import Grid
 from prosect.io.stored import Label
 from prosect.labelmap import LabelMap
 from prosect.training.pseudo import PseudoLabels, agreement, from_model, from_totalsegmentator, judged
+from prosect.training.pseudo_ledger import LabelledCase, PseudoLedger
 from prosect.volume import Volume
 
 WORDS = vocabulary.load("prosect")
@@ -123,3 +125,16 @@ def test_real_results_of_both_versions_are_read(real_scans: Path) -> None:
         assert len(found.labels.present) >= least
         liver = found.labels.mask("liver").sum() * grid.voxel_volume_ml
         assert 600 < liver < 3000
+
+
+def test_what_an_earlier_version_noted_of_labelled_scans_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    facts = {"reliability": 0.75, "known": [1, 3], "notes": []}
+    old = [{"model": "a"}, {"case": "one", "rows": [], "facts": facts}, {"case": "two", "refused": "X", "message": "m"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old))
+    ledger = PseudoLedger.open(path, {"model": "a"})
+    assert ledger.labelled == {"one": LabelledCase(0.75, (1, 3))}
+    ledger.refuse("two", FormatError("bad"))
+    again = PseudoLedger.open(path, {"model": "a"})
+    assert again.labelled == ledger.labelled
+    assert not again.refused

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prosect.cohort.lock import try_lock
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder, output_error
+from prosect.io.lock import try_lock
 from prosect.io.paths import file_name
 
 __all__ = ["lock_work_folder"]

@@ -1,26 +1,23 @@
 """The ledger of a cohort: one line per event, on the disk before anything builds on it, never rewritten.
 
-Each line is a JSON object that ends in the CRC-32 of itself. A line that a crash cut short, or that rot has changed,
-is as if it had never been written; the next run begins a new line behind it. So nothing that the ledger says can be
-half true, and the worst that a lost line costs is one case done again.
+The lines are those of `prosect.io.line_log`. One that a crash cut short, or that rot has changed, is as if it had never
+been written. So nothing that the ledger says can be half true, and the worst that a lost line costs is one case done
+again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prosect.cohort.lock import try_lock
 from prosect.errors import FormatError, ProsectError
-from prosect.io.atomic import output_error, sync_folder
+from prosect.io.atomic import output_error
+from prosect.io.line_log import LogFile, decode_lines, open_log, warn_of_damage
 from prosect.io.paths import file_name
 
 __all__ = [
@@ -31,8 +28,6 @@ __all__ = [
 # Of a run: it started, and it stopped in order before its end. Of a case, in this order; the last two are its outcome.
 START, STOPPED = "start", "stopped"
 READING, SAVING, DONE, REFUSED = "reading", "saving", "done", "refused"
-CRC_KEY = b',"crc32":"'
-CRC_TAIL = len(CRC_KEY) + 8 + len(b'"}')
 
 Event = dict[str, Any]
 
@@ -57,14 +52,23 @@ class History:
 
 
 class Ledger:
-    """An open ledger, which this process alone may append to."""
+    """An open ledger, which this process alone may append to.
 
-    def __init__(self, path: Path, descriptor: int, events: Sequence[Event], now: Callable[[], str]) -> None:
-        self.path = path
+    Args:
+        log: The file.
+        events: What it holds.
+        now: Says the time of an event.
+    """
+
+    def __init__(self, log: LogFile, events: Sequence[Event], now: Callable[[], str]) -> None:
         self.events = list(events)
-        self._descriptor: int | None = descriptor
+        self._log = log
         self._now = now
-        self._lock = threading.Lock()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._log.path
 
     def append(self, kind: str, **what: Any) -> None:
         """Write one event and wait until it is on the disk.
@@ -74,22 +78,8 @@ class Ledger:
             ResourceError: The disk is full (`DISK_FULL`).
         """
         event = {"event": kind, "time": self._now(), **what}
-        with self._lock:
-            if self._descriptor is None:
-                raise FormatError(f"{file_name(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
-            try:
-                write_all(self._descriptor, line(event))
-                os.fsync(self._descriptor)
-            except OSError as error:
-                raise output_error(self.path, error) from error
-            self.events.append(event)
-
-    def close(self) -> None:
-        """Give the folder free; a thread that is late can append no more."""
-        with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-            self._descriptor = None
+        self._log.append(event)
+        self.events.append(event)
 
     def history(self, settings: Mapping[str, Any]) -> History:
         """Return what the events so far amount to for a run with these settings."""
@@ -100,6 +90,8 @@ class Ledger:
 def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
     """Yield the ledger at `path`, made if need be, locked against every other process until the block ends.
 
+    A line that a crash cut short goes; a damaged one before it stays, is left out and warned of.
+
     Args:
         path: The file; its folder exists.
         now: Says the time of an event.
@@ -108,35 +100,17 @@ def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
         FormatError: Another process has it (`OUTPUT_LOCKED`), or it cannot be written.
         ResourceError: The disk is full.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-    except OSError as error:
-        raise output_error(path, error) from error
-    ledger = Ledger(path, descriptor, (), now)
-    try:
-        ledger.events += begin(path, descriptor)
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def begin(path: Path, descriptor: int) -> list[Event]:
-    """Lock the file, close a line that was cut short, and return the events.
-
-    Raises:
-        ProsectError: See `open_ledger`.
-    """
-    try:
-        free = try_lock(descriptor)
-        content = path.read_bytes()
-        if free and content and not content.endswith(b"\n"):
-            write_all(descriptor, b"\n")
-        sync_folder(path.parent)
-    except OSError as error:
-        raise output_error(path, error) from error
-    if not free:
-        raise locked(path, replay(content))
-    return replay(content)
+    with open_log(path) as log:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise output_error(path, error) from error
+        if log is None:
+            raise locked(path, replay(content))
+        lines = decode_lines(content)
+        log.repair(content, lines)
+        warn_of_damage(path, lines.damaged)
+        yield Ledger(log, replay(content), now)
 
 
 def locked(path: Path, events: Sequence[Event]) -> ProsectError:
@@ -150,30 +124,9 @@ def locked(path: Path, events: Sequence[Event]) -> ProsectError:
     )
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte; the system may take fewer at a time."""
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def line(event: Mapping[str, Any]) -> bytes:
-    """Return an event as a line with its checksum."""
-    body = json.dumps(event, separators=(",", ":")).encode("ascii")
-    return body[:-1] + CRC_KEY + b'%08x"}\n' % zlib.crc32(body)
-
-
 def replay(content: bytes) -> list[Event]:
     """Return the events whose lines are whole, in their order."""
-    return [event for text in content.split(b"\n") if (event := parsed(text)) is not None]
-
-
-def parsed(text: bytes) -> Event | None:
-    """Return the event of a line, or None where its checksum is missing or wrong."""
-    body, tail = text[:-CRC_TAIL] + b"}", text[-CRC_TAIL:]
-    if tail != CRC_KEY + b'%08x"}' % zlib.crc32(body):
-        return None
-    event = json.loads(body)
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+    return [entry for entry in decode_lines(content).entries if isinstance(entry.get("event"), str)]
 
 
 def digest(settings: Mapping[str, Any]) -> str:

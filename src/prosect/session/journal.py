@@ -1,7 +1,7 @@
 """The journal of a session: every action on disk before it takes effect, so that a kill loses nothing.
 
-One JSON object and its checksum per line, the header first. A line that was being written when the power failed is
-left out; damage anywhere else is refused. `save` writes the same actions as one JSON document.
+Its lines are those of `prosect.io.line_log`, the header first. One that was being written when the power failed is left
+out; damage anywhere else is refused. `save` writes the same actions as one JSON document.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.errors import FormatError
-from prosect.io.atomic import output_error, write_atomically
+from prosect.io.atomic import write_atomically
+from prosect.io.line_log import append_line, decode_lines, encode_line
 
 __all__ = ["Journal", "Record", "decode_bits", "encode_bits", "read_record", "refuse_other", "write_record"]
 
 FORMAT = "prosect-session"
 VERSION = 1
 MAX_BYTES = 1 << 30
+# What a user calls the parts of a header; the others are options of the session, by their own names.
+WORDS = {"scan_sha256": "scan (its SHA-256)", "model": "model"}
 
 Entry = Mapping[str, Any]
 
@@ -55,8 +58,12 @@ def refuse_other(record: Record, header: Entry) -> None:
     """
     for key, value in header.items():
         if record.header.get(key) != value:
-            found = f"{record.header.get(key)!r:.90}"
-            raise FormatError(f"The session has {key} {found}; here it is {value!r:.90}.", code="SESSION_OTHER")
+            what = WORDS.get(key, f"option {key}")
+            raise FormatError(
+                f"The {what} differs: the session was recorded with {record.header.get(key)!r:.90}, and {value!r:.90} "
+                "was given. Resume it with the scan, the weights and the options that it was recorded with.",
+                code="SESSION_OTHER",
+            )
 
 
 class Journal:
@@ -74,22 +81,11 @@ class Journal:
 
     def __init__(self, path: Path, header: Entry, entries: Iterable[Entry] = ()) -> None:
         self.path = path
-        write_atomically(path, (line(each) for each in (stamped(header), *entries)))
+        write_atomically(path, (encode_line(each, allow_nan=False) for each in (stamped(header), *entries)))
 
     def append(self, entry: Entry) -> None:
         """Add an action and bring it to the disk."""
-        try:
-            with self.path.open("ab") as file:
-                size = file.tell()
-                try:
-                    file.write(line(entry))
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(size)
-                    raise
-        except OSError as error:
-            raise output_error(self.path, error) from error
+        append_line(self.path, entry, allow_nan=False)
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -138,12 +134,6 @@ def stamped(header: Entry) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, **header}
 
 
-def line(entry: Entry) -> bytes:
-    """Return an entry as one line with its checksum."""
-    text = json.dumps(entry, separators=(",", ":"), allow_nan=False)
-    return f"{text}\t{zlib.crc32(text.encode()):08x}\n".encode()
-
-
 def parsed(content: bytes) -> Any:
     """Return JSON, or None where it is none."""
     try:
@@ -153,17 +143,18 @@ def parsed(content: bytes) -> Any:
 
 
 def lines_of(content: bytes, name: str) -> list[Any]:
-    """Return the entries of a journal; a last line that is not whole is left out."""
-    *whole, torn = content.split(b"\n")
-    entries = []
-    for number, each in enumerate(whole):
-        text, _, checksum = each.rpartition(b"\t")
-        if checksum != b"%08x" % zlib.crc32(text) or (entry := parsed(text)) is None:
-            raise FormatError(f"{name}: line {number + 1} of the session is damaged.", code="SESSION_DAMAGED")
-        entries.append(entry)
-    if not entries and torn:
-        raise FormatError(f"{name}: this is no session of prosect.", code="SESSION_FILE")
-    return entries
+    """Return the entries of a journal; a last line that is not whole is left out.
+
+    Raises:
+        FormatError: A line before the last is not whole (`SESSION_DAMAGED`).
+    """
+    lines = decode_lines(content)
+    if lines.damaged:
+        raise FormatError(
+            f"{name}: line {lines.damaged[0]} of the session is damaged. Restore the file from a copy.",
+            code="SESSION_DAMAGED",
+        )
+    return list(lines.entries)
 
 
 def encode_bits(box: Box, bits: NDArray[np.bool_]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_manual
 from prosect.data.list_files import FOLDERS
 from prosect.errors import ProsectError, RecipeError
-from prosect.evaluation.ledger import Ledger
 from prosect.io.atomic import make_folder
 from prosect.training.pseudo import PseudoLabels, from_model, from_totalsegmentator, judged
+from prosect.training.pseudo_ledger import PseudoLedger
 from prosect.volume import Volume
 
 __all__ = ["run"]
@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
     make, words, source = maker(args)
     datalist = datalist if datalist.mappings else replace(datalist, vocabulary=words)
     settings = {**source, "structures": args.roi_subset, "least_dice": args.least_dice}
-    ledger = Ledger.open(args.output / LEDGER, settings, args.overwrite)
+    ledger = PseudoLedger.open(args.output / LEDGER, settings, args.overwrite)
     say = silent if args.quiet else open_console().print
     for entry in datalist:
         target = args.output / f"{entry.name}.nii.gz"
-        if entry.name in ledger.facts and target.exists():
+        if entry.name in ledger.labelled and target.exists():
             continue
         try:
             found = labelled(entry, datalist, make, args)
@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
             ledger.refuse(entry.name, error)
             say(f"{entry.name}: refused [{error.code}] {error}")
             continue
-        kept = {"reliability": found.reliability, "known": list(found.known), "notes": list(found.notes)}
-        ledger.add(entry.name, [], kept)
+        ledger.add(entry.name, found)
         say(f"{entry.name}: {len(found.labels.present)} structures{'' if found.reliability else '; not to be used'}")
         for note in found.notes:
             say(f"  note: {note}")
@@ -66,16 +65,18 @@ def silent(_text: str) -> None:
     """Say nothing."""
 
 
-def finished(datalist: DataList, ledger: Ledger, folder: Path) -> DataList:
+def finished(datalist: DataList, ledger: PseudoLedger, folder: Path) -> DataList:
     """Return the list with the pseudo-labels that there are now."""
-    entries = tuple(
-        replace(e, pseudo_label=folder / f"{e.name}.nii.gz", reliability=float(ledger.facts[e.name]["reliability"]))
-        if e.name in ledger.facts
-        else e
-        for e in datalist
-    )
-    known = sorted({index for facts in ledger.facts.values() for index in facts["known"]})
-    return replace(datalist, entries=entries, pseudo_classes=tuple(known))
+    entries: list[Entry] = []
+    for entry in datalist:
+        case = ledger.labelled.get(entry.name)
+        if case is not None:
+            entry = replace(entry, pseudo_label=folder / f"{entry.name}.nii.gz", reliability=case.reliability)
+        entries.append(entry)
+    known: set[int] = set()
+    for case in ledger.labelled.values():
+        known |= set(case.known)
+    return replace(datalist, entries=tuple(entries), pseudo_classes=tuple(sorted(known)))
 
 
 def scans_of(args: argparse.Namespace) -> DataList:

@@ -206,7 +206,7 @@ def methods(weights: dict[str, Path], only: list[str] | None) -> dict[str, Calla
 
 def scored(example: Example, labels: np.ndarray, seconds: float) -> dict[str, float]:
     """Return the scores of one division of one scan."""
-    from prosect.supervoxels.scores import achievable_dice, borders, boundary_recall
+    from supervoxel_scores import achievable_dice, borders, boundary_recall
 
     dice, few, recall = [], [], []
     for structure in example.structures:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from prosect.supervoxels.scores import achievable_dice, borders, boundary_recall
+from supervoxel_scores import achievable_dice, borders, boundary_recall
 
 
 def random_case(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -26,6 +26,7 @@ def label_map(**at: int) -> LabelMap:
     return LabelMap(array, GRID, OURS)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(st.sampled_from([np.uint8, np.int16, np.uint16, np.int64, np.uint64]), GRID.shape))
 def test_values_are_kept_in_the_smallest_type_or_refused_and_never_wrap(array: np.ndarray) -> None:
     low, high = int(array.min()), int(array.max())
@@ -62,11 +63,13 @@ def test_a_label_map_is_read_only_and_leaves_its_source_writable() -> None:
     source[0, 0, 0] = 1
 
 
+@settings(deadline=None)
 @given(labels)
 def test_present_is_every_value_but_the_background(array: np.ndarray) -> None:
     assert set(LabelMap(array, GRID, OURS).present) == set(np.unique(array).tolist()) - {0}
 
 
+@settings(deadline=None)
 @given(labels, st.booleans())
 def test_a_mask_is_the_voxels_of_the_value_and_of_its_parts(array: np.ndarray, fortran: bool) -> None:
     result = LabelMap(np.asfortranarray(array) if fortran else array, GRID, OURS)
@@ -145,6 +148,7 @@ def test_flattening_in_a_given_order_obeys_it() -> None:
         assert caught.value.code == "LABELS_ORDER"
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.bool_, (4, *GRID.shape)))
 def test_flattening_keeps_the_foreground_and_the_topmost_mask(masks: np.ndarray) -> None:
     result = LabelLayers(masks, (3, 300, 1, 25), GRID, OURS)

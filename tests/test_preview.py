@@ -26,7 +26,7 @@ def empty(volume: Volume) -> LabelMap:
 
 
 def scene_of(volume: Volume, labels: LabelMap) -> preview.Scene:
-    return preview.staged(volume, labels, measure(labels))
+    return preview.stage(volume, labels, measure(labels))
 
 
 def colored_pixels(picture: NDArray[np.float32]) -> int:
@@ -115,7 +115,7 @@ def test_layers_that_overlap_are_drawn(tmp_path: Path) -> None:
     volume, labels = asymmetric_letter()
     masks = np.stack([labels.array > 0, labels.array == 1])
     layers = LabelLayers(masks, (346, 1), labels.grid, WORDS)
-    scene = preview.staged(volume, layers, measure(layers))
+    scene = preview.stage(volume, layers, measure(layers))
     assert scene.around == {346}
     assert (scene.labels == 1).sum() == masks[1].sum()
     preview.render(volume, layers, tmp_path / "a.png")

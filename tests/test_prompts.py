@@ -17,7 +17,7 @@ from prosect import vocabulary
 from prosect.clicks_file import read_clicks
 from prosect.errors import PromptError
 from prosect.geometry import Grid
-from prosect.prompts import Click, Prompt, click_at, click_label, parse_at, positive_of, replaced, voxel_of
+from prosect.prompts import Click, Prompt, click_at, click_label, clicks_beside, parse_at, positive_of, voxel_of
 
 GRID = Grid((10, 20, 30), np.array([[-0.7, 0, 0, 50], [0, 0.7, 0, -20], [0, 0, 3, 100], [0, 0, 0, 1.0]]))
 
@@ -136,11 +136,11 @@ def test_beside_a_thousand_clicks_no_other_counts_but_a_correction() -> None:
     clicks = [At((n, 0, 0)) for n in range(1000)]
     notes: list[str] = []
     with pytest.raises(PromptError, match="no more are taken") as caught:
-        replaced(clicks, At((1000, 0, 0)), "liver", False, notes)
+        clicks_beside(clicks, At((1000, 0, 0)), "liver", False, notes)
     assert caught.value.code == "CLICKS_TOO_MANY"
-    assert replaced(clicks, At((7, 0, 0)), "liver", False, notes) is None
+    assert clicks_beside(clicks, At((7, 0, 0)), "liver", False, notes) is None
     assert not notes
-    kept = replaced(clicks, At((7, 0, 0), False), "liver", False, notes)
+    kept = clicks_beside(clicks, At((7, 0, 0), False), "liver", False, notes)
     assert kept is not None
     assert len(kept) == 999
     assert "last click counts" in notes[0]
@@ -148,8 +148,8 @@ def test_beside_a_thousand_clicks_no_other_counts_but_a_correction() -> None:
 
 def test_turning_the_only_positive_click_needs_a_draft() -> None:
     with pytest.raises(PromptError, match="nothing to remove"):
-        replaced([At((0, 0, 0))], At((0, 0, 0), False), "liver", False, [])
-    assert replaced([At((0, 0, 0))], At((0, 0, 0), False), "liver", True, []) == ()
+        clicks_beside([At((0, 0, 0))], At((0, 0, 0), False), "liver", False, [])
+    assert clicks_beside([At((0, 0, 0))], At((0, 0, 0), False), "liver", True, []) == ()
 
 
 def test_the_vocabulary_chooses_the_special_labels() -> None:

@@ -66,7 +66,7 @@ def load(path: Path) -> Any:
 def from_ours(content: Any, grid: Grid, vocabulary: Vocabulary | None, name: str) -> Iterator[Click]:
     """Yield the clicks of our own format."""
     if isinstance(content, Mapping):
-        known(content, DOCUMENT, name)
+        refuse_unknown_keys(content, DOCUMENT, name)
     else:
         content = {"clicks": content}
     entries = content.get("clicks")
@@ -76,14 +76,14 @@ def from_ours(content: Any, grid: Grid, vocabulary: Vocabulary | None, name: str
         where = f"{name}, click {n}"
         if not isinstance(entry, Mapping) or "position" not in entry:
             raise invalid(f"{where}: an object with a 'position' is needed.")
-        known(entry, ENTRY, where)
+        refuse_unknown_keys(entry, ENTRY, where)
         structure = entry.get("structure")
         if isinstance(structure, bool) or not isinstance(structure, str | int | None):
             raise invalid(f"{where}: the structure {structure!r:.60} is neither a name nor an index.")
         positive = sign(entry, structure, vocabulary, where)
         space = entry.get("space", content.get("space", "ras"))
         if positive is not None:
-            yield placed(entry["position"], grid, positive, structure, space, where)
+            yield click_of(entry["position"], grid, positive, structure, space, where)
 
 
 def sign(
@@ -121,10 +121,10 @@ def from_slicer(markups: Any, grid: Grid, name: str) -> Iterator[Click]:
             words = (str(markup.get("name", "")), str(point.get("label", "")))
             described = str(point.get("description", "")).lower()
             negative = any(word.endswith("-") for word in words) or "negative" in described
-            yield placed(point.get("position"), grid, not negative, None, system, where)
+            yield click_of(point.get("position"), grid, not negative, None, system, where)
 
 
-def placed(position: Any, grid: Grid, positive: bool, structure: str | int | None, space: str, where: str) -> Click:
+def click_of(position: Any, grid: Grid, positive: bool, structure: str | int | None, space: str, where: str) -> Click:
     """Return a click; a refusal says which entry of the file it is."""
     try:
         return click_at(position, grid, positive=positive, structure=structure, space=space)
@@ -132,7 +132,7 @@ def placed(position: Any, grid: Grid, positive: bool, structure: str | int | Non
         raise PromptError(f"{where}: {error}", code=error.code) from None
 
 
-def known(entry: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+def refuse_unknown_keys(entry: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     """Refuse an unknown key, naming the nearest valid one."""
     for key in entry:
         if key not in keys:

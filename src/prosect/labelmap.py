@@ -108,7 +108,7 @@ class LabelMap:
     @property
     def sought(self) -> tuple[int, ...]:
         """The structures that were looked for, found or not, and all that occur, ascending."""
-        return sought(self.provenance, self.present)
+        return sought_structures(self.provenance, self.present)
 
     def mask(self, structure: str | int, *, whole: bool = False) -> Mask:
         """Return where a structure is (i j k).
@@ -203,7 +203,7 @@ class LabelLayers:
     @property
     def sought(self) -> tuple[int, ...]:
         """The structures that were looked for, found or not, ascending."""
-        return sought(self.provenance, self.indices)
+        return sought_structures(self.provenance, self.indices)
 
     def mask(self, structure: str | int, *, whole: bool = False) -> Mask:
         """Return where a structure is (i j k); all False where it has no layer.
@@ -281,7 +281,7 @@ def count_values(array: LabelArray) -> NDArray[np.int64]:
     return counts
 
 
-def sought(provenance: Mapping[str, object], there: Sequence[int]) -> tuple[int, ...]:
+def sought_structures(provenance: Mapping[str, object], there: Sequence[int]) -> tuple[int, ...]:
     """Return the structures that provenance says were looked for (its `classes`), and those that are there."""
     classes = provenance.get("classes", ())
     looked_for = classes if isinstance(classes, list | tuple) else ()

@@ -77,7 +77,7 @@ def measure(labels: Labels, volume: Volume | None = None) -> tuple[Measurement, 
         for values, positions, intensities in slabs(array, scan):
             sums.add(row_of[values], positions, intensities)
         rows += [
-            described(labels.name_of(index), index, row, sums, labels.grid)
+            measurement_of(labels.name_of(index), index, row, sums, labels.grid)
             for row, index in enumerate(indices)
             if sums.count(row)
         ]
@@ -157,7 +157,7 @@ def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tup
         yield flat[inside], (i, j, k + start), intensities
 
 
-def described(name: str, index: int, row: int, sums: Sums, grid: Grid) -> Measurement:
+def measurement_of(name: str, index: int, row: int, sums: Sums, grid: Grid) -> Measurement:
     """Return the measurement that follows from the counts of one structure."""
     count = sums.count(row)
     occupied = [np.flatnonzero(profile[row]) for profile in sums.profiles]

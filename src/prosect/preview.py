@@ -119,15 +119,15 @@ def render(
         ResourceError: The disk is full.
     """
     found = tuple(measure(labels, volume) if measurements is None else measurements)
-    scene = staged(volume, labels, found)
-    figure = drawn(scene, found, title or "")
+    scene = stage(volume, labels, found)
+    figure = draw(scene, found, title or "")
     content = BytesIO()
     figure.savefig(content, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": "prosect"})
     write_atomically(Path(path), [content.getvalue()])
     return Path(path)
 
 
-def staged(volume: Volume, labels: Labels, found: Sequence[Measurement]) -> Scene:
+def stage(volume: Volume, labels: Labels, found: Sequence[Measurement]) -> Scene:
     """Return the scene: axes to RAS without copying, colours, window and the planes to show."""
     flat = labels.flatten()
     order = volume.grid.to_ras()
@@ -173,7 +173,7 @@ def window(volume: Volume, scan: NDArray[np.float32], center: tuple[int, int, in
     return float(low), float(max(high, low + 1e-6))
 
 
-def drawn(scene: Scene, found: Sequence[Measurement], title: str) -> Figure:
+def draw(scene: Scene, found: Sequence[Measurement], title: str) -> Figure:
     """Return the finished figure: four panels of one scale, the legend under them."""
     size = np.asarray(scene.grid.shape) * scene.grid.spacing_mm
     widths = [size[0], size[0], size[1], size[0]]
@@ -207,7 +207,7 @@ def plane_panel(axes: Axes, scene: Scene, view: View, size: NDArray[np.float64])
     low, high = scene.window
     axes.imshow(grey, cmap="gray", vmin=low, vmax=high, origin="lower", extent=extent, interpolation="bilinear")
     values = view.cut(scene.labels, position)
-    axes.imshow(filled(values, scene), origin="lower", extent=extent, interpolation="nearest")
+    axes.imshow(fill(values, scene), origin="lower", extent=extent, interpolation="nearest")
     steps = (scene.grid.spacing_mm[view.across], scene.grid.spacing_mm[view.up])
     for index in np.unique(values):
         if index:
@@ -215,10 +215,10 @@ def plane_panel(axes: Axes, scene: Scene, view: View, size: NDArray[np.float64])
     across = size[view.across] - (scene.center[view.across] + 0.5) * steps[0]
     axes.axvline(across, color=INK, linewidth=0.5, alpha=0.25)
     axes.axhline((scene.center[view.up] + 0.5) * steps[1], color=INK, linewidth=0.5, alpha=0.25)
-    framed(axes, extent, view.title, view.letters)
+    frame(axes, extent, view.title, view.letters)
 
 
-def filled(values: NDArray[Any], scene: Scene) -> NDArray[np.float32]:
+def fill(values: NDArray[Any], scene: Scene) -> NDArray[np.float32]:
     """Return red, green, blue and opacity of a plane of label values."""
     table = np.zeros((len(scene.colors), 4), dtype=np.float32)
     table[:, :3] = scene.colors
@@ -236,7 +236,7 @@ def outline(axes: Axes, mask: NDArray[np.bool_], steps: tuple[float, float], col
     axes.contour(x, y, box, [0.5], colors=[color], linewidths=0.9)
 
 
-def framed(axes: Axes, extent: tuple[float, float, float, float], title: str, letters: str) -> None:
+def frame(axes: Axes, extent: tuple[float, float, float, float], title: str, letters: str) -> None:
     """Set limits, name and direction letters of a panel."""
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
@@ -253,13 +253,13 @@ def framed(axes: Axes, extent: tuple[float, float, float, float], title: str, le
 def projection_panel(axes: Axes, scene: Scene, size: NDArray[np.float64], any_found: bool) -> None:
     """Draw all structures as if made of coloured glass, seen from the front, over the brightest of the scan."""
     extent = (0.0, float(size[0]), 0.0, float(size[2]))
-    glass = projected(scene)
+    glass = project(scene)
     picture = glass[..., :3] * glass[..., 3:] + brightest(scene)[..., None] * (1 - glass[..., 3:])
     picture = picture[::-1].transpose(1, 0, 2)
     axes.imshow(picture, origin="lower", extent=extent, interpolation="bilinear")
     if not any_found:
         axes.text(0.5, 0.5, "nothing found", transform=axes.transAxes, color=DIM, fontsize=14, ha="center")
-    framed(axes, extent, "coronal MIP", "RLSI")
+    frame(axes, extent, "coronal MIP", "RLSI")
 
 
 def coarse(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
@@ -277,7 +277,7 @@ def brightest(scene: Scene) -> NDArray[np.float32]:
     return np.asarray(BACKGROUND_LIGHT * grey.clip(0, 1), dtype=np.float32)
 
 
-def projected(scene: Scene) -> NDArray[np.float32]:
+def project(scene: Scene) -> NDArray[np.float32]:
     """Return colour and opacity (i k 4) of the labels composited from front to back, on a coarse subset of voxels."""
     labels, step = coarse(scene.labels)
     depth_mm = step * scene.grid.spacing_mm[1]

@@ -28,12 +28,12 @@ __all__ = [
     "Target",
     "click_at",
     "click_label",
-    "extended",
+    "clicks_beside",
+    "extend_vocabulary",
     "for_structure",
     "parse_at",
     "positive_of",
     "refuse_only_negative",
-    "replaced",
     "target_of",
     "voxel_of",
 ]
@@ -316,7 +316,7 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
     return Target(name, index, True, False, f"'{name}' is new: an object of its own (zero-shot). Known names: {near}")
 
 
-def extended(vocabulary: Vocabulary, target: Target) -> Vocabulary:
+def extend_vocabulary(vocabulary: Vocabulary, target: Target) -> Vocabulary:
     """Return a vocabulary that knows the target's name; the user's own objects lie above others in a flat map."""
     if target.index in {s.index for s in vocabulary}:
         return vocabulary
@@ -340,7 +340,7 @@ class SignedVoxel(Protocol):
 AnyClick = TypeVar("AnyClick", bound=SignedVoxel)
 
 
-def replaced(
+def clicks_beside(
     clicks: Sequence[AnyClick], new: AnyClick, structure: str, drafted: bool, notes: list[str]
 ) -> tuple[AnyClick, ...] | None:
     """Return the clicks that still count beside a new one, or None where it says nothing new.

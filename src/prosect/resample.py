@@ -80,7 +80,7 @@ def interpolate_along(values: Tensor, axis: int, positions: NDArray[np.float64])
     return low.lerp_(high, torch.from_numpy(weight).to(values.device).view(view))
 
 
-def _shared(array: NDArray[np.float32]) -> Tensor:
+def _share_memory(array: NDArray[np.float32]) -> Tensor:
     """Return a tensor over the array's own memory; one that must not be written is copied, as torch warns of it."""
     return torch.from_numpy(np.require(array, requirements=["W"]))
 
@@ -94,7 +94,7 @@ def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], sha
     mirrored = [step < 0 for step in array.strides]
     stored = array[tuple(slice(None, None, -1 if flip else 1) for flip in mirrored)]
     memory = sorted(range(3), key=lambda a: -stored.strides[a])
-    out = _shared(stored.transpose(memory))
+    out = _share_memory(stored.transpose(memory))
     for axis in shrinking_order(array.shape, shape):
         place = memory.index(axis)
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
@@ -130,7 +130,7 @@ def resampling_bytes(shape: Sequence[int], target: Sequence[int]) -> int:
 
 def resample_affine(array: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> Tensor:
     """Return `array` (i j k) sampled linearly at `matrix @ output index`, plane by plane; outside is the minimum."""
-    source = _shared(np.ascontiguousarray(array))[None, None]
+    source = _share_memory(np.ascontiguousarray(array))[None, None]
     floor = source.amin()
     source = source - floor
     out = torch.empty(shape)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
-
-# They fork and send POSIX signals.
-collect_ignore_glob = ["*"] if os.name == "nt" else []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from prosect.supervoxels.slic import air_around, cut, grown
+from prosect.supervoxels.slic import air_around, cut, grow
 
 ISOTROPIC = (1.0, 1.0, 1.0)
 
@@ -124,7 +124,7 @@ def test_an_empty_body_has_no_supervoxels() -> None:
 def test_labels_grow_by_one_cell_and_over_nothing() -> None:
     labels = np.zeros((7, 7, 7), dtype=np.int64)
     labels[3, 3, 3], labels[3, 3, 4] = 4, 9
-    bigger = grown(labels)
+    bigger = grow(labels)
     assert bigger[3, 3, 3] == 4
     assert bigger[3, 3, 4] == 9
     assert bigger[2, 2, 2] == 4

@@ -104,7 +104,7 @@ def check_entry(entry: Entry, datalist: DataList, splits: set[str], tolerance_mm
         problems.append(Problem("image", "SPLIT_LEAK", message))
     grid: Grid | None = None
     present: tuple[str, ...] = ()
-    with noted(problems, "image"):
+    with note_refusals(problems, "image"):
         grid = read(entry.image).grid
     if grid is not None:
         present = check_labels(entry, datalist, grid, tolerance_mm, problems)
@@ -125,18 +125,18 @@ def check_labels(
     """Note what is wrong with the labels of an entry, and return the names of the structures in them."""
     present: list[int] = []
     if entry.label is not None:
-        with noted(problems, "label"):
+        with note_refusals(problems, "label"):
             labels = read_manual(entry, datalist, grid, tolerance_mm)
             present += labels.present
             if not labels.present:
                 problems.append(Problem("label", "LABELS_EMPTY", "nothing is labelled", fatal=False))
     if entry.pseudo_label is not None and entry.reliability > 0:
-        with noted(problems, "pseudo_label"):
+        with note_refusals(problems, "pseudo_label"):
             pseudo = read_pseudo(entry, datalist, grid, tolerance_mm)
             if pseudo is not None and not pseudo.present:
                 problems.append(Problem("pseudo_label", "LABELS_EMPTY", "nothing is labelled", fatal=False))
     if entry.supervoxels is not None:
-        with noted(problems, "label_sv"):
+        with note_refusals(problems, "label_sv"):
             regions = read_supervoxels(entry, grid, tolerance_mm)
             if regions is not None and not regions.any():
                 problems.append(Problem("label_sv", "LABELS_EMPTY", "there is no supervoxel", fatal=False))
@@ -146,7 +146,7 @@ def check_labels(
 
 
 @contextmanager
-def noted(problems: list[Problem], file: str) -> Iterator[None]:
+def note_refusals(problems: list[Problem], file: str) -> Iterator[None]:
     """Turn a refusal inside the block into a problem."""
     try:
         yield

@@ -233,7 +233,7 @@ def entries_of(
                 label=data / str(row["label"]) if "label" in row else None,
                 pseudo_label=None if pseudo is None else (roots.pseudo or data) / str(pseudo),
                 reliability=number(row.get("reliable", 1), name, "pseudo_label_reliability"),
-                supervoxels=moved(str(row["supervoxels"]), data, roots.supervoxels) if "supervoxels" in row else None,
+                supervoxels=locate(str(row["supervoxels"]), data, roots.supervoxels) if "supervoxels" in row else None,
                 dataset=dataset or str(row.get("dataset", own)),
                 split=str(row["split"]),
                 fold=int(number(row["fold"], name, "fold")) if "fold" in row else None,
@@ -295,7 +295,7 @@ def number(value: Any, name: str, column: str) -> float:
     return found
 
 
-def moved(written: str, data: Path, root: Path | None) -> Path:
+def locate(written: str, data: Path, root: Path | None) -> Path:
     """Return the place of a file whose absolute path in a list is that of another machine."""
     path = Path(written)
     if root is None or not path.is_absolute():

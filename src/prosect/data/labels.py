@@ -83,7 +83,7 @@ def read_manual(
     if stored.layers:
         kept = [n for n, value in enumerate(stored.layers) if mapping.values.get(value) is not None]
         indices = [mapping.values[stored.layers[n]] or 0 for n in kept]
-        return merged_layers(stored.array[kept], indices, grid, datalist.vocabulary)
+        return merge_layers(stored.array[kept], indices, grid, datalist.vocabulary)
     return LabelMap(mapping.translate(stored.array, present, name), grid, datalist.vocabulary)
 
 
@@ -161,7 +161,7 @@ def values_in(stored: StoredLabels) -> tuple[int, ...]:
     return tuple(int(value) for value in np.flatnonzero(counts) if value)
 
 
-def merged_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, vocabulary: Vocabulary) -> LabelLayers:
+def merge_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, vocabulary: Vocabulary) -> LabelLayers:
     """Return one layer per structure; masks that mean the same are united."""
     own = tuple(dict.fromkeys(indices))
     united = [np.logical_or.reduce([m for m, i in zip(masks, indices, strict=True) if i == index]) for index in own]

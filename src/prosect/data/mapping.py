@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prosect.errors import RecipeError, VocabularyError
 from prosect.io.paths import file_name, require_file
-from prosect.prompts import extended, target_of
+from prosect.prompts import extend_vocabulary, target_of
 from prosect.vocabulary import Vocabulary
 
 __all__ = [
@@ -151,7 +151,7 @@ def with_new(vocabulary: Vocabulary, pairs: Iterable[Sequence[Any]]) -> Vocabula
     for _, structure in map(split_pair, pairs):
         name = plain_name(structure)
         if name is not structure and name not in vocabulary:
-            vocabulary = extended(vocabulary, target_of(name, vocabulary))
+            vocabulary = extend_vocabulary(vocabulary, target_of(name, vocabulary))
     return vocabulary
 
 
@@ -220,12 +220,12 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
             plain = json.loads(text)
             by_set = plain if isinstance(plain, dict) else {"default": plain}
             return {str(name): tuple(tuple(pair) for pair in pairs) for name, pairs in by_set.items()}
-        return tabled(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+        return pairs_of_table(text, "\t" if path.suffix.lower() == ".tsv" else ",")
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise RecipeError(f"{file_name(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
 
 
-def tabled(text: str, delimiter: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
+def pairs_of_table(text: str, delimiter: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
     """Return pairs by name of the data set from a table."""
     found: dict[str, list[Sequence[Any]]] = {}
     for row in csv.DictReader(text.splitlines(), delimiter=delimiter):

@@ -13,12 +13,12 @@ from prosect.io.formats import SCAN_ENDINGS, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["paired", "taken_as_new"]
+__all__ = ["mark_new", "pair_files"]
 
 SHOWN = 3
 
 
-def paired(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> DataList:
+def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> DataList:
     """Return the list of the scans in one folder with the labels of the same names in another.
 
     Args:
@@ -32,7 +32,7 @@ def paired(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabular
             (`DATALIST_INVALID`); pairs are no pairs (`MAPPING_INVALID`).
         PromptError: A name that cannot be one (`STRUCTURE_NAME`).
     """
-    chosen = taken_as_new(pairs, vocabulary)
+    chosen = mark_new(pairs, vocabulary)
     words = with_new(vocabulary, chosen)
     scans, maps = files_in(images), files_in(labels)
     if not scans:
@@ -52,7 +52,7 @@ def paired(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocabular
     return DataList(entries, {dataset: mapping_of(chosen, words)}, words)
 
 
-def taken_as_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tuple[Any, Any]]:
+def mark_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tuple[Any, Any]]:
     """Return pairs in which a name that the vocabulary does not know is marked as new."""
     marked: list[tuple[Any, Any]] = []
     for value, name in map(split_pair, pairs):

@@ -21,14 +21,14 @@ def published_split(count: int, seed: int = SEED) -> tuple[tuple[str, int | None
         count: Number of scans.
         seed: Of the shuffles.
     """
-    order = shuffled(list(range(count)), seed)
+    order = shuffle(list(range(count)), seed)
     train = order[: int((1 - TEST_SHARE) * count + 0.5)]
-    again = shuffled(train, seed)
+    again = shuffle(train, seed)
     fold_of = {scan: fold for fold in range(FOLDS) for scan in again[fold::FOLDS]}
     return tuple(("training", fold_of[scan]) if scan in fold_of else ("testing", None) for scan in range(count))
 
 
-def shuffled(scans: list[int], seed: int) -> list[int]:
+def shuffle(scans: list[int], seed: int) -> list[int]:
     """Return scans in the order that the seed gives."""
     order = list(range(len(scans)))
     np.random.RandomState(seed).shuffle(order)  # not a Generator: its stream differs, and so would the split

@@ -102,7 +102,7 @@ class Rules:
     only_labelled_slices: bool = False
 
 
-def judged(scan: LabelledScan, wanted: Sequence[str] | None) -> list[tuple[int, str]]:
+def structures_to_judge(scan: LabelledScan, wanted: Sequence[str] | None) -> list[tuple[int, str]]:
     """Return index and name of the structures that the labels of a scan say something about, or some of them.
 
     Raises:
@@ -132,7 +132,7 @@ def automatic_targets(
         VocabularyError: The scan's vocabulary does not know a name (`STRUCTURE_UNKNOWN`).
     """
     known, others = [], []
-    for index, name in judged(scan, wanted):
+    for index, name in structures_to_judge(scan, wanted):
         if finds_itself(words, name):
             known.append(Target(index, name, words[name].name))
         else:
@@ -151,7 +151,7 @@ def clicked_targets(
         VocabularyError: The scan's vocabulary does not know a name (`STRUCTURE_UNKNOWN`).
     """
     targets = []
-    for index, name in judged(scan, wanted):
+    for index, name in structures_to_judge(scan, wanted):
         found = words.get(name)
         stranger = zero_shot or (found is not None and found.status == "group")
         targets.append(Target(index, name, f"unnamed object {index}" if stranger else name))
@@ -215,7 +215,7 @@ def auto_point(
     for target in targets:
         truth, found = scan.truth(target.index), session.mask(target.asked)
         rows.append(row_of(scan, target, found, truth, 0, seconds, rules.tolerance_mm))
-        rows += clicked(scan, session, target, replace(rules, count=1), generator, found)
+        rows += rows_of_clicks(scan, session, target, replace(rules, count=1), generator, found)
     return rows
 
 
@@ -227,10 +227,10 @@ def clicks(
     A structure ends early when it is right or when the rule has no click left; `summary` carries its last row on.
     """
     session = model.session(scan.volume)
-    return [row for target in targets for row in clicked(scan, session, target, rules, generator)]
+    return [row for target in targets for row in rows_of_clicks(scan, session, target, rules, generator)]
 
 
-def clicked(
+def rows_of_clicks(
     scan: LabelledScan,
     session: Session,
     target: Target,

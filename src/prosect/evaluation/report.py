@@ -92,48 +92,53 @@ def as_json(found: Evaluation) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "settings": dict(found.settings),
-        "sections": {
-            section.key: {
-                "title": section.title,
-                "means": {key: None if mean is None else asdict(mean) for key, mean in section.means.items()},
-                "structures": [summary.to_json() for summary in section.structures],
-            }
-            for section in found.sections
-        },
+        "sections": {section.key: section_json(section) for section in found.sections},
         "curve": None if found.curve is None else found.curve.to_json(),
-        "challenge": None
-        if found.challenge is None
-        else {key: None if mean is None else asdict(mean) for key, mean in found.challenge.items()},
+        "challenge": None if found.challenge is None else means_json(found.challenge),
         "timings": {case: dict(timing) for case, timing in found.timings.items()},
-        "published": {title: [dict(row) for row in rows] for title, rows in found.published.items()},
+        "published": {title: list(map(dict, rows)) for title, rows in found.published.items()},
         "unknown_to_the_model": dict(found.unknown),
-        "refused": [asdict(each) for each in found.refused],
+        "refused": list(map(asdict, found.refused)),
         "notes": list(found.notes),
     }
 
 
+def section_json(section: Section) -> dict[str, Any]:
+    """Return a section as plain data."""
+    summaries = [summary.to_json() for summary in section.structures]
+    return {"title": section.title, "means": means_json(section.means), "structures": summaries}
+
+
+def means_json(means: Mapping[str, Mean | None]) -> dict[str, Any]:
+    """Return means by key as plain data."""
+    return {key: None if mean is None else asdict(mean) for key, mean in means.items()}
+
+
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Return rows as a table with a header."""
-    kept = list(rows)
+    kept = [round_numbers(row) for row in rows]
+    columns: dict[str, None] = {}  # in the order in which they first occur
+    for row in kept:
+        columns.update(dict.fromkeys(row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in kept for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: rounded(value) for key, value in row.items()} for row in kept)
+    writer.writerows(kept)
     return text.getvalue().encode("utf-8", "replace")
 
 
-def rounded(value: Any) -> Any:
-    """Return a number with the digits that mean something."""
-    return round(value, 5) if isinstance(value, float) else value
+def round_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the digits that mean something."""
+    return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}
 
 
 def summary_rows(found: Evaluation) -> Iterable[dict[str, Any]]:
     """Yield the summaries of all sections as rows of one table."""
     for section in found.sections:
         for summary in section.structures:
-            plain = summary.to_json()
             row: dict[str, Any] = {"section": section.key}
-            for key, value in plain.items():
+            for key, value in summary.to_json().items():
+                # A mean fills three columns, also where it is None.
                 if isinstance(value, dict) or key in ("dice", "nsd"):
                     mean = value or {}
                     row |= {key: mean.get("value"), f"{key}_low": mean.get("low"), f"{key}_high": mean.get("high")}
@@ -144,10 +149,9 @@ def summary_rows(found: Evaluation) -> Iterable[dict[str, Any]]:
 
 def markdown(found: Evaluation) -> str:
     """Return the report for people."""
-    s = found.settings
-    lines = [f"# Evaluation: {s.get('protocol')}", ""]
-    lines += [f"- {key.replace('_', ' ')}: {told(value)}" for key, value in s.items() if value not in (None, [], {})]
-    lines += [f"- scans judged: {len({row.case for row in found.rows} | set(found.timings))}", ""]
+    cases = {row.case for row in found.rows} | set(found.timings)
+    lines = [f"# Evaluation: {found.settings.get('protocol')}", "", *setting_lines(found.settings)]
+    lines += [f"- scans judged: {len(cases)}", ""]
     for note in found.notes:
         lines += [note, ""]
     for section in found.sections:
@@ -155,44 +159,36 @@ def markdown(found: Evaluation) -> str:
     if found.curve is not None:
         lines += curve_lines(found.curve)
     if found.challenge is not None:
-        lines += ["## Five clicks, as the CVPR 2025 challenge counts", ""]
-        means = [(name, interval(mean)) for name, mean in found.challenge.items()]
-        lines += [*table_lines(["figure", "mean [95 %]"], means), ""]
+        lines += challenge_lines(found.challenge)
     if found.timings:
         lines += timing_lines(found.timings)
     for title, rows in found.published.items():
         if rows:
-            body = [[row[column] or NONE for column in rows[0]] for row in rows]
-            lines += [f"## Published: {title}", "", *table_lines(list(rows[0]), body), ""]
+            lines += published_lines(title, rows)
     if found.unknown:
-        named = ", ".join(f"{name} ({count})" for name, count in found.unknown.items())
-        lines += ["## What labels speak of and the model does not know (scans)", "", named, ""]
+        names = ", ".join(f"{name} ({count})" for name, count in found.unknown.items())
+        lines += ["## What labels speak of and the model does not know (scans)", "", names, ""]
     if found.refused:
-        lines += ["## Could not be judged", ""]
-        lines += [*table_lines(["scan", "code", "why"], [(r.case, r.code, r.message) for r in found.refused]), ""]
+        body = [(refused.case, refused.code, refused.message) for refused in found.refused]
+        lines += ["## Could not be judged", "", *table_lines(["scan", "code", "why"], body), ""]
     return "\n".join(lines)
 
 
-def told(value: Any) -> str:
-    """Return a setting in words."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def setting_lines(settings: Mapping[str, Any]) -> list[str]:
+    """Return a list item for each setting that says something."""
+    lines = []
+    for key, value in settings.items():
+        if value is None or value in ([], {}):
+            continue
+        words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        lines.append(f"- {key.replace('_', ' ')}: {words}")
+    return lines
 
 
 def section_lines(section: Section) -> list[str]:
     """Return a table of structures."""
     head = ["structure", "Dice [95 %]", "NSD [95 %]", "where present", "median", "scans", "found where absent"]
-    body = [
-        [
-            s.structure,
-            interval(s.dice),
-            interval(s.nsd),
-            figure(s.dice_present),
-            figure(s.median),
-            str(s.present),
-            f"{s.false_positives} of {s.absent}" if s.absent else NONE,
-        ]
-        for s in section.structures
-    ]
+    body = [structure_row(summary) for summary in section.structures]
     means = section.means
     present = means.get("dice_present")
     total = ["**mean of structures**", interval(means.get("dice")), interval(means.get("nsd"))]
@@ -200,47 +196,72 @@ def section_lines(section: Section) -> list[str]:
     return [f"## {section.title}", "", *table_lines(head, body), ""]
 
 
+def structure_row(s: StructureSummary) -> list[str]:
+    """Return the cells of a structure."""
+    false = f"{s.false_positives} of {s.absent}" if s.absent else NONE
+    overlap = [interval(s.dice), interval(s.nsd), figure(s.dice_present), figure(s.median)]
+    return [s.structure, *overlap, str(s.present), false]
+
+
 def curve_lines(curve: Curve) -> list[str]:
     """Return a table of overlap by number of clicks."""
     head = ["clicks", "Dice [95 %]", "NSD [95 %]", "clicks really used", "best Dice so far (looks at the truth)"]
-    body = [
-        [str(n), interval(dice), interval(nsd), f"{used:.2f}", figure(best)]
-        for n, dice, nsd, used, best in zip(curve.clicks, curve.dice, curve.nsd, curve.used, curve.best, strict=True)
-    ]
+    body = []
+    for n, dice, nsd, used, best in zip(curve.clicks, curve.dice, curve.nsd, curve.used, curve.best, strict=True):
+        body.append([str(n), interval(dice), interval(nsd), f"{used:.2f}", figure(best)])
     return ["## By number of clicks", "", *table_lines(head, body), ""]
+
+
+def challenge_lines(challenge: Mapping[str, Mean | None]) -> list[str]:
+    """Return a table of the challenge's figures."""
+    body = [(name, interval(mean)) for name, mean in challenge.items()]
+    table = table_lines(["figure", "mean [95 %]"], body)
+    return ["## Five clicks, as the CVPR 2025 challenge counts", "", *table, ""]
 
 
 def timing_lines(timings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a table of times by scan."""
     head = ["scan", "at 1.5 mm", "megavoxels", "windows", "structures", "seconds", "by stage", "process GiB"]
-    body = [
-        [
-            case,
-            "x".join(map(str, t["shape_1_5mm"])),
-            f"{t['megavoxels_1_5mm']:.1f}",
-            str(t["windows"] or NONE),
-            str(t["structures"]),
-            f"{t['seconds']:.2f}",
-            ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in t["stages"].items()),
-            f"{t['resident_gib']:.2f}",
-        ]
-        for case, t in timings.items()
-    ]
+    body = [[case, *timing_cells(timing)] for case, timing in timings.items()]
     return ["## Times", "", *table_lines(head, body), ""]
+
+
+def timing_cells(timing: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a scan's time."""
+    return [
+        "x".join(map(str, timing["shape_1_5mm"])),
+        f"{timing['megavoxels_1_5mm']:.1f}",
+        str(timing["windows"] or NONE),
+        str(timing["structures"]),
+        f"{timing['seconds']:.2f}",
+        ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in timing["stages"].items()),
+        f"{timing['resident_gib']:.2f}",
+    ]
+
+
+def published_lines(title: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a table of published figures."""
+    columns = list(rows[0])
+    body = []
+    for row in rows:
+        body.append([row[column] or NONE for column in columns])
+    return [f"## Published: {title}", "", *table_lines(columns, body), ""]
 
 
 def table_lines(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
     """Return a Markdown table."""
-    return [
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in body),
-    ]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in body:
+        cells = [cell.replace("|", "/") for cell in row]  # a bar would begin another column
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def interval(mean: Mean | None) -> str:
     """Return a mean with its interval."""
-    return NONE if mean is None or not mean.count else f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+    if mean is None or not mean.count:
+        return NONE
+    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
 
 
 def figure(value: float | None) -> str:

@@ -30,7 +30,7 @@ from prosect.evaluation.published import challenge_rows, table1_rows, table2_row
 from prosect.evaluation.report import Evaluation, Section, write_evaluation
 from prosect.evaluation.sam_med3d import COUNTED, sam_clicks_as_published
 from prosect.evaluation.scores import Row
-from prosect.evaluation.speed import timed
+from prosect.evaluation.speed import time_scan
 from prosect.evaluation.summary import after, challenge_areas, curve, over_all, structures
 from prosect.evaluation.table1 import auto_as_published, auto_point_as_published, point_as_published
 from prosect.models.sam_med3d import SamMed3DModel
@@ -158,7 +158,7 @@ def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[lis
     """Return the rows of one scan, and what else is kept of it."""
     e, rules = examination, examination.rules
     if e.protocol == "speed":
-        return [], {"timing": timed(scan.volume, model, e.wanted, e.repeats)}
+        return [], {"timing": time_scan(scan.volume, model, e.wanted, e.repeats)}
     generator = e.generator(scan.name)
     if e.as_published and e.protocol in ("point", "clicks") and isinstance(model, SamMed3DModel):
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)

@@ -51,10 +51,10 @@ def sam_clicks_as_published(
         clock: Returns seconds.
     """
     asked = model.configured(prompts="all", extend=False)
-    return [row for target in targets for row in _clicked(scan, asked, target, rules, generator, clock)]
+    return [row for target in targets for row in _rows_of_clicks(scan, asked, target, rules, generator, clock)]
 
 
-def _clicked(
+def _rows_of_clicks(
     scan: LabelledScan,
     model: SamMed3DModel,
     target: Target,

@@ -14,7 +14,7 @@ from prosect.labelmap import Labels
 from prosect.resample import respaced_grid
 from prosect.volume import Volume
 
-__all__ = ["TimedModel", "timed"]
+__all__ = ["TimedModel", "time_scan"]
 
 # Sizes are compared at the spacing of the paper's table, whatever the model works at.
 TABLE_SPACING_MM = (1.5, 1.5, 1.5)
@@ -27,7 +27,7 @@ class TimedModel(Protocol):
         """Return labels on the scan's grid."""
 
 
-def timed(
+def time_scan(
     volume: Volume,
     model: TimedModel,
     classes: Sequence[str | int] | None = None,

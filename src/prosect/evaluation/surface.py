@@ -44,7 +44,7 @@ def surface_dice(found: Mask, truth: Mask, grid: Grid, tolerance_mm: float = TOL
     for codes, own, other in ((first, on_first, on_second), (second, on_second, on_first)):
         total += float(areas[codes[own]].sum())
         apart = own & ~other
-        far += float(areas[codes[apart]][~reached(apart, other, steps)].sum())
+        far += float(areas[codes[apart]][~reachable(apart, other, steps)].sum())
     return 1 - far / total
 
 
@@ -57,7 +57,7 @@ def steps_within(spacing: NDArray[np.float64], tolerance_mm: float) -> NDArray[n
     return np.asarray(steps[order][distance[order] <= tolerance_mm + ROUNDING_MM])
 
 
-def reached(cells: Mask, others: Mask, steps: NDArray[np.int64]) -> Mask:
+def reachable(cells: Mask, others: Mask, steps: NDArray[np.int64]) -> Mask:
     """Return for each of some cells, in the order of memory, whether a step leads from it to one of the others."""
     reach = np.abs(steps).max(axis=0)
     field = np.pad(others, [(n, n) for n in reach])

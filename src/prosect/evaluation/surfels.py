@@ -54,19 +54,19 @@ def area_vectors() -> Vectors:
     """Return the area vectors (256 4 3) of up to four triangles in a cell with edges of 1, by code."""
     vectors = np.zeros((256, 4, 3))
     for code in range(256):
-        pieces = [vector for part in cut_off(code) for vector in largest_span(rim(part))]
+        pieces = [vector for part in groups_to_cut(code) for vector in largest_span(rim(part))]
         vectors[code, : len(pieces)] = np.reshape(pieces, (-1, 3))
     vectors.setflags(write=False)
     return vectors
 
 
-def cut_off(code: int) -> list[frozenset[Corner]]:
+def groups_to_cut(code: int) -> list[frozenset[Corner]]:
     """Return the groups of corners that the surface cuts off: of the corners set and not set, the fewer."""
     inside = {corner for bit, corner in enumerate(CORNERS) if code >> bit & 1}
-    return connected(inside if len(inside) <= 4 else set(CORNERS) - inside)
+    return edge_groups(inside if len(inside) <= 4 else set(CORNERS) - inside)
 
 
-def connected(corners: Iterable[Corner]) -> list[frozenset[Corner]]:
+def edge_groups(corners: Iterable[Corner]) -> list[frozenset[Corner]]:
     """Return the groups of corners that hang together along edges of the cell."""
     left, groups = set(corners), []
     while left:
@@ -100,7 +100,7 @@ def follows(edge: tuple[Corner, Corner], other: tuple[Corner, Corner], group: fr
         face = {corner[axis] for corner in (*edge, *other)}
         if len(face) == 1:
             on_face = [c for c in group if c[axis] == edge[0][axis]]
-            return any(edge[0] in part and other[0] in part for part in connected(on_face))
+            return any(edge[0] in part and other[0] in part for part in edge_groups(on_face))
     return False
 
 

@@ -137,7 +137,7 @@ Ask = Callable[[Sequence[int], Tensor, Sequence[Mask]], Tensor]
 
 
 @torch.inference_mode()
-def blended(windows: Windows, indices: Sequence[int], truths: Sequence[Mask], ask: Ask) -> list[Mask]:
+def blend_windows(windows: Windows, indices: Sequence[int], truths: Sequence[Mask], ask: Ask) -> list[Mask]:
     """Return the masks of classes, on the scan's own voxels, blended from the answers of all windows.
 
     Args:
@@ -246,7 +246,7 @@ def judge_in_windows(
     for first in range(0, len(targets), AT_ONCE):
         some = targets[first : first + AT_ONCE]
         truths = [windows.truth(scan.truth(target.index)) for target in some]
-        masks = blended(windows, [model.vocabulary[target.asked].index for target in some], truths, ask)
+        masks = blend_windows(windows, [model.vocabulary[target.asked].index for target in some], truths, ask)
         found.update(zip((target.index for target in some), masks, strict=True))
     return rows_of(scan, targets, found, clock() - started, rules)
 

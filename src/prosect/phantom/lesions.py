@@ -158,7 +158,7 @@ def plant(
         mask = (growth.depth > 0) & host[growth.box]
         if mask.sum() >= LEAST_VOXELS:
             array = volume.array.copy()
-            array[growth.box] = grown(volume.array[growth.box], host[growth.box], growth, volume.grid, generator, push)
+            array[growth.box] = grow(volume.array[growth.box], host[growth.box], growth, volume.grid, generator, push)
             whole = np.zeros(host.shape, dtype=bool)
             whole[growth.box] = mask
             made = Volume(array, volume.grid, volume.modality, volume.source)
@@ -293,7 +293,7 @@ def lesion_depth(
     return np.asarray(outline - distance, dtype=np.float32)
 
 
-def grown(
+def grow(
     image: NDArray[np.float32],
     host: Mask,
     growth: Growth,
@@ -304,7 +304,7 @@ def grown(
     """Return the box of the scan with the lesion in it."""
     look, depth = growth.look, growth.depth
     spacing = np.asarray(grid.spacing_mm)
-    pushed = displaced(image, growth, push, host_weight(host), grid)
+    pushed = displace(image, growth, push, host_weight(host), grid)
     calm = smooth(pushed, (1.6 / spacing).tolist())
     near = host & (depth < 0)
     own = inner_hu(growth, float(np.median(pushed[near if near.any() else host])), generator)
@@ -334,7 +334,7 @@ def host_weight(host: Mask) -> NDArray[np.float32]:
     return np.asarray(np.clip(2 * soft - 1, 0, 1) * host, dtype=np.float32)
 
 
-def displaced(
+def displace(
     image: NDArray[np.float32], growth: Growth, push: float, deep: NDArray[np.float32], grid: Grid
 ) -> NDArray[np.float32]:
     """Return the image pushed away from the middle of the lesion, nowhere where `deep` is 0."""

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from prosect.phantom.bending import rotation
 from prosect.phantom.shapes import Array, Capsule, Point, Shape, tube
 
-__all__ = ["Blend", "Bulk", "Grown", "Rough", "Slab", "bent_tube", "curve", "fan", "roughened"]
+__all__ = ["Blend", "Bulk", "Grown", "Rough", "Slab", "bent_tube", "curve", "fan", "roughen"]
 
 
 # Farther outside than this (mm), how far does not matter.
@@ -103,9 +103,7 @@ class Rough:
         return np.asarray(depth)
 
 
-def roughened(
-    shape: Shape, generator: np.random.Generator, height_mm: float, length_mm: float, count: int = 4
-) -> Rough:
+def roughen(shape: Shape, generator: np.random.Generator, height_mm: float, length_mm: float, count: int = 4) -> Rough:
     """Return the shape with random hills of about this height, this far apart."""
     waves = []
     for _ in range(count):

@@ -129,9 +129,9 @@ def acquire(
         back_mm: Where the back of the body lies along A.
     """
     grid = protocol.grid()
-    furnished = replace(anatomy, parts=(*furniture(protocol, generator, back_mm), *exposed(anatomy, protocol)))
+    furnished = replace(anatomy, parts=(*furniture(protocol, generator, back_mm), *expose(anatomy, protocol)))
     hu, labels = render(furnished, grid, label_values(furnished))
-    hu = reconstructed(hu, protocol)
+    hu = reconstruct(hu, protocol)
     hu += noise(generator, hu, protocol)
     np.clip(np.rint(hu, out=hu), LOWEST_HU, HIGHEST_HU, out=hu)
     if protocol.padding_hu is not None:
@@ -141,7 +141,7 @@ def acquire(
     return volume, LabelMap(labels, grid, vocabulary.load("prosect"), {"source": name})
 
 
-def exposed(anatomy: Anatomy, protocol: Protocol) -> list[Part]:
+def expose(anatomy: Anatomy, protocol: Protocol) -> list[Part]:
     """Return the parts as another tube voltage shows them: what is denser than flesh changes."""
     parts = []
     for part in anatomy.parts:
@@ -178,7 +178,7 @@ def furniture(protocol: Protocol, generator: np.random.Generator, back_mm: float
     return parts
 
 
-def reconstructed(hu: NDArray[np.float32], protocol: Protocol) -> NDArray[np.float32]:
+def reconstruct(hu: NDArray[np.float32], protocol: Protocol) -> NDArray[np.float32]:
     """Return what the kernel makes of the true attenuation: softer, or with raised edges."""
     fine = np.asarray(protocol.spacing_mm)
     blur = (1.1 - 0.45 * protocol.kernel, 1.1 - 0.45 * protocol.kernel, 0.5) / fine * 0.6

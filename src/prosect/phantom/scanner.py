@@ -44,11 +44,13 @@ def render(anatomy: Anatomy, grid: Grid, value_of: dict[str, int]) -> tuple[NDAr
     for start in range(0, grid.shape[2], depth):
         stop = min(start + depth, grid.shape[2])
         slab = grid.crop((0, 0, start), (*grid.shape[:2], stop))
-        hu[:, :, start:stop], labels[:, :, start:stop] = painted(anatomy, slab, value_of)
+        hu[:, :, start:stop], labels[:, :, start:stop] = paint_slab(anatomy, slab, value_of)
     return hu, labels
 
 
-def painted(anatomy: Anatomy, grid: Grid, value_of: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+def paint_slab(
+    anatomy: Anatomy, grid: Grid, value_of: dict[str, int]
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Return one slab with every part painted into it."""
     hu = np.full(grid.shape, AIR_HU, dtype=np.float32)
     labels = np.zeros(grid.shape, dtype=np.uint16)

@@ -66,7 +66,7 @@ class Ellipsoid:
         first: Array = np.zeros((1, 1, 1), dtype=np.float32)
         second = first
         for axis, radius in zip(self.axes().T, self.radii_mm, strict=True):
-            along = weighted(d, axis)
+            along = weighted_sum(d, axis)
             first = first + (along / radius) ** 2
             second = second + (along / radius**2) ** 2
         rho = np.maximum(np.sqrt(first), 1e-3)
@@ -92,7 +92,7 @@ class Capsule:
         """Return the radius at the nearest point of the axis minus the distance to it."""
         rod = np.subtract(self.stop, self.start)
         d = (x - self.start[0], y - self.start[1], z - self.start[2])
-        part = np.clip(weighted(d, rod / max(float(rod @ rod), 1e-9)), 0.0, 1.0)
+        part = np.clip(weighted_sum(d, rod / max(float(rod @ rod), 1e-9)), 0.0, 1.0)
         square = sum((d[n] - part * rod[n]) ** 2 for n in range(3))
         radius = self.start_radius_mm + part * (self.stop_radius_mm - self.start_radius_mm)
         return np.asarray(radius - np.sqrt(square))
@@ -181,7 +181,7 @@ class HalfSpace:
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the distance to the plane."""
-        return weighted((x, y, z), np.asarray(self.normal)) - self.offset_mm
+        return weighted_sum((x, y, z), np.asarray(self.normal)) - self.offset_mm
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def tube(points: Sequence[Point], radii_mm: float | Iterable[float]) -> tuple[Ca
     return tuple(Capsule(a, b, ra, rb) for (a, ra), (b, rb) in ends)
 
 
-def weighted(d: tuple[Array, Array, Array], weights: NDArray[np.float64]) -> Array:
+def weighted_sum(d: tuple[Array, Array, Array], weights: NDArray[np.float64]) -> Array:
     """Return the sum of three coordinates times weights, leaving out zeros so that open grids stay open."""
     total: Array = np.zeros((1, 1, 1), dtype=np.float32)
     for coordinate, weight in zip(d, weights, strict=True):

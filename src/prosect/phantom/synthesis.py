@@ -87,7 +87,7 @@ def synthesize(
     if limits.bias:
         image *= np.exp(np.float32(limits.bias * g.random()) * cloud(labels.shape, 3, g))
     if g.random() < 0.5:
-        image = coarsened(image, int(g.integers(3)), float(g.uniform(1.0, limits.thickness_mm)), spacing)
+        image = coarsen(image, int(g.integers(3)), float(g.uniform(1.0, limits.thickness_mm)), spacing)
     strength = np.float32(limits.noise * (high - low) * g.random() ** 2)
     grain = smooth(g.standard_normal(labels.shape, dtype=np.float32), float(g.uniform(0, 0.7)))
     image += strength * grain / max(float(grain.std()), 1e-6)
@@ -193,7 +193,7 @@ def cloud(shape: tuple[int, ...], nodes: int, generator: np.random.Generator) ->
     return np.asarray(fine[0, 0].numpy() * np.float32(1.8))
 
 
-def coarsened(
+def coarsen(
     image: NDArray[np.float32], axis: int, thickness_mm: float, spacing: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Return the image as thick slices along one axis would show it."""

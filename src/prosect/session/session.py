@@ -23,8 +23,8 @@ from prosect.labelmap import LabelMap, Labels
 from prosect.prompts import (
     Target,
     click_at,
-    extended,
-    replaced,
+    clicks_beside,
+    extend_vocabulary,
     target_of,
 )
 from prosect.session.changes import Change, Suggestion, change_of, flat_labels
@@ -171,7 +171,7 @@ class Session:
         sheet = self._sheet(target)
         notes = [target.note] if target.note and target.name not in self._sheets else []
         made = PlacedClick.of(click, self.volume.grid)
-        kept = replaced(sheet.clicks, made, sheet.target.name, bool(sheet.draft.count), notes)
+        kept = clicks_beside(sheet.clicks, made, sheet.target.name, bool(sheet.draft.count), notes)
         if kept is None:
             seconds = self._clock() - started
             return Change(target.name, 0, 0, None, seconds, (*notes, "this voxel was clicked so before"))
@@ -284,7 +284,7 @@ class Session:
         vocabulary, sheets = self.vocabulary, []
         for name in names:
             target = target_of(name, vocabulary)
-            vocabulary = extended(vocabulary, target)
+            vocabulary = extend_vocabulary(vocabulary, target)
             sheets.append(self._sheet(target))
         clicks = {}
         if kind == "click":
@@ -301,7 +301,7 @@ class Session:
         vocabulary, new = self.vocabulary, {}
         for index in indices:
             target = target_of(labels.name_of(index), vocabulary)
-            vocabulary = extended(vocabulary, target)
+            vocabulary = extend_vocabulary(vocabulary, target)
             new[index] = self._sheet(target)
         sheets = {**self._sheets, **{sheet.target.name: sheet for sheet in new.values()}}
         edits: list[Edit] = []
@@ -349,7 +349,7 @@ class Session:
         change = change_of(action.edits, everything, names, self._clock() - started, notes)
         self._sheets.update(zip(names, sheets, strict=True))
         for sheet in sheets:
-            self.vocabulary = extended(self.vocabulary, sheet.target)
+            self.vocabulary = extend_vocabulary(self.vocabulary, sheet.target)
         apply_action(action, self._sheets)
         self._done.append(action)
         self._undone.clear()

@@ -18,7 +18,7 @@ from prosect.labelmap import LabelMap
 from prosect.progress import Watch
 from prosect.supervoxels.encoders import Encoder, load_encoder
 from prosect.supervoxels.memory import plan
-from prosect.supervoxels.slic import air_around, cut, grown
+from prosect.supervoxels.slic import air_around, cut, grow
 from prosect.supervoxels.working import CELLS, Working
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
@@ -130,7 +130,7 @@ def _nearest_voxels(mask: NDArray[np.bool_], working: Working) -> NDArray[np.boo
 
 def _on_the_scan(found: NDArray[np.int64], air: NDArray[np.bool_], working: Working) -> Labels:
     """Return supervoxels on the scan's voxels as stored, air cleared, numbered without gaps in their order."""
-    stored = working.case.restore_nearest(grown(found).astype(np.uint16))
+    stored = working.case.restore_nearest(grow(found).astype(np.uint16))
     working.case.order.apply(stored)[air] = 0
     kept = np.zeros(int(found.max(initial=0)) + 1, dtype=np.bool_)
     for plane in stored:

@@ -129,7 +129,7 @@ class ModelEncoder:
     def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the features, interpolated plane by plane as slabs of them are finished, and the intensities."""
         INTENSITIES.add_to(features[..., self.width :], working)
-        grid, axis, slabs = self.model.features(self._shown(working), watch)
+        grid, axis, slabs = self.model.features(self._model_input(working), watch)
         # Both grids run along the same axes, so one axis of cells depends on one axis of the network.
         to_network = np.linalg.solve(grid.affine, working.grid.affine).round(9)
         positions = [np.arange(n) * to_network[a, a] + to_network[a, 3] for a, n in enumerate(working.shape)]
@@ -150,9 +150,9 @@ class ModelEncoder:
 
     def balance(self, features: Tensor, body: Tensor) -> float:
         """Give the decoder's features together as much weight as the intensities together."""
-        return balanced(features, body, (slice(0, self.width), slice(self.width, None)))
+        return balance_channels(features, body, (slice(0, self.width), slice(self.width, None)))
 
-    def _shown(self, working: Working) -> Volume:
+    def _model_input(self, working: Working) -> Volume:
         """Return the scan as the model is to see it."""
         volume, wanted = working.volume, self.model.spec.intensity
         if is_ct(volume) or wanted.kind != "window":
@@ -188,13 +188,13 @@ class IntensityEncoder:
 
     def balance(self, features: Tensor, body: Tensor) -> float:
         """Give the intensities unit spread."""
-        return balanced(features, body, (slice(None),))
+        return balance_channels(features, body, (slice(None),))
 
 
 INTENSITIES = IntensityEncoder()
 
 
-def balanced(features: Tensor, body: Tensor, groups: Sequence[slice]) -> float:
+def balance_channels(features: Tensor, body: Tensor, groups: Sequence[slice]) -> float:
     """Give each group of channels unit variance in all over the body, in place; return SLIC's compactness.
 
     SLIC scales features to their range, which one extreme cell decides; the compactness makes up for that.

@@ -12,7 +12,7 @@ from skimage.segmentation import expand_labels, slic
 
 from prosect.morphology import Components, border_components
 
-__all__ = ["air_around", "cut", "grown"]
+__all__ = ["air_around", "cut", "grow"]
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int64]
@@ -86,7 +86,7 @@ def cut(
     return np.asarray(found, dtype=np.int64)
 
 
-def grown(labels: Labels) -> Labels:
+def grow(labels: Labels) -> Labels:
     """Return labels grown by a cell in every direction into what has none, so that no voxel at a rim goes without."""
     expand: Any = expand_labels
     return np.asarray(expand(labels, distance=np.sqrt(3)))

@@ -17,7 +17,7 @@ from prosect.checkpoints.files import write_weights
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.datalist import DataList
 from prosect.data.labelled import LabelledScan
-from prosect.data.pairs import paired
+from prosect.data.pairs import pair_files
 from prosect.errors import ProsectError, ProsectWarning, RecipeError
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
@@ -59,7 +59,7 @@ def model(weights: Path) -> Vista3DModel:
 def taught(
     model: Vista3DModel, folders: tuple[Path, Path], work: Path, settings: FinetuneSettings, measure: bool = False
 ) -> tuple[FinetunePlan, Finetuned]:
-    datalist = paired(*folders, PAIRS, words_of(model))
+    datalist = pair_files(*folders, PAIRS, words_of(model))
     plan = plan_finetuning(model, datalist, settings, "boxes")
     return plan, finetune(model, plan, settings, work, measure=measure)
 
@@ -103,7 +103,7 @@ def test_what_was_finetuned_can_be_finetuned_again(
     """The new indices must not be given away a second time."""
     first = prosect.load(weights=learnt[2], device="cpu")
     assert isinstance(first, Vista3DModel)
-    datalist = paired(*folders, [(1, "bright box"), (2, "another box")], words_of(first))
+    datalist = pair_files(*folders, [(1, "bright box"), (2, "another box")], words_of(first))
     plan = plan_finetuning(first, datalist, BRIEF, "again")
     result = finetune(first, plan, BRIEF, tmp_path, measure=False)
     again = prosect.load(weights=save_finetuned(result, tmp_path / "again.safetensors"), device="cpu")
@@ -167,7 +167,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_file(
     model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     settings = replace(BRIEF, validate_every=2)
-    datalist = paired(*folders, PAIRS, words_of(model))
+    datalist = pair_files(*folders, PAIRS, words_of(model))
     plan = plan_finetuning(model, datalist, settings, "boxes")
     made = finetune(model, plan, settings, tmp_path / "whole", measure=False)
     whole = save_finetuned(made, tmp_path / "whole.safetensors")
@@ -196,7 +196,7 @@ def test_another_run_does_not_take_up_a_state(model: Vista3DModel, folders: tupl
 
 
 def test_structures_too_small_for_the_spacing_are_warned_of(model: Vista3DModel, folders: tuple[Path, Path]) -> None:
-    datalist = paired(*folders, PAIRS, words_of(model))
+    datalist = pair_files(*folders, PAIRS, words_of(model))
     with pytest.warns(ProsectWarning, match="fills .* voxels at 4 mm; give a finer spacing") as said:
         plan_finetuning(model, datalist, replace(BRIEF, spacing_mm=4.0))
     assert len(said) == 2
@@ -230,7 +230,7 @@ def test_nothing_learnt_is_lost_by_the_last_steps(
 
 
 def test_scans_for_validation_are_held_out_where_there_are_enough(model: Vista3DModel, tmp_path: Path) -> None:
-    datalist = paired(*boxes(tmp_path, 6), PAIRS, words_of(model))
+    datalist = pair_files(*boxes(tmp_path, 6), PAIRS, words_of(model))
     plan = plan_finetuning(model, datalist, replace(BRIEF, validate_every=3, validation=0.3))
     train, choose = ({entry.name for entry in part} for part in (plan.training, plan.validation))
     assert (len(train), len(choose), train & choose) == (4, 2, set())
@@ -302,12 +302,12 @@ def test_a_tumour_without_its_host_is_segmented_without_being_named(
     model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """The vocabulary lets it lie in other structures, and its lists hold no such one."""
-    datalist = paired(*folders, [(1, "lung tumor"), (2, "")], words_of(model))
+    datalist = pair_files(*folders, [(1, "lung tumor"), (2, "")], words_of(model))
     plan = plan_finetuning(model, datalist, BRIEF, "tumour")
     path = save_finetuned(finetune(model, plan, BRIEF, tmp_path, measure=False), tmp_path / "t.safetensors")
     loaded = prosect.load(weights=path, device="cpu")
     assert loaded.vocabulary.everything() == (loaded.vocabulary["lung tumor"].index,)
-    beside = plan_finetuning(model, paired(*folders, [(1, "lung tumor"), (2, "heart")], words_of(model)), BRIEF)
+    beside = plan_finetuning(model, pair_files(*folders, [(1, "lung tumor"), (2, "heart")], words_of(model)), BRIEF)
     assert beside.spec.vocabulary["lung tumor"].overlapping
 
 
@@ -316,7 +316,7 @@ def test_weights_of_the_official_vocabulary_take_new_structures(folders: tuple[P
     network = vista3d(Architecture(8, (1, 1)))
     official = write_weights(tmp_path / "official.safetensors", network.state_dict(), {})
     start = prosect.load("vista3d", weights=official, device="cpu")
-    settings, datalist = replace(BRIEF, spacing_mm=2.0), paired(*folders, PAIRS, words_of(start))
+    settings, datalist = replace(BRIEF, spacing_mm=2.0), pair_files(*folders, PAIRS, words_of(start))
     plan = plan_finetuning(start, datalist, settings, "mine")
     kept = plan_finetuning(start, datalist, replace(settings, keep_classes=True), "mine")
     assert kept.spec.vocabulary["liver"].supported
@@ -384,7 +384,7 @@ def test_mixed_precision_asks_how_coarse_the_maps_of_the_click_head_are() -> Non
 
 def refused(model: Vista3DModel, folders: tuple[Path, Path], pairs: list[tuple[int, str]] = PAIRS) -> ProsectError:
     def checked() -> FinetunePlan:
-        datalist: DataList = paired(*folders, pairs, words_of(model))
+        datalist: DataList = pair_files(*folders, pairs, words_of(model))
         refuse_unfit(check_datalist(datalist))
         return plan_finetuning(model, datalist, BRIEF)
 
@@ -448,7 +448,7 @@ def test_a_table_without_free_rows_is_refused(folders: tuple[Path, Path], tmp_pa
 def test_settings_that_cannot_be_are_refused(
     wrong: dict[str, object], model: Vista3DModel, folders: tuple[Path, Path]
 ) -> None:
-    datalist = paired(*folders, PAIRS, words_of(model))
+    datalist = pair_files(*folders, PAIRS, words_of(model))
     with pytest.raises(RecipeError) as error:
         plan_finetuning(model, datalist, replace(BRIEF, **wrong))  # type: ignore[arg-type]
     assert error.value.code == "RECIPE_INVALID"

@@ -15,7 +15,7 @@ from prosect.clicks_file import read_clicks
 from prosect.errors import FormatError, PromptError
 from prosect.io import check_writable
 from prosect.labelmap import LabelLayers
-from prosect.prompts import Click, Prompt, click_at, extended, for_structure, parse_at, target_of
+from prosect.prompts import Click, Prompt, click_at, extend_vocabulary, for_structure, parse_at, target_of
 from prosect.session import Change, Session
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -99,7 +99,7 @@ def stored_drafts(path: Path, names: Sequence[str | int], vocabulary: Vocabulary
     masks, indices, words = [], [], vocabulary
     for name in names:
         target = target_of(name, words)
-        words = extended(words, target)
+        words = extend_vocabulary(words, target)
         value = value_of(target.name, target.index, values, stored.names, alone=len(names) == 1)
         if value is None:
             raise PromptError(f"{path.name} holds no '{target.name}'; its labels are {values}.", code="DRAFT_MISSING")

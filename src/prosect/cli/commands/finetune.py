@@ -15,7 +15,7 @@ from prosect.cli.warnings_kept import keep_warnings
 from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.mapping import parse_pair
-from prosect.data.pairs import paired
+from prosect.data.pairs import pair_files
 from prosect.errors import CheckpointError, FormatError, RecipeError
 from prosect.io.atomic import probe
 from prosect.models.vista3d import Vista3DModel
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     say = silent if args.quiet else open_console().print
     model = learnable(prosect.load(args.model, weights=args.weights, device=args.device))
     pairs = [parse_pair(text) for text in args.classes]
-    datalist = paired(args.images, args.labels, pairs, words_of(model))
+    datalist = pair_files(args.images, args.labels, pairs, words_of(model))
     refuse_unfit(check_datalist(datalist, tolerance_of(args)))
     settings = settings_of(args)
     with keep_warnings(show=not args.quiet):

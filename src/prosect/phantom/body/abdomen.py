@@ -9,7 +9,7 @@ from prosect.phantom.body.branching import tree
 from prosect.phantom.body.outline import SIDES, abdominal
 from prosect.phantom.body.person import Person
 from prosect.phantom.body.vessels import front_of_spine
-from prosect.phantom.organic import Blend, Bulk, Grown, bent_tube, fan, roughened
+from prosect.phantom.organic import Blend, Bulk, Grown, bent_tube, fan, roughen
 from prosect.phantom.shapes import Both, HalfSpace, Point, Shape, Without
 
 __all__ = ["kidney", "kidney_parts", "stomach_parts", "upper_abdomen_parts"]
@@ -63,7 +63,7 @@ def liver(generator: np.random.Generator, person: Person) -> Shape:
     dents: tuple[Shape, ...] = (
         Grown(kidney(person, "right"), 7.0), Bulk((18, 20, -72), (30, 34, 34)), Bulk((-44, -4, -30), (38, 34, 52)),
     )  # fmt: skip
-    wavy = roughened(roughened(whole, g, 7.0, 130.0, 3), g, 2.0, 50.0)
+    wavy = roughen(roughen(whole, g, 7.0, 130.0, 3), g, 2.0, 50.0)
     return Without(Both(wavy, abdominal(person, 3.6)), Blend(dents, 8.0))
 
 
@@ -106,7 +106,7 @@ def spleen(generator: np.random.Generator, person: Person) -> Shape:
     x, y, z = near(generator, (-96.0, -40.0, -4.0), 4.0)
     whole = Both(Bulk((x, y, z), (44 * k, 51 * k, 64 * k), (0, 12, 0), 2.2), abdominal(person, 4.2))
     hollow = Blend((Bulk((-54, -6, 6), (44, 52, 78)), Grown(kidney(person, "left"), 6.0)), 10.0)
-    return Without(roughened(whole, generator, 2.5, 55.0), hollow)
+    return Without(roughen(whole, generator, 2.5, 55.0), hollow)
 
 
 def pancreas(generator: np.random.Generator, person: Person) -> list[Part]:
@@ -118,7 +118,7 @@ def pancreas(generator: np.random.Generator, person: Person) -> list[Part]:
         (-78, -28, -28),
     )]  # fmt: skip
     rods = bent_tube(line, [10.5 * k, 16.5 * k, 11 * k, 11 * k, 12 * k, 10 * k], 3)
-    body = roughened(Blend(rods, 4.0), generator, 1.6, 13.0, 6)
+    body = roughen(Blend(rods, 4.0), generator, 1.6, 13.0, 6)
     hu = person.enhancement.hu("pancreas") - 35 * person.age * person.marbling
     return [
         Part("pancreas", hu, (body,), 8 + 22 * person.age, grain=0),
@@ -171,7 +171,7 @@ def one_kidney(generator: np.random.Generator, person: Person, name: str, s: int
     outer = kidney(person, name)
     _, y, z = outer.center
     own = f"{name} kidney"
-    shape = Without(roughened(outer, g, 1.2, 30.0), Bulk(within(outer, s, 31, 2, 0), (14, 13, 19), outer.turn))
+    shape = Without(roughen(outer, g, 1.2, 30.0), Bulk(within(outer, s, 31, 2, 0), (14, 13, 19), outer.turn))
     sinus = Bulk(within(outer, s, 11, 1, 0), (12 + 3 * person.age, 9, 27), outer.turn)
     gate: Point = (s * 42.0, y + 14, z - 34)
     funnel = bent_tube([within(outer, s, 9, 1, 0), within(outer, s, 24, 3, -4), gate], [5.5, 4.5, 2.6], 3)

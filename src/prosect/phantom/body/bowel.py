@@ -43,7 +43,7 @@ def bowel_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     ]
 
 
-def fitted(points: NDArray[np.float64], wall: Loft) -> NDArray[np.float64]:
+def fit_to_wall(points: NDArray[np.float64], wall: Loft) -> NDArray[np.float64]:
     """Return points (n, 3) of a lean body moved outwards with the wall of this one."""
     moved = points.copy()
     _, cy, rx, ry = wall.at(points[:, 2])
@@ -63,7 +63,7 @@ def colon_line(
     free[-4:] = 0.15
     table[:, :3] += generator.normal(0, WANDER_MM, (len(table), 3)) * free[:, None]
     table[7:10, 2] -= generator.uniform(-5, 35)  # the transverse colon may sag
-    table[:, :3] = fitted(table[:, :3], wall)
+    table[:, :3] = fit_to_wall(table[:, :3], wall)
     table[:, 3] *= person.size("colon") * generator.uniform(0.75, 1.2, len(table))
     dense = curve(table, 6)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(dense[:, :3], axis=0), axis=1))])

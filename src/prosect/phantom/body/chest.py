@@ -9,7 +9,7 @@ from prosect.phantom.body.branching import rod, tree
 from prosect.phantom.body.column import column_sleeve
 from prosect.phantom.body.outline import SIDES, abdominal, cavity, chest_floor, domes
 from prosect.phantom.body.person import Person
-from prosect.phantom.organic import Blend, Bulk, Grown, bent_tube, roughened
+from prosect.phantom.organic import Blend, Bulk, Grown, bent_tube, roughen
 from prosect.phantom.shapes import Both, Capsule, HalfSpace, Point, Shape, Without
 
 __all__ = ["LOBES", "airway_parts", "heart_parts", "lung_parts", "mediastinum_parts"]
@@ -57,13 +57,13 @@ def fissures(generator: np.random.Generator, side: str) -> list[tuple[str, Shape
     normal /= np.linalg.norm(normal)
     through: Point = (60.0 * s, -28.0, (100.0 if s > 0 else 106.0) + float(generator.normal(0, 6)))
     behind = HalfSpace(tuple(normal.tolist()), float(normal @ through))
-    lower = roughened(behind, generator, 5.0, 110.0)
+    lower = roughen(behind, generator, 5.0, 110.0)
     if s < 0:
         return [("left lung lower lobe", lower)]
     flat = np.array([0.08, 0.22, -1.0])
     flat /= np.linalg.norm(flat)
     level = (60.0, 20.0, 108.0 + float(generator.normal(0, 6)))
-    middle = roughened(HalfSpace(tuple(flat.tolist()), float(flat @ level)), generator, 4.0, 100.0)
+    middle = roughen(HalfSpace(tuple(flat.tolist()), float(flat @ level)), generator, 4.0, 100.0)
     return [("right lung middle lobe", middle), ("right lung lower lobe", lower)]
 
 
@@ -106,11 +106,11 @@ def lung_disorders(generator: np.random.Generator) -> list[Part]:
             normal /= np.linalg.norm(normal)
             for depth, label, hu in ((6.0, None, 35.0), (0.0, "body", float(g.uniform(2, 25)))):
                 fluid = HalfSpace(tuple(normal.tolist()), float(normal @ (0, level + depth, 40.0)))
-                parts.append(Part(label, hu, (roughened(fluid, g, 3.0, 60.0),), 6, grain=1, over=LOBES[name]))
+                parts.append(Part(label, hu, (roughen(fluid, g, 3.0, 60.0),), 6, grain=1, over=LOBES[name]))
         if g.random() < 0.08:
             place = (s * float(g.uniform(40, 105)), float(g.uniform(-80, 20)), float(g.uniform(20, 190)))
             size = float(g.uniform(10, 34))
-            cloud = roughened(Bulk(place, (size, 1.2 * size, size)), g, 0.3 * size, size)
+            cloud = roughen(Bulk(place, (size, 1.2 * size, size)), g, 0.3 * size, size)
             parts.append(Part(None, float(g.uniform(-600, 40)), (cloud,), 60, grain=1, over=LOBES[name]))
     return parts
 

@@ -25,7 +25,7 @@ def wide(person: Person) -> float:
     return 1.05 if person.female else 1.0
 
 
-def mirrored(points: tuple[Point, ...], side: int, wide: float) -> list[Point]:
+def mirror(points: tuple[Point, ...], side: int, wide: float) -> list[Point]:
     """Return points of the right hip on one side of a pelvis of this width."""
     return [(side * x * wide, float(y), float(z)) for x, y, z in points]
 
@@ -53,9 +53,9 @@ def hip(side: int, wide: float, thinner_mm: float, ball: Point) -> Shape:
     """Return one hip bone with its socket, or what lies that far below its surface."""
     t = thinner_mm
     s = side * wide
-    wing = fan(mirrored(LOWER, side, wide), mirrored(CREST, side, wide), (7.8 - t, 5.2 - t), 20, 2.5)
-    edge = bent_tube(mirrored(CREST, side, wide), [9 - t, 7.5 - t, 6.3 - t, 7.5 - t, 7 - t, 7 - t], 3)
-    notch = bent_tube(mirrored(LOWER, side, wide), [8 - t, 8 - t, 10 - t, 11 - t, 9 - t, 6.5 - t], 3)
+    wing = fan(mirror(LOWER, side, wide), mirror(CREST, side, wide), (7.8 - t, 5.2 - t), 20, 2.5)
+    edge = bent_tube(mirror(CREST, side, wide), [9 - t, 7.5 - t, 6.3 - t, 7.5 - t, 7 - t, 7 - t], 3)
+    notch = bent_tube(mirror(LOWER, side, wide), [8 - t, 8 - t, 10 - t, 11 - t, 9 - t, 6.5 - t], 3)
     seat = bent_tube([(s * 84, -34, -318), (s * 70, -54, -348), (s * 60, -58, -384)], [18 - t, 15 - t, 15.5 - t], 3)
     ramus = bent_tube([(s * 58, -56, -386), (s * 36, -22, -376), (s * 13, 16, -362)], [9 - t, 6 - t, 6 - t], 3)
     front = bent_tube([(s * 78, 16, -304), (s * 44, 33, -318), (s * 12, 38, -334)], [13 - t, 9 - t, 11 - t], 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prosect.phantom.anatomy import Part
-from prosect.phantom.body.hips import CREST, mirrored, wide
+from prosect.phantom.body.hips import CREST, mirror, wide
 from prosect.phantom.body.outline import SIDES
 from prosect.phantom.body.person import Person
 from prosect.phantom.organic import Blend, Bulk, Grown, bent_tube, fan
@@ -52,7 +52,7 @@ def loin_parts(person: Person) -> list[Part]:
         square = Bulk((s * 66.0, -76.0, -112.0), (19 * m, 9 * m, 52), (0, s * 6.0, 0), 2.4)
         parts += [Part("body", person.enhancement.hu("muscle"), (square,), 8, grain=1)]
         psoas = bent_tube([(s * x, float(y), float(z)) for (x, y, z), _ in PSOAS], [r * m for _, r in PSOAS], 3)
-        inside = mirrored(CREST, s, 0.93 * w)[1:]
+        inside = mirror(CREST, s, 0.93 * w)[1:]
         iliacus = fan(
             inside, [(s * 74.0 * w, -2.0, -276.0), (s * 90.0 * w, 14.0, -286.0)], (5.5 * m, 10.0 * m), 10, 6.0
         )
@@ -65,9 +65,9 @@ def buttock_parts(person: Person) -> list[Part]:
     parts: list[Part] = []
     m, w = person.muscle, wide(person)
     for name, s in SIDES:
-        large = fan(mirrored(LARGE, s, w), mirrored(LARGE_END, s, w), (16.0 * m, 22.0 * m), 12, 8.0)
-        middle = fan(mirrored(MIDDLE, s, w), mirrored(MIDDLE_END, s, w), (9.5 * m, 10.0 * m), 13, 8.0)
-        small = fan(mirrored(SMALL, s, w), mirrored(SMALL_END, s, w), (7.0 * m, 6.5 * m), 9, 6.0)
+        large = fan(mirror(LARGE, s, w), mirror(LARGE_END, s, w), (16.0 * m, 22.0 * m), 12, 8.0)
+        middle = fan(mirror(MIDDLE, s, w), mirror(MIDDLE_END, s, w), (9.5 * m, 10.0 * m), 13, 8.0)
+        small = fan(mirror(SMALL, s, w), mirror(SMALL_END, s, w), (7.0 * m, 6.5 * m), 9, 6.0)
         bed = Bulk((s * 96.0 * w, -60.0, -270.0), (52, 58, 76), (0, s * -14.0, 0), 2.3)
         parts += [Part("body", FAT_HU, (bed,), 6, grain=1)]
         parts += flesh(person, f"{name} gluteus maximus", large, -20.0)

@@ -7,7 +7,7 @@ import numpy as np
 from prosect.phantom.anatomy import Part
 from prosect.phantom.body.outline import SIDES, cavity
 from prosect.phantom.body.person import Person
-from prosect.phantom.organic import Bulk, Grown, bent_tube, roughened
+from prosect.phantom.organic import Bulk, Grown, bent_tube, roughen
 from prosect.phantom.shapes import Both, Shape
 
 __all__ = ["pelvis_parts"]
@@ -30,7 +30,7 @@ def bladder(generator: np.random.Generator, person: Person) -> list[Part]:
     k = person.size("bladder") * float(g.uniform(0.75, 1.45))
     height = 27.0 * k
     shape = Bulk((float(g.normal(0, 2)), 4.0, NECK_Z + height), (38 * k, 31 * k, height), (-8, 0, 0), 2.2)
-    whole = Both(roughened(shape, g, 2.0, 50.0), cavity(person).shrunk(5))
+    whole = Both(roughen(shape, g, 2.0, 50.0), cavity(person).shrunk(5))
     late = float(np.clip((e.moment - 2.2) / 0.8, 0, 1))
     return [
         Part("bladder", 32.0 + 0.2 * e.hu("bowel wall"), (whole,), 4, grain=1),
@@ -49,7 +49,7 @@ def prostate(generator: np.random.Generator, person: Person) -> list[Part]:
     """Return prostate, larger with age, and seminal vesicles."""
     g, e = generator, person.enhancement
     k = person.size("prostate") * (0.88 + 0.3 * person.age)
-    gland = roughened(Bulk((0, 0, -349), (24 * k, 16 * k, 18 * k), (15, 0, 0)), g, 1.2, 25.0)
+    gland = roughen(Bulk((0, 0, -349), (24 * k, 16 * k, 18 * k), (15, 0, 0)), g, 1.2, 25.0)
     sacs: tuple[Shape, ...] = tuple(
         Bulk((s * 17.0, -24.0, -326.0), (16, 6, 8), (0, s * -18.0, s * -15.0)) for _, s in SIDES
     )
@@ -75,5 +75,5 @@ def womb(generator: np.random.Generator, person: Person) -> list[Part]:
     x, y, z = float(g.normal(0, 6)), float(g.normal(-22, 5)), float(g.normal(-284, 5))
     body = Bulk((x, y, z), (24 * k, 21 * k, 34 * k), (-tilt, 0, 0))
     neck = Bulk((0, -28, -312), (13, 12, 18), (-15, 0, 0))
-    parts.append(Part("uterocervix", e.hu("uterus"), (roughened(body, g, 1.5, 30.0), neck), 9, grain=1))
+    parts.append(Part("uterocervix", e.hu("uterus"), (roughen(body, g, 1.5, 30.0), neck), 9, grain=1))
     return [*parts, Part(None, 30.0 + 0.3 * e.hu("uterus"), (Bulk((x, y, z), (7 * k, 3, 22 * k), (-tilt, 0, 0)),))]

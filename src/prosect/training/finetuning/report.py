@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from prosect.evaluation.plots import BLUE, GREY, ORANGE, overlap_axis, png
 from prosect.evaluation.published import table3_rows
-from prosect.evaluation.report import NONE, as_csv, figure, interval, table_lines, told
+from prosect.evaluation.report import NONE, as_csv, figure, interval, setting_lines, table_lines
 from prosect.evaluation.summary import Mean
 from prosect.io.atomic import write_atomically
 from prosect.training.finetuning.fewshot import Outcome
@@ -105,7 +105,7 @@ def spread(dice: Mean | None, nsd: Mean | None) -> dict[str, Any]:
 def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
     """Return the report for people."""
     lines = ["# Evaluation: fewshot", ""]
-    lines += [f"- {key.replace('_', ' ')}: {told(v)}" for key, v in settings.items() if v not in (None, [], {}, False)]
+    lines += setting_lines({key: value for key, value in settings.items() if value != 0})
     lines += ["", FAIR, "", "## Mean Dice [95 %] by number of scans", "", *mean_lines(found), ""]
     for name in dict.fromkeys(s.structure for each in found for s in each.section.structures):
         lines += [f"## {name}: Dice [95 %]", "", *structure_lines(found, name), ""]

@@ -17,7 +17,7 @@ from prosect.cohort.pipeline import Outcome, Work
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
 from prosect.errors import FormatError, ProsectError, ResourceError
 from prosect.io.atomic import write_atomically
-from prosect.io.leftovers import sweep
+from prosect.io.temporary import sweep
 
 SETTINGS = {"model": "fake", "weights_sha256": "ab" * 32}
 NOW = lambda: "now"  # noqa: E731

@@ -94,6 +94,26 @@ def test_killed_writers_never_leave_a_partial_file_under_the_name(tmp_path: Path
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
+def test_an_older_file_is_kept_once_the_new_one_is_whole(tmp_path: Path) -> None:
+    path, previous = tmp_path / "state", tmp_path / "state.previous"
+
+    def write(content: bytes, fail: bool = False) -> None:
+        with atomic.atomic_file(path, previous=previous) as handle:
+            handle.write(content)
+            if fail:
+                raise KeyboardInterrupt
+
+    write(b"1")
+    assert not previous.exists()
+    write(b"2")
+    write(b"3")
+    assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
+    with pytest.raises(KeyboardInterrupt):
+        write(b"4", fail=True)
+    assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_the_gzip_stream_depends_on_nothing_but_the_bytes() -> None:
     data = [bytes([n % 251]) * 1000 for n in range(300)]
     stream = b"".join(atomic.gzip_chunks(data))

@@ -41,6 +41,41 @@ def test_a_run_killed_at_any_moment_ends_with_the_weights_of_an_undisturbed_one(
     assert digest(last) == digest(whole)
 
 
+SAVING = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+from running import loop
+run = loop(Path(sys.argv[2]), 9)
+run.save()
+write = torch.save
+def slow(state, handle):
+    write(state, handle)
+    handle.flush()
+    print("half", flush=True)
+    time.sleep(60)
+torch.save = slow
+run.step += 1
+run.save()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+def test_what_a_kill_during_a_save_leaves_is_gone_after_the_next_start(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", SAVING, str(SCRIPT.parent), str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    left = [path.name for path in tmp_path.glob(".state.pt.*")]
+    assert len(left) == 1
+    again = loop(tmp_path, 9)
+    assert not list(tmp_path.glob(".*"))
+    assert again.resume()
+    assert again.step == 0, "the state that was being written was never there"
+
+
 def test_two_processes_learn_what_one_does_from_twice_the_patches(tmp_path: Path) -> None:
     alone = loop(tmp_path / "alone", 6, patches=2)
     alone.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import stat
 import zlib
@@ -13,10 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import psutil
-
 from prosect.errors import FormatError, ResourceError
 from prosect.io.paths import file_name
+from prosect.io.temporary import make_temporary_file, sweep_beside
 
 __all__ = ["atomic_file", "gzip_chunks", "make_folder", "probe", "write_atomically"]
 
@@ -25,17 +23,19 @@ GZIP_LEVEL = 4
 # mtime 0, no name, operating system 255 (unknown): nothing of the machine or the hour gets into the file.
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-MAX_NAME_BYTES = 255
-TEMPORARY = re.compile(r"\.(.+)\.tmp-(\d+)-\d{4}", re.DOTALL)
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Yield a handle whose bytes appear under `path` only when the block ends well.
 
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and take the name in one step; the
     folder is synced last. On any exception, an interrupt included, the temporary is removed and an older file stays.
     What killed processes left of earlier attempts at the same file is removed first.
+
+    Args:
+        path: The file.
+        previous: Where an older file is kept, on the same file system, once the new one is whole.
 
     Raises:
         FormatError: The place cannot be written (`OUTPUT_UNWRITABLE`).
@@ -45,12 +45,14 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     temporary: Path | None = None
     try:
         refuse_special(target)
-        sweep(target)
-        descriptor, temporary = open_temporary(target)
+        sweep_beside(target)
+        descriptor, temporary = make_temporary_file(target)
         with os.fdopen(descriptor, "wb") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
+        if previous is not None:
+            keep_older(target, previous)
         os.replace(temporary, target)
         temporary = None
         sync_folder(target.parent)
@@ -60,6 +62,15 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def keep_older(path: Path, previous: Path) -> None:
+    """Give a file a second name, in place of what had it; nothing is kept where there are no links."""
+    if not path.exists():
+        return
+    previous.unlink(missing_ok=True)
+    with suppress(OSError):
+        os.link(path, previous)
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
@@ -108,7 +119,7 @@ def probe(path: Path, need_bytes: int) -> None:
     target = Path(os.path.realpath(path))
     try:
         refuse_special(target)
-        descriptor, temporary = open_temporary(target)
+        descriptor, temporary = make_temporary_file(target)
         os.close(descriptor)
         temporary.unlink()
         free = shutil.disk_usage(target.parent).free
@@ -129,29 +140,6 @@ def refuse_special(target: Path) -> None:
             raise FormatError(
                 f"{file_name(target)}: this is a folder or a device; give the name of a file.", code="OUTPUT_UNWRITABLE"
             )
-
-
-def open_temporary(target: Path) -> tuple[int, Path]:
-    """Create `.<name>.tmp-<pid>-<n>` beside `target`, never one that exists, and return its descriptor and path."""
-    for attempt in range(10_000):
-        ending = f".tmp-{os.getpid()}-{attempt:04d}"
-        stem = os.fsencode(target.name)[: MAX_NAME_BYTES - len(ending) - 1]
-        temporary = target.parent / f".{os.fsdecode(stem)}{ending}"
-        with suppress(FileExistsError):
-            return os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-            ), temporary
-    raise FileExistsError(errno.EEXIST, "ten thousand temporary files are in the way")
-
-
-def sweep(target: Path) -> None:
-    """Remove temporaries of `target` whose process is no more on this machine."""
-    for path in target.parent.iterdir():
-        found = TEMPORARY.fullmatch(path.name)
-        ours = found is not None and (found[1] == target.name or len(os.fsencode(path.name)) == MAX_NAME_BYTES)
-        if found and ours and target.name.startswith(found[1]) and not psutil.pid_exists(int(found[2])):
-            with suppress(OSError):
-                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

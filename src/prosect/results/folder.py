@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
 
 from prosect.io.atomic import output_error, sync_folder
 from prosect.io.paths import file_name
+from prosect.io.temporary import make_temporary_folder, sweep_beside
 from prosect.results.request import REPORT_NAME
 
 __all__ = ["staged"]
@@ -33,8 +31,8 @@ def staged(folder: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(folder))
     try:
-        sweep(target)
-        temporary = open_folder(target)
+        sweep_beside(target)
+        temporary = make_temporary_folder(target)
     except OSError as error:
         raise output_error(folder, error) from error
     try:
@@ -45,25 +43,6 @@ def staged(folder: Path) -> Iterator[Path]:
             raise output_error(folder, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def open_folder(target: Path) -> Path:
-    """Create `.<name>.tmp-<pid>-<n>` beside `target` and return it."""
-    for attempt in range(10_000):
-        temporary = target.with_name(f".{target.name[:200]}.tmp-{os.getpid()}-{attempt:04d}")
-        with suppress(FileExistsError):
-            temporary.mkdir()
-            return temporary
-    raise FileExistsError(17, "ten thousand temporary folders are in the way")
-
-
-def sweep(target: Path) -> None:
-    """Remove what processes that were killed on this machine have left beside `target`."""
-    leftover = re.compile(rf"\.{re.escape(target.name[:200])}\.tmp-(\d+)-\d{{4}}")
-    for path in target.parent.iterdir():
-        found = leftover.fullmatch(path.name)
-        if found and path.is_dir() and not psutil.pid_exists(int(found[1])):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def publish(temporary: Path, target: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prosect.errors import RecipeError, ResourceError
-from prosect.io.atomic import write_atomically
+from prosect.errors import FormatError, RecipeError, ResourceError
+from prosect.io.atomic import atomic_file, write_atomically
+from prosect.io.temporary import sweep
 from prosect.networks.vista3d import Vista3D
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.stream import PatchStream, stream_of
@@ -116,6 +117,7 @@ class TrainingLoop:
         self.best, self.best_step, self.unjudged = -math.inf, 0, 0
         if ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
+            sweep([folder])  # what a kill during a save has left
 
     def run(self, save_every: int = 100, stop_at: float | None = None) -> None:
         """Train to the last step, until validation gains nothing more, or the clock (`time.time()`) passes `stop_at`.
@@ -123,7 +125,8 @@ class TrainingLoop:
         Raises:
             RecipeError: Steps without a finite loss follow one another (`TRAINING_DIVERGED`); the last saved state and
                 the best weights are whole.
-            OSError: The last state cannot be saved; earlier ones stay, and failures to save on the way are only logged.
+            FormatError, ResourceError: The last state cannot be saved; earlier ones stay, and failures to save on the
+                way are only logged.
         """
         recent: list[float] = []
         started, waited = time.perf_counter(), self._waited
@@ -250,7 +253,7 @@ class TrainingLoop:
         try:
             self._write(self.folder / BEST, {"average": self.average, "step": self.step, "score": score})
             failed = ""
-        except OSError as error:
+        except (FormatError, ResourceError) as error:
             failed = str(error)
             self._log(event="not saved", reason=failed)
         return not self.ranks.tell(float(bool(failed)))
@@ -279,14 +282,18 @@ class TrainingLoop:
     def _save_or_go_on(self) -> None:
         try:
             self.save()
-        except OSError as error:  # a full disk must not end hours of training; the next save may succeed
+        except (
+            FormatError,
+            ResourceError,
+        ) as error:  # a full disk must not end hours of training; the next save may succeed
             self._log(event="not saved", reason=str(error))
 
     def save(self) -> None:
         """Write the whole state in one atomic step, so that a killed run resumes where it stood; keep the one before.
 
         Raises:
-            OSError: It cannot be written; what was saved before stays.
+            FormatError: It cannot be written (`OUTPUT_UNWRITABLE`); what was saved before stays.
+            ResourceError: The disk is full (`DISK_FULL`); what was saved before stays.
             RecipeError: A weight is not finite (`TRAINING_DIVERGED`); what was saved before stays.
         """
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained):
@@ -313,21 +320,11 @@ class TrainingLoop:
     def _write(self, path: Path, state: Any, previous: Path | None = None) -> None:
         if self.ranks.rank:
             return
-        part = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-        try:
-            with part.open("wb") as handle:
+        with atomic_file(path, previous=previous) as handle:
+            try:
                 torch.save(state, handle)
-                handle.flush()
-                os.fsync(handle.fileno())
-            if previous is not None and path.exists():
-                previous.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # where there are no links, there is no state before
-                    os.link(path, previous)
-            part.replace(path)
-        except RuntimeError as error:  # torch's own word for a disk that is full
-            raise OSError(str(error)) from error
-        finally:
-            part.unlink(missing_ok=True)
+            except RuntimeError as error:  # torch's own word for a disk that is full
+                raise OSError(errno.EIO, str(error)) from error
 
     def resume(self) -> bool:
         """Load a saved state if there is one, or the one before where the last is damaged; return whether there was.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -21,6 +20,7 @@ from prosect.data.datalist import DataList, Entry
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
 from prosect.io.paths import not_found, unreadable
+from prosect.io.temporary import make_temporary_folder, sweep_beside
 from prosect.training.patches import TrainingScan
 from prosect.training.scans import Numbering, known_of, training_scan
 
@@ -144,9 +144,8 @@ def _digest(path: Path, *_of_this_version: int) -> str:
 def _store(scan: TrainingScan, place: Path) -> None:
     """Write a scan into a folder that takes its name when all is there; what was under the name goes."""
     make_folder(place.parent)
-    part = place.parent / f".{place.name}.tmp-{os.getpid()}"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
+    sweep_beside(place)
+    part = make_temporary_folder(place)
     arrays: dict[str, list[Any]] = {}
     for name in ARRAYS:
         value = getattr(scan, name)

@@ -17,7 +17,7 @@ from prosect import results, vocabulary
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
 from prosect.cli.warnings_kept import keep_warnings
-from prosect.io.leftovers import sweep
+from prosect.io.temporary import sweep
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import Measurement, measure
 from prosect.results import Parameters, Request, Run, Stopwatch

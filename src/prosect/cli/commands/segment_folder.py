@@ -29,8 +29,8 @@ from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inpu
 from prosect.errors import FormatError, UsageError
 from prosect.io.atomic import make_folder
 from prosect.io.formats import format_named
-from prosect.io.leftovers import sweep
 from prosect.io.paths import file_name
+from prosect.io.temporary import sweep
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import measure
 from prosect.results import Kind, Parameters, Request, Run

@@ -102,21 +102,17 @@ def check_entry(entry: Entry, datalist: DataList, splits: set[str], tolerance_mm
     if len(splits) > 1:
         message = f"the same scan is in {' and '.join(sorted(splits))}: it would be judged on what it was taught"
         problems.append(Problem("image", "SPLIT_LEAK", message))
-    grid: Grid | None = None
+    shape = spacing_mm = None
     present: tuple[str, ...] = ()
+    grid: Grid | None = None
     with note_refusals(problems, "image"):
         grid = read(entry.image).grid
+    # Without the scan nothing can be said of its labels.
     if grid is not None:
+        shape, spacing_mm = grid.shape, grid.spacing_mm
         present = check_labels(entry, datalist, grid, tolerance_mm, problems)
-    return EntryReport(
-        entry.name,
-        entry.split,
-        None if grid is None else grid.shape,
-        None if grid is None else grid.spacing_mm,
-        present,
-        len(datalist.known(entry)),
-        tuple(problems),
-    )
+    known = len(datalist.known(entry))
+    return EntryReport(entry.name, entry.split, shape, spacing_mm, present, known, tuple(problems))
 
 
 def check_labels(
@@ -161,13 +157,15 @@ def refuse_unfit(reports: tuple[EntryReport, ...]) -> None:
         RecipeError: With the first few (`DATALIST_UNFIT`).
     """
     unfit = [report for report in reports if not report.fit]
-    if unfit:
-        named = "; ".join(
-            f"{report.name}: [{next(p.code for p in report.problems if p.fatal)}]" for report in unfit[:SHOWN]
-        )
-        more = f" and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
-        raise RecipeError(
-            f"{len(unfit)} of {len(reports)} scans cannot be used: {named}{more}. `prosect check-data` tells why; "
-            "correct them or take them off the list.",
-            code="DATALIST_UNFIT",
-        )
+    if not unfit:
+        return
+    causes = []
+    for report in unfit[:SHOWN]:
+        code = next(problem.code for problem in report.problems if problem.fatal)
+        causes.append(f"{report.name}: [{code}]")
+    more = f" and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
+    raise RecipeError(
+        f"{len(unfit)} of {len(reports)} scans cannot be used: {'; '.join(causes)}{more}. `prosect check-data` tells "
+        "why; correct them or take them off the list.",
+        code="DATALIST_UNFIT",
+    )

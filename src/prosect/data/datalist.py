@@ -98,11 +98,14 @@ class DataList:
         Raises:
             RecipeError: No scan is left (`DATALIST_INVALID`).
         """
-        named = any(entry.split == "validation" for entry in self.entries)
-        kept = tuple(e for e in self.entries if split is None or split == place(e, None if named else fold))
+        if any(entry.split == "validation" for entry in self.entries):
+            fold = None  # the list's own validation scans come before a fold
+        if split is None:
+            return self
+        kept = tuple(entry for entry in self.entries if split_of(entry, fold) == split)
         if not kept:
-            held = ", ".join(sorted({place(e, None if named else fold) for e in self.entries}))
-            raise RecipeError(f"The list has no {split} scan; it has: {held}.", code="DATALIST_INVALID")
+            others = sorted({split_of(entry, fold) for entry in self.entries})
+            raise RecipeError(f"The list has no {split} scan; it has: {', '.join(others)}.", code="DATALIST_INVALID")
         return replace(self, entries=kept)
 
 
@@ -121,7 +124,7 @@ class Roots:
     supervoxels: Path | None = None
 
 
-def place(entry: Entry, fold: int | None) -> str:
+def split_of(entry: Entry, fold: int | None) -> str:
     """Return the split of an entry when one fold is kept for validation."""
     if fold is not None and entry.split == "training" and entry.fold == fold:
         return "validation"
@@ -159,12 +162,18 @@ def read_datalist(
     found: dict[str, LabelMapping] = {}
     for name in dict.fromkeys(entry.dataset for entry in entries if entry.label is not None):
         pairs = pairs_for(name, written, mappings or {})
-        words = words if pairs is None else with_new(words, pairs)
+        if pairs is not None:
+            words = with_new(words, pairs)
         found[name] = mapping_for(name, written, pairs, words, path)
-    entries = tuple(replace(e, labelled=values_of(e.labelled, found.get(e.dataset), words, e.name)) for e in entries)
-    made_for = written.about.get("pseudo_classes")
-    pseudo = None if made_for is None else tuple(sorted(words[each].index for each in made_for))
-    return DataList(entries, found, words, pseudo, notes)
+    # What a scan is labelled for may be written as names, which only its mapping turns into values.
+    complete = []
+    for entry in entries:
+        labelled = values_of(entry.labelled, found.get(entry.dataset), words, entry.name)
+        complete.append(replace(entry, labelled=labelled))
+    pseudo = None
+    if written.about.get("pseudo_classes") is not None:
+        pseudo = tuple(sorted(words[each].index for each in written.about["pseudo_classes"]))
+    return DataList(tuple(complete), found, words, pseudo, notes)
 
 
 def set_name(path: Path) -> str:
@@ -198,7 +207,9 @@ def mapping_for(
     """
     absent = written.about.get("absent", ())
     # Values that the list names and the mapping leaves out are known to mean nothing in our vocabulary.
-    listed = [int(value) for names in written.names for value in names if str(value).isdigit()]
+    listed: list[int] = []
+    for names in written.names:
+        listed += [int(value) for value in names if str(value).isdigit()]
     if pairs is not None:
         return mapping_of(pairs, vocabulary, absent, listed)
     for names in written.names:
@@ -216,32 +227,55 @@ def entries_of(
     written: Written, path: Path, roots: Roots, dataset: str | None, own: str
 ) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """Return the entries of a list with the structures they are labelled for still as written, and notes."""
-    top = path if path.is_dir() else path.parent
-    data = roots.data or top
-    entries, mirrored = [], 0
-    names = case_names(
-        [str(row.get("name") or "") for row in written.rows], [str(r["image"]) for r in rows_of(written)]
+    data = roots.data or (path if path.is_dir() else path.parent)
+    rows = rows_of(written)
+    images = [str(row["image"]) for row in rows]
+    names = case_names([str(row.get("name") or "") for row in rows], images)
+    entries, same = [], 0
+    for row, name in zip(rows, names, strict=True):
+        # The official lists give pseudo-labels the path of their image, below a root of their own.
+        if roots.pseudo is None and row.get("pseudo_label") == row["image"]:
+            row = {key: value for key, value in row.items() if key != "pseudo_label"}
+            same += 1
+        entries.append(entry_of(row, name, data, roots, dataset or str(row.get("dataset", own))))
+    note = f"{same} pseudo-labels have the path of their image and were left out; say where they are (pseudo root)"
+    return tuple(entries), (note,) if same else ()
+
+
+def entry_of(row: Mapping[str, Any], name: str, data: Path, roots: Roots, dataset: str) -> Entry:
+    """Return an entry of a list.
+
+    Args:
+        row: Its text by column.
+        name: The case.
+        data: Where paths of images and labels start.
+        roots: Where other paths start.
+        dataset: The set it belongs to.
+
+    Raises:
+        RecipeError: A number is none (`DATALIST_INVALID`).
+    """
+    label = pseudo = supervoxels = fold = None
+    if "label" in row:
+        label = data / str(row["label"])
+    if row.get("pseudo_label") is not None:
+        pseudo = (roots.pseudo or data) / str(row["pseudo_label"])
+    if "supervoxels" in row:
+        supervoxels = locate(str(row["supervoxels"]), data, roots.supervoxels)
+    if "fold" in row:
+        fold = int(number(row["fold"], name, "fold"))
+    return Entry(
+        name=name,
+        image=data / str(row["image"]),
+        label=label,
+        pseudo_label=pseudo,
+        reliability=number(row.get("reliable", 1), name, "pseudo_label_reliability"),
+        supervoxels=supervoxels,
+        dataset=dataset,
+        split=str(row["split"]),
+        fold=fold,
+        labelled=row.get("labelled"),
     )
-    for row, name in zip(rows_of(written), names, strict=True):
-        pseudo = row.get("pseudo_label")
-        if pseudo == row["image"] and roots.pseudo is None:
-            pseudo, mirrored = None, mirrored + 1
-        entries.append(
-            Entry(
-                name=name,
-                image=data / str(row["image"]),
-                label=data / str(row["label"]) if "label" in row else None,
-                pseudo_label=None if pseudo is None else (roots.pseudo or data) / str(pseudo),
-                reliability=number(row.get("reliable", 1), name, "pseudo_label_reliability"),
-                supervoxels=locate(str(row["supervoxels"]), data, roots.supervoxels) if "supervoxels" in row else None,
-                dataset=dataset or str(row.get("dataset", own)),
-                split=str(row["split"]),
-                fold=int(number(row["fold"], name, "fold")) if "fold" in row else None,
-                labelled=row.get("labelled"),
-            )
-        )
-    note = f"{mirrored} pseudo-labels have the path of their image and were left out; say where they are (pseudo root)"
-    return tuple(entries), (note,) if mirrored else ()
 
 
 def rows_of(written: Written) -> tuple[Mapping[str, Any], ...]:
@@ -264,10 +298,16 @@ def case_names(given: list[str], images: list[str]) -> list[str]:
     Raises:
         RecipeError: A name is given twice, or cannot name a file (`DATALIST_INVALID`).
     """
-    plain = [scan_stem(Path(image).name) for image in images]
-    count = Counter(plain)
-    full = [scan_stem("_".join(Path(image).parts).lstrip("./_")) for image in images]
-    names = [own or (full[n] if count[plain[n]] > 1 else plain[n]) for n, own in enumerate(given)]
+    stems = [scan_stem(Path(image).name) for image in images]
+    count = Counter(stems)
+    names: list[str] = []
+    for own, image, stem in zip(given, images, stems, strict=True):
+        if own:
+            names.append(own)
+        elif count[stem] > 1:
+            names.append(scan_stem("_".join(Path(image).parts).lstrip("./_")))
+        else:
+            names.append(stem)
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -300,8 +340,12 @@ def locate(written: str, data: Path, root: Path | None) -> Path:
     path = Path(written)
     if root is None or not path.is_absolute():
         return (root or data) / path
-    tails = [Path(*path.parts[n:]) for n in range(1, len(path.parts))]
-    return next((root / tail for tail in tails if (root / tail).exists()), root / Path(*path.parts[-TAIL:]))
+    # The longest end of the path that is there: nobody knows where the other machine's root ended.
+    for first in range(1, len(path.parts)):
+        place = root / Path(*path.parts[first:])
+        if place.exists():
+            return place
+    return root / Path(*path.parts[-TAIL:])
 
 
 def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabulary, name: str) -> tuple[int, ...] | None:
@@ -312,24 +356,37 @@ def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabular
     """
     if labelled is None or mapping is None:
         return None
-    wanted = labelled.split("|") if isinstance(labelled, str) else list(labelled)
-    found: list[int] = []
-    for each in (str(word).strip() for word in wanted):
-        index = None if each.isdigit() else vocabulary[each].index
-        values = [v for v, i in mapping.values.items() if (v == int(each) if index is None else i == index)]
+    words = labelled.split("|") if isinstance(labelled, str) else list(labelled)
+    found: set[int] = set()
+    for word in words:
+        text = str(word).strip()
+        if text.isdigit():
+            values = {int(text)} & mapping.values.keys()
+        else:
+            index = vocabulary[text].index
+            values = {value for value, meaning in mapping.values.items() if meaning == index}
         if not values:
-            raise RecipeError(f"{name}: labelled for {each!r}, which the mapping has not.", code="LABELS_UNMAPPED")
-        found += values
-    return tuple(sorted(set(found)))
+            raise RecipeError(
+                f"{name}: the list says that the scan is labelled for {text!r}, but the mapping has no such value. "
+                "Correct `labelled`, or add it to the mapping.",
+                code="LABELS_UNMAPPED",
+            )
+        found |= values
+    return tuple(sorted(found))
 
 
 def split_as_published(datalist: DataList) -> DataList:
     """Return the list with the split of the paper, each data set for itself; see `published_split`."""
-    places: dict[str, tuple[str, int | None]] = {}
-    for name in dict.fromkeys(entry.dataset for entry in datalist):
-        cases = [entry.name for entry in datalist if entry.dataset == name]
-        places.update(zip(cases, published_split(len(cases)), strict=True))
-    entries = (replace(e, split=places[e.name][0], fold=places[e.name][1]) for e in datalist)
+    by_set: dict[str, list[str]] = {}
+    for entry in datalist:
+        by_set.setdefault(entry.dataset, []).append(entry.name)
+    splits: dict[str, tuple[str, int | None]] = {}
+    for cases in by_set.values():
+        splits.update(zip(cases, published_split(len(cases)), strict=True))
+    entries = []
+    for entry in datalist:
+        split, fold = splits[entry.name]
+        entries.append(replace(entry, split=split, fold=fold))
     return replace(datalist, entries=tuple(entries))
 
 
@@ -361,8 +418,11 @@ def entry_to_json(entry: Entry, folder: Path) -> dict[str, Any]:
         "image": entry.image, "label": entry.label, "pseudo_label": entry.pseudo_label, "label_sv": entry.supervoxels,
     }  # fmt: skip
     plain: dict[str, Any] = {"name": entry.name}
-    plain |= {key: Path(os.path.relpath(file, folder)).as_posix() for key, file in files.items() if file is not None}
+    for key, file in files.items():
+        if file is not None:
+            plain[key] = Path(os.path.relpath(file, folder)).as_posix()
     if entry.pseudo_label is not None:
+        # The official lists write 0 and 1 as whole numbers.
         plain["pseudo_label_reliability"] = int(entry.reliability) if entry.reliability in (0, 1) else entry.reliability
     if entry.fold is not None:
         plain["fold"] = entry.fold

@@ -72,7 +72,9 @@ def read_manual(
     mapping = datalist.mapping(entry)
     present = values_in(stored)
     if entry.labelled is not None:
-        strange = sorted(v for v in set(present) - set(entry.labelled) if mapping.values.get(v) is not None)
+        unlisted = set(present) - set(entry.labelled)
+        # A value that means nothing in the vocabulary contradicts nothing.
+        strange = sorted(value for value in unlisted if mapping.values.get(value) is not None)
         if strange:
             raise RecipeError(
                 f"{name}: the values {strange} are labelled, but the list says that this scan was not labelled for "
@@ -162,8 +164,11 @@ def values_in(stored: StoredLabels) -> tuple[int, ...]:
 
 
 def merge_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, vocabulary: Vocabulary) -> LabelLayers:
-    """Return one layer per structure; masks that mean the same are united."""
-    own = tuple(dict.fromkeys(indices))
-    united = [np.logical_or.reduce([m for m, i in zip(masks, indices, strict=True) if i == index]) for index in own]
-    stack = np.stack(united) if united else np.zeros((0, *grid.shape), dtype=np.bool_)
-    return LabelLayers(stack, own, grid, vocabulary)
+    """Return one layer per structure; masks (n i j k) that mean the same are united."""
+    united: dict[int, NDArray[np.bool_]] = {}
+    for mask, index in zip(masks, indices, strict=True):
+        united[index] = united[index] | mask if index in united else mask
+    stack = np.zeros((len(united), *grid.shape), dtype=np.bool_)
+    for layer, mask in zip(stack, united.values(), strict=True):
+        layer[...] = mask
+    return LabelLayers(stack, tuple(united), grid, vocabulary)

@@ -149,9 +149,12 @@ def refuse_misspelt(name: str, known: Iterable[str]) -> None:
         ValueError: It is.
     """
     words = list(known)
-    swapped = [key for key in words if sorted(key) == sorted(name.lower())]
+    if name in words:
+        return
+    # Swapped letters count little for difflib and are the likeliest slip.
+    swapped = [word for word in words if sorted(word) == sorted(name.lower())]
     near = swapped or difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.85)
-    if near and name not in words:
+    if near:
         raise ValueError(f"it has {name!r}; is {near[0]!r} meant?")
 
 
@@ -199,18 +202,24 @@ def from_folder(folder: Path) -> Written:
                 f"({len(alone)} such files).",
                 code="DATALIST_INVALID",
             )
-    rows = [
-        {"split": "training", "name": stem, **{column: str(by[stem]) for column, by in found.items() if stem in by}}
-        for stem in sorted(found["image"])
-    ]
+    rows = []
+    for stem in sorted(found["image"]):
+        row = {"split": "training", "name": stem}
+        for column, paths in found.items():
+            if stem in paths:
+                row[column] = str(paths[stem])
+        rows.append(row)
     return Written(tuple(rows))
 
 
 def stems(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
     """Yield the images in the first of these folders that exists, relative to `folder`, by name without ending."""
-    for place in (folder / name for name in names):
-        if place.is_dir():
-            for path in sorted(place.iterdir()):
-                if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
-                    yield scan_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
-            return
+    for name in names:
+        place = folder / name
+        if not place.is_dir():
+            continue
+        for path in sorted(place.iterdir()):
+            if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
+                # nnU-Net ends an image's name with the number of its channel, and a label's without.
+                yield scan_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
+        return

@@ -54,9 +54,9 @@ class LabelMapping:
         Args:
             labelled: Label values that this scan was labelled for; all of the set by default.
         """
-        chosen = self.values if labelled is None else labelled
-        found = {index for value in chosen if (index := self.values.get(value)) is not None}
-        return tuple(sorted(found | set(self.absent)))
+        values = self.values if labelled is None else labelled
+        found = {self.values.get(value) for value in values} | set(self.absent)
+        return tuple(sorted(index for index in found if index is not None))
 
     def translate(self, array: NDArray[Any], present: Sequence[int], name: str) -> NDArray[np.uint16]:
         """Return label values as vocabulary indices (same shape); values that mean nothing become 0.
@@ -91,9 +91,13 @@ class LabelMapping:
 
     def to_json(self, vocabulary: Vocabulary, base: Vocabulary) -> list[list[Any]]:
         """Return pairs of label value and name, or null, for a file; what is not in `base` is written as new."""
-        names = {index: vocabulary[index].name for index in self.values.values() if index is not None}
-        written = {index: name if name in base else NEW + name for index, name in names.items()}
-        return [[value, None if index is None else written[index]] for value, index in self.values.items()]
+        pairs: list[list[Any]] = []
+        for value, index in self.values.items():
+            name = None if index is None else vocabulary[index].name
+            if name is not None and name not in base:
+                name = NEW + name
+            pairs.append([value, name])
+        return pairs
 
 
 def several(values: Sequence[int]) -> str:
@@ -219,8 +223,9 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
         if path.suffix.lower() == ".json":
             plain = json.loads(text)
             by_set = plain if isinstance(plain, dict) else {"default": plain}
-            return {str(name): tuple(tuple(pair) for pair in pairs) for name, pairs in by_set.items()}
-        return pairs_of_table(text, "\t" if path.suffix.lower() == ".tsv" else ",")
+            return {str(name): tuple(map(tuple, pairs)) for name, pairs in by_set.items()}
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        return pairs_of_table(text, delimiter)
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise RecipeError(f"{file_name(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
 

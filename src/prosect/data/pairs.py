@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.data.datalist import DataList, Entry
-from prosect.data.mapping import NEW, mapping_of, split_pair, with_new
+from prosect.data.mapping import NEW, NOTHING, mapping_of, split_pair, with_new
 from prosect.errors import RecipeError
 from prosect.io.formats import SCAN_ENDINGS, scan_stem
 from prosect.io.paths import file_name
@@ -56,10 +56,17 @@ def mark_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tup
     """Return pairs in which a name that the vocabulary does not know is marked as new."""
     marked: list[tuple[Any, Any]] = []
     for value, name in map(split_pair, pairs):
-        strange = isinstance(name, str) and name.strip() and not name.startswith(NEW) and name not in vocabulary
-        nothing = isinstance(name, str) and name.strip().lower() in ("-", "none", "null")
-        marked.append((value, f"{NEW}{name.strip()}" if strange and not nothing else name))
+        if isinstance(name, str) and is_new(name, vocabulary):
+            name = f"{NEW}{name.strip()}"
+        marked.append((value, name))
     return marked
+
+
+def is_new(name: str, vocabulary: Vocabulary) -> bool:
+    """Return whether a name is that of a structure which the vocabulary lacks, and not marked so yet."""
+    if name.strip().lower() in ("", *NOTHING):
+        return False
+    return not name.startswith(NEW) and name not in vocabulary
 
 
 def files_in(folder: Path) -> dict[str, Path]:

@@ -24,8 +24,10 @@ def published_split(count: int, seed: int = SEED) -> tuple[tuple[str, int | None
     order = shuffle(list(range(count)), seed)
     train = order[: int((1 - TEST_SHARE) * count + 0.5)]
     again = shuffle(train, seed)
-    fold_of = {scan: fold for fold in range(FOLDS) for scan in again[fold::FOLDS]}
-    return tuple(("training", fold_of[scan]) if scan in fold_of else ("testing", None) for scan in range(count))
+    splits: list[tuple[str, int | None]] = [("testing", None)] * count
+    for number, scan in enumerate(again):
+        splits[scan] = ("training", number % FOLDS)
+    return tuple(splits)
 
 
 def shuffle(scans: list[int], seed: int) -> list[int]:

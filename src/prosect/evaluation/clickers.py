@@ -29,6 +29,7 @@ __all__ = [
     "person_click",
     "random_click",
     "ritm_click",
+    "voxel_count",
 ]
 
 Mask = NDArray[np.bool_]
@@ -75,13 +76,22 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
     if number == 0:
         part = core(truth)
         return None if part is None else at(nearest_to_middle(part), grid, True)
-    for reach in (CUBE, PLATE) if number < PLATE_CLICKS else (CUBE,):
-        missed, excess = (largest_component(erode(error, reach)) for error in (truth & ~mask, mask & ~truth))
-        counts = [0 if part is None else int(np.count_nonzero(part)) for part in (missed, excess)]
-        chosen = missed if counts[0] >= counts[1] else excess
+    reaches = [CUBE]
+    if number < PLATE_CLICKS:
+        reaches.append(PLATE)
+    for reach in reaches:
+        missed = largest_component(erode(truth & ~mask, reach))
+        excess = largest_component(erode(mask & ~truth, reach))
+        positive = voxel_count(missed) >= voxel_count(excess)
+        chosen = missed if positive else excess
         if chosen is not None:
-            return at(anywhere(chosen, generator), grid, chosen is missed)
+            return at(anywhere(chosen, generator), grid, positive)
     return None
+
+
+def voxel_count(part: Mask | None) -> int:
+    """Return how many voxels a component has; 0 for none."""
+    return 0 if part is None else int(np.count_nonzero(part))
 
 
 def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
@@ -115,12 +125,13 @@ def ritm_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generat
 
     Of what is missed or of what exceeds, whichever is deeper, counted in voxels; None where there is no error.
     """
-    depths = [euclidean_depth(truth & ~mask), euclidean_depth(mask & ~truth)]
-    missed, excess = (float(each.max()) for each in depths)
-    if not max(missed, excess):
+    missed, excess = euclidean_depth(truth & ~mask), euclidean_depth(mask & ~truth)
+    positive = float(missed.max()) > float(excess.max())
+    depth = missed if positive else excess
+    most = float(depth.max())
+    if not most:
         return None
-    deepest, most = (depths[0], missed) if missed > excess else (depths[1], excess)
-    return at(anywhere(deepest > most / 2, generator), grid, missed > excess)
+    return at(anywhere(depth > most / 2, generator), grid, positive)
 
 
 RULES: dict[str, Rule] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -56,19 +57,22 @@ def png(figure: Figure) -> bytes:
 
 def by_structure(section: Section) -> Figure:
     """Return a strip for every structure: its scans, and the mean with its interval."""
-    shown = [s for s in section.structures if s.dice is not None]
-    shown = sorted(shown, key=lambda s: -s.dice.value if s.dice else 0.0)[:STRUCTURES_SHOWN]
-    figure = Figure(figsize=(WIDTH_IN, 1.2 + ROW_IN * max(len(shown), 3)), layout="constrained")
+    summaries = [(s.structure, s.dice) for s in section.structures if s.dice is not None]
+    summaries.sort(key=lambda summary: -summary[1].value)
+    summaries = summaries[:STRUCTURES_SHOWN]
+    dices: dict[str, list[float]] = {}
+    for row in section.rows:
+        if row.dice is not None:
+            dices.setdefault(row.structure, []).append(row.dice)
+    figure = Figure(figsize=(WIDTH_IN, 1.2 + ROW_IN * max(len(summaries), 3)), layout="constrained")
     axes = figure.add_subplot()
     shift = np.random.default_rng(0)  # of dots only, so that equal ones can be told apart
-    for n, summary in enumerate(shown):
-        own = [row.dice for row in section.rows if row.structure == summary.structure and row.dice is not None]
+    for n, (name, mean) in enumerate(summaries):
+        own = dices.get(name, [])
         axes.scatter(own, n + shift.uniform(-JITTER, JITTER, len(own)), s=7, color=GREY, alpha=0.55, linewidths=0)
-        mean = summary.dice
-        if mean is not None:
-            axes.plot([mean.low, mean.high], [n, n], color=BLUE, linewidth=2)
-            axes.plot(mean.value, n, "o", color=BLUE, markersize=4.5)
-    axes.set_yticks(range(len(shown)), [s.structure for s in shown], fontsize=7)
+        axes.plot([mean.low, mean.high], [n, n], color=BLUE, linewidth=2)
+        axes.plot(mean.value, n, "o", color=BLUE, markersize=4.5)
+    axes.set_yticks(range(len(summaries)), [name for name, _ in summaries], fontsize=7)
     axes.invert_yaxis()
     overlap_axis(axes, "x")
     axes.set_title(f"{section.title}: Dice by scan, mean and 95 % interval", fontsize=9)
@@ -79,15 +83,15 @@ def by_clicks(curve: Curve, rows: Sequence[Row]) -> Figure:
     """Return Dice and surface Dice by number of clicks."""
     figure = Figure(figsize=(WIDTH_IN, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for values, colour, name in ((curve.dice, BLUE, "Dice"), (curve.nsd, ORANGE, "surface Dice")):
-        axes.plot(
-            curve.clicks, [m.value for m in values], "o-", color=colour, markersize=4, label=f"{name}, last click"
-        )
-        axes.fill_between(curve.clicks, [m.low for m in values], [m.high for m in values], color=colour, alpha=0.15)
+    for means, colour, name in ((curve.dice, BLUE, "Dice"), (curve.nsd, ORANGE, "surface Dice")):
+        value, low, high = np.array([(mean.value, mean.low, mean.high) for mean in means]).T
+        axes.plot(curve.clicks, value, "o-", color=colour, markersize=4, label=f"{name}, last click")
+        axes.fill_between(curve.clicks, low, high, color=colour, alpha=0.15)
     axes.plot(curve.used, curve.best, "--", color=GREY, label="Dice, best click so far (Fig. 5's way)")
-    count = len({(row.case, row.structure) for row in rows})
+    objects = {(row.case, row.structure) for row in rows}
+    scans = {scan for scan, _ in objects}
     axes.set_xlabel("clicks on a structure")
-    axes.set_title(f"{count} objects in {len({row.case for row in rows})} scans", fontsize=9)
+    axes.set_title(f"{len(objects)} objects in {len(scans)} scans", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     overlap_axis(axes, "y")
     axes.legend(fontsize=8, loc="best")
@@ -96,8 +100,10 @@ def by_clicks(curve: Curve, rows: Sequence[Row]) -> Figure:
 
 def overlap_axis(axes: Axes, which: str) -> None:
     """Let an axis run from 0 to 1, with a grid."""
-    set_limits = axes.set_xlim if which == "x" else axes.set_ylim
-    set_limits(-0.02, 1.02)
+    if which == "x":
+        axes.set_xlim(-0.02, 1.02)
+    else:
+        axes.set_ylim(-0.02, 1.02)
     axes.grid(axis="both" if which == "y" else "x", color=GREY, alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -106,14 +112,12 @@ def by_size(timings: Mapping[str, Mapping[str, Any]], published: Mapping[str, Se
     """Return seconds by size, the paper's on its own machine beside them."""
     figure = Figure(figsize=(WIDTH_IN, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    own = sorted((t["megavoxels_1_5mm"], t["seconds"]) for t in timings.values())
+    own = sorted((timing["megavoxels_1_5mm"], timing["seconds"]) for timing in timings.values())
     axes.plot(*zip(*own, strict=True), "o", color=BLUE, label="this run")
-    rows = [row for table in published.values() for row in table if "vista3d_s" in row]
-    for column, colour, name in (("vista3d_s", ORANGE, "VISTA3D"), ("totalsegmentator_s", GREY, "TotalSegmentator")):
+    for table in published.values():
+        rows = [row for row in table if "vista3d_s" in row]
         if rows:
-            sizes = [np.prod([int(n) for n in row["shape"].split("x")]) / 1e6 for row in rows]
-            times = [float(row[column]) for row in rows]
-            axes.plot(sizes, times, "s--", color=colour, markersize=4, label=f"{name}, paper's Table 2 (V100)")
+            plot_published_times(axes, rows)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("megavoxels at 1.5 mm")
@@ -122,3 +126,11 @@ def by_size(timings: Mapping[str, Mapping[str, Any]], published: Mapping[str, Se
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8)
     return figure
+
+
+def plot_published_times(axes: Axes, rows: Sequence[Mapping[str, str]]) -> None:
+    """Draw the times of Table 2 by size."""
+    sizes = [math.prod(map(int, row["shape"].split("x"))) / 1e6 for row in rows]
+    for column, colour, name in (("vista3d_s", ORANGE, "VISTA3D"), ("totalsegmentator_s", GREY, "TotalSegmentator")):
+        times = [float(row[column]) for row in rows]
+        axes.plot(sizes, times, "s--", color=colour, markersize=4, label=f"{name}, paper's Table 2 (V100)")

@@ -30,14 +30,19 @@ def table1_rows(rows: Iterable[Row]) -> list[Cells]:
     Average Dice on the paper's test split of each set: the automatic branch, a click in every window, and both with the
     best of several trials chosen by the truth.
     """
-    judged = {(row.dataset, row.index) for row in rows}
-    sets = {dataset for dataset, _ in judged}
-    return [
-        row
-        for row in table("table1")
-        if not row["dataset"]
-        or ((row["dataset"], int(row["index"])) in judged if row["index"] else row["dataset"] in sets)
-    ]
+    structures = {(row.dataset, row.index) for row in rows}
+    sets = {dataset for dataset, _ in structures}
+    kept = []
+    for row in table("table1"):
+        if not row["dataset"]:
+            wanted = True  # the average of all sets
+        elif row["index"]:
+            wanted = (row["dataset"], int(row["index"])) in structures
+        else:
+            wanted = row["dataset"] in sets
+        if wanted:
+            kept.append(row)
+    return kept
 
 
 def table2_rows() -> list[Cells]:

@@ -47,24 +47,24 @@ def time_scan(
         `seconds`, all of them in `runs`, by stage in `stages`, the size as stored (`shape`) and at 1.5 mm
         (`shape_1_5mm`, `megavoxels_1_5mm`), `windows`, `structures`, and the memory of the process after it in GiB.
     """
-    runs, best = [], None
+    runs: list[float] = []
     for _ in range(repeats):
         started = clock()
         labels = model.segment(volume, classes)
         runs.append(clock() - started)
         if runs[-1] == min(runs):
-            best = labels
-    assert best is not None
-    respaced, said = at_table_spacing(volume.grid), best.provenance
+            fastest = labels
+    respaced, provenance = at_table_spacing(volume.grid), fastest.provenance
+    stages = provenance.get("seconds")
     return {
         "seconds": min(runs),
         "runs": runs,
-        "stages": dict(seconds) if isinstance(seconds := said.get("seconds"), Mapping) else {},
+        "stages": dict(stages) if isinstance(stages, Mapping) else {},
         "shape": list(volume.grid.shape),
         "shape_1_5mm": list(respaced),
         "megavoxels_1_5mm": math.prod(respaced) / 1e6,
-        "windows": said.get("windows"),
-        "structures": len(best.sought),
+        "windows": provenance.get("windows"),
+        "structures": len(fastest.sought),
         "resident_gib": psutil.Process().memory_info().rss / 2**30,
     }
 

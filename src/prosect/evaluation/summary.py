@@ -111,16 +111,22 @@ def table(keys: Sequence[tuple[str, str]], values: Sequence[float | None]) -> Fl
         keys: Scan and structure of each value.
         values: In the same order; None is no value.
     """
-    cases, names = ({word: n for n, word in enumerate(dict.fromkeys(words))} for words in zip(*keys, strict=True))
-    out = np.full((len(cases), len(names)), np.nan)
-    for (case, name), value in zip(keys, values, strict=True):
-        out[cases[case], names[name]] = np.nan if value is None else value
+    scans: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for scan, name in keys:
+        scans.setdefault(scan, len(scans))
+        names.setdefault(name, len(names))
+    out = np.full((len(scans), len(names)), np.nan)
+    for (scan, name), value in zip(keys, values, strict=True):
+        if value is not None:
+            out[scans[scan], names[name]] = value
     return out
 
 
 def table_of(rows: Sequence[Row], column: str) -> Floats:
     """Return a column of rows as (scans, structures)."""
-    return table([(row.case, row.structure) for row in rows], [getattr(row, column) for row in rows])
+    keys = [(row.case, row.structure) for row in rows]
+    return table(keys, [getattr(row, column) for row in rows])
 
 
 def mean_of(values: Floats, generator: np.random.Generator, resamples: int = RESAMPLES) -> Mean | None:
@@ -184,31 +190,42 @@ def over_all(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, M
     """Return the means over structures: `dice` and `nsd` as a user meets them, `dice_present` the paper's way."""
     there = [row for row in rows if row.truth_ml > 0]
     return {
-        "dice": mean_of(table_of(rows, "dice"), generator) if rows else None,
-        "nsd": mean_of(table_of(rows, "nsd"), generator) if rows else None,
-        "dice_present": mean_of(table_of(there, "dice"), generator) if there else None,
+        "dice": mean_of(table_of(rows, "dice"), generator),
+        "nsd": mean_of(table_of(rows, "nsd"), generator),
+        "dice_present": mean_of(table_of(there, "dice"), generator),
     }
 
 
 def curve(rows: Iterable[Row], generator: np.random.Generator) -> Curve | None:
     """Return overlap by number of clicks, as the mean over structures of means over scans; None without rows."""
+    series = by_object(rows)
+    if not series:
+        return None
+    fewest = min(min(own) for own in series.values())
+    most = max(max(own) for own in series.values())
+    objects = list(series)
+    nothing = Mean(0.0, 0.0, 0.0, 0)
+    best = np.zeros(len(objects))
+    clicks, dice, nsd, used, best_dice = [], [], [], [], []
+    # Every mean draws from the generator, so all of Dice come before all of surface Dice.
+    steps = {n: [latest(own, n) for own in series.values()] for n in range(fewest, most + 1)}
+    for n, step in steps.items():
+        clicks.append(n)
+        dice.append(mean_of(table_of(step, "dice"), generator) or nothing)
+    for step in steps.values():
+        nsd.append(mean_of(table_of(step, "nsd"), generator) or nothing)
+        used.append(plain_mean(table(objects, [row.clicks for row in step])))
+        best = np.maximum(best, [row.dice or 0.0 for row in step])
+        best_dice.append(plain_mean(table(objects, best.tolist())))
+    return Curve(tuple(clicks), tuple(dice), tuple(nsd), tuple(used), tuple(best_dice))
+
+
+def by_object(rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, Row]]:
+    """Return the rows of every scan and structure by their number of clicks."""
     series: dict[tuple[str, str], dict[int, Row]] = {}
     for row in rows:
         series.setdefault((row.case, row.structure), {})[row.clicks] = row
-    if not series:
-        return None
-    numbers = range(min(min(own) for own in series.values()), max(max(own) for own in series.values()) + 1)
-    steps = [[latest(own, n) for own in series.values()] for n in numbers]
-    keys = list(series)
-    best = np.maximum.accumulate([[row.dice or 0.0 for row in step] for step in steps])
-    nothing = Mean(0.0, 0.0, 0.0, 0)
-    return Curve(
-        tuple(numbers),
-        tuple(mean_of(table_of(step, "dice"), generator) or nothing for step in steps),
-        tuple(mean_of(table_of(step, "nsd"), generator) or nothing for step in steps),
-        tuple(plain_mean(table(keys, [row.clicks for row in step])) for step in steps),
-        tuple(plain_mean(table(keys, list(values))) for values in best),
-    )
+    return series
 
 
 def plain_mean(values: Floats) -> float:
@@ -219,15 +236,13 @@ def plain_mean(values: Floats) -> float:
 
 def after(rows: Iterable[Row], clicks: int) -> list[Row]:
     """Return for every scan and structure its row after so many clicks, or its last before that."""
-    series: dict[tuple[str, str], dict[int, Row]] = {}
-    for row in rows:
-        series.setdefault((row.case, row.structure), {})[row.clicks] = row
-    return [latest(own, clicks) for own in series.values()]
+    return [latest(own, clicks) for own in by_object(rows).values()]
 
 
 def latest(own: Mapping[int, Row], clicks: int) -> Row:
-    """Return the row after so many clicks, or the last before."""
-    return own[max((n for n in own if n <= clicks), default=min(own))]
+    """Return the row after so many clicks, or the last before; the first of all where none is before."""
+    earlier = [n for n in own if n <= clicks]
+    return own[max(earlier, default=min(own))]
 
 
 def challenge_areas(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, Mean | None] | None:
@@ -238,19 +253,23 @@ def challenge_areas(rows: Sequence[Row], generator: np.random.Generator) -> dict
     """
     if not rows or max(row.clicks for row in rows) < CHALLENGE_CLICKS:
         return None
-    by_scan: dict[str, dict[str, dict[int, Row]]] = {}
-    for row in rows:
-        by_scan.setdefault(row.case, {}).setdefault(row.structure, {})[row.clicks] = row
-    figures = []
-    for own in by_scan.values():
-        held = [[latest(by, n) for by in own.values()] for n in range(1, CHALLENGE_CLICKS + 1)]
-        dsc = np.array([np.mean([row.dice or 0.0 for row in step]) for step in held])
-        nsd = np.array([np.mean([row.nsd or 0.0 for row in step]) for step in held])
-        nsd[dsc <= CHALLENGE_LEAST_DICE] = 0
-        figures.append([area(dsc), area(nsd), float(dsc[-1]), float(nsd[-1])])
+    by_scan: dict[str, list[Mapping[int, Row]]] = {}
+    for (scan, _), own in by_object(rows).items():
+        by_scan.setdefault(scan, []).append(own)
+    values = np.array([challenge_figures(objects) for objects in by_scan.values()])
     names = ("dsc_auc", "nsd_auc", "dsc_final", "nsd_final")
-    values = np.array(figures)
     return {name: mean_of(values[:, [n]], generator) for n, name in enumerate(names)}
+
+
+def challenge_figures(objects: Sequence[Mapping[int, Row]]) -> tuple[float, float, float, float]:
+    """Return the areas under Dice and surface Dice of one scan, and both after the last click."""
+    dsc, nsd = np.zeros(CHALLENGE_CLICKS), np.zeros(CHALLENGE_CLICKS)
+    for n in range(CHALLENGE_CLICKS):
+        step = [latest(own, n + 1) for own in objects]
+        dsc[n] = np.mean([row.dice or 0.0 for row in step])
+        nsd[n] = np.mean([row.nsd or 0.0 for row in step])
+    nsd[dsc <= CHALLENGE_LEAST_DICE] = 0
+    return area(dsc), area(nsd), float(dsc[-1]), float(nsd[-1])
 
 
 def area(values: Floats) -> float:

@@ -38,8 +38,9 @@ def surface_dice(found: Mask, truth: Mask, grid: Grid, tolerance_mm: float = TOL
         return None
     areas = areas_mm2(grid.spacing_mm)
     steps = steps_within(np.asarray(grid.spacing_mm), tolerance_mm)
-    first, second = (cell_codes(mask[box.slices]) for mask in (found, truth))
-    on_first, on_second = ((codes != 0) & (codes != 255) for codes in (first, second))
+    first, second = cell_codes(found[box.slices]), cell_codes(truth[box.slices])
+    # Code 0 is a cell outside, 255 one inside; the surface runs through all others.
+    on_first, on_second = (first != 0) & (first != 255), (second != 0) & (second != 255)
     far = total = 0.0
     for codes, own, other in ((first, on_first, on_second), (second, on_second, on_first)):
         total += float(areas[codes[own]].sum())

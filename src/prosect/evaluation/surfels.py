@@ -54,7 +54,9 @@ def area_vectors() -> Vectors:
     """Return the area vectors (256 4 3) of up to four triangles in a cell with edges of 1, by code."""
     vectors = np.zeros((256, 4, 3))
     for code in range(256):
-        pieces = [vector for part in groups_to_cut(code) for vector in largest_span(rim(part))]
+        pieces: list[Vectors] = []
+        for group in groups_to_cut(code):
+            pieces += largest_span(rim(group))
         vectors[code, : len(pieces)] = np.reshape(pieces, (-1, 3))
     vectors.setflags(write=False)
     return vectors
@@ -63,17 +65,22 @@ def area_vectors() -> Vectors:
 def groups_to_cut(code: int) -> list[frozenset[Corner]]:
     """Return the groups of corners that the surface cuts off: of the corners set and not set, the fewer."""
     inside = {corner for bit, corner in enumerate(CORNERS) if code >> bit & 1}
-    return edge_groups(inside if len(inside) <= 4 else set(CORNERS) - inside)
+    outside = set(CORNERS) - inside
+    return edge_groups(inside if len(inside) <= len(outside) else outside)
 
 
 def edge_groups(corners: Iterable[Corner]) -> list[frozenset[Corner]]:
     """Return the groups of corners that hang together along edges of the cell."""
     left, groups = set(corners), []
     while left:
-        group = {left.pop()}
-        while more := {c for c in left if any(distance(c, other) == 1 for other in group)}:
-            group |= more
-            left -= more
+        todo = [left.pop()]
+        group = set(todo)
+        while todo:
+            corner = todo.pop()
+            beside = {other for other in left if distance(corner, other) == 1}
+            left -= beside
+            group |= beside
+            todo += beside
         groups.append(frozenset(group))
     return groups
 
@@ -85,13 +92,15 @@ def distance(a: Corner, b: Corner) -> int:
 
 def rim(group: frozenset[Corner]) -> Vectors:
     """Return the points (n 3), in order, where the surface around a group of corners crosses edges of the cell."""
-    crossed = [(c, other) for c in group for other in CORNERS if distance(c, other) == 1 and other not in group]
-    order, left = [crossed[0]], crossed[1:]
+    left = []
+    for corner in group:
+        left += [(corner, other) for other in CORNERS if other not in group and distance(corner, other) == 1]
+    order = [left.pop(0)]
     while left:
         following = next(edge for edge in left if follows(order[-1], edge, group))
         order.append(following)
         left.remove(following)
-    return np.array([(np.add(inside, outside)) / 2 for inside, outside in order])
+    return np.asarray(np.array(order).mean(axis=1))
 
 
 def follows(edge: tuple[Corner, Corner], other: tuple[Corner, Corner], group: frozenset[Corner]) -> bool:
@@ -106,8 +115,14 @@ def follows(edge: tuple[Corner, Corner], other: tuple[Corner, Corner], group: fr
 
 def largest_span(points: Vectors) -> list[Vectors]:
     """Return the area vectors of the triangles that span a rim, of all ways to span it the one with the most area."""
-    ways = [[span(points, triangle) for triangle in way] for way in triangulations(0, len(points) - 1)]
-    return max(ways, key=lambda way: round(sum(float(np.linalg.norm(vector)) for vector in way), 9))
+    best: list[Vectors] = []
+    most = -1.0
+    for way in triangulations(0, len(points) - 1):
+        vectors = [span(points, triangle) for triangle in way]
+        area = round(sum(map(float, map(np.linalg.norm, vectors))), 9)  # equal areas must not differ by rounding
+        if area > most:
+            best, most = vectors, area
+    return best
 
 
 def span(points: Vectors, triangle: Triangle) -> Vectors:
@@ -120,9 +135,9 @@ def triangulations(first: int, last: int) -> list[list[Triangle]]:
     """Return every way to cut the polygon of the points `first` to `last` into triangles."""
     if last - first < 2:
         return [[]]
-    return [
-        [*before, *after, (first, middle, last)]
-        for middle in range(first + 1, last)
-        for before in triangulations(first, middle)
-        for after in triangulations(middle, last)
-    ]
+    ways = []
+    # The triangle on the side from `first` to `last` leaves a polygon on either side of its third point.
+    for middle in range(first + 1, last):
+        for before, after in itertools.product(triangulations(first, middle), triangulations(middle, last)):
+            ways.append([*before, *after, (first, middle, last)])
+    return ways

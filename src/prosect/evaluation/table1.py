@@ -22,7 +22,7 @@ from torch import Tensor
 
 from prosect.case import Case
 from prosect.data.labelled import LabelledScan
-from prosect.evaluation.clickers import anywhere, core, nearest_to_middle
+from prosect.evaluation.clickers import anywhere, core, nearest_to_middle, voxel_count
 from prosect.evaluation.dice import dice
 from prosect.evaluation.protocols import AutomaticModel, Rules
 from prosect.evaluation.scores import Row, Target, row_of
@@ -273,13 +273,16 @@ def automatic_logits(model: WindowModel, image: Tensor, indices: Sequence[int]) 
 
 def label(positive: bool, model: WindowModel, index: int) -> int:
     """Return the network's label of a click on a class."""
-    return int(positive) + (2 if model.vocabulary[index].ambiguous else 0)
+    # official: 0 and 1 are negative and positive; 2 and 3 the same on a class that a click alone does not name.
+    ambiguous = model.vocabulary[index].ambiguous
+    return int(positive) + 2 * int(ambiguous)
 
 
 def answer(model: WindowModel, features: Tensor, clicks: Clicks) -> Tensor:
     """Return the logits (i j k) of the network's answer to clicks on a supported class."""
-    points = torch.tensor(np.array([[voxel for voxel, _ in clicks]]), dtype=torch.float32, device=features.device)
-    labels = torch.tensor([[label_ for _, label_ in clicks]], device=features.device)
+    voxels, kinds = zip(*clicks, strict=True)
+    points = torch.tensor(np.array([voxels]), dtype=torch.float32, device=features.device)
+    labels = torch.tensor([kinds], device=features.device)
     zero_shot = torch.tensor([False], device=features.device)
     return model.network.point_logits(features, points, labels, zero_shot)[0, 0].float()
 
@@ -299,11 +302,11 @@ def best_of_trials(
         clicks = trial_clicks(truth, now > 0, generator, trial == 0)
         if not clicks:
             continue
-        labelled = [(voxel, label(positive, model, index)) for voxel, positive in clicks]
-        reply = answer(model, features, labelled).cpu().numpy()
-        points = np.array([[voxel for voxel, _ in labelled]], dtype=np.float64)
-        kinds = np.array([[kind for _, kind in labelled]])
-        now = merge_official(now[None], reply[None], points, kinds)[0]
+        voxels = [voxel for voxel, _ in clicks]
+        kinds = [label(positive, model, index) for _, positive in clicks]
+        reply = answer(model, features, list(zip(voxels, kinds, strict=True))).cpu().numpy()
+        points = np.array([voxels], dtype=np.float64)
+        now = merge_official(now[None], reply[None], points, np.array([kinds]))[0]
         score = oracle(now > 0, truth)
         if score > best_score:
             best, best_score = now, score
@@ -312,18 +315,25 @@ def best_of_trials(
 
 def oracle(mask: Mask, truth: Mask) -> float:
     """Return what the official evaluation compares: Dice, or minus the voxels where there should be none."""
-    return (dice(mask, truth) or 0.0) if truth.any() else -float(np.count_nonzero(mask))
+    if not truth.any():
+        return -float(np.count_nonzero(mask))
+    return dice(mask, truth) or 0.0
 
 
 def trial_clicks(truth: Mask, mask: Mask, generator: np.random.Generator, first: bool) -> list[tuple[Voxels, bool]]:
     """Return the clicks of one trial: voxel and sign."""
+    clicks = []
     inside = erode(truth)
-    inside = inside if inside.any() else truth
-    random = [(anywhere(inside, generator), True)] if inside.any() else []
+    if not inside.any():
+        inside = truth
+    if inside.any():
+        clicks.append((anywhere(inside, generator), True))
     if first:
-        return random
-    missed, excess = (largest_component(erode(error)) for error in (truth & ~mask, mask & ~truth))
-    counts = [0 if part is None else int(np.count_nonzero(part)) for part in (missed, excess)]
-    if missed is not None and counts[0] > counts[1]:
+        return clicks
+    missed = largest_component(erode(truth & ~mask))
+    excess = largest_component(erode(mask & ~truth))
+    if missed is not None and voxel_count(missed) > voxel_count(excess):
         return [(anywhere(missed, generator), True)]
-    return random + ([(anywhere(excess, generator), False)] if excess is not None else [])
+    if excess is not None:
+        clicks.append((anywhere(excess, generator), False))
+    return clicks

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import prosect
+from prosect import phantom
 from prosect.cli.main import main
 
 
@@ -18,6 +19,19 @@ def test_a_phantom_is_segmented_and_drawn(tmp_path: Path) -> None:
     labels = np.asarray(nibabel.load(out).dataobj)
     assert len(np.unique(labels)) > 3
     assert (tmp_path / "labels_preview.png").stat().st_size > 20_000
+
+
+def test_the_shipped_model_finds_in_a_phantom_what_the_model_card_says() -> None:
+    volume, truth = phantom.head_neck(np.random.default_rng(1), (3.0, 3.0, 3.0))
+    labels = prosect.load(device="cpu").segment(volume)
+    dice = {}
+    for name in ("lung", "esophagus", "left parotid", "right parotid"):
+        found, drawn = labels.mask(name), truth.mask(name)
+        dice[name] = 2 * (found & drawn).sum() / (found.sum() + drawn.sum())
+    # Measured: 0.97, 0.78, 0.61 and 0.48; between people they vary by 0.07.
+    assert dice["lung"] > 0.94
+    assert dice["esophagus"] > 0.65
+    assert min(dice["left parotid"], dice["right parotid"]) > 0.38
 
 
 def test_what_the_shipped_model_does_not_know_is_refused_with_a_hint(
@@ -43,4 +57,5 @@ def test_validation_scans_are_labelled_where_clinicians_drew(real_scans: Path) -
                 mask = labels.mask(name)
                 found.append(2 * (mask & drawn).sum() / (mask.sum() + drawn.sum()))
     assert len(found) >= 8
-    assert np.mean(found) > 0.35
+    # 0.49 was measured: the first of these is one of the two scans on which the model fails (the mean of all is 0.63).
+    assert np.mean(found) > 0.45

@@ -1,7 +1,7 @@
 """Two models together against each alone: mean Dice by number of clicks on the same scans, structures and click rules.
 
-`python benches/hybrid.py LIST --split validation --limit 8 --whole FILE` takes a data list, SAM-Med3D weights for the
-whole object, and for its refinement the shipped model or `--fine FILE`. Every model is clicked by `--rules` in a
+`python experiments/hybrid.py LIST --split validation --limit 8 --whole FILE` takes a data list, SAM-Med3D weights for
+the whole object, and for its refinement the shipped model or `--fine FILE`. Every model is clicked by `--rules` in a
 session of its own from nothing, so each meets clicks on its own errors. Intervals are 95 %, by drawing scans.
 """
 

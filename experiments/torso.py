@@ -1,6 +1,6 @@
 """How well the shipped model finds the torso, of which it has seen one labelled scan: Dice by structure, in Markdown.
 
-`python benches/torso.py --data DATA [--weights FILE]`. Four views: the very scan it was taught; that scan as other
+`python experiments/torso.py --data DATA [--weights FILE]`. Four views: the very scan it was taught; that scan as other
 people, warped and with other contrast, from numbers never used in training; synthetic people never used; and a slab of
 another hospital's CT, never trained on, with another model's labels. A structure is compared where it is labelled.
 """

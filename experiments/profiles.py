@@ -1,7 +1,7 @@
 """Why the `prosect` profile is what it is: Dice and seconds of other choices, one change at a time.
 
-`python benches/profiles.py --data OPENKBP [--weights FILE] [--every N]` segments head-neck validation scans with the
-shipped model and prints a Markdown table. Times are of the whole `segment` call, variants interleaved scan by scan.
+`python experiments/profiles.py --data OPENKBP [--weights FILE] [--every N]` segments head-neck validation scans with
+the shipped model and prints a Markdown table. Times are of the whole `segment` call, variants interleaved scan by scan.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the data list of the head-neck set: what each scan is labelled for, and what a neck cannot show.
 
-`python runs/list_openkbp.py --data OPENKBP -o openkbp.json`; then `prosect check-data openkbp.json` and
+`python experiments/list_openkbp.py --data OPENKBP -o openkbp.json`; then `prosect check-data openkbp.json` and
 `prosect evaluate auto openkbp.json --split validation -o RESULTS`.
 """
 

@@ -1,7 +1,7 @@
 """How near the torso phantom comes to people: volumes beside normal ranges, attenuation beside a real CT.
 
-python benches/phantom_realism.py                                       (12 people, about a minute)
-python benches/phantom_realism.py --real CT.nii.gz LABELS.nii.gz        (beside a scan with TotalSegmentator v1 labels)
+python experiments/phantom_realism.py                                     (12 people, about a minute)
+python experiments/phantom_realism.py --real CT.nii.gz LABELS.nii.gz  (beside a scan with TotalSegmentator v1 labels)
 
 The ranges are what is usual in adults, rounded outwards; they are no citation. Volumes count structures that do not
 reach the edge of the scan. The overlap is the shared area of two histograms of HU, the phantom's from people

@@ -1,6 +1,6 @@
 """Write the data list of MR scans, a modality the shipped model has never seen: hearts, brains, thighs, cords.
 
-`python runs/list_unseen.py --data DATA --set heart -o heart.json`; then
+`python experiments/list_unseen.py --data DATA --set heart -o heart.json`; then
 `prosect evaluate clicks heart.json -o RESULTS --zero-shot --clicks 10`.
 """
 

@@ -15,40 +15,50 @@ if TYPE_CHECKING:
     from prosect.geometry import Grid
     from prosect.io import read, read_labels, write
     from prosect.labelmap import LabelLayers, LabelMap
-    from prosect.models import load
+    from prosect.models import Finds, TakesClicks, load, require_clicks, require_finds, require_learns
     from prosect.models.resuming import resume
     from prosect.session import Session
     from prosect.vocabulary import Vocabulary
     from prosect.volume import Volume
 
 _HOMES = {
+    "Finds": "prosect.models",
     "Grid": "prosect.geometry",
     "LabelLayers": "prosect.labelmap",
     "LabelMap": "prosect.labelmap",
     "ProsectError": "prosect.errors",
     "ProsectWarning": "prosect.errors",
     "Session": "prosect.session",
+    "TakesClicks": "prosect.models",
     "Vocabulary": "prosect.vocabulary",
     "Volume": "prosect.volume",
     "load": "prosect.models",
     "read": "prosect.io",
     "read_labels": "prosect.io",
+    "require_clicks": "prosect.models",
+    "require_finds": "prosect.models",
+    "require_learns": "prosect.models",
     "resume": "prosect.models.resuming",
     "write": "prosect.io",
 }
 
 __all__ = [
+    "Finds",
     "Grid",
     "LabelLayers",
     "LabelMap",
     "ProsectError",
     "ProsectWarning",
     "Session",
+    "TakesClicks",
     "Vocabulary",
     "Volume",
     "load",
     "read",
     "read_labels",
+    "require_clicks",
+    "require_finds",
+    "require_learns",
     "resume",
     "write",
 ]

@@ -35,9 +35,15 @@ class FakeModel:
     vocabulary: vocabulary.Vocabulary = WORDS
     weights_sha256: str = "0" * 64
 
+    device: str = "cpu"
+
     @property
     def spec(self) -> SimpleNamespace:
         return SimpleNamespace(name="fake", weights_sha256=self.weights_sha256)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"model": "fake", "weights_sha256": self.weights_sha256, "profile": "prosect"}
 
     def load(self, name: str | None = None, **options: object) -> FakeModel:
         self.calls.append({"load": name, **options})

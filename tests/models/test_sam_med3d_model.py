@@ -17,6 +17,7 @@ from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import CheckpointError, FormatError, PromptError, ResourceError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.question import Question
+from prosect.models import require_finds
 from prosect.models.sam_med3d import SamMed3DModel, is_ct
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.prompts import LabelledClick
@@ -235,10 +236,9 @@ def test_both_switches_of_preparation_change_the_answer(model: SamMed3DModel) ->
 
 def test_nothing_is_segmented_without_a_click(model: SamMed3DModel) -> None:
     volume = scan()
-    for ask in (model.segment, model.plan):
-        with pytest.raises(CheckpointError, match="click") as caught:
-            ask(volume)
-        assert (caught.value.code, caught.value.exit_status) == ("MODEL_NO_AUTOMATIC", 6)
+    with pytest.raises(CheckpointError, match="click") as caught:
+        require_finds(model)
+    assert (caught.value.code, caught.value.exit_status) == ("MODEL_NO_AUTOMATIC", 6)
     with pytest.raises(VocabularyError, match="no classes") as refused:
         model.session(volume).segment(["liver"])
     assert refused.value.code == "STRUCTURE_UNSUPPORTED"

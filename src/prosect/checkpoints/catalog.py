@@ -18,19 +18,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from prosect.checkpoints.files import RawWeights, read_weights, write_weights
-from prosect.checkpoints.fit import FitReport, fit
-from prosect.checkpoints.fit_sam import fit_sam
-from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
+from prosect.checkpoints.files import read_weights, write_weights
+from prosect.checkpoints.fitting import FITTINGS, Report
 from prosect.errors import CheckpointError
 
 __all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "segmenter", "verify", "weights_folder"]
 
 Fetch = Callable[[str, Path], None]
 NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
-Report = FitReport[Any]
 
 NVIDIA_LICENCE = (
     "NVIDIA states this licence differently in different places: the model card and one table of the research "
@@ -165,7 +160,7 @@ def segmenter(name: str | None) -> Entry:
         CheckpointError: There is no model of that name, or it is an encoder (`MODEL_UNKNOWN`).
     """
     found = entry(name)
-    if found.network == "sam":
+    if not found.vocabulary:
         raise CheckpointError(
             f"'{name}' is an image encoder and segments nothing by itself; it is for 'prosect supervoxels --encoder "
             f"{name}'.",
@@ -207,13 +202,6 @@ def locate(name: str | None) -> Path:
     return path
 
 
-def _fitted(found: Entry, raw: RawWeights) -> tuple[nn.Module, Report]:
-    """Return the network that the weights of an entry belong to, and what was found."""
-    if found.network == "sam":
-        return fit_sam(raw)
-    return fit_sam_med3d(raw) if found.network == "sam-med3d" else fit(raw)
-
-
 def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
     """Convert a weights file to ours and keep it under a model's name; return where and what was found.
 
@@ -231,7 +219,7 @@ def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
             "them by -w.",
             code="MODEL_WRONG_NETWORK",
         )
-    network, report = _fitted(found, raw)
+    network, report = FITTINGS[found.network].fit(raw)
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, Any] = {
@@ -252,7 +240,8 @@ def verify(name: str) -> Report:
     Raises:
         CheckpointError: They are missing or damaged.
     """
-    return _fitted(entry(name), read_weights(locate(name)))[1]
+    _, report = FITTINGS[entry(name).network].fit(read_weights(locate(name)))
+    return report
 
 
 def fetch_https(url: str, target: Path) -> None:

@@ -28,13 +28,12 @@ from prosect.evaluation.protocols import (
 )
 from prosect.evaluation.published import challenge_rows, table1_rows, table2_rows
 from prosect.evaluation.report import Evaluation, Section, write_evaluation
-from prosect.evaluation.sam_med3d import COUNTED, sam_clicks_as_published
+from prosect.evaluation.sam_med3d import COUNTED, sam_clicks_as_published, shows_crops
 from prosect.evaluation.scores import Row
 from prosect.evaluation.speed import time_scan
 from prosect.evaluation.summary import after, challenge_areas, curve, over_all, structures
 from prosect.evaluation.table1 import auto_as_published, auto_point_as_published, point_as_published
-from prosect.models.sam_med3d import SamMed3DModel
-from prosect.models.vista3d import Vista3DModel
+from prosect.models.protocols import Learns, Model, require_both, require_clicks, require_finds
 from prosect.models.vista3d_clicks import refuse_clicks
 
 __all__ = ["PROTOCOLS", "Examination", "evaluation_of", "examine", "write"]
@@ -96,7 +95,7 @@ class Examination:
 
 def examine(
     datalist: DataList,
-    model: Any,
+    model: Model,
     examination: Examination,
     ledger: Ledger,
     on_case: OnCase | None = None,
@@ -109,14 +108,15 @@ def examine(
 
     Args:
         datalist: The scans, each with manual labels, which `speed` alone does not need.
-        model: What the protocol needs: see `protocols`, `table1` and `speed`.
+        model: Asked for what the protocol needs: to find, to take clicks, or both.
         examination: What is examined.
         ledger: Where rows are kept.
         on_case: Told of each scan: its name, and how it went in words.
         grid_tolerance_mm: How far label voxels may lie from the scan's.
 
     Raises:
-        CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`); all scans would end so.
+        CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`), or finds nothing by itself
+            (`MODEL_NO_AUTOMATIC`); all scans would end so.
     """
     for entry in datalist:
         if entry.name in ledger.rows:
@@ -154,48 +154,51 @@ def summary_line(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     return f"mean Dice {np.mean(dices):.3f} over {len(dices)} structures"
 
 
-def judge(scan: LabelledScan, model: Any, examination: Examination) -> tuple[list[Row], Facts]:
+def judge(scan: LabelledScan, model: Model, examination: Examination) -> tuple[list[Row], Facts]:
     """Return the rows of one scan, and what else is kept of it."""
     e, rules = examination, examination.rules
     if e.protocol == "speed":
-        return [], {"timing": time_scan(scan.volume, model, e.wanted, e.repeats)}
+        return [], {"timing": time_scan(scan.volume, require_finds(model), e.wanted, e.repeats)}
     generator = e.generator(scan.name)
-    if e.as_published and e.protocol in ("point", "clicks") and isinstance(model, SamMed3DModel):
+    if e.as_published and e.protocol in ("point", "clicks") and shows_crops(model):
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
         once = replace(rules, count=1 if e.protocol == "point" else rules.count)
         return sam_clicks_as_published(scan, model, targets, once, generator), {"counted": COUNTED}
     if not e.needs_classes:
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
         ask = clicks if e.protocol == "clicks" else point
-        return ask(scan, model, targets, rules, generator), {}
+        return ask(scan, require_clicks(model), targets, rules, generator), {}
     targets, unknown = automatic_targets(scan, model.vocabulary, e.wanted)
     facts: Facts = {"unknown": unknown}
     if e.protocol == "auto":
-        rows = auto_as_published(scan, model, targets, rules) if e.as_published else auto(scan, model, targets, rules)
-        return rows, facts
+        finder = require_finds(model)
+        if e.as_published:
+            return auto_as_published(scan, finder, targets, rules), facts
+        return auto(scan, finder, targets, rules), facts
     groups = [t for t in targets if model.vocabulary[t.asked].status == "group"]
     targets = [t for t in targets if t not in groups]
     facts["unknown"] = unknown + [t.name for t in groups]
     if e.as_published:
-        refuse_windows(model)
+        opened = require_windows(model)
         if e.protocol == "point":
-            return point_as_published(scan, model, targets, rules), facts
-        return auto_point_as_published(scan, model, targets, rules, generator), facts
-    return auto_point(scan, model, targets, rules, generator), facts
+            return point_as_published(scan, opened, targets, rules), facts
+        return auto_point_as_published(scan, opened, targets, rules, generator), facts
+    return auto_point(scan, require_both(model), targets, rules, generator), facts
 
 
-def refuse_windows(model: Any) -> None:
-    """Refuse a model that cannot be asked window by window.
+def require_windows(model: Model) -> Learns:
+    """Return a model that can be asked window by window: one whose network also takes part in training.
 
     Raises:
         CheckpointError: It is no VISTA3D (`MODEL_WRONG_NETWORK`), or takes no clicks (`MODEL_NO_CLICKS`).
     """
-    if not isinstance(model, Vista3DModel):
+    if not isinstance(model, Learns):
         raise CheckpointError(
             "The published evaluation asks a VISTA3D window by window; leave --as-published out for this model.",
             code="MODEL_WRONG_NETWORK",
         )
     refuse_clicks(model.network, model.spec)
+    return model
 
 
 def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,14 @@ from prosect.data.labelled import LabelledScan
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.scores import Row, Target, row_of
+from prosect.inference.crops import CropResponder
 from prosect.inference.question import Question
-from prosect.models.sam_med3d import SamMed3DModel
+from prosect.models.spec import ModelSpec
 from prosect.prompts import LabelledClick
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
 
-__all__ = ["COUNTED", "sam_clicks_as_published", "start_around"]
+__all__ = ["COUNTED", "ShowsCrops", "sam_clicks_as_published", "shows_crops", "start_around"]
 
 Mask = NDArray[np.bool_]
 
@@ -32,9 +36,33 @@ COUNTED = (
 )
 
 
+@runtime_checkable
+class ShowsCrops(Protocol):
+    """A SAM-Med3D, which answers on crops that can be placed from outside."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it was trained with."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures it knows by name."""
+
+    def configured(self, *, prompts: Literal["newest", "all"] | None = None, extend: bool | None = None) -> ShowsCrops:
+        """Return the model with some switches set otherwise."""
+
+    def responder(self, volume: Volume) -> CropResponder:
+        """Return what answers clicks on a scan."""
+
+
+def shows_crops(model: object) -> TypeGuard[ShowsCrops]:
+    """Return whether clicks on a model can be counted as SAM-Med3D's repository does."""
+    return isinstance(model, ShowsCrops)
+
+
 def sam_clicks_as_published(
     scan: LabelledScan,
-    model: SamMed3DModel,
+    model: ShowsCrops,
     targets: Sequence[Target],
     rules: Rules,
     generator: np.random.Generator,
@@ -56,7 +84,7 @@ def sam_clicks_as_published(
 
 def _rows_of_clicks(
     scan: LabelledScan,
-    model: SamMed3DModel,
+    model: ShowsCrops,
     target: Target,
     rules: Rules,
     generator: np.random.Generator,

@@ -17,7 +17,7 @@ from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
 from prosect.prompts import LabelledClick, voxel_of
 from prosect.session import Session
-from prosect.session.protocols import ClickModel, Responder
+from prosect.session.protocols import ClickModel, Responder, require_drafts
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume, require_volume
 
@@ -69,7 +69,7 @@ class HybridModel:
         self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
     ) -> LabelMap | LabelLayers:
         """Return the automatic segmentation of the model that refines."""
-        return self.fine.draft(volume, indices, overlap, watch)
+        return require_drafts(self.fine).draft(volume, indices, overlap, watch)
 
     def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> HybridResponder:
         """Return what answers clicks on a scan.

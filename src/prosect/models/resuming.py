@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import CheckpointError, FormatError
-from prosect.models import Model, load
-from prosect.models.hybrid import HybridModel
+from prosect.models import TakesClicks, load, require_clicks
 from prosect.session import Session, read_record
 from prosect.volume import Volume
 
@@ -19,7 +18,7 @@ def resume(
     path: str | os.PathLike[str],
     volume: Volume,
     *,
-    model: Model | HybridModel | None = None,
+    model: TakesClicks | None = None,
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     recompute: bool = False,
@@ -52,7 +51,7 @@ def resume(
         }
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
-    chosen = model or load(name, None if weights is None else Path(weights), device, profile)
+    chosen = model or require_clicks(load(name, None if weights is None else Path(weights), device, profile))
     sha256 = chosen.identity["weights_sha256"]
     if said.get("weights_sha256") != sha256:
         raise CheckpointError(

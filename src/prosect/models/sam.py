@@ -13,7 +13,7 @@ from prosect.checkpoints.catalog import entry, locate
 from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fit_sam import fit_sam
 from prosect.errors import CheckpointError, ResourceError
-from prosect.models import device_named
+from prosect.models.devices import device_named
 from prosect.networks.sam import SamFeatures, TinyVariant
 
 __all__ = ["SamModel", "load_sam"]

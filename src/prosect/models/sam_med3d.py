@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from prosect.case import Case, Intensity, Preparation
-from prosect.checkpoints.catalog import NO_CLASSES
-from prosect.errors import CheckpointError, PromptError
-from prosect.geometry import Grid
+from prosect.checkpoints.catalog import NO_CLASSES, Entry
+from prosect.checkpoints.files import RawWeights
+from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
+from prosect.errors import PromptError
 from prosect.inference.crops import CropResponder, CropRules
 from prosect.inference.remembered import FeatureBudget
+from prosect.models.metadata import preprocessing_of
 from prosect.models.spec import ModelSpec
 from prosect.models.vista3d_clicks import typed_exhaustion
 from prosect.networks.sam_med3d import SamMed3D
-from prosect.progress import Watch
 from prosect.session import Session
 from prosect.vocabulary import Vocabulary
+from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume
 
-__all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct"]
+__all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct", "load"]
 
 # A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
 AIR_HU = -500.0
@@ -157,28 +158,31 @@ class SamMed3DModel:
         case = replace(case, image=case.image.to(self.device))
         return CropResponder(case, _Branch(self.network), self.network.architecture.crop, self.profile.rules, kept)
 
-    def segment(
-        self,
-        volume: Volume,
-        classes: Sequence[str | int] | None = None,
-        overlap: bool = False,
-        watch: Watch | None = None,
-    ) -> NoReturn:
-        """Refuse: nothing is segmented without a click.
 
-        Raises:
-            CheckpointError: Always (`MODEL_NO_AUTOMATIC`).
-        """
-        raise CheckpointError(
-            f"'{self.spec.name}' segments nothing by itself: {NO_CLASSES}.", code="MODEL_NO_AUTOMATIC"
-        )
+def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: str) -> SamMed3DModel:
+    """Return a SAM-Med3D with these weights; it knows structures by name, but none as a class.
 
-    def plan(
-        self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
-    ) -> NoReturn:
-        """Refuse as `segment` does."""
-        self.segment(volume)  # type: ignore[arg-type]
+    Args:
+        base: What the catalogue says of it; the weights may say otherwise.
+        weights: Official ones, or of the same network in another size.
+        device: Where it runs.
+        profile_name: One of `CLICK_PROFILES`.
 
-    def draft(self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None) -> NoReturn:
-        """Refuse as `segment` does."""
-        self.segment(volume)
+    Raises:
+        CheckpointError: The weights are another network's (`MODEL_WRONG_NETWORK`).
+        PromptError: The profile is unknown (`PROFILE_UNKNOWN`).
+    """
+    chosen = click_profile(profile_name)
+    network, report = fit_sam_med3d(weights)
+    metadata = weights.metadata
+    words = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary))).restrict((), NO_CLASSES)
+    crop = report.architecture.crop
+    spec = ModelSpec(
+        name=str(metadata.get("model", base.name)),
+        vocabulary=words,
+        patch=(crop, crop, crop),
+        licence=str(metadata.get("licence", base.licence)),
+        weights_sha256=report.sha256,
+        **preprocessing_of(base, metadata),
+    )
+    return SamMed3DModel(network.to(device), spec, chosen, device)

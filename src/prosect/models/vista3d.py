@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from prosect.case import Case, preparing_bytes
-from prosect.errors import ResourceError
+from prosect.checkpoints.catalog import Entry
+from prosect.checkpoints.files import RawWeights
+from prosect.checkpoints.fit import fit
+from prosect.errors import CheckpointError, ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
@@ -24,8 +27,9 @@ from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.doubts import blank, implausible, unlike_training
+from prosect.models.metadata import spec_of
 from prosect.models.pieces import keep_pieces
-from prosect.models.spec import ModelSpec, Profile
+from prosect.models.spec import ModelSpec, Profile, profile
 from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.cpu import CpuBranches
@@ -35,7 +39,7 @@ from prosect.session import Session
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.volume import Volume, require_volume
 
-__all__ = ["Vista3DModel"]
+__all__ = ["Vista3DModel", "load"]
 
 # Full-resolution feature maps alive at once inside one window, by the way the network is run; measured by
 # benches/memory.py.
@@ -77,6 +81,11 @@ class Vista3DModel:
     def vocabulary(self) -> Vocabulary:
         """The structures it knows by name; those it was not trained for are marked unsupported."""
         return self.spec.vocabulary
+
+    @property
+    def channels(self) -> int:
+        """Number of features of a voxel, on which classes are decided."""
+        return self.network.architecture.width
 
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
@@ -364,6 +373,28 @@ class Vista3DModel:
         if self._fast is not None:
             return self._fast.automatic_features(windows)
         return self.network.automatic_features(windows)
+
+
+def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: str) -> Vista3DModel:
+    """Return a VISTA3D with these weights.
+
+    Args:
+        base: What the catalogue says of it; the weights may say otherwise.
+        weights: Of any official layout.
+        device: Where it runs.
+        profile_name: One of `PROFILES`.
+
+    Raises:
+        CheckpointError: The weights are another network's, or have no automatic branch (`MODEL_WRONG_NETWORK`).
+        PromptError: The profile is unknown (`PROFILE_UNKNOWN`).
+    """
+    network, report = fit(weights)
+    if not report.architecture.automatic:
+        raise CheckpointError(
+            "These weights have no automatic branch, so there is nothing to segment with.", code="MODEL_WRONG_NETWORK"
+        )
+    spec = spec_of(base, weights.metadata, report.sha256, report.architecture.classes)
+    return Vista3DModel(network.to(device), spec, profile(profile_name), device)
 
 
 class _Clock:

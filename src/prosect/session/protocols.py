@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.errors import CheckpointError
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers, LabelMap
@@ -17,7 +18,7 @@ from prosect.progress import Watch
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["ClickModel", "Responder", "scan_hash"]
+__all__ = ["ClickModel", "Drafts", "Responder", "refuse_automatic", "require_drafts", "scan_hash"]
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -55,13 +56,42 @@ class ClickModel(Protocol):
     def identity(self) -> Mapping[str, str]:
         """What decides its answers: name, hash of the weights, profile."""
 
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
+        """Return what answers clicks on a scan, remembering what a budget allows."""
+
+
+@runtime_checkable
+class Drafts(Protocol):
+    """A model that can begin a structure by itself, for clicks to correct."""
+
     def draft(
         self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
     ) -> LabelMap | LabelLayers:
-        """Return the automatic segmentation."""
+        """Return the automatic segmentation of some classes; with `overlap`, one layer each."""
 
-    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
-        """Return what answers clicks on a scan, remembering what a budget allows."""
+
+def require_drafts(model: ClickModel) -> Drafts:
+    """Return a model that drafts structures.
+
+    Raises:
+        CheckpointError: It answers clicks only (`MODEL_NO_AUTOMATIC`).
+    """
+    if isinstance(model, Drafts):
+        return model
+    refuse_automatic(model.identity["model"])
+
+
+def refuse_automatic(name: str) -> NoReturn:
+    """Refuse to segment with a model that answers clicks only.
+
+    Raises:
+        CheckpointError: Always (`MODEL_NO_AUTOMATIC`).
+    """
+    raise CheckpointError(
+        f"'{name}' segments nothing by itself: it has no classes; click on the structure, by `prosect click` or "
+        "`model.session`.",
+        code="MODEL_NO_AUTOMATIC",
+    )
 
 
 def scan_hash(volume: Volume) -> str:

@@ -31,7 +31,7 @@ from prosect.session.changes import Change, Suggestion, change_of, flat_labels
 from prosect.session.edits import OVERLAPS, Action, Edit, PlacedClick, Sheet, apply_action
 from prosect.session.journal import Journal, Record, refuse_other, write_record
 from prosect.session.planning import Planner
-from prosect.session.protocols import ClickModel, Responder, scan_hash
+from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
 from prosect.volume import Volume
 
 __all__ = ["Session"]
@@ -131,7 +131,8 @@ class Session:
         indices = self._model.vocabulary.resolve(structures).indices
         for index in indices:
             self._sheet(target_of(index, self.vocabulary))
-        return self._draft(self._model.draft(self.volume, indices, self._overlap == "allow"), indices, started)
+        labels = require_drafts(self._model).draft(self.volume, indices, self._overlap == "allow")
+        return self._draft(labels, indices, started)
 
     def start_from(self, labels: Labels, structures: Sequence[str | int] | None = None) -> Change:
         """Take masks as drafts; clicks made before are applied to them.

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prosect.errors import CheckpointError, PromptError
+from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.models import device_named, load
+from prosect.models.protocols import GivesFeatures, require_features
 from prosect.models.sam import SamModel, load_sam
 from prosect.models.sam_med3d import is_ct
-from prosect.models.vista3d import Vista3DModel
 from prosect.networks.sam import SAM_VARIANTS, SamFeatures
 from prosect.progress import Watch
 from prosect.resample import interpolate_along, linear_weights
@@ -103,7 +103,7 @@ class ModelEncoder:
     were its own.
     """
 
-    model: Vista3DModel
+    model: GivesFeatures
 
     @property
     def identity(self) -> dict[str, str]:
@@ -118,7 +118,7 @@ class ModelEncoder:
     @property
     def width(self) -> int:
         """Width of the decoder."""
-        return self.model.network.architecture.width
+        return self.model.channels
 
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return what the sweep takes."""
@@ -241,13 +241,7 @@ def load_encoder(name: str = "features", weights: str | Path | None = None, devi
     if name not in ENCODERS:
         raise PromptError(f"There is no encoder '{name}'; choose one of {', '.join(ENCODERS)}.", code="ENCODER_UNKNOWN")
     if name == "features":
-        model = load(weights=weights, device=device)
-        if isinstance(model, Vista3DModel):
-            return ModelEncoder(model)
-        raise CheckpointError(
-            "The encoder 'features' is that of a VISTA3D; these weights are another network's.",
-            code="MODEL_WRONG_NETWORK",
-        )
+        return ModelEncoder(require_features(load(weights=weights, device=device)))
     if name != "intensity":
         return SamEncoder(load_sam(name, weights, device))
     if weights is not None:

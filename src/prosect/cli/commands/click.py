@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     volume = prosect.read(args.input, series=args.series, volume=args.volume)
     clicks = clicks_of(args, volume)
     Prompt(clicks=tuple(clicks), drafted=True, grid=volume.grid)
-    model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+    loaded = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+    model = prosect.require_clicks(loaded)
     say = open_console().print if not args.quiet else silent
     resumed = args.journal is not None and args.journal.exists()
     if resumed:

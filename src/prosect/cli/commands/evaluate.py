@@ -20,8 +20,9 @@ from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, finds_itself
 from prosect.evaluation.report import Evaluation, interval
 from prosect.evaluation.running import Examination, evaluation_of, examine, write
+from prosect.evaluation.sam_med3d import shows_crops
 from prosect.io.atomic import make_folder
-from prosect.models.sam_med3d import SamMed3DModel
+from prosect.models.protocols import Model
 
 __all__ = ["run"]
 
@@ -75,13 +76,13 @@ def chosen(datalist: DataList, args: argparse.Namespace) -> DataList:
     return part
 
 
-def refuse_strangers(datalist: DataList, model: Any, examination: Examination) -> None:
+def refuse_strangers(datalist: DataList, model: Model, examination: Examination) -> None:
     """Refuse a model that knows none of the structures by itself, before anything is read.
 
     Raises:
         VocabularyError: `STRUCTURE_UNSUPPORTED`.
     """
-    clicked = examination.protocol in ("point", "clicks") and isinstance(model, SamMed3DModel)
+    clicked = examination.protocol in ("point", "clicks") and shows_crops(model)
     if examination.protocol == "speed" or not examination.needs_classes or clicked:
         return
     names = {datalist.vocabulary[index].name for entry in datalist for index in datalist.known(entry)}
@@ -93,9 +94,9 @@ def refuse_strangers(datalist: DataList, model: Any, examination: Examination) -
         )
 
 
-def examination_of(args: argparse.Namespace, model: Any) -> Examination:
+def examination_of(args: argparse.Namespace, model: Model) -> Examination:
     """Return what the flags ask to be examined; each model's published rules are its own."""
-    favourable = args.as_published and args.protocol == "clicks" and not isinstance(model, SamMed3DModel)
+    favourable = args.as_published and args.protocol == "clicks" and not shows_crops(model)
     rules = Rules(
         tolerance_mm=args.nsd_mm,
         overlap=args.overlap,
@@ -114,7 +115,7 @@ def profile_of(args: argparse.Namespace) -> str:
 
 
 def settings_of(
-    args: argparse.Namespace, model: Any, datalist: DataList, examination: Examination
+    args: argparse.Namespace, model: Model, datalist: DataList, examination: Examination
 ) -> Mapping[str, Any]:
     """Return what decides the figures, as plain data; paths, threads and devices do not."""
     rules, protocol = examination.rules, args.protocol

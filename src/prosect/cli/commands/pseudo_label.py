@@ -101,7 +101,8 @@ def maker(args: argparse.Namespace) -> tuple[Make, vocabulary.Vocabulary, Mappin
         words, folder = vocabulary.load("prosect"), args.from_totalsegmentator
         source = {"totalsegmentator": folder.name, "scheme": args.scheme}
         return lambda e, v: from_totalsegmentator(folder, e.name, v.grid, words, args.scheme), words, source
-    model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+    loaded = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+    model = prosect.require_finds(loaded)
     return lambda _, volume: from_model(volume, model, args.roi_subset), model.vocabulary, model.identity
 
 

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         if request is not None and not args.dry_run:
             results.refuse(request, args.input, args.overwrite, volume.grid)
         with watch.stage("model"):
-            model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+            loaded = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+            model = prosect.require_finds(loaded)
         if args.dry_run or request is None:
             print(model.plan(volume, classes=args.roi_subset, overlap=args.overlap))
             return 0

@@ -111,7 +111,8 @@ def run(args: argparse.Namespace, manifest: Manifest) -> int:
     make_folder(out)
     with open_ledger(out / LEDGER, timestamp) as ledger:
         sweep([out])
-        model = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+        loaded = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
+        model = prosect.require_finds(loaded)
         settings = settings_of(args, model)
         known = ledger.history(settings)
         refuse_changed_settings(known, settings, args.overwrite)
@@ -163,7 +164,7 @@ def planned_names(args: argparse.Namespace, name: str) -> tuple[str, ...]:
     return tuple(path.relative_to(top).as_posix() for path in results.planned_files(case_request(args, name)))
 
 
-def settings_of(args: argparse.Namespace, model: Any) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace, model: prosect.Finds) -> dict[str, Any]:
     """Return what decides the results, and with that whether they may lie in one folder; the device is not part of it.
 
     Raises:
@@ -188,7 +189,7 @@ def settings_of(args: argparse.Namespace, model: Any) -> dict[str, Any]:
     }
 
 
-def work_of(args: argparse.Namespace, model: Any, watch: Watch) -> Work[Volume, LabelMap | LabelLayers]:
+def work_of(args: argparse.Namespace, model: prosect.Finds, watch: Watch) -> Work[Volume, LabelMap | LabelLayers]:
     """Return what is done with each scan."""
     # Loaded here, after the model: it asks torch.
     environment = importlib.import_module("prosect.results.environment")

@@ -75,7 +75,12 @@ def remade(
 
 
 def make(
-    args: argparse.Namespace, report: Mapping[str, Any], asked: Parameters, model: Any, volume: Volume, folder: Path
+    args: argparse.Namespace,
+    report: Mapping[str, Any],
+    asked: Parameters,
+    model: prosect.Finds,
+    volume: Volume,
+    folder: Path,
 ) -> tuple[Path, ...]:
     """Make the recorded files in another folder and return them in the recorded order."""
     request = checking.request_of(report, folder)
@@ -104,7 +109,7 @@ def input_of(args: argparse.Namespace, report: Mapping[str, Any], place: Path, a
     return Path(path)
 
 
-def load_model(args: argparse.Namespace, asked: Parameters, report: Mapping[str, Any]) -> Any:
+def load_model(args: argparse.Namespace, asked: Parameters, report: Mapping[str, Any]) -> prosect.Finds:
     """Return the model that was used.
 
     Raises:
@@ -117,12 +122,12 @@ def load_model(args: argparse.Namespace, asked: Parameters, report: Mapping[str,
             code="MODEL_NOT_INSTALLED",
         )
     device = args.device or str(report["model"]["device"] or asked.device)
-    return prosect.load(asked.model, weights=args.weights, device=device, profile=asked.profile)
+    return prosect.require_finds(prosect.load(asked.model, weights=args.weights, device=device, profile=asked.profile))
 
 
-def changed_machine(report: Mapping[str, Any], model: Any, threads: int) -> list[str]:
+def changed_machine(report: Mapping[str, Any], model: prosect.Finds, threads: int) -> list[str]:
     """Return a sentence where device or number of threads differ."""
-    then, now = report["model"], str(getattr(model, "device", ""))
+    then, now = report["model"], str(model.device)
     found = [] if then["device"] in (None, now) else [f"device differs: was {then['device']}, is {now}"]
     if then["threads"] not in (None, threads):
         found.append(f"threads differ: were {then['threads']}, are {threads} here; made again with {then['threads']}")

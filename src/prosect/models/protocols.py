@@ -1,0 +1,197 @@
+"""What a model can do. Ask once, by a function `require_...`, and use what it returns; nobody asks a model's class.
+
+A new network becomes a model by having these methods. It needs no base class and no entry in a list of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from prosect.errors import CheckpointError
+from prosect.geometry import Grid
+from prosect.inference.accumulate import Slab
+from prosect.inference.memory import MemoryPlan
+from prosect.inference.remembered import FeatureBudget
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.models.spec import ModelSpec, Profile
+from prosect.networks.vista3d import Vista3D
+from prosect.progress import Watch
+from prosect.session import Session
+from prosect.session.protocols import Responder, refuse_automatic
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
+
+__all__ = [
+    "Finds",
+    "FindsAndTakesClicks",
+    "GivesFeatures",
+    "Learns",
+    "LoadedModel",
+    "Model",
+    "TakesClicks",
+    "require_both",
+    "require_clicks",
+    "require_features",
+    "require_finds",
+    "require_learns",
+]
+
+
+class Model(Protocol):
+    """Any model."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures it knows by name; those it was not trained for are marked unsupported."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """What decides its answers: name, hash of the weights, profile."""
+
+
+class LoadedModel(Model, Protocol):
+    """A model that one weights file makes."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it was trained with."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its network runs."""
+
+
+@runtime_checkable
+class Finds(LoadedModel, Protocol):
+    """A model that finds structures by itself."""
+
+    def plan(
+        self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
+    ) -> MemoryPlan:
+        """Return the memory a run needs, from the scan's geometry alone."""
+
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        watch: Watch | None = None,
+    ) -> LabelMap | LabelLayers:
+        """Return labels on the scan's own grid; with `overlap`, one layer per class."""
+
+
+@runtime_checkable
+class TakesClicks(Model, Protocol):
+    """A model that a person can correct by clicks.
+
+    Whether the weights in hand can answer is said by `session` and `responder`, which refuse (`MODEL_NO_CLICKS`).
+    """
+
+    def session(self, volume: Volume, **options: Any) -> Session:
+        """Return a session in which a person edits a scan; options are those of `Session`."""
+
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
+        """Return what answers clicks on a scan, remembering what a budget allows."""
+
+
+@runtime_checkable
+class FindsAndTakesClicks(Finds, TakesClicks, Protocol):
+    """A model that does both."""
+
+
+@runtime_checkable
+class GivesFeatures(Finds, Protocol):
+    """A model that shows on which features its classes are decided."""
+
+    @property
+    def channels(self) -> int:
+        """Number of features of a voxel."""
+
+    def features(self, volume: Volume, watch: Watch | None = None) -> tuple[Grid, int, Iterator[Slab]]:
+        """Return the grid of the features, the axis along which they come, and their slabs."""
+
+
+@runtime_checkable
+class Learns(FindsAndTakesClicks, Protocol):
+    """A model that can be taught classes: its network takes part in training, and can be asked window by window."""
+
+    @property
+    def network(self) -> Vista3D:
+        """The network, in evaluation mode."""
+
+    @property
+    def profile(self) -> Profile:
+        """How scans are prepared, swept and restored."""
+
+
+def require_finds(model: Model) -> Finds:
+    """Return a model that finds structures by itself.
+
+    Raises:
+        CheckpointError: It answers clicks only (`MODEL_NO_AUTOMATIC`).
+    """
+    if isinstance(model, Finds):
+        return model
+    refuse_automatic(model.identity["model"])
+
+
+def require_clicks(model: Model) -> TakesClicks:
+    """Return a model that takes clicks.
+
+    Raises:
+        CheckpointError: It takes none (`MODEL_NO_CLICKS`).
+    """
+    if isinstance(model, TakesClicks):
+        return model
+    raise _takes_none(model)
+
+
+def require_both(model: Model) -> FindsAndTakesClicks:
+    """Return a model that finds structures by itself and takes clicks.
+
+    Raises:
+        CheckpointError: It lacks one of the two (`MODEL_NO_AUTOMATIC`, `MODEL_NO_CLICKS`).
+    """
+    if isinstance(model, FindsAndTakesClicks):
+        return model
+    if isinstance(model, Finds):
+        raise _takes_none(model)
+    refuse_automatic(model.identity["model"])
+
+
+def require_features(model: Model) -> GivesFeatures:
+    """Return a model that shows its features.
+
+    Raises:
+        CheckpointError: It has none that belong to classes (`MODEL_WRONG_NETWORK`).
+    """
+    if isinstance(model, GivesFeatures):
+        return model
+    raise CheckpointError(
+        "The encoder 'features' is that of a VISTA3D; these weights are another network's.", code="MODEL_WRONG_NETWORK"
+    )
+
+
+def require_learns(model: Model) -> Learns:
+    """Return a model that can be taught classes.
+
+    Raises:
+        CheckpointError: It answers clicks only (`MODEL_WRONG_NETWORK`).
+    """
+    if isinstance(model, Learns):
+        return model
+    raise CheckpointError(
+        "Only VISTA3D models learn classes; this one answers clicks only.", code="MODEL_WRONG_NETWORK"
+    )
+
+
+def _takes_none(model: Model) -> CheckpointError:
+    """Return the error of a model that takes no clicks."""
+    return CheckpointError(
+        f"The model '{model.identity['model']}' takes no clicks; use official VISTA3D weights for CT (model vista3d), "
+        "or sam-med3d.",
+        code="MODEL_NO_CLICKS",
+    )

@@ -81,11 +81,9 @@ def as_released(image: np.ndarray, volume: Any, segments: int) -> np.ndarray:
     from scipy import ndimage
     from skimage.segmentation import slic
 
-    from prosect.models.sam_med3d import is_ct
-
     channels = -1 if image.ndim == 4 else None
     labels = slic(image, segments, compactness=0.01, sigma=3, convert2lab=False, channel_axis=channels)
-    if is_ct(volume):
+    if volume.is_ct:
         dark, _ = ndimage.label(volume.array < -800)
         air = dark == np.argmax(np.bincount(dark.ravel())[1:]) + 1
         labels[ndimage.binary_erosion(ndimage.binary_dilation(air, iterations=3), iterations=3, border_value=1)] = 0
@@ -94,9 +92,8 @@ def as_released(image: np.ndarray, volume: Any, segments: int) -> np.ndarray:
 
 def raw_slic(volume: Any, segments: int) -> np.ndarray:
     """Return SLIC on intensity, cut as the released code cuts features."""
-    from prosect.models.sam_med3d import is_ct
 
-    low, high = (-1000, 1000) if is_ct(volume) else np.percentile(volume.array, (0.5, 99.5))
+    low, high = (-1000, 1000) if volume.is_ct else np.percentile(volume.array, (0.5, 99.5))
     return as_released(np.clip((volume.array - low) / (high - low), 0, 1), volume, segments)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +148,14 @@ def test_resampling_does_not_move_a_sphere(spacing: float) -> None:
     index = np.indices(case.grid.shape).reshape(3, -1).T
     centre = case.grid.to_world((index * weight.reshape(-1, 1)).sum(axis=0) / weight.sum())
     np.testing.assert_allclose(centre, (25.3, 28.1, 22.7), atol=0.05)
+
+
+@pytest.mark.parametrize("reorient_first", [True, False])
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+def test_the_shape_of_a_case_is_known_before_the_scan_is_prepared(axes: tuple[int, ...], reorient_first: bool) -> None:
+    order = AxisOrder(axes, (True, False, True))  # type: ignore[arg-type]
+    grid = Grid((9, 11, 6), np.diag([0.8, 1.3, 2.9, 1.0]))
+    scan_grid = grid.reorder(order)
+    volume = Volume(np.zeros(scan_grid.shape, dtype=np.float32), scan_grid)
+    preparation = Preparation((1.0, 1.5, 2.0), reorient_first=reorient_first)
+    assert Case.shape_for(volume.grid, preparation) == Case.prepare(volume, preparation).grid.shape

@@ -108,7 +108,7 @@ class Case:
         """
         native = volume.grid
         order = native.to_ras()
-        first = order if preparation.reorient_first else AxisOrder((0, 1, 2), (False, False, False))
+        first = _first_order(native, preparation)
         source = native.reorder(first)
         array = volume.array
         if preparation.scale_first:
@@ -127,6 +127,19 @@ class Case:
             grid = grid.reorder(last)
             order = last
         return cls(image[None, None].contiguous(), grid, native, order, matrix)
+
+    @staticmethod
+    def shape_for(native: Grid, preparation: Preparation) -> tuple[int, int, int]:
+        """Return the shape of the case of a scan on this grid, from its geometry alone.
+
+        What a crop to content leaves is not known before the scan is seen, so where there is one the case is no larger
+        than this.
+        """
+        respaced = respaced_grid(native.reorder(_first_order(native, preparation)), preparation.spacing_mm)
+        if preparation.reorient_first:
+            return respaced.shape
+        a, b, c = (respaced.shape[axis] for axis in native.to_ras().axes)
+        return a, b, c
 
     @property
     def is_separable(self) -> bool:
@@ -193,6 +206,13 @@ class Case:
         else:
             _gather_nearest(prepared, self.to_prepared, out)
         return stored
+
+
+def _first_order(native: Grid, preparation: Preparation) -> AxisOrder:
+    """Return the order in which the axes of a scan are before it is resampled."""
+    if preparation.reorient_first:
+        return native.to_ras()
+    return AxisOrder((0, 1, 2), (False, False, False))
 
 
 def preparing_bytes(native: Grid, prepared: tuple[int, int, int], preparation: Preparation) -> int:

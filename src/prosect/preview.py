@@ -166,7 +166,7 @@ def surrounding(vocabulary: Vocabulary, found: Sequence[Measurement]) -> frozens
 def window(volume: Volume, scan: NDArray[np.float32], center: tuple[int, int, int]) -> tuple[float, float]:
     """Return black and white: soft tissue for CT, percentiles of what is shown for anything else."""
     seen = np.concatenate([np.moveaxis(scan, axis, 0)[center[axis]].ravel() for axis in range(3)])
-    if volume.modality == "CT" or (volume.modality is None and seen.min() <= -500):
+    if volume.is_ct:
         return SOFT_TISSUE_HU
     inside = seen[seen > seen.min()]
     low, high = np.percentile(inside if inside.size else seen, [1, 99.5])

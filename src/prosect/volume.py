@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 
 __all__ = ["Source", "Volume", "require_volume"]
+
+# A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
+AIR_HU = -500.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Volume:
                     code="INPUT_NONFINITE",
                 )
         object.__setattr__(self, "array", array)
+
+    @cached_property
+    def is_ct(self) -> bool:
+        """Whether the scan is CT: where it does not say, whether it holds air in Hounsfield units."""
+        return self.modality == "CT" or (self.modality is None and float(self.array.min()) <= AIR_HU)
 
 
 def require_volume(thing: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
     {"errors"},
-    {"geometry", "vocabulary", "boxes", "morphology", "progress"},
+    {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch"},
     {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
@@ -106,3 +107,10 @@ def test_every_kind_of_error_has_its_own_code() -> None:
     assert len(set(codes)) == len(codes)
     assert all(issubclass(kind, prosect.ProsectError) for kind in kinds)
     assert {kind.exit_status for kind in kinds} <= {2, 3, 5, 6, 130}
+
+
+def test_models_are_asked_what_they_can_do_and_never_for_their_class() -> None:
+    allowed = {"cli/commands/finetune.py", "training/validation.py"}
+    asked = re.compile(r"isinstance\([^)]*Model\b|\bmodel: Any\b")
+    found = {path.relative_to(SOURCE).as_posix() for path in FILES if asked.search(path.read_text(encoding="utf-8"))}
+    assert found <= allowed, f"ask by a `require_` function of models.protocols instead: {sorted(found - allowed)}"

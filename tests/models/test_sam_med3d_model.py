@@ -18,7 +18,7 @@ from prosect.errors import CheckpointError, FormatError, PromptError, ResourceEr
 from prosect.geometry import Grid
 from prosect.inference.question import Question
 from prosect.models import require_finds
-from prosect.models.sam_med3d import SamMed3DModel, is_ct
+from prosect.models.sam_med3d import SamMed3DModel
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.prompts import LabelledClick
 from prosect.volume import Volume
@@ -217,7 +217,7 @@ def test_the_first_click_is_the_networks_own_answer(model: SamMed3DModel) -> Non
 )
 def test_ct_is_known_by_its_tag_or_its_air(modality: str | None, lowest: float, expected: bool) -> None:
     array = np.full((4, 4, 4), lowest, dtype=np.float32)
-    assert is_ct(Volume(array, Grid((4, 4, 4), np.eye(4)), modality)) is expected
+    assert Volume(array, Grid((4, 4, 4), np.eye(4)), modality).is_ct is expected
 
 
 def test_both_switches_of_preparation_change_the_answer(model: SamMed3DModel) -> None:

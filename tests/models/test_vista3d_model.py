@@ -129,21 +129,24 @@ def test_a_run_that_does_not_fit_is_refused_with_the_numbers(
     assert "windows" in str(model.plan(scan()))
 
 
-def test_out_of_memory_halves_the_batch_until_nothing_is_left(
-    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def running(model: Vista3DModel, **changed: object) -> Vista3DModel:
+    """Return the model with some of its branches exchanged."""
+    other = replace(model)
+    object.__setattr__(other, "branches", replace(model.branches, **changed))  # type: ignore[arg-type]
+    return other
+
+
+def test_out_of_memory_halves_the_batch_until_nothing_is_left(model: Vista3DModel) -> None:
     sizes: list[int] = []
     expected = model.segment(scan(), ["liver", "spleen"]).array
 
-    def scarce(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+    def scarce(windows: torch.Tensor) -> torch.Tensor:
         sizes.append(len(windows))
         if len(windows) > 1:
             raise torch.OutOfMemoryError("made up")
-        return self.network.automatic_features(windows)
+        return model.network.automatic_features(windows)
 
-    other = Vista3DModel(model.network, model.spec, model.profile, torch.device("cpu"))
-    monkeypatch.setattr(Vista3DModel, "_features", scarce)
-    monkeypatch.setattr(Vista3DModel, "_first_batch", 4, raising=False)
+    other = running(model, automatic_features=scarce, first_batch=4)
     labels = other.segment(scan(), ["liver", "spleen"])
     np.testing.assert_array_equal(labels.array, expected)
     assert sizes[:2] == [4, 2]
@@ -151,12 +154,11 @@ def test_out_of_memory_halves_the_batch_until_nothing_is_left(
     assert isinstance(notes, list)
     assert ["4 windows" in notes[-2], "2 windows" in notes[-1]] == [True, True]
 
-    def none(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+    def none(windows: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("made up")
 
-    monkeypatch.setattr(Vista3DModel, "_features", none)
     with pytest.raises(ResourceError, match="one window at a time"):
-        other.segment(scan(), ["liver"])
+        running(model, automatic_features=none).segment(scan(), ["liver"])
 
 
 def test_on_a_gpu_blending_moves_to_the_processor_last(model: Vista3DModel) -> None:
@@ -167,27 +169,21 @@ def test_on_a_gpu_blending_moves_to_the_processor_last(model: Vista3DModel) -> N
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")])
-def test_memory_that_runs_out_after_all_is_a_typed_error(
-    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+def test_memory_that_runs_out_after_all_is_a_typed_error(model: Vista3DModel, error: Exception) -> None:
+    def fail(windows: torch.Tensor) -> torch.Tensor:
         raise error
 
-    monkeypatch.setattr(Vista3DModel, "_features", fail)
     with pytest.raises(ResourceError) as caught:
-        model.segment(scan(), ["liver"])
+        running(model, automatic_features=fail).segment(scan(), ["liver"])
     assert caught.value.code == "MEMORY_EXHAUSTED"
 
 
-def test_other_failures_of_torch_are_not_called_a_lack_of_memory(
-    model: Vista3DModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: Vista3DModel, windows: torch.Tensor) -> torch.Tensor:
+def test_other_failures_of_torch_are_not_called_a_lack_of_memory(model: Vista3DModel) -> None:
+    def fail(windows: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(Vista3DModel, "_features", fail)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        model.segment(scan(), ["liver"])
+        running(model, automatic_features=fail).segment(scan(), ["liver"])
 
 
 def weights_file(folder: Path, metadata: dict[str, object]) -> Path:

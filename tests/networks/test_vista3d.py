@@ -72,3 +72,10 @@ def test_an_ignored_point_leaves_the_mask_of_the_others_independent_of_its_place
 def test_a_network_without_the_interactive_branch_has_none_of_its_weights() -> None:
     network = vista3d(Architecture(width=16, blocks=(1, 1), interactive=False))
     assert not any(k.startswith(("point_head", "image_encoder.up_layers.")) for k in network.state_dict())
+
+
+@pytest.mark.parametrize("branches", [{}, {"automatic": False}, {"interactive": False}])
+def test_the_parts_of_a_network_hold_every_weight_once(branches: dict[str, bool]) -> None:
+    network = vista3d(Architecture(width=8, blocks=(1, 1), **branches))
+    held = [parameter for modules in network.parts().values() for m in modules for parameter in m.parameters()]
+    assert len(held) == len({id(parameter) for parameter in held}) == len(list(network.parameters()))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import torch
 
 from prosect.errors import ResourceError
 from prosect.inference.accumulate import PLANES
 from prosect.inference.windows import Shape, WindowPlan
 
-__all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion"]
+__all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion", "refuse_exhaustion_of_click"]
 
 # What torch and its kernels keep for themselves; measured.
 LIBRARIES = 64 * 2**20
@@ -119,6 +120,26 @@ def refuse_exhaustion() -> Iterator[None]:
             "The memory ran out; nothing was written. Other programs may hold it: see the need with --dry-run, close "
             "them, crop the scan, or use a machine with more memory.",
             code="MEMORY_EXHAUSTED",
+        ) from error
+
+
+@contextmanager
+def refuse_exhaustion_of_click() -> Iterator[None]:
+    """Turn every way in which memory runs out over one click, a GPU's too, into one typed error.
+
+    A sweep tries with less before it gives up, so it does not use this.
+
+    Raises:
+        ResourceError: An allocation failed, on the processor (`MEMORY_EXHAUSTED`) or the GPU (`GPU_MEMORY`).
+    """
+    try:
+        with refuse_exhaustion():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "The GPU ran out of memory over one click; nothing has changed. Close what else uses it, or use "
+            "--device cpu.",
+            code="GPU_MEMORY",
         ) from error
 
 

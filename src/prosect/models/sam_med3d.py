@@ -14,20 +14,17 @@ from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import PromptError
 from prosect.inference.crops import CropResponder, CropRules
+from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.remembered import FeatureBudget
 from prosect.models.metadata import preprocessing_of
 from prosect.models.spec import ModelSpec
-from prosect.models.vista3d_clicks import typed_exhaustion
 from prosect.networks.sam_med3d import SamMed3D
 from prosect.session import Session
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume
 
-__all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "is_ct", "load"]
-
-# A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
-AIR_HU = -500.0
+__all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "load"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,6 @@ def click_profile(name: str) -> ClickProfile:
     return CLICK_PROFILES[name]
 
 
-def is_ct(volume: Volume) -> bool:
-    """Return whether a scan is CT: where it does not say, whether it holds air in Hounsfield units."""
-    return volume.modality == "CT" or (volume.modality is None and float(volume.array.min()) <= AIR_HU)
-
-
 class _Branch:
     """The network as a responder asks it, with memory that runs out refused by type."""
 
@@ -82,12 +74,12 @@ class _Branch:
         self.blank, self.upsample = network.blank, network.upsample
         self._network = network
 
-    @typed_exhaustion()
+    @refuse_exhaustion_of_click()
     def embed(self, image: Tensor) -> Tensor:
         """Return what every click on a crop shares."""
         return self._network.embed(image)
 
-    @typed_exhaustion()
+    @refuse_exhaustion_of_click()
     def refine(self, features: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
         """Return the answer to clicks; see `SamMed3D.refine`."""
         return self._network.refine(features, points, labels, previous)
@@ -152,7 +144,7 @@ class SamMed3DModel:
             volume: The scan.
             kept: Memory for what is remembered; by default the one that the whole process shares.
         """
-        clamp = self.profile.clamp_ct and is_ct(volume)
+        clamp = self.profile.clamp_ct and volume.is_ct
         intensity = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
         case = Case.prepare(volume, Preparation(self.spec.spacing_mm, intensity, crop_above=None))
         case = replace(case, image=case.image.to(self.device))

@@ -31,6 +31,10 @@ class Profile:
         interpolation: `linear` interpolates logits to the scan's grid, `nearest` copies labels.
         tiers: Whether nested classes keep their place in a flat map; False is the official argmax of raw logits.
         preparation: Order of steps; spacing and intensity come from the model.
+        crops_percentiles: Whether a scan scaled by its own percentiles is cropped to content too. Those of a cropped
+            scan are others, so what lies outside the crop would change the answer.
+        rescales: Whether clicks see a scan that is not in the model's units scaled by its own percentiles.
+        leaves_out_crumbs: Whether crumbs beside a structure that is one piece in everybody are left out.
     """
 
     name: ProfileName
@@ -41,16 +45,23 @@ class Profile:
     interpolation: Interpolation
     tiers: bool
     preparation: Preparation
+    crops_percentiles: bool = False
+    rescales: bool = False
+    leaves_out_crumbs: bool = False
 
 
 PROFILES: dict[str, Profile] = {
     "prosect": Profile(
-        "prosect", 0.25, "gaussian", "replicate", True, "linear", True, Preparation(reorient_first=True, crop_above=0.0)
+        "prosect", 0.25, "gaussian", "replicate", True, "linear", True,
+        Preparation(reorient_first=True, crop_above=0.0),
+        rescales=True,
+        leaves_out_crumbs=True,
     ),
     # official: the bundle's configured overlap (0.3) and blending never reach its sliding window; these values do.
     "bundle": Profile(
         "bundle", 0.25, "constant", "replicate", False, "nearest", False,
         Preparation(reorient_first=False, crop_above=0.0),
+        crops_percentiles=True,
     ),
     "research": Profile(
         "research", 0.625, "gaussian", "constant", False, "nearest", False,
@@ -121,5 +132,6 @@ class ModelSpec:
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""
-        crop = chosen.preparation.crop_above if self.intensity.kind == "window" or chosen.name == "bundle" else None
+        crops = self.intensity.kind == "window" or chosen.crops_percentiles
+        crop = chosen.preparation.crop_above if crops else None
         return replace(chosen.preparation, spacing_mm=self.spacing_mm, intensity=self.intensity, crop_above=crop)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from prosect.case import Case, preparing_bytes
+from prosect.case import Case, Preparation, preparing_bytes
 from prosect.checkpoints.catalog import Entry
 from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.fit import fit
@@ -26,24 +25,19 @@ from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, r
 from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.models.doubts import blank, implausible, unlike_training
+from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
 from prosect.models.metadata import spec_of
-from prosect.models.pieces import keep_pieces
 from prosect.models.spec import ModelSpec, Profile, profile
 from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
-from prosect.networks.vista3d.cpu import CpuBranches
+from prosect.networks.vista3d.branches import Branches, Engine, branches_of
 from prosect.progress import Watch
-from prosect.resample import respaced_grid
 from prosect.session import Session
+from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.volume import Volume, require_volume
 
 __all__ = ["Vista3DModel", "load"]
-
-# Full-resolution feature maps alive at once inside one window, by the way the network is run; measured by
-# benches/memory.py.
-MODULE_MAPS, FAST_MAPS = 8.0, 7.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +49,21 @@ class Vista3DModel:
         spec: What it was trained with.
         profile: How scans are prepared, swept and restored.
         device: Where the network runs.
+        engine: In which way it runs there; see `branches_of`.
+        clock: Seconds, for the times in a result's provenance.
+        branches: The network's branches as they run.
     """
 
     network: Vista3D
     spec: ModelSpec
     profile: Profile
     device: torch.device
-    _fast: CpuBranches | None = field(init=False, repr=False, default=None)
+    engine: Engine = "auto"
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    branches: Branches = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fast = CpuBranches(self.network) if self.device.type == "cpu" and self._pays else None
-        object.__setattr__(self, "_fast", fast)
-
-    @property
-    def _pays(self) -> bool:
-        """Whether the arrangement for processors is faster: below 32 channels torch's own convolutions win."""
-        return self.network.architecture.width >= 32
-
-    @property
-    def _first_batch(self) -> int:
-        """Windows per batch to begin with; a processor gains nothing from more than one."""
-        return 1 if self.device.type == "cpu" else 4
+        object.__setattr__(self, "branches", branches_of(self.network, self.device, self.engine))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -87,6 +75,11 @@ class Vista3DModel:
         """Number of features of a voxel, on which classes are decided."""
         return self.network.architecture.width
 
+    @property
+    def _preparation(self) -> Preparation:
+        """How a scan is prepared for the sweep."""
+        return self.spec.preparation(self.profile)
+
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
     ) -> MemoryPlan:
@@ -95,7 +88,7 @@ class Vista3DModel:
         The crop to content is not known yet, so for a scan with much air around the patient this is an upper bound.
         """
         grid = volume.grid if isinstance(volume, Volume) else volume
-        prepared = self._prepared_shape(grid)
+        prepared = Case.shape_for(grid, self._preparation)
         layers = len(self._resolve(classes).indices) if overlap else 1
         return self._memory(grid, self._windows(prepared), layers)
 
@@ -153,9 +146,10 @@ class Vista3DModel:
         resolution = self._resolve(classes)
         doubts = unlike_training(volume, self.spec)
         self._require_memory(volume.grid, len(resolution.indices) if overlap else 1)
-        clock = _Clock(self.device)
+        settle = partial(torch.cuda.synchronize, self.device) if self.device.type == "cuda" else None
+        clock = Stopwatch(self.clock, settle)
         with clock.stage("prepare"):
-            case = Case.prepare(volume, self.spec.preparation(self.profile))
+            case = Case.prepare(volume, self._preparation)
             case = replace(case, image=case.image.to(self.device))
         windows = self._windows(case.grid.shape)
         nothing = blank(case.image)
@@ -188,13 +182,13 @@ class Vista3DModel:
             volume: The scan.
             watch: Told of each window.
         """
-        case = Case.prepare(volume, replace(self.spec.preparation(self.profile), crop_above=None))
+        case = Case.prepare(volume, replace(self._preparation, crop_above=None))
         windows = self._windows(case.grid.shape)
         slabs = sweep(
             case.image.to(self.device),
             windows,
-            self._features,
-            self.network.architecture.width,
+            self.branches.automatic_features,
+            self.channels,
             blending=self.profile.blending,
             padding=self.profile.padding,
             watch=watch,
@@ -240,16 +234,17 @@ class Vista3DModel:
         refuse_clicks(self.network, self.spec)
         case = Case.prepare(volume, click_preparation(volume, self.spec, self.profile))
         case = replace(case, image=case.image.to(self.device))
-        branch = PointBranch(self.network, self._fast)
+        branch = PointBranch(self.branches)
         windows = self._windows(case.grid.shape, self.spec.click_patch)
         return ClickResponder(case, branch, windows, self.profile.padding, kept)
 
     def _provenance(
-        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: _Clock, notes: Sequence[str]
+        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: Stopwatch, notes: Sequence[str]
     ) -> dict[str, object]:
         """Return what made this result, for people and for a later check."""
-        seconds = dict(clock.seconds)
-        seconds["restore"] -= seconds["network"]  # the sweep alternates between the two
+        network = clock.seconds.get("network", 0.0)  # none where the scan shows nothing
+        restore = clock.seconds["restore"] - network  # the sweep alternates between the two
+        seconds = {"prepare": clock.seconds["prepare"], "network": network, "restore": restore}
         return {
             "model": self.spec.name,
             "weights_sha256": self.spec.weights_sha256,
@@ -265,22 +260,13 @@ class Vista3DModel:
     def _require_memory(self, grid: Grid, layers: int) -> None:
         """Refuse a run that cannot fit, before anything is allocated; the scan itself is in memory already."""
         if self.device.type == "cpu":
-            plan = self._memory(grid, self._windows(self._prepared_shape(grid)), layers)
+            plan = self._memory(grid, self._windows(Case.shape_for(grid, self._preparation)), layers)
             plan.require(available_bytes() + plan.parts["scan"])
 
     def _resolve(self, classes: Sequence[str | int] | None) -> Resolution:
         if classes is None:
             classes = self.vocabulary.everything(self.spec.everything)
         return self.vocabulary.resolve(classes)
-
-    def _prepared_shape(self, grid: Grid) -> Shape:
-        order = grid.to_ras()
-        source = grid.reorder(order) if self.profile.preparation.reorient_first else grid
-        shape = respaced_grid(source, self.spec.spacing_mm).shape
-        if self.profile.preparation.reorient_first:
-            return shape
-        a, b, c = (shape[axis] for axis in order.axes)
-        return a, b, c
 
     def _windows(self, shape: Shape, patch: Shape | None = None) -> WindowPlan:
         roi = patch or self.spec.patch
@@ -294,9 +280,8 @@ class Vista3DModel:
     def _memory(self, grid: Grid, plan: WindowPlan, layers: int) -> MemoryPlan:
         highest = max(s.index for s in self.vocabulary)
         preparing = preparing_bytes(grid, plan.shape, self.profile.preparation)
-        channels, label_bytes = self.network.architecture.width, 1 if highest < 256 else 2
-        maps = MODULE_MAPS if self._fast is None else FAST_MAPS
-        return plan_memory(grid.shape, plan, channels, maps, layers, label_bytes, preparing)
+        label_bytes = 1 if highest < 256 else 2
+        return plan_memory(grid.shape, plan, self.channels, self.branches.maps_alive, layers, label_bytes, preparing)
 
     def _painters(
         self, case: Case, axis: int, paintings: Sequence[Painting], where: torch.device
@@ -327,7 +312,7 @@ class Vista3DModel:
 
     def _attempts(self) -> list[tuple[int, torch.device]]:
         """Return what to try in turn when memory runs out: windows per batch, and where they are blended."""
-        batch, attempts = self._first_batch, []
+        batch, attempts = self.branches.first_batch, []
         while batch >= 1:
             attempts.append((batch, self.device))
             batch //= 2
@@ -340,7 +325,7 @@ class Vista3DModel:
         case: Case,
         windows: WindowPlan,
         paintings: Sequence[Painting],
-        clock: _Clock,
+        clock: Stopwatch,
         watch: Watch | None,
     ) -> tuple[list[Any], list[str]]:
         """Return the painted arrays, and what was given up for want of memory.
@@ -348,8 +333,8 @@ class Vista3DModel:
         Raises:
             ResourceError: Nothing is left to give up.
         """
-        features = clock.timed("network", self._features)
-        width, profile = self.network.architecture.width, self.profile
+        features = clock.timed("network", self.branches.automatic_features)
+        width, profile = self.channels, self.profile
         blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "watch": watch}
         fallbacks: list[str] = []
         for batch, where in self._attempts():
@@ -365,14 +350,6 @@ class Vista3DModel:
             f"The {self.device.type} device ran out of memory with one window at a time; use --device cpu.",
             code="GPU_MEMORY",
         )
-
-    def _features(self, windows: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            with torch.autocast("cuda", dtype=torch.bfloat16):
-                return self.network.automatic_features(windows)
-        if self._fast is not None:
-            return self._fast.automatic_features(windows)
-        return self.network.automatic_features(windows)
 
 
 def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: str) -> Vista3DModel:
@@ -395,29 +372,3 @@ def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: s
         )
     spec = spec_of(base, weights.metadata, report.sha256, report.architecture.classes)
     return Vista3DModel(network.to(device), spec, profile(profile_name), device)
-
-
-class _Clock:
-    """Seconds by stage, the work of a GPU included."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block."""
-        started = time.perf_counter()
-        yield
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        self.seconds[name] += time.perf_counter() - started
-
-    def timed(self, name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return the function with its time added to a stage."""
-
-        def timed(windows: Tensor) -> Tensor:
-            with self.stage(name):
-                return function(windows)
-
-        return timed

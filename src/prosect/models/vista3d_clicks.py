@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from prosect.case import Intensity, Preparation
-from prosect.errors import CheckpointError, ProsectWarning, ResourceError
-from prosect.inference.memory import refuse_exhaustion
-from prosect.models.doubts import not_hounsfield
+from prosect.errors import CheckpointError, ProsectWarning
+from prosect.inference.memory import refuse_exhaustion_of_click
+from prosect.models.checks import not_hounsfield
 from prosect.models.spec import ModelSpec, Profile
 from prosect.networks.vista3d import Vista3D
-from prosect.networks.vista3d.cpu import CpuBranches
-from prosect.networks.vista3d.cpu_head import CpuPointHead
-from prosect.networks.vista3d.point_head import PointHead
+from prosect.networks.vista3d.branches import Branches
 from prosect.volume import Volume
 
-__all__ = ["PointBranch", "click_preparation", "refuse_clicks", "typed_exhaustion", "warn_of_scaling"]
+__all__ = ["PointBranch", "click_preparation", "refuse_clicks", "warn_of_scaling"]
 
 # What the official code of the CVPR 2025 challenge gives clicks to see, whatever the modality.
 OTHER_MODALITIES = Intensity("percentile", 1.0, 99.0)
@@ -66,52 +61,28 @@ def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
 
 def _scaled_anew(volume: Volume, spec: ModelSpec, profile: Profile) -> str:
     """Return why a scan cannot be shown in the model's window, or nothing; the official profiles show it so."""
-    return not_hounsfield(volume, spec) if profile.name == "prosect" else ""
-
-
-@contextmanager
-def typed_exhaustion() -> Iterator[None]:
-    """Turn every way in which memory runs out inside the block, a GPU's too, into a typed error."""
-    try:
-        with refuse_exhaustion():
-            yield
-    except torch.OutOfMemoryError as error:
-        raise ResourceError(
-            "The GPU ran out of memory over one click; nothing has changed. Close what else uses it, or use "
-            "--device cpu.",
-            code="GPU_MEMORY",
-        ) from error
+    return not_hounsfield(volume, spec) if profile.rescales else ""
 
 
 class PointBranch:
-    """A network's answers to clicks on a patch, in the fastest way its device has.
+    """The click branch as a responder asks it, with memory that runs out refused by type.
 
     Args:
-        network: A VISTA3D with an interactive branch.
-        fast: Its arrangement for processors, where that pays.
+        branches: Those of a VISTA3D with an interactive branch.
     """
 
-    def __init__(self, network: Vista3D, fast: CpuBranches | None) -> None:
-        self._network, self._fast = network, fast
-        self.sequential = network.sequential
-        head = network.point_head
-        self._head = CpuPointHead(head) if fast is not None and isinstance(head, PointHead) else None
+    def __init__(self, branches: Branches) -> None:
+        self._branches = branches
+        self.sequential = branches.sequential
 
-    @typed_exhaustion()
+    @refuse_exhaustion_of_click()
     def interactive_features(self, image: Tensor) -> Tensor:
         """Return what every click on a patch (1 1 i j k) shares, float32."""
-        if image.device.type == "cuda":
-            with torch.autocast("cuda", dtype=torch.bfloat16):
-                return self._network.interactive_features(image).float()
-        if self._fast is not None:
-            return self._fast.interactive_features(image)
-        return self._network.interactive_features(image)
+        return self._branches.interactive_features(image)
 
-    @typed_exhaustion()
+    @refuse_exhaustion_of_click()
     def point_logits(
         self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
     ) -> Tensor:
         """Return mask logits (q 1 i j k); see `Vista3D.point_logits`."""
-        if self._head is not None:
-            return self._head(features, points, labels, zero_shot)
-        return self._network.point_logits(features, points, labels, zero_shot, previous)
+        return self._branches.point_logits(features, points, labels, zero_shot, previous)

@@ -3,7 +3,7 @@
 from prosect.results.refusals import refuse
 from prosect.results.report import Parameters, Run
 from prosect.results.request import Kind, Request, planned_files, request_for
-from prosect.results.stopwatch import Stopwatch
 from prosect.results.writing import write
+from prosect.stopwatch import Stopwatch
 
 __all__ = ["Kind", "Parameters", "Request", "Run", "Stopwatch", "planned_files", "refuse", "request_for", "write"]

@@ -20,7 +20,7 @@ from prosect.results import statistics as tables
 from prosect.results.folder import staged
 from prosect.results.report import Run
 from prosect.results.request import Request, stem
-from prosect.results.stopwatch import Stopwatch
+from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Structure
 from prosect.volume import Volume
 

@@ -17,7 +17,6 @@ from prosect.geometry import Grid
 from prosect.models import device_named, load
 from prosect.models.protocols import GivesFeatures, require_features
 from prosect.models.sam import SamModel, load_sam
-from prosect.models.sam_med3d import is_ct
 from prosect.networks.sam import SAM_VARIANTS, SamFeatures
 from prosect.progress import Watch
 from prosect.resample import interpolate_along, linear_weights
@@ -155,7 +154,7 @@ class ModelEncoder:
     def _model_input(self, working: Working) -> Volume:
         """Return the scan as the model is to see it."""
         volume, wanted = working.volume, self.model.spec.intensity
-        if is_ct(volume) or wanted.kind != "window":
+        if volume.is_ct or wanted.kind != "window":
             return volume
         scaled = working.window.scale(torch.from_numpy(volume.array.copy()))
         array = scaled.mul_(wanted.high - wanted.low).add_(wanted.low).numpy()
@@ -181,7 +180,7 @@ class IntensityEncoder:
         """Add the intensities."""
         image = working.case.image[0, 0]
         features[..., 0] += image
-        low, high = SOFT_TISSUE if is_ct(working.volume) else (0.0, 1.0)
+        low, high = SOFT_TISSUE if working.volume.is_ct else (0.0, 1.0)
         features[..., 1] += image.sub(low).div_(high - low).clamp_(0, 1)
         if watch is not None:
             watch(1, 1)

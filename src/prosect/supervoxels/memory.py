@@ -9,7 +9,6 @@ from prosect.case import Preparation, preparing_bytes
 from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.memory import GIB, LIBRARIES
-from prosect.models.sam_med3d import is_ct
 from prosect.resample import respaced_grid
 from prosect.supervoxels.encoders import Encoder
 from prosect.supervoxels.working import CELLS, Spacing, working_spacing
@@ -87,7 +86,7 @@ def plan(volume: Volume | Grid, encoder: Encoder, cells: int = CELLS) -> Supervo
     shape = respaced_grid(grid.reorder(grid.to_ras()), spacing).shape
     count = math.prod(shape)
     features = count * encoder.channels * 4
-    rescaled = 0 if isinstance(volume, Volume) and is_ct(volume) else voxels * 4
+    rescaled = 0 if isinstance(volume, Volume) and volume.is_ct else voxels * 4
     parts = {
         "scan": voxels * 4,
         "preparing": max(preparing_bytes(grid, shape, Preparation(spacing)), rescaled),

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from prosect.case import Case, Intensity, Preparation
 from prosect.geometry import Grid
-from prosect.models.sam_med3d import is_ct
 from prosect.resample import linear_weights, respaced_grid
 from prosect.volume import Volume
 
@@ -75,7 +74,7 @@ class Working:
         """Return a scan on the working grid of at most so many cells."""
         low, high = CT_WINDOW
         air = CT_AIR
-        if not is_ct(volume):
+        if not volume.is_ct:
             low, high = (float(value) for value in np.percentile(volume.array, PERCENTILES))
             air = low + DARK * (high - low)
         window = Intensity("window", low, high)

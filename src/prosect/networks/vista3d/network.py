@@ -103,6 +103,16 @@ class Vista3D(nn.Module):
         out: Tensor = self.point_head.downsample(features)
         return out
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Return what can learn apart, by name: the `encoder`, and what is above it in each branch that there is."""
+        image = self.image_encoder
+        found: dict[str, list[nn.Module]] = {"encoder": [image.encoder]}
+        if self.architecture.automatic:
+            found["automatic"] = [image.up_layers_auto, self.class_head]
+        if self.architecture.interactive:
+            found["interactive"] = [image.up_layers, self.point_head]
+        return found
+
     @property
     def sequential(self) -> bool:
         """Whether an answer to clicks builds on the answer before the last of them."""

@@ -17,7 +17,7 @@ from prosect.errors import ProsectWarning, RecipeError
 from prosect.geometry import Grid
 from prosect.inference.windows import Shape
 from prosect.io import read
-from prosect.models.doubts import not_hounsfield
+from prosect.models.checks import not_hounsfield
 from prosect.models.spec import ModelSpec, with_structures
 from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid

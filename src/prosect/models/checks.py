@@ -1,19 +1,27 @@
-"""What cannot be right: scans that are not what a model was trained on, structures larger than any it has seen."""
+"""What cannot be right in a scan or a result.
+
+Scans that are not what a model was trained on, and structures larger than any it has seen, are warned of. Crumbs of
+what is one piece in everybody are left out. Whatever is done is told, in words that the result keeps.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
-from prosect.models.spec import ModelSpec
+from prosect.inference.canvas import Canvas
+from prosect.inference.one_piece import leave_out_crumbs
+from prosect.labelmap import extent
+from prosect.models.spec import ModelSpec, Profile
+from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["blank", "implausible", "not_hounsfield", "unlike_training"]
+__all__ = ["blank", "implausible", "keep_pieces", "not_hounsfield", "unlike_training"]
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
@@ -87,3 +95,37 @@ def not_hounsfield(volume: Volume, spec: ModelSpec) -> str:
             "units (stored values without their offset, an 8-bit export, or another modality?)"
         )
     return ""
+
+
+def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -> list[str]:
+    """Leave out crumbs of each class that was one piece in training, in place; return in words what is left out.
+
+    In a flat map a voxel left out falls to the smallest structure asked for that contains the class, such as the body.
+    The official profiles keep every piece.
+
+    Args:
+        canvas: Painted labels.
+        grid: Their grid.
+        spec: Says which classes are one piece.
+        profile: How results are made.
+    """
+    single = [index for index in spec.one_piece if index in canvas.indices]
+    if not profile.leaves_out_crumbs or not single:
+        return []
+    containers = {index: smallest_container(index, canvas.indices, spec.vocabulary) for index in single}
+    names = {structure.index: structure.name for structure in spec.vocabulary}
+    notes = []
+    for index, (count, voxels) in leave_out_crumbs(canvas, containers).items():
+        volume_ml = voxels * grid.voxel_volume_ml
+        verb = "was" if count == 1 else "were"
+        notes.append(
+            f"{names[index]}: it is one piece in everybody, so {count} far smaller ({volume_ml:.2g} mL) {verb} left out"
+        )
+    return notes
+
+
+def smallest_container(index: int, asked: Sequence[int], vocabulary: Vocabulary) -> int:
+    """Return which of the structures asked for contains another and little else; 0 where none does."""
+    contents = {other: extent(vocabulary, other, whole=True) for other in asked if other != index}
+    around = [other for other, content in contents.items() if index in content]
+    return min(around, key=lambda other: len(contents[other]), default=0)

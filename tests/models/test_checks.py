@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prosect.case import Intensity
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
-from prosect.models.doubts import unlike_training
+from prosect.models.checks import unlike_training
 from prosect.models.spec import ModelSpec
 from prosect.phantom import torso
 from prosect.vocabulary import load

@@ -5,8 +5,9 @@ They are loaded on first use, so that the table of formats can be asked without 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prosect.lazy import lazy_names
 
 if TYPE_CHECKING:
     from prosect.io.reading import read, read_labels
@@ -24,8 +25,4 @@ _HOMES = {
 
 __all__ = ["StoredLabels", "check_writable", "read", "read_labels", "write", "write_mask"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'prosect.io' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

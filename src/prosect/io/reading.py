@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from prosect.io.paths import file_name
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
+from prosect.lazy import load_module
 from prosect.volume import Source, Volume
 
 __all__ = ["read", "read_labels"]
@@ -121,7 +121,7 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
     # A gzip stream is read where files of the format usually lie in one.
     if module is None or (found.gzipped and not content_endings(found.kind, gzipped=True)):
         raise refuse_kind(path, found)
-    return importlib.import_module(module)
+    return load_module(module)
 
 
 def refuse_labels(image: StoredImage) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
 
@@ -73,7 +73,7 @@ def write_mask(
 def store(image: Outgoing, target: Path) -> Path:
     """Write an image in the format of the suffix, and return the path."""
     module, gzipped = writer(target)
-    chunks: Iterator[bytes] = importlib.import_module(module).encode(image)
+    chunks: Iterator[bytes] = load_module(module).encode(image)
     write_atomically(target, gzip_chunks(chunks) if gzipped else chunks)
     return target
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prosect.io import write as write_labels
 from prosect.io import write_mask
 from prosect.io.atomic import write_atomically
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.lazy import lazy_module
 from prosect.measure import Measurement, measure
 from prosect.results import report as reports
 from prosect.results import statistics as tables
@@ -23,6 +24,11 @@ from prosect.results.request import Request, stem
 from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Structure
 from prosect.volume import Volume
+
+if TYPE_CHECKING:
+    from prosect import preview
+else:
+    preview = lazy_module("prosect.preview")
 
 __all__ = ["write"]
 
@@ -127,8 +133,6 @@ def made(
     picture = request.preview_file
     if picture is not None:
         with watch.stage("preview"):
-            # Loaded on first use: it brings a plotting library.
-            preview = importlib.import_module("prosect.preview")
             preview.render(volume, labels, place.actual(picture), title=case, measurements=found)
             files.append(picture)
     return tuple(files)

@@ -6,8 +6,9 @@ are loaded on first use, because they bring torch and scikit-image with them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prosect.lazy import lazy_names
 
 if TYPE_CHECKING:
     from prosect.supervoxels.alg2 import generate
@@ -24,8 +25,4 @@ _HOMES = {
 
 __all__ = ["ENCODERS", "generate", "load_encoder", "plan", "planned_encoder"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'prosect.supervoxels' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from torch import Tensor
 from prosect.data.datalist import DataList
 from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.labelmap import extent
+from prosect.lazy import load_module
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.beginning import first_network
@@ -229,7 +229,7 @@ def extra(module: str) -> Any:
         ResourceError: One of them is not installed (`EXTRA_MISSING`).
     """
     try:
-        return importlib.import_module(module)
+        return load_module(module)
     except ModuleNotFoundError as missing:
         raise ResourceError(
             f"This needs {missing.name}, which is not installed. Install it with pip install 'prosect[training]'.",

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError, ResourceError
+from prosect.lazy import lazy_module
+
+if TYPE_CHECKING:
+    import psutil
+    import torch
+
+    from prosect.checkpoints import catalog
+    from prosect.io.dicom import pixels
+else:
+    psutil = lazy_module("psutil")
+    torch = lazy_module("torch")
+    catalog = lazy_module("prosect.checkpoints.catalog")
+    pixels = lazy_module("prosect.io.dicom.pixels")
 
 __all__ = ["run"]
 
@@ -72,7 +85,6 @@ def libraries() -> Iterator[Row]:
 
 def devices() -> Iterator[Row]:
     """Yield processor threads and every accelerator."""
-    torch = importlib.import_module("torch")
     yield "processor", GOOD, f"{torch.get_num_threads()} threads for {os.cpu_count()} cores"
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         yield "accelerator", NOTE, "none; everything runs on the processor"
@@ -85,14 +97,13 @@ def devices() -> Iterator[Row]:
 
 def memory() -> Iterator[Row]:
     """Yield what is free."""
-    free = importlib.import_module("psutil").virtual_memory()
+    free = psutil.virtual_memory()
     state = GOOD if free.available > LITTLE_MEMORY else NOTE
     yield "memory", state, f"{free.available / 2**30:.1f} of {free.total / 2**30:.1f} GiB free"
 
 
 def decoders() -> Iterator[Row]:
     """Yield which compressed DICOM can be read."""
-    pixels = importlib.import_module("prosect.io.dicom.pixels")
     for name, package in pixels.compressions().items():
         if package:
             yield f"DICOM {name}", NOTE, f"cannot be decoded; install {package}"
@@ -102,7 +113,6 @@ def decoders() -> Iterator[Row]:
 
 def shipped_weights() -> Iterator[Row]:
     """Yield whether the model that ships is there and unharmed."""
-    catalog = importlib.import_module("prosect.checkpoints.catalog")
     try:
         yield "shipped model", GOOD, str(catalog.verify(catalog.entry(None).name))
     except (CheckpointError, ResourceError) as error:

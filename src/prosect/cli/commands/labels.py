@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import prosect
 from prosect import vocabulary
 from prosect.cli.console import open_console, plain_table
+from prosect.lazy import lazy_module
 from prosect.vocabulary import Structure, Vocabulary
+
+if TYPE_CHECKING:
+    from prosect.checkpoints import catalog
+else:
+    catalog = lazy_module("prosect.checkpoints.catalog")
 
 __all__ = ["run"]
 
@@ -50,8 +55,6 @@ def vocabulary_of(name: str | None) -> Vocabulary:
     """
     if name in vocabulary.NAMES:
         return vocabulary.load(name)
-    # Loaded on first use: it brings torch.
-    catalog = importlib.import_module("prosect.checkpoints.catalog")
     entry = catalog.segmenter(name)
     if entry.shipped:
         return prosect.load(str(entry.name)).vocabulary

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from killing import contents, finish, kill_when, leftovers, noise_scan, prepare, tiny_weights
-from prosect.cli.commands.segment_folder import LEDGER, REPORT
 from prosect.cohort.ledger import DONE, SAVING, START, replay
+from prosect.cohort.manifest import LEDGER
+from prosect.cohort.running import REPORT
 
 # Both tell of times and of runs.
 OWN = (LEDGER, REPORT)

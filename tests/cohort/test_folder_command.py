@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 
 import prosect
-from prosect.cli.commands import segment_folder as folder
 from prosect.cohort.ledger import DONE, SAVING, open_ledger, replay
-from prosect.cohort.manifest import find_scans
+from prosect.cohort.manifest import LEDGER, find_scans
+from prosect.cohort.running import REPORT
 from worlds.refusals import refused_command
 
 Run = Callable[..., tuple[int, str, str]]
-LEDGER, REPORT = folder.LEDGER, folder.REPORT
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from prosect import errors
 SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
-    {"errors"},
+    {"errors", "lazy"},
     {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch"},
-    {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample"},
+    {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample", "plain_data"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
     {"inference", "results"},
@@ -27,6 +27,7 @@ LAYERS = [
     {"data"},
     {"supervoxels", "evaluation"},
     {"training"},
+    {"jobs"},
     {"cohort"},
     {"cli"},
 ]

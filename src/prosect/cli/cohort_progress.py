@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from prosect.cohort.pipeline import Outcome
+from prosect.progress import Watch
 
-__all__ = ["Watch", "time_left", "watching"]
+__all__ = ["CohortProgress", "time_left", "watching"]
 
 
-class Watch:
+class CohortProgress:
     """Counts outcomes and tells of them; says nothing where it has nowhere to.
 
     Args:
@@ -34,9 +35,11 @@ class Watch:
         self._begin, self._count = clock(), 0
 
     @property
-    def is_looked_at(self) -> bool:
-        """Whether it pays to tell of parts of a scan."""
-        return self._bar is not None
+    def on_window(self) -> Watch | None:
+        """Told of each window of the present scan; None where parts of a scan are not shown."""
+        if self._bar is None:
+            return None
+        return lambda done, total: self.part(done / total)
 
     def part(self, share: float) -> None:
         """Tell how much of the present scan is computed, from 0 to 1."""
@@ -76,10 +79,10 @@ def time_left(seconds: float, count: float, total: int) -> str:
 
 
 @contextmanager
-def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -> Iterator[Watch]:
+def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -> Iterator[CohortProgress]:
     """Yield what is told of each outcome."""
     if quiet or not sys.stderr.isatty():
-        yield Watch(total, None if quiet else plain, None, debug, clock)
+        yield CohortProgress(total, None if quiet else plain, None, debug, clock)
         return
     columns = (
         TextColumn("segmenting"),
@@ -88,7 +91,7 @@ def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -
     )
     with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
         task: TaskID = progress.add_task("segmenting", total=total, left="")
-        yield Watch(
+        yield CohortProgress(
             total,
             lambda line: progress.console.print(escape(line)),
             lambda count, left: progress.update(task, completed=count, left=left),

@@ -11,9 +11,8 @@ from prosect.cohort.manifest import Manifest, Scan, stem
 from prosect.errors import FormatError
 from prosect.io.paths import file_name, require_file
 
-__all__ = ["LIST_SUFFIXES", "listed_scans"]
+__all__ = ["listed_scans"]
 
-LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 PATH_COLUMNS = ("path", "image", "input", "scan", "file")
 NAME_COLUMNS = ("case", "name", "id")
 MAX_BYTES = 64 << 20

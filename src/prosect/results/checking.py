@@ -17,6 +17,7 @@ __all__ = [
     "changed_files",
     "changed_versions",
     "find_report",
+    "input_name",
     "output_files",
     "parameters_of",
     "refuse_stranger",
@@ -115,15 +116,27 @@ def parameters_of(report: Mapping[str, Any]) -> Parameters:
         raise invalid(error) from error
 
 
-def request_of(report: Mapping[str, Any], folder: Path) -> Request:
-    """Return the request that makes the recorded files once more, in another folder and without a report beside them.
+def input_name(report: Mapping[str, Any]) -> Path:
+    """Return the file name of the scan, without a folder.
+
+    Raises:
+        FormatError: The report is damaged (`REPORT_INVALID`).
+    """
+    try:
+        return Path(Path(str(report["input"]["name"])).name)
+    except (KeyError, TypeError) as error:
+        raise invalid(error) from error
+
+
+def request_of(report: Mapping[str, Any]) -> Request:
+    """Return the request that makes the recorded files once more, without a folder and without a report beside them.
 
     Raises:
         FormatError: The report is damaged (`REPORT_INVALID`).
     """
     try:
         said = report["output"]
-        place = folder / Path(str(said["name"])).name
+        place = Path(Path(str(said["name"])).name)
         kinds = tuple(kind for kind in OUTPUT_TYPES if kind in said["types"])
         if len(kinds) != len(said["types"]) or not (said["folder"] or kind_of(place)):
             raise ValueError("its output types are not known")

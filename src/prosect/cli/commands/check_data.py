@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from prosect.cli.choices import list_of
 from prosect.cli.console import open_console, plain_table
-from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.data.check import EntryReport, check_datalist
 from prosect.data.datalist import DataList, split_as_published, write_datalist
 from prosect.errors import FormatError
@@ -24,14 +24,15 @@ SHOWN = 40
 
 def run(args: argparse.Namespace) -> int:
     """Check a list; return 0 where every scan can be used, else 3."""
-    datalist = datalist_of(args, args.list)
+    given = list_of(args, args.list)
+    datalist = given.read()
     if args.split:
         datalist = split_as_published(datalist)
     if args.output is not None:
         refuse_output(args)
     console = open_console()
     quiet = args.quiet or args.json
-    reports = check_datalist(datalist, tolerance_of(args), None if quiet else lambda report: tell(console, report))
+    reports = check_datalist(datalist, given.tolerance_mm, None if quiet else lambda report: tell(console, report))
     unfit = [report for report in reports if not report.fit]
     if args.json:
         console.print(json.dumps({"notes": list(datalist.notes), "entries": [r.to_json() for r in reports]}, indent=1))

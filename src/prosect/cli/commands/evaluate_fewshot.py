@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 import prosect
+from prosect.cli.choices import list_of
 from prosect.cli.commands.finetune import learnable, settings_of, silent
 from prosect.cli.console import open_console, plain_table
-from prosect.cli.data_lists import datalist_of, tolerance_of
-from prosect.cli.warnings_kept import keep_warnings
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
 from prosect.io.atomic import make_folder
+from prosect.jobs.warning_log import keep_warnings
 from prosect.training.finetuning.fewshot import Outcome, arms, few_shots, pools
 from prosect.training.finetuning.finetune import plain
 from prosect.training.finetuning.recipe_of import words_of
@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Train and test by number of scans; return 0, or 4 where test scans were refused or the time was over."""
     say = silent if args.quiet else open_console().print
     model = learnable(prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile))
-    train, test = pools(datalist_of(args, args.list, words_of(model)), args.limit)
+    given = list_of(args, args.list)
+    train, test = pools(given.read(words_of(model)), args.limit)
     chosen = arms(args.shots, args.from_scratch, len(train))
-    refuse_unfit(check_datalist(test, tolerance_of(args)))
+    refuse_unfit(check_datalist(test, given.tolerance_mm))
     settings = settings_of(args, seed=args.seed)
     make_folder(args.output)
     rules = Rules(tolerance_mm=args.nsd_mm, overlap=args.overlap)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import prosect
+from prosect.cli.choices import tolerance_of
 from prosect.cli.console import open_console
-from prosect.cli.data_lists import tolerance_of
-from prosect.cli.warnings_kept import keep_warnings
 from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.mapping import parse_pair
 from prosect.data.pairs import pair_files
 from prosect.errors import CheckpointError, FormatError, RecipeError
 from prosect.io.atomic import probe
+from prosect.jobs.warning_log import keep_warnings
 from prosect.models.vista3d import Vista3DModel
 from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
 from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings, plan_finetuning, words_of

@@ -10,14 +10,14 @@ from typing import Any
 
 import prosect
 from prosect import vocabulary
+from prosect.cli.choices import list_of
 from prosect.cli.console import open_console
-from prosect.cli.data_lists import datalist_of, tolerance_of
 from prosect.cohort.manifest import find_scans
 from prosect.data.datalist import DataList, Entry, write_datalist
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_manual
 from prosect.data.list_files import FOLDERS
-from prosect.errors import ProsectError, RecipeError
+from prosect.errors import CancelledError, CheckpointError, ProsectError, RecipeError
 from prosect.io.atomic import make_folder
 from prosect.training.pseudo import PseudoLabels, from_model, from_totalsegmentator, judged
 from prosect.training.pseudo_ledger import PseudoLedger
@@ -47,9 +47,10 @@ def run(args: argparse.Namespace) -> int:
         try:
             found = labelled(entry, datalist, make, args)
             prosect.write(found.labels, target)
+        except (CancelledError, CheckpointError):
+            # These concern every scan: none would end otherwise.
+            raise
         except ProsectError as error:
-            if error.exit_status == 6:
-                raise
             ledger.refuse(entry.name, error)
             say(f"{entry.name}: refused [{error.code}] {error}")
             continue
@@ -86,7 +87,7 @@ def scans_of(args: argparse.Namespace) -> DataList:
         RecipeError: There are none (`DATALIST_INVALID`).
     """
     if not args.input.is_dir() or any((args.input / name).is_dir() for name in FOLDERS["image"]):
-        return datalist_of(args, args.input)
+        return list_of(args, args.input).read()
     found = find_scans(args.input, skip=[args.output])
     if not found.scans:
         raise RecipeError(f"{args.input.name}: no scan is in the folder.", code="DATALIST_INVALID")
@@ -112,6 +113,6 @@ def labelled(entry: Entry, datalist: DataList, make: Make, args: argparse.Namesp
     found = make(entry, volume)
     if entry.label is None:
         return judged(found)
-    labels = read_manual(entry, datalist, volume.grid, tolerance_of(args))
+    labels = read_manual(entry, datalist, volume.grid, list_of(args, args.input).tolerance_mm)
     manual = LabelledScan(entry.name, volume, labels, datalist.known(entry), entry.dataset)
     return judged(found, manual, args.least_dice)

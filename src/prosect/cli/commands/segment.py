@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.table import Table
 
-import prosect
-from prosect import results, vocabulary
+from prosect.cli.choices import classes_of, model_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
-from prosect.cli.warnings_kept import keep_warnings
-from prosect.io.temporary import sweep
+from prosect.jobs import ScanInput, Segmented, SegmentJob
+from prosect.jobs.cohort import may_hold_many
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.measure import Measurement, measure
-from prosect.results import Parameters, Request, Run, Stopwatch
-from prosect.volume import Volume
+from prosect.lazy import lazy_module
+from prosect.measure import Measurement
+from prosect.results import Request, request_for
 
-__all__ = ["parameters_of", "request_of", "run", "scan"]
+if TYPE_CHECKING:
+    from prosect.cli.commands import segment_folder
+else:
+    segment_folder = lazy_module("prosect.cli.commands.segment_folder")
 
-LISTS = (".txt", ".csv", ".tsv")
+__all__ = ["run"]
+
 ROWS_SHOWN = 24
 FILES_SHOWN = 6
-PHANTOM_SEED = 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,72 +35,41 @@ def run(args: argparse.Namespace) -> int:
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
-    if args.input is not None and (args.input.is_dir() or args.input.suffix.lower() in LISTS):
-        folder = importlib.import_module(
-            "prosect.cli.commands.segment_folder"
-        )  # loaded on first use: it reads DICOM headers
-        scans = folder.cohort(args)
-        if scans is not None:
-            return int(folder.run(args, scans))
-    watch, started = Stopwatch(), datetime.now(UTC)
-    request = None if args.output is None else request_of(args)
-    refuse_names(args)
-    if request is not None and not args.dry_run:
-        sweep([request.output.parent])
-        results.refuse(request, args.input, args.overwrite)
-    with keep_warnings(show=not args.quiet) as warned:
-        with watch.stage("reading"):
-            volume = scan(args.input, args.series, args.volume, args.phantom)
-        if request is not None and not args.dry_run:
-            results.refuse(request, args.input, args.overwrite, volume.grid)
-        with watch.stage("model"):
-            loaded = prosect.load(args.model, weights=args.weights, device=args.device, profile=args.profile)
-            model = prosect.require_finds(loaded)
-        if args.dry_run or request is None:
-            print(model.plan(volume, classes=args.roi_subset, overlap=args.overlap))
-            return 0
-        with watch.stage("segmenting"), counting("segmenting", args.quiet) as step:
-            labels = model.segment(volume, classes=args.roi_subset, overlap=args.overlap, watch=step)
-    with watch.stage("measuring"):
-        found = measure(labels, volume)
-    how = run_of(args, started, warned)
-    files = results.write(labels, volume, request, how, found=found, watch=watch)
+    if args.input is not None and may_hold_many(args.input):
+        status = segment_folder.run(args)
+        if status is not None:
+            return status
+    job = job_of(args)
+    if args.dry_run:
+        print(job.plan())
+        return 0
+    with counting("segmenting", args.quiet) as watch:
+        made = job.run(watch=watch, show_warnings=not args.quiet)
     if not args.quiet:
-        announce(labels.provenance, args.verbose)
-        report(found, watch, shown_files(request, files), args.verbose, volume)
-        if args.roi_subset is not None:
-            say_absent(labels, found)
+        announce(made.labels.provenance, args.verbose)
+        report(made, args.verbose)
+        for line in shown_files(job.request, made.files):
+            open_console().print(line)
+        if job.classes is not None:
+            say_absent(made.labels, made.found)
     return 0
 
 
-def refuse_names(args: argparse.Namespace) -> None:
-    """Refuse structures that no vocabulary has, before anything is read; the model itself may know fewer.
-
-    Raises:
-        VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`).
-        CheckpointError: The model is unknown.
-    """
-    if args.roi_subset is None:
-        return
-    # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
-    catalog = importlib.import_module("prosect.checkpoints.catalog")
-    own = vocabulary.load(catalog.segmenter(args.model).vocabulary)
-    known = [own] if args.weights is None else [own, *(vocabulary.load(name) for name in vocabulary.NAMES)]
-    added = any_of_weights(args.weights)
-    for name in args.roi_subset:
-        if not added and not any(name in words for words in known):
-            own.find(name)
-
-
-def any_of_weights(path: Path | None) -> bool:
-    """Return whether a weights file brings structures of its own; the model then judges every name itself."""
-    files = importlib.import_module("prosect.checkpoints.files")
-    return path is not None and bool(files.read_metadata(path).get("structures"))
+def job_of(args: argparse.Namespace) -> SegmentJob:
+    """Return what the flags ask for."""
+    return SegmentJob(
+        ScanInput(args.input, args.series, args.volume, args.phantom),
+        classes_of(args),
+        args.overlap,
+        model_of(args),
+        None if args.output is None else request_of(args),
+        args.overwrite,
+    )
 
 
 def request_of(args: argparse.Namespace) -> Request:
     """Return what the flags ask to be written."""
-    return results.request_for(
+    return request_for(
         args.output,
         is_folder=args.output_is_folder,
         kinds=args.output_type,
@@ -113,39 +81,6 @@ def request_of(args: argparse.Namespace) -> Request:
         preview=args.preview,
         report=args.report,
     )
-
-
-def parameters_of(args: argparse.Namespace) -> Parameters:
-    """Return what the flags ask of the model, without paths."""
-    return Parameters(
-        classes=None if args.roi_subset is None else tuple(args.roi_subset),
-        overlap=args.overlap,
-        model=args.model,
-        weights=None if args.weights is None else args.weights.name,
-        profile=args.profile,
-        device=args.device,
-        series=args.series,
-        volume=args.volume,
-        phantom=args.phantom,
-    )
-
-
-def run_of(args: argparse.Namespace, started: datetime, warned: Sequence[str]) -> Run:
-    """Return how this run was made, for the report."""
-    # Loaded here, after the model: it asks torch.
-    environment = importlib.import_module("prosect.results.environment")
-    return Run(parameters_of(args), started, tuple(warned), environment.libraries(), environment.threads())
-
-
-def scan(path: Path | None, series: str | None, volume: int | None, phantom: str | None) -> Volume:
-    """Return the scan that was asked for: a file, or a synthetic person."""
-    if phantom is None:
-        assert path is not None
-        return prosect.read(path, series=series, volume=volume)
-    people = importlib.import_module("prosect.phantom")
-    person = people.torso if phantom == "torso" else people.head_neck
-    made: Volume = person(np.random.default_rng(PHANTOM_SEED))[0]
-    return made
 
 
 def announce(provenance: Mapping[str, Any], verbose: bool) -> None:
@@ -164,27 +99,31 @@ def say_absent(labels: LabelMap | LabelLayers, found: Sequence[Measurement]) -> 
         open_console().print(f"not found: {', '.join(absent)}")
 
 
-def shown_files(request: Request, files: Sequence[Path]) -> list[str]:
+def shown_files(request: Request | None, files: Sequence[Path]) -> list[str]:
     """Return what is said of the files: a folder of many by its name."""
-    if not request.is_folder or len(files) <= FILES_SHOWN:
+    if request is None or not request.is_folder or len(files) <= FILES_SHOWN:
         return [str(path) for path in files]
     outside = [str(path) for path in files if path.parent != request.output]
     return [f"{request.output} ({len(files) - len(outside)} files)", *outside]
 
 
-def report(found: Sequence[Measurement], watch: Stopwatch, files: Sequence[str], verbose: bool, volume: Volume) -> None:
-    """Print the structures by size, the time taken, and where the results are."""
+def report(made: Segmented, verbose: bool) -> None:
+    """Print the structures by size, and the time taken."""
     console = open_console()
-    largest = sorted(found, key=lambda m: -m.volume_ml)
+    largest = sorted(made.found, key=lambda measurement: -measurement.volume_ml)
     shown = largest if verbose else largest[:ROWS_SHOWN]
     if shown:
-        console.print(found_table(shown, volume.modality))
+        console.print(found_table(shown, made.volume.modality))
     if len(shown) < len(largest):
         console.print(f"and {len(largest) - len(shown)} smaller structures (-v shows all)")
-    number = f"{len(found)} structure{'s' if len(found) != 1 else ''}" if found else "Nothing found"
-    console.print(f"{number} in {watch}")
-    for path in files:
-        console.print(path)
+    console.print(f"{counted(len(made.found))} in {made.stopwatch}")
+
+
+def counted(number: int) -> str:
+    """Return a number of structures in words."""
+    if number == 0:
+        return "Nothing found"
+    return "1 structure" if number == 1 else f"{number} structures"
 
 
 def found_table(rows: Sequence[Measurement], modality: str | None) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prosect.cli.cohort_progress import Watch, time_left, watching
+from prosect.cli.cohort_progress import CohortProgress, time_left, watching
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome
 
@@ -51,7 +51,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_debug_shows_the_traceback_of_a_bug() -> None:
     lines: list[str] = []
     for debug in (False, True):
-        Watch(1, lines.append, None, debug, lambda: 0.0).outcome(REFUSED)
+        CohortProgress(1, lines.append, None, debug, lambda: 0.0).outcome(REFUSED)
     assert lines.count("Traceback") == 1
 
 
@@ -65,7 +65,7 @@ def test_a_terminal_has_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "xterm")
     times = iter([0.0, 10.0, 30.0, 60.0])
     with watching(3, False, False, lambda: next(times)) as watch:
-        assert watch.is_looked_at
+        assert watch.on_window is not None
         watch.part(0.5)
         watch.outcome(DONE)
         watch.outcome(REFUSED)

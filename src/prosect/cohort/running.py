@@ -1,0 +1,153 @@
+"""Run a cohort: what is left to do, done by a worker, written down in the ledger, and summed up at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import prosect
+from prosect.cohort import report
+from prosect.cohort.ledger import History, open_ledger
+from prosect.cohort.local import segment_all
+from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
+from prosect.cohort.pipeline import Outcome
+from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
+from prosect.cohort.worker import Worker
+from prosect.io.atomic import make_folder
+from prosect.io.temporary import sweep
+from prosect.jobs.cohort import CohortJob
+from prosect.jobs.segment import utc_now
+from prosect.progress import Watch
+
+if TYPE_CHECKING:
+    from prosect.models import Finds
+
+__all__ = ["REPORT", "STATISTICS", "CohortRun", "CohortWatch", "refuse_names", "run_cohort"]
+
+REPORT, STATISTICS = "cohort_report.json", "statistics.csv"
+
+
+class CohortWatch(Protocol):
+    """Who is told how far a cohort is."""
+
+    @property
+    def on_window(self) -> Watch | None:
+        """Told of each window of the present scan; None where nobody looks that closely."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take how one scan ended."""
+
+
+class Silence:
+    """Nobody is told."""
+
+    on_window = None
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Tell nobody."""
+
+
+@contextmanager
+def silence(_total: int) -> Iterator[CohortWatch]:
+    """Yield a watch that tells nobody."""
+    yield Silence()
+
+
+def ignore(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class CohortRun:
+    """What came of a cohort, over all runs so far.
+
+    Attributes:
+        report: Every scan with what became of it, and the counts, as plain data.
+        plan: What this run had to do.
+        seconds: How long it took.
+        report_file: Where the report lies.
+    """
+
+    report: Mapping[str, Any]
+    plan: Plan
+    seconds: float
+    report_file: Path
+
+    @property
+    def refused(self) -> int:
+        """How many scans were refused."""
+        return int(self.report["counts"]["refused"])
+
+
+def refuse_names(job: CohortJob, manifest: Manifest) -> None:
+    """Refuse results that would overwrite one another or the cohort's own files.
+
+    Raises:
+        FormatError: `OUTPUT_NAME_CLASH`.
+    """
+    refuse_clashes(manifest.scans, job.planned_names, reserved=(LEDGER, REPORT, STATISTICS))
+
+
+def run_cohort(
+    job: CohortJob,
+    manifest: Manifest,
+    model: Finds | None = None,
+    *,
+    watching: Callable[[int], AbstractContextManager[CohortWatch]] = silence,
+    on_stop: Callable[[int, int], None] = ignore,
+    now: Callable[[], datetime] = utc_now,
+    clock: Callable[[], float] = time.monotonic,
+) -> CohortRun:
+    """Segment every scan of a cohort that is not done yet, and return what came of all.
+
+    Args:
+        job: What is asked for.
+        manifest: The scans; see `inputs.scans_of`.
+        model: Who answers; by default the one that the job names is loaded.
+        watching: Yields, for the number of scans that are left to do, who is told of each.
+        on_stop: Told, where the run ends before its time, how many scans of how many are done.
+        now: The time of day.
+        clock: Seconds.
+
+    Raises:
+        ProsectError: What concerns all of them: names that clash, a folder in use, other settings than before, the
+            model, a full disk.
+    """
+    refuse_names(job, manifest)
+    refuse_inputs(manifest.scans, job.output, job.planned_names)
+    make_folder(job.output)
+    with open_ledger(job.output / LEDGER, lambda: now().isoformat(timespec="seconds")) as ledger:
+        sweep([job.output])
+        worker = Worker(job, model or prosect.require_finds(job.model.load()), now)
+        settings = job.identity(worker.model)
+        known = ledger.history(settings)
+        refuse_changed_settings(known, settings, job.overwrite)
+        todo = plan(manifest.scans, job.output, known, job.planned_names, job.overwrite)
+        begin = clock()
+        try:
+            with watching(len(todo.todo) + len(todo.alone)) as watch:
+                segment_all(todo, worker.steps(watch.on_window), ledger, job.output, settings, watch.outcome)
+        except BaseException:
+            on_stop(len(ledger.history(settings).done), len(manifest.scans))
+            raise
+        found = write_summary(job, manifest, todo, ledger.history(settings), settings)
+        return CohortRun(found, todo, clock() - begin, job.output / REPORT)
+
+
+def write_summary(
+    job: CohortJob, manifest: Manifest, todo: Plan, known: History, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the report and the joined table over all runs, and return the report.
+
+    Raises:
+        ProsectError: The folder cannot be written, or the disk is full.
+    """
+    found = report.summary(manifest, todo, known, settings)
+    report.write_json(found, job.output / REPORT)
+    report.write_statistics(job.output, known, [scan.name for scan in manifest.scans], job.output / STATISTICS)
+    return found

@@ -1,0 +1,230 @@
+"""Correct or make a structure of one scan by clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import prosect
+from prosect.clicks_file import read_clicks
+from prosect.errors import FormatError, PromptError
+from prosect.io import check_writable
+from prosect.jobs.inputs import ModelChoice, ScanInput
+from prosect.jobs.job import Job
+from prosect.labelmap import LabelLayers, LabelMap
+from prosect.prompts import Click, Prompt, click_at, extend_vocabulary, for_structure, target_of
+from prosect.session import Change, Session
+from prosect.vocabulary import Vocabulary
+from prosect.volume import Volume
+
+if TYPE_CHECKING:
+    from prosect.models import TakesClicks
+
+__all__ = ["ClickJob", "Clicked", "Edited", "PlacedClick", "Resumed"]
+
+
+@dataclass(frozen=True)
+class PlacedClick:
+    """One click, in the coordinates that the job names.
+
+    Attributes:
+        position: Three coordinates.
+        positive: Whether the place belongs to the structure.
+    """
+
+    position: tuple[float, float, float]
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A journal is gone on with.
+
+    Attributes:
+        journal: The file.
+        structures: What has been edited so far.
+    """
+
+    journal: Path
+    structures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A structure has changed.
+
+    Attributes:
+        change: What changed.
+        by: A draft, a positive click, or a negative one.
+    """
+
+    change: Change
+    by: Literal["drafted", "+", "-"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clicked:
+    """What came of the clicks.
+
+    Attributes:
+        labels: All structures of the session, on the scan's grid.
+        changes: What each draft and click changed.
+        output: What was written.
+    """
+
+    labels: LabelMap | LabelLayers
+    changes: tuple[Change, ...]
+    output: Path
+
+
+Tell = Callable[[Resumed | Edited], None]
+
+
+def ignore(_event: Resumed | Edited) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class ClickJob(Job):
+    """Answer clicks on one scan in their order, and write the labels.
+
+    Attributes:
+        input: The scan.
+        output: A label file.
+        clicks: The clicks, after those of the file.
+        space: Of their coordinates: `ras` and `lps` in millimetres, `voxel` from 0.
+        clicks_file: Clicks in JSON, or a Slicer `.mrk.json`.
+        structure: What clicks are for that do not say so themselves; a name that no vocabulary has makes an object.
+        draft: What is corrected: `auto` (where the model knows the structure), `none`, or the path of a mask.
+        journal: Where every action is kept; one that exists is gone on with.
+        model: Who answers.
+        overwrite: Whether an output that exists may be replaced.
+    """
+
+    kind: ClassVar[str] = "click"
+
+    input: ScanInput
+    output: Path
+    clicks: tuple[PlacedClick, ...] = ()
+    space: Literal["ras", "lps", "voxel"] = "ras"
+    clicks_file: Path | None = None
+    structure: str = "object"
+    draft: str = "auto"
+    journal: Path | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
+    overwrite: bool = False
+
+    def run(self, model: TakesClicks | None = None, volume: Volume | None = None, *, tell: Tell = ignore) -> Clicked:
+        """Answer the clicks and write the labels; what can be refused is refused before a model is loaded.
+
+        Args:
+            model: Who answers; by default the one that the job names is loaded.
+            volume: The scan, where it is read already.
+            tell: Told of each change as it comes.
+
+        Raises:
+            ProsectError: The output exists, a click lies outside the scan, or scan or model cannot be loaded.
+        """
+        if self.output.exists() and not self.overwrite:
+            raise FormatError(f"{self.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
+        check_writable(self.output)
+        scan = volume or self.input.read()
+        clicks = self.placed_clicks(scan)
+        Prompt(clicks=tuple(clicks), drafted=True, grid=scan.grid)
+        asked = model or prosect.require_clicks(self.model.load())
+        changes: list[Change] = []
+
+        def keep(change: Change, by: Literal["drafted", "+", "-"]) -> None:
+            """Keep a change, and tell of it."""
+            changes.append(change)
+            tell(Edited(change, by))
+
+        if self.journal is not None and self.journal.exists():
+            session = prosect.resume(self.journal, scan, model=asked)
+            tell(Resumed(self.journal, tuple(session.structures)))
+        else:
+            session = asked.session(scan, journal=self.journal)
+            for change in make_drafts(session, clicks, self.draft):
+                keep(change, "drafted")
+        for click in clicks:
+            change = session.click(click.position_ras, click.positive, click.structure)
+            keep(change, "+" if click.positive else "-")
+        labels = session.labels
+        prosect.write(labels, self.output, like=scan)
+        return Clicked(labels, tuple(changes), self.output)
+
+    def placed_clicks(self, volume: Volume) -> list[Click]:
+        """Return the clicks in the scan's space: those of the file first, each with its structure.
+
+        Raises:
+            PromptError: A click is refused; see `click_at` and `read_clicks`.
+        """
+        clicks: list[Click] = []
+        if self.clicks_file is not None:
+            clicks += read_clicks(self.clicks_file, volume.grid)
+        for click in self.clicks:
+            clicks.append(click_at(click.position, volume.grid, positive=click.positive, space=self.space))
+        return for_structure(clicks, self.structure)
+
+
+def make_drafts(session: Session, clicks: Sequence[Click], draft: str) -> Iterator[Change]:
+    """Draft the structures that are clicked on, and yield what that changes."""
+    named = [click.structure for click in clicks if click.structure is not None]
+    names = list(dict.fromkeys(named))
+    if draft == "auto":
+        known = [name for name in names if not target_of(name, session.vocabulary).zero_shot]
+        if known:
+            yield session.segment(known)
+    elif draft != "none":
+        yield session.start_from(stored_drafts(Path(draft), names, session.vocabulary))
+
+
+def stored_drafts(path: Path, names: Sequence[str | int], vocabulary: Vocabulary) -> LabelLayers:
+    """Return the masks in a label file for the structures named, as layers (n i j k) on the file's grid.
+
+    Labels are found by the names in the file. A single label without a name is the mask of the one structure; several
+    are found by the vocabulary's indices.
+
+    Raises:
+        PromptError: The file does not hold a structure (`DRAFT_MISSING`).
+    """
+    stored = prosect.read_labels(path)
+    is_layered = stored.array.ndim == 4
+    values = list(stored.layers)
+    if not is_layered:
+        values = [int(value) for value in np.unique(stored.array) if value]
+    masks: list[NDArray[np.bool_]] = []
+    indices, words = [], vocabulary
+    for name in names:
+        target = target_of(name, words)
+        words = extend_vocabulary(words, target)
+        value = value_of(target.name, target.index, values, stored.names, alone=len(names) == 1)
+        if value is None:
+            raise PromptError(f"{path.name} holds no '{target.name}'; its labels are {values}.", code="DRAFT_MISSING")
+        masks.append(stored.array[values.index(value)] if is_layered else stored.array == value)
+        indices.append(target.index)
+    return LabelLayers(np.stack(masks).astype(np.bool_), tuple(indices), stored.grid, words)
+
+
+def value_of(name: str, index: int, values: Sequence[int], names: Mapping[int, str], alone: bool) -> int | None:
+    """Return the label value of a structure in a file, or None.
+
+    Args:
+        name: The structure.
+        index: Its index in the vocabulary.
+        values: The label values of the file.
+        names: The names that the file gives them.
+        alone: Whether only this structure is looked for.
+    """
+    named = [value for value in values if names.get(value) == name]
+    if named:
+        return named[0]
+    unnamed = [value for value in values if value not in names]
+    if alone and len(values) == len(unnamed) == 1:
+        return values[0]
+    return index if index in unnamed else None

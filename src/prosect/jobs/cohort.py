@@ -1,0 +1,125 @@
+"""Segment every scan of a folder or a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from prosect.io.formats import format_named
+from prosect.jobs.inputs import ModelChoice, ScanInput
+from prosect.jobs.job import Job
+from prosect.jobs.segment import SegmentJob
+from prosect.results import Kind, Request, planned_files, request_for
+
+if TYPE_CHECKING:
+    from prosect.models import Finds
+
+__all__ = ["LIST_SUFFIXES", "CohortJob", "may_hold_many"]
+
+# Endings of a list of scans, as `cohort.listing` reads them.
+LIST_SUFFIXES = (".txt", ".csv", ".tsv")
+
+
+def may_hold_many(path: Path) -> bool:
+    """Return whether it is a folder or a list: only those hold several scans."""
+    return path.is_dir() or path.suffix.lower() in LIST_SUFFIXES
+
+
+@dataclass(frozen=True)
+class CohortJob(Job):
+    """Segment every scan of a folder or a list into one folder of results, which a later run takes up again.
+
+    A cohort finds scans and keeps a ledger, so it lies above the jobs: `cohort.running.run_cohort` runs this one.
+
+    Attributes:
+        input: A folder of scans, or a list of them.
+        output: The folder of the results.
+        classes: Names of structures and groups; None for everything that the model finds.
+        overlap: One layer per structure, so that none hides another.
+        model: Who is asked.
+        volume: Which volume of a 4D file, from 0.
+        kinds: Formats of the labels; NIfTI where there is none.
+        per_class: One mask per structure: each scan has a folder of its own.
+        multilabel: One file with all structures, too, where there are masks.
+        statistics: Write volumes and intensities.
+        extra: More numbers per structure.
+        preview: Draw a picture.
+        report: Write a report of each scan.
+        overwrite: Whether results may be replaced that no earlier run accounts for.
+    """
+
+    kind: ClassVar[str] = "cohort"
+
+    input: Path
+    output: Path
+    classes: tuple[str, ...] | None = None
+    overlap: bool = False
+    model: ModelChoice = field(default_factory=ModelChoice)
+    volume: int | None = None
+    kinds: tuple[Kind, ...] = ()
+    per_class: bool = False
+    multilabel: bool = False
+    statistics: bool = False
+    extra: bool = False
+    preview: bool = False
+    report: bool = False
+    overwrite: bool = False
+
+    def request(self, name: str) -> Request:
+        """Return what is written of one scan: `OUTPUT/<name>` with the ending of its format, or a folder of that name.
+
+        Raises:
+            FormatError: Fields that contradict each other (`OUTPUT_UNSUPPORTED`).
+        """
+        kinds: tuple[Kind, ...] = self.kinds or ("nifti",)
+        as_folder = self.per_class or len(kinds) > 1
+        ending = "" if as_folder else format_named(kinds[0]).ending
+        return request_for(
+            self.output / f"{name}{ending}",
+            kinds=kinds,
+            is_folder=as_folder,
+            per_class=self.per_class,
+            multilabel=as_folder and (self.multilabel or not self.per_class),
+            overlap=self.overlap,
+            statistics=self.statistics,
+            extra=self.extra,
+            preview=self.preview,
+            report=self.report,
+        )
+
+    def planned_names(self, name: str) -> tuple[str, ...]:
+        """Return the places that one scan takes, relative to the folder of the results."""
+        return tuple(path.relative_to(self.output).as_posix() for path in planned_files(self.request(name)))
+
+    def scan_job(self, name: str, path: Path, series: str | None = None) -> SegmentJob:
+        """Return the job of one scan.
+
+        Args:
+            name: What its results are called.
+            path: File or DICOM folder.
+            series: Which DICOM series of that folder.
+        """
+        # A folder holds a series, and a series one volume.
+        volume = None if path.is_dir() else self.volume
+        return SegmentJob(
+            input=ScanInput(path, series, volume),
+            classes=self.classes,
+            overlap=self.overlap,
+            model=self.model,
+            request=self.request(name),
+            # Whose files may be replaced, the ledger has decided.
+            overwrite=True,
+            case=name,
+        )
+
+    def identity(self, model: Finds) -> dict[str, Any]:
+        """Return what decides the results, and with that whether they may lie in one folder.
+
+        Raises:
+            VocabularyError: A structure is unknown.
+        """
+        any_scan = SegmentJob(
+            ScanInput(volume=self.volume), self.classes, self.overlap, self.model, self.request("case")
+        )
+        return any_scan.identity(model)

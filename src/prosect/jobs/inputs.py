@@ -1,0 +1,100 @@
+"""What a job works on: one scan, and the model that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import prosect
+from prosect import vocabulary
+from prosect.lazy import lazy_module
+from prosect.volume import Volume
+
+if TYPE_CHECKING:
+    from prosect import phantom
+    from prosect.checkpoints import catalog, files
+    from prosect.models import LoadedModel
+else:
+    catalog = lazy_module("prosect.checkpoints.catalog")
+    files = lazy_module("prosect.checkpoints.files")
+    phantom = lazy_module("prosect.phantom")
+
+__all__ = ["ModelChoice", "ScanInput"]
+
+PHANTOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class ScanInput:
+    """One scan.
+
+    Attributes:
+        path: A file, a DICOM folder or a zip; None for a synthetic person.
+        series: Which DICOM series, by its UID or the end of it.
+        volume: Which volume of a 4D file, from 0.
+        phantom: Which synthetic person, `torso` or `head-neck`.
+    """
+
+    path: Path | None = None
+    series: str | None = None
+    volume: int | None = None
+    phantom: str | None = None
+
+    def read(self) -> Volume:
+        """Return the scan.
+
+        Raises:
+            ProsectError: See `prosect.read`.
+        """
+        if self.phantom is None:
+            assert self.path is not None
+            return prosect.read(self.path, series=self.series, volume=self.volume)
+        draw = phantom.torso if self.phantom == "torso" else phantom.head_neck
+        return draw(np.random.default_rng(PHANTOM_SEED))[0]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model is asked, and where it runs.
+
+    Attributes:
+        name: Model name; None for the one that ships.
+        weights: A weights file; None for the installed ones.
+        profile: How scans are prepared and swept.
+        device: As in `prosect.load`.
+    """
+
+    name: str | None = None
+    weights: Path | None = None
+    profile: str = "prosect"
+    device: str = "auto"
+
+    def load(self) -> LoadedModel:
+        """Return the model.
+
+        Raises:
+            ProsectError: See `prosect.load`.
+        """
+        return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile)
+
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Refuse structures that no vocabulary has, without loading the model; the model itself may know fewer.
+
+        Raises:
+            VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`).
+            CheckpointError: The model is unknown.
+        """
+        own = vocabulary.load(catalog.segmenter(self.name).vocabulary)
+        known = [own]
+        if self.weights is not None:
+            # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
+            known += [vocabulary.load(name) for name in vocabulary.NAMES]
+            if files.read_metadata(self.weights).get("structures"):
+                return  # these bring structures of their own, so only the model can judge
+        for name in names:
+            if not any(name in words for words in known):
+                own.find(name)

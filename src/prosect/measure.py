@@ -76,11 +76,9 @@ def measure(labels: Labels, volume: Volume | None = None) -> tuple[Measurement, 
         sums = Sums(labels.grid.shape, len(indices), scan is not None)
         for values, positions, intensities in slabs(array, scan):
             sums.add(row_of[values], positions, intensities)
-        rows += [
-            measurement_of(labels.name_of(index), index, row, sums, labels.grid)
-            for row, index in enumerate(indices)
-            if sums.count(row)
-        ]
+        for row, index in enumerate(indices):
+            if sums.count(row):
+                rows.append(measurement_of(labels.name_of(index), index, row, sums, labels.grid))
     return tuple(rows)
 
 
@@ -160,20 +158,24 @@ def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tup
 def measurement_of(name: str, index: int, row: int, sums: Sums, grid: Grid) -> Measurement:
     """Return the measurement that follows from the counts of one structure."""
     count = sums.count(row)
-    occupied = [np.flatnonzero(profile[row]) for profile in sums.profiles]
-    start = tuple(int(o[0]) for o in occupied)
-    stop = tuple(int(o[-1]) + 1 for o in occupied)
-    middle = [float(profile[row] @ np.arange(profile.shape[1])) / count for profile in sums.profiles]
-    size = tuple((b - a) * s for a, b, s in zip(start, stop, grid.spacing_mm, strict=True))
+    start, stop, middle = np.zeros(3, dtype=int), np.zeros(3, dtype=int), np.zeros(3)
+    for axis, profile in enumerate(sums.profiles):
+        occupied = np.flatnonzero(profile[row])
+        start[axis], stop[axis] = occupied[0], occupied[-1] + 1
+        middle[axis] = float(profile[row] @ np.arange(profile.shape[1])) / count
+    low_i, low_j, low_k = start.tolist()
+    high_i, high_j, high_k = stop.tolist()
+    size_i, size_j, size_k = ((stop - start) * np.asarray(grid.spacing_mm)).tolist()
+    centroid_r, centroid_a, centroid_s = grid.to_world(middle[None])[0].tolist()
     return Measurement(
         name=name,
         index=index,
         voxels=count,
         volume_ml=count * grid.voxel_volume_ml,
         **(NO_SCAN if sums.intensities is None else sums.intensities.of(row)),
-        start_vox=start,  # type: ignore[arg-type]
-        stop_vox=stop,  # type: ignore[arg-type]
-        extents_mm=size,  # type: ignore[arg-type]
-        touches_border=any(a == 0 or b == n for a, b, n in zip(start, stop, sums.shape, strict=True)),
-        centroid_ras=tuple(grid.to_world([middle])[0].tolist()),
+        start_vox=(low_i, low_j, low_k),
+        stop_vox=(high_i, high_j, high_k),
+        extents_mm=(size_i, size_j, size_k),
+        touches_border=bool((start == 0).any() or (stop == sums.shape).any()),
+        centroid_ras=(centroid_r, centroid_a, centroid_s),
     )

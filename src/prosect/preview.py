@@ -133,7 +133,8 @@ def stage(volume: Volume, labels: Labels, found: Sequence[Measurement]) -> Scene
     order = volume.grid.to_ras()
     scan, values = order.apply(volume.array), order.apply(flat.array)
     center = informative(found, volume.grid.shape, order)
-    colors = np.zeros((int(max((m.index for m in found), default=0)) + 1, 3))
+    largest = max((m.index for m in found), default=0)
+    colors = np.zeros((largest + 1, 3))
     for m in found:
         colors[m.index] = np.asarray(labels.vocabulary[m.index].color, dtype=float)[:3] / 255.0
     grid = volume.grid.reorder(order)
@@ -152,15 +153,21 @@ def informative(found: Sequence[Measurement], shape: tuple[int, int, int], order
             score += m.voxels ** (1 / 3) * np.clip(1 - np.abs(np.arange(n) - middle) / half, 0, None)
         if found:
             best[axis] = int(score.argmax())
-    ras = [shape[old] - 1 - best[old] if flip else best[old] for old, flip in zip(order.axes, order.flips, strict=True)]
+    ras = []
+    for axis, flip in zip(order.axes, order.flips, strict=True):
+        ras.append(shape[axis] - 1 - best[axis] if flip else best[axis])
     return ras[0], ras[1], ras[2]
 
 
 def surrounding(vocabulary: Vocabulary, found: Sequence[Measurement]) -> frozenset[int]:
     """Return structures that hold every other one, such as the body."""
     indices = {m.index for m in found}
-    inner = {i: {i, *vocabulary[i].parts, *vocabulary[i].contains} for i in indices}
-    return frozenset(i for i in indices if len(indices) > 1 and inner[i] >= indices)
+    around = set()
+    for index in indices:
+        structure = vocabulary[index]
+        if len(indices) > 1 and {index, *structure.parts, *structure.contains} >= indices:
+            around.add(index)
+    return frozenset(around)
 
 
 def window(volume: Volume, scan: NDArray[np.float32], center: tuple[int, int, int]) -> tuple[float, float]:
@@ -320,13 +327,20 @@ def legend_rows(
         figure.add_artist(swatch)
         name = m.name if len(m.name) <= LONGEST_NAME else f"{m.name[: LONGEST_NAME - 1]}…"
         figure.text(x + 0.013, y, f"{name}  {amount(m)}", color=INK, fontsize=10, va="center")
-    more = f"and {len(found) - len(shown)} smaller structures" if len(found) > len(shown) else ""
-    cut = "* reaches the edge of the scan" if any(m.touches_border for m in shown) else ""
-    notes = "      ".join(note for note in (more, cut) if note)
-    figure.text(0.012, 0.16 / total, notes, color=DIM, fontsize=10, va="center")
+    notes = []
+    if len(found) > len(shown):
+        notes.append(f"and {len(found) - len(shown)} smaller structures")
+    if any(m.touches_border for m in shown):
+        notes.append("* reaches the edge of the scan")
+    figure.text(0.012, 0.16 / total, "      ".join(notes), color=DIM, fontsize=10, va="center")
 
 
 def amount(m: Measurement) -> str:
     """Return a volume for reading, marked where the scan cuts the structure."""
-    digits = 0 if m.volume_ml >= 100 else 1 if m.volume_ml >= 1 else 2
-    return f"{m.volume_ml:.{digits}f} mL" + ("*" if m.touches_border else "")
+    if m.volume_ml >= 100:
+        volume = f"{m.volume_ml:.0f}"
+    elif m.volume_ml >= 1:
+        volume = f"{m.volume_ml:.1f}"
+    else:
+        volume = f"{m.volume_ml:.2f}"
+    return f"{volume} mL*" if m.touches_border else f"{volume} mL"

@@ -57,7 +57,8 @@ def error_click(
     error = missed if positive else excess
     if inner:
         core = erode(error)
-        error = core if core.any() else error
+        if core.any():  # a thin error has no inside, and is clicked all the same
+            error = core
     places = np.flatnonzero(error)
     chosen = int(places[int(generator.integers(len(places)))])
     voxel = [int(n) for n in np.unravel_index(chosen, error.shape)]
@@ -84,8 +85,11 @@ def clicks_until(
     """
     mask = np.zeros_like(truth) if draft is None else draft
     for number in range(count):
-        first = number == 0 and draft is None
-        click = centre_click(truth, grid) if first else error_click(truth, mask, grid, generator)
+        # A draft has been answered already: there is an error to click from the start.
+        if number == 0 and draft is None:
+            click = centre_click(truth, grid)
+        else:
+            click = error_click(truth, mask, grid, generator)
         if click is None:
             return
         mask = answer(click)

@@ -53,11 +53,16 @@ class Boxed:
 
 def label_boxes(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> dict[int, Box]:
     """Return the box of every label value (i j k) that occurs, without the background, in one pass."""
+    # In the order of memory scipy is four times as fast, and files store i fastest.
     flipped = labels.flags.f_contiguous and not labels.flags.c_contiguous
-    found = ndimage.find_objects(labels.T if flipped else labels)  # in the order of memory: four times as fast
+    if flipped:
+        labels = labels.T
     boxes = {}
-    for value, slices in enumerate(found, start=1):
-        if slices is not None:
-            axes = slices[::-1] if flipped else slices
-            boxes[value] = Box(tuple(s.start for s in axes), tuple(s.stop for s in axes))
+    for value, slices in enumerate(ndimage.find_objects(labels), start=1):
+        if slices is None:
+            continue
+        if flipped:
+            slices = slices[::-1]
+        (i, j, k) = slices
+        boxes[value] = Box((i.start, j.start, k.start), (i.stop, j.stop, k.stop))
     return boxes

@@ -108,8 +108,11 @@ def structures_to_judge(scan: LabelledScan, wanted: Sequence[str] | None) -> lis
     Raises:
         VocabularyError: The scan's vocabulary does not know a name (`STRUCTURE_UNKNOWN`).
     """
-    chosen = None if wanted is None else {scan.vocabulary[name].index for name in wanted}
-    return [(i, scan.vocabulary[i].name) for i in scan.known if chosen is None or i in chosen]
+    indices = scan.known
+    if wanted is not None:
+        chosen = {scan.vocabulary[name].index for name in wanted}
+        indices = tuple(index for index in indices if index in chosen)
+    return [(index, scan.vocabulary[index].name) for index in indices]
 
 
 def finds_itself(words: Vocabulary, name: str) -> bool:
@@ -227,7 +230,10 @@ def clicks(
     A structure ends early when it is right or when the rule has no click left; `summary` carries its last row on.
     """
     session = model.session(scan.volume)
-    return [row for target in targets for row in rows_of_clicks(scan, session, target, rules, generator)]
+    rows: list[Row] = []
+    for target in targets:
+        rows += rows_of_clicks(scan, session, target, rules, generator)
+    return rows
 
 
 def rows_of_clicks(
@@ -238,22 +244,32 @@ def rows_of_clicks(
     generator: np.random.Generator,
     draft: Mask | None = None,
 ) -> Iterator[Row]:
-    """Yield the row after each click on one structure."""
+    """Yield the row after each click on one structure.
+
+    Args:
+        scan: Where the structure is.
+        session: Answers the clicks.
+        target: The structure.
+        rules: By which clicks are placed and counted.
+        generator: Decides where a rule leaves it open.
+        draft: The automatic mask (i j k) that the clicks correct; None starts from nothing.
+    """
     truth = scan.truth(target.index)
-    if draft is None and not truth.any():
+    if draft is not None:
+        mask, before = draft, 1  # rules take a draft for an answer to a first click
+    elif truth.any():
+        mask, before = np.zeros_like(truth), 0
+    else:
         return
-    grid = scan.volume.grid
-    shown = labelled_slices(scan, truth) if rules.only_labelled_slices else None
-    mask = np.zeros_like(truth) if draft is None else draft
+    slices = labelled_slices(scan, truth) if rules.only_labelled_slices else None
     for number in range(rules.count):
-        given = number if draft is None else number + 1
-        click = next_click(RULES[rules.clicker], truth, mask, grid, generator, given)
+        click = next_click(RULES[rules.clicker], truth, mask, scan.volume.grid, generator, before + number)
         if click is None:
             return
         seconds = session.click(click.position_ras, click.positive, target.asked).seconds
         mask = session.mask(target.asked)
-        if shown is not None:
-            mask = mask & shown
+        if slices is not None:
+            mask = mask & slices
         yield row_of(scan, target, mask, truth, number + 1, seconds, rules.tolerance_mm)
 
 

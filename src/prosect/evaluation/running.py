@@ -88,6 +88,11 @@ class Examination:
         """Whether only structures are judged that the model finds by itself."""
         return self.protocol in ("auto", "auto+point") or (self.as_published and self.protocol == "point")
 
+    @property
+    def is_challenge(self) -> bool:
+        """Whether clicks are placed and counted as the CVPR 2025 challenge does."""
+        return self.protocol == "clicks" and self.rules.clicker == "challenge"
+
     def generator(self, case: str) -> np.random.Generator:
         """Return the stream of a scan."""
         return np.random.default_rng([self.seed, zlib.crc32(case.encode("utf-8", "surrogateescape"))])
@@ -203,32 +208,51 @@ def require_windows(model: Model) -> Learns:
 
 def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
     """Return what the rows of a ledger come to."""
-    e, rows = examination, ledger.all_rows
-    generator = np.random.default_rng(e.seed)
-    by_clicks = e.protocol == "clicks"
-    challenge = by_clicks and e.rules.clicker == "challenge"
-    published = {}
-    if e.protocol == "speed":
-        published = {"Table 2, seconds, V100 16 GB, 117-118 classes": table2_rows()}
-    elif e.protocol != "clicks":
-        published = {"Table 1, average Dice on the paper's test splits": table1_rows(rows)}
-    elif challenge:
-        published = {"CVPR 2025 challenge, validation set, box and five clicks": challenge_rows()}
-    notes = [FLATTERING[e.protocol]] if e.as_published and e.protocol in FLATTERING else []
-    notes = sorted({facts["counted"] for facts in ledger.facts.values() if "counted" in facts}) or notes
-    notes += [NO_BOX] if challenge else []
+    rows, facts = ledger.all_rows, ledger.facts
+    generator = np.random.default_rng(examination.seed)
+    sections = []
+    for (title, key), count in sections_of(examination, rows):
+        sections.append(section(title, key, rows, count, generator))
+    by_clicks = curve(rows, generator) if examination.protocol == "clicks" else None
+    areas = challenge_areas(rows, generator) if examination.is_challenge else None
+    unknown: Counter[str] = Counter()
+    for each in facts.values():
+        unknown.update(each.get("unknown", ()))
     return Evaluation(
         settings=ledger.settings,
         rows=rows,
-        sections=[section(*words, rows, n, generator) for words, n in sections_of(e, rows)],
-        curve=curve(rows, generator) if by_clicks else None,
-        challenge=challenge_areas(rows, generator) if challenge else None,
-        timings={case: facts["timing"] for case, facts in ledger.facts.items() if "timing" in facts},
-        published=published,
-        unknown=dict(Counter(name for facts in ledger.facts.values() for name in facts.get("unknown", ()))),
+        sections=sections,
+        curve=by_clicks,
+        challenge=areas,
+        timings={case: each["timing"] for case, each in facts.items() if "timing" in each},
+        published=published_tables(examination, rows),
+        unknown=dict(unknown),
         refused=list(ledger.refused.values()),
-        notes=notes if e.protocol == "speed" else [*notes, HONEST],
+        notes=notes_of(ledger, examination),
     )
+
+
+def published_tables(examination: Examination, rows: Sequence[Row]) -> dict[str, Sequence[Mapping[str, str]]]:
+    """Return the published figures that lie beside an examination, by title."""
+    if examination.protocol == "speed":
+        return {"Table 2, seconds, V100 16 GB, 117-118 classes": table2_rows()}
+    if examination.protocol != "clicks":
+        return {"Table 1, average Dice on the paper's test splits": table1_rows(rows)}
+    if examination.is_challenge:
+        return {"CVPR 2025 challenge, validation set, box and five clicks": challenge_rows()}
+    return {}  # the curves of Fig. 5 were published without their values
+
+
+def notes_of(ledger: Ledger, examination: Examination) -> list[str]:
+    """Return what a reader of the figures must know."""
+    notes = sorted({facts["counted"] for facts in ledger.facts.values() if "counted" in facts})
+    if not notes and examination.as_published and examination.protocol in FLATTERING:
+        notes = [FLATTERING[examination.protocol]]
+    if examination.is_challenge:
+        notes.append(NO_BOX)
+    if examination.protocol != "speed":
+        notes.append(HONEST)
+    return notes
 
 
 def sections_of(e: Examination, rows: Sequence[Row]) -> list[tuple[tuple[str, str], int]]:

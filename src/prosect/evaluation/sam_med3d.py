@@ -79,7 +79,10 @@ def sam_clicks_as_published(
         clock: Returns seconds.
     """
     asked = model.configured(prompts="all", extend=False)
-    return [row for target in targets for row in _rows_of_clicks(scan, asked, target, rules, generator, clock)]
+    rows: list[Row] = []
+    for target in targets:
+        rows += _rows_of_clicks(scan, asked, target, rules, generator, clock)
+    return rows
 
 
 def _rows_of_clicks(

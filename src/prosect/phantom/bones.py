@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from prosect.phantom.anatomy import Part
-from prosect.phantom.shapes import Loft, Without, tube
+from prosect.phantom.shapes import Loft, Shape, Without, tube
 
 __all__ = ["spine"]
 
@@ -46,16 +46,19 @@ def spine(heights: Mapping[str, float], curve: Iterable[tuple[float, float]], co
 def vertebra(name: str, z: float, y: float, width: float, pitch: float) -> list[Part]:
     """Return body, arch and processes of one vertebra."""
     half = 0.39 * pitch
-    rows = [(z - half, width), (z - half / 3, 0.9 * width), (z + half / 3, 0.9 * width), (z + half, width)]
-    body = Loft(tuple((h, 0.0, y, w, 0.74 * w) for h, w in rows), 2.4)
-    inner = Loft(tuple((h, 0.0, y, w - 2.2, 0.74 * w - 2.2) for h, w in [(z - half + 2, width), (z + half - 2, width)]))
     back = y - BACK_OF_BODY_MM * width / 20
-    ring = Loft(tuple((z + d, 0.0, back, 13.5, 12.5) for d in (-half * 0.8, half * 0.5)))
-    hole = Loft(tuple((z + d, 0.0, back, 8.5, 8.5) for d in (-pitch, pitch)))
-    spike = tube([(0, back - 10, z - 2), (0, back - 20, z - half)], (4.0, 3.0))
-    wings = [tube([(s * 11, back - 3, z), (s * (width + 15), back - 9, z)], (4.5, 3.2)) for s in (1, -1)]
+    # A body is waisted: 0.9 of its width between the ends.
+    rows = ((z - half, width), (z - half / 3, 0.9 * width), (z + half / 3, 0.9 * width), (z + half, width))
+    body = Loft(tuple((height, 0.0, y, w, 0.74 * w) for height, w in rows), 2.4)
+    inner_size = (width - 2.2, 0.74 * width - 2.2)
+    inner = Loft(((z - half + 2, 0.0, y, *inner_size), (z + half - 2, 0.0, y, *inner_size)))
+    ring = Loft(((z - half * 0.8, 0.0, back, 13.5, 12.5), (z + half * 0.5, 0.0, back, 13.5, 12.5)))
+    hole = Loft(((z - pitch, 0.0, back, 8.5, 8.5), (z + pitch, 0.0, back, 8.5, 8.5)))
+    arch: list[Shape] = [Without(ring, hole), *tube([(0, back - 10, z - 2), (0, back - 20, z - half)], (4.0, 3.0))]
+    for side in (1, -1):
+        arch += tube([(side * 11, back - 3, z), (side * (width + 15), back - 9, z)], (4.5, 3.2))
     return [
         Part(name, CORTEX_HU, (body,), 10),
         Part(None, MARROW_HU, (inner,), 25),
-        Part(name, ARCH_HU, (Without(ring, hole), *spike, *wings[0], *wings[1]), 20),
+        Part(name, ARCH_HU, tuple(arch), 20),
     ]

@@ -61,8 +61,9 @@ def synthesize_scan(volume: Volume, labels: LabelMap, generator: np.random.Gener
         generator: Source of everything.
     """
     words = labels.vocabulary
-    body = words["body"].index if "body" in words else 0
-    unnamed = body if body in labels.present else 0
+    unnamed = 0
+    if "body" in words and words["body"].index in labels.present:
+        unnamed = words["body"].index
     parts = divide(labels.array, volume.array, unnamed)
     kinds = tissues(words)
     is_ct = volume.modality == "CT"

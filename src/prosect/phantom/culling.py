@@ -47,7 +47,8 @@ def depth_near_surface(shape: Shape, x: Array, y: Array, z: Array, edge_mm: floa
 
 def lattice_ends(x: Array, y: Array, z: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the first and the last point of a box."""
-    first, last = (np.array([float(a[at]) for a in (x, y, z)]) for at in ((0, 0, 0), (-1, -1, -1)))
+    first = np.array([x[0, 0, 0], y[0, 0, 0], z[0, 0, 0]], dtype=np.float64)
+    last = np.array([x[-1, -1, -1], y[-1, -1, -1], z[-1, -1, -1]], dtype=np.float64)
     return first, last
 
 

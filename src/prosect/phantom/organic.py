@@ -187,7 +187,9 @@ class Slab:
         axes = rotation(*np.deg2rad(self.turn)).T
         u, v, w = (sum(np.float32(q) * p for q, p in zip(axis, d, strict=True) if abs(q) > 1e-9) for axis in axes)
         rx, ry, rz = (np.float32(h) for h in self.half_mm)
-        thin = 1.0 - np.float32(self.waist) * np.clip(1 - (w / rz) ** 2, 0.0, 1.0) if self.waist else np.float32(1)
+        thin: Array = np.ones(1, dtype=np.float32)
+        if self.waist:
+            thin = np.asarray(1.0 - np.float32(self.waist) * np.clip(1 - (w / rz) ** 2, 0.0, 1.0))
         power = np.float32(self.power)
         rho = ((np.abs(u) / rx) ** power + (np.abs(v) / ry) ** power) ** (1 / power)
         wall = np.sqrt(u * u + v * v + np.float32(1e-6)) * (thin / np.maximum(rho, np.float32(1e-3)) - 1)
@@ -207,9 +209,11 @@ def curve(points: ArrayLike, per_piece: int = 4) -> NDArray[np.float64]:
 
 def bent_tube(points: Sequence[Point], radii_mm: float | Sequence[float], per_piece: int = 4) -> tuple[Capsule, ...]:
     """Return a round tube along a smooth line through points, with one radius for all or one for each."""
-    radii = [float(radii_mm)] * len(points) if isinstance(radii_mm, int | float) else list(radii_mm)
-    rows = curve([(*point, radius) for point, radius in zip(points, radii, strict=True)], per_piece)
-    return tube([(float(x), float(y), float(z)) for x, y, z, _ in rows], [max(float(r), 0.3) for *_, r in rows])
+    radii = np.broadcast_to(np.asarray(radii_mm, dtype=np.float64), len(points))
+    rows = curve(np.column_stack([np.asarray(points, dtype=np.float64), radii]), per_piece)
+    rows[:, 3] = np.maximum(rows[:, 3], 0.3)  # the smooth line may swing below the radii that it passes
+    line: list[Point] = list(map(tuple, rows[:, :3].tolist()))
+    return tube(line, rows[:, 3].tolist())
 
 
 def fan(

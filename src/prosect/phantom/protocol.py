@@ -112,7 +112,9 @@ def draw_protocol(
 def label_values(anatomy: Anatomy) -> dict[str, int]:
     """Return the label value of every structure of an anatomy, in the `prosect` vocabulary."""
     words = vocabulary.load("prosect")
-    names = {name for part in anatomy.parts for name in (part.structure, *part.over) if name is not None}
+    names: set[str] = set()
+    for part in anatomy.parts:
+        names.update(name for name in (part.structure, *part.over) if name is not None)
     return {name: words[name].index for name in sorted(names)}
 
 

@@ -27,6 +27,8 @@ __all__ = ["Palette", "divide", "synthesize", "synthesize_volume"]
 Palette = Literal["any", "ct"]
 
 CT_WINDOW = (-1024.0, 1600.0)
+# Means of a label that is no known tissue.
+ANY_HU = (-100.0, 300.0)
 # Tissues that unlabelled parts of a body are made of.
 REST: tuple[str, ...] = ("fat", "muscle", "soft", "fat")
 BLOCK = 1 << 16
@@ -173,17 +175,19 @@ def palette_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and standard deviation of every code: alike within a tissue, up to a small difference."""
     g = generator
+    is_ct = palette == "ct"
     means: dict[str, float] = {}
     spreads: dict[str, float] = {}
     for name in dict.fromkeys(names):
-        low, high = CT_HU.get(name, (-100.0, 300.0)) if palette == "ct" else (0.0, 1.0)
+        low, high = CT_HU.get(name, ANY_HU) if is_ct else (0.0, 1.0)
         means[name] = float(g.uniform(low, high))
-        spreads[name] = float(g.uniform(4, 26)) if palette == "ct" else float(g.uniform(0.01, 0.09))
-    jitter = 6.0 if palette == "ct" else 0.015
+        spreads[name] = float(g.uniform(4, 26) if is_ct else g.uniform(0.01, 0.09))
+    jitter = 6.0 if is_ct else 0.015
     mean = np.array([means[name] + g.normal(0, jitter) for name in names], dtype=np.float32)
-    if palette == "any" and g.random() < 0.5:
-        mean[[n for n, name in enumerate(names) if name == "air"]] *= np.float32(0.1)  # most modalities show no air
-    return mean, np.array([spreads[name] * g.uniform(0.7, 1.3) for name in names], dtype=np.float32)
+    if not is_ct and g.random() < 0.5:
+        mean[np.asarray(names) == "air"] *= np.float32(0.1)  # most modalities show no air
+    spread = np.array([spreads[name] * g.uniform(0.7, 1.3) for name in names], dtype=np.float32)
+    return mean, spread
 
 
 def cloud(shape: tuple[int, ...], nodes: int, generator: np.random.Generator) -> NDArray[np.float32]:

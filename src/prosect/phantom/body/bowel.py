@@ -184,17 +184,22 @@ def duodenum(generator: np.random.Generator, person: Person) -> list[Part]:
         (27, 38, -58), (44, 32, -60), (52, 14, -74), (50, y + 6, -104), (30, y, -120), (0, y, -118), (-26, y + 8, -98),
         (-34, y + 18, -84),
     ]  # fmt: skip
-    shifts = generator.normal(0, 2.0, (len(line), 3))
-    moved: list[Point] = [(x + a, v + b, z + c) for (x, v, z), (a, b, c) in zip(line, shifts.tolist(), strict=True)]
-    wide = [float(r) for r in generator.uniform(9.5, 13.0, len(line))]
+    shifted = np.asarray(line, dtype=np.float64) + generator.normal(0, 2.0, (len(line), 3))
+    middle: list[Point] = list(map(tuple, shifted.tolist()))
+    wide = generator.uniform(9.5, 13.0, len(line)).tolist()
     e = person.enhancement
-    hu = e.oral if e.oral and generator.random() < 0.5 else float(generator.normal(18, 12))
-    hollow = [max(r - float(generator.uniform(2.5, 7)), 1.0) for r in wide]
-    gas = [(x, v + 3.0, z) for x, v, z in moved[:4]] if generator.random() < 0.3 else []
+    drunk = e.oral and generator.random() < 0.5  # contrast medium has come this far
+    hu = e.oral if drunk else float(generator.normal(18, 12))
+    hollow = [max(radius - float(generator.uniform(2.5, 7)), 1.0) for radius in wide]
+    gas: tuple[Capsule, ...] = ()
+    if generator.random() < 0.3:
+        # Gas gathers in the upper half of the loop, at the front of a person who lies on the back.
+        above: list[Point] = [(x, v + 3.0, z) for x, v, z in middle[:4]]
+        gas = bent_tube(above, [0.6 * radius for radius in hollow[:4]])
     return [
-        Part("duodenum", e.hu("bowel wall"), bent_tube(moved, wide), 8, grain=1),
-        Part(None, hu, bent_tube(moved, hollow), 14, grain=0),
-        Part(None, GAS_HU, bent_tube(gas, [0.6 * r for r in hollow[:4]]) if gas else ()),
+        Part("duodenum", e.hu("bowel wall"), bent_tube(middle, wide), 8, grain=1),
+        Part(None, hu, bent_tube(middle, hollow), 14, grain=0),
+        Part(None, GAS_HU, gas),
     ]
 
 

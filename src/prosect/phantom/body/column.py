@@ -59,14 +59,17 @@ def column_parts(person: Person) -> list[Part]:
     tilt = -np.degrees(np.arctan(np.gradient(y, z)))
     tilt[0] += 6.0
     parts = sacrum(person)
-    for n in range(len(names)):
-        parts += disc(float(y[n]), float(z[n]), float(pitch[n]), float(tilt[n]))
-    for n, name in enumerate(names):
-        parts += vertebra(name, float(y[n]), float(z[n]), float(pitch[n]), float(tilt[n]), person)
-    back = [canal_y(float(b), float(a)) for a, b in zip(z, y, strict=True)]
-    line: list[Point] = [(0.0, -92.0, -232.0), *((0.0, b, float(a)) for a, b in zip(z, back, strict=True))]
-    cord = [p for p in line if p[2] > -50.0]
-    radius = [float(np.interp(p[2], (-50, -20, 150, 260), (2.0, 4.6, 4.4, 5.8))) for p in cord]
+    places = list(zip(y.tolist(), z.tolist(), pitch.tolist(), tilt.tolist(), strict=True))
+    for place in places:
+        parts += disc(*place)
+    for name, place in zip(names, places, strict=True):
+        parts += vertebra(name, *place, person)
+    line: list[Point] = [(0.0, -92.0, -232.0)]
+    for middle, height, *_ in places:
+        line.append((0.0, canal_y(middle, height), height))
+    cord = [point for point in line if point[2] > -50.0]
+    heights = [point[2] for point in cord]
+    radius = np.interp(heights, (-50, -20, 150, 260), (2.0, 4.6, 4.4, 5.8)).tolist()
     return [
         *parts,
         Part("body", FLUID_HU, bent_tube(line, 8.0, 2), 5, grain=1),
@@ -120,7 +123,12 @@ def arch_of(wide: float, back: float, z: float, pitch: float, lumbar: bool, neck
             Capsule((side * 1.12, back - 2, z + 0.40 * pitch), (side, back - 8, z - 0.48 * pitch), facet, facet * 0.9),
             Capsule((side * 0.9, back - 6, z), (0, back - 13, z - 0.12 * pitch), facet * 0.7, facet * 0.75),
         ]
-        out, lift = (wide + 17, -6) if lumbar else (wide + 6, 0) if neck else (wide + 14, -16)
+        if lumbar:
+            out, lift = wide + 17, -6
+        elif neck:
+            out, lift = wide + 6, 0
+        else:  # the ribs rest on these: they point backwards
+            out, lift = wide + 14, -16
         rods.append(Capsule((side, back - 2, z + 1), (s * out, back + lift, z + 2), facet * 0.75, facet * 0.62))
     rods.append(Capsule((0, back - 12, z), (0, back - 30, z - 0.1 * pitch), 2.6, 2.6))
     if lumbar:

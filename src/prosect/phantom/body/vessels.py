@@ -53,8 +53,13 @@ def front_of_spine(person: Person, z: float, radius: float) -> float:
 def aorta(person: Person) -> tuple[Line, list[float]]:
     """Return the middle line of the aorta and its radii, from the heart to the fork."""
     k = person.size("aorta") * (0.92 if person.female else 1.0) * (0.93 + 0.14 * person.age)
-    lower = [(float(x), front_of_spine(person, z, r * k) - (5.0 if z > 20 else 0.0), float(z)) for z, x, r in AORTA_X]
-    return [*ROOT, *lower], [k * r for r in (*ARCH_RADII, *(r for _, _, r in AORTA_X))]
+    line, radii = [*ROOT], [k * radius for radius in ARCH_RADII]
+    for z, x, radius in AORTA_X:
+        # In the chest the aorta lies beside the spine, further back than in front of it.
+        behind = 5.0 if z > 20 else 0.0
+        line.append((float(x), front_of_spine(person, z, radius * k) - behind, float(z)))
+        radii.append(k * radius)
+    return line, radii
 
 
 def chest_vessels(person: Person) -> list[Part]:
@@ -112,9 +117,12 @@ def hollow_vein(person: Person) -> list[Part]:
     heights = (-168.0, -120.0, -70.0, -30.0)
     low: Line = [(17.0, front_of_spine(person, z, 8), z) for z in heights]
     high: Line = [(22, front_of_spine(person, -30, 9), -30), (27, -24, 0), (29, -14, 34), (30, 4, 60)]
-    twins = [bent_tube([(x + d, y, z) for x, y, z in low], [9 * k, 9 * k, 9 * k, 9.5 * k], 3) for d in (-3.5, 4.5)]
+    twins: list[Capsule] = []
+    for aside in (-3.5, 4.5):
+        line: Line = [(x + aside, y, z) for x, y, z in low]
+        twins += bent_tube(line, [9 * k, 9 * k, 9 * k, 9.5 * k], 3)
     return [
-        Part("inferior vena cava", e.hu("cava below"), (*twins[0], *twins[1]), 8, grain=2),
+        Part("inferior vena cava", e.hu("cava below"), tuple(twins), 8, grain=2),
         Part("inferior vena cava", e.hu("cava above"), bent_tube(high, [11 * k, 12 * k, 13 * k, 13], 3), 8, grain=2),
     ]
 

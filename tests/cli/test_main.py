@@ -215,3 +215,11 @@ def test_a_library_that_fails_near_the_limit_of_addresses_ran_out_of_memory() ->
         "print(first)"
     )
     assert python(code=code).stdout.split() == ["False", "True", "False"]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["labels", "no-such-model"], ["segment"]])
+def test_the_module_is_the_command(words: list[str], run) -> None:
+    status, out, err = run(*words)
+    command = [sys.executable, "-m", "prosect", *words]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, err)

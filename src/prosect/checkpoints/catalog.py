@@ -1,7 +1,7 @@
 """The models prosect knows by name: where their weights come from, under which licence, and where they lie here.
 
-The only module below the command line and the server that reads environment variables. Nothing is fetched unless
-`pull` is called.
+They are listed in `catalog.toml`. The only module below the command line that reads environment variables. Nothing is
+fetched unless `pull` is called.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import tomllib
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -21,17 +22,23 @@ from typing import Any
 from prosect.checkpoints.files import read_weights, write_weights
 from prosect.checkpoints.fitting import FITTINGS, Report
 from prosect.errors import CheckpointError
+from prosect.volume import Volume
 
-__all__ = ["CATALOG", "Entry", "entry", "import_weights", "locate", "pull", "segmenter", "verify", "weights_folder"]
+__all__ = [
+    "CATALOG",
+    "Entry",
+    "choose",
+    "entry",
+    "import_weights",
+    "locate",
+    "pull",
+    "read_catalog",
+    "segmenter",
+    "verify",
+    "weights_folder",
+]
 
 Fetch = Callable[[str, Path], None]
-NO_CLASSES = "SAM-Med3D has no classes; click on the structure, by `prosect click` or `model.session`"
-
-NVIDIA_LICENCE = (
-    "NVIDIA states this licence differently in different places: the model card and one table of the research "
-    "repository name the NVIDIA Open Model License, the repository's footer and the bundle a non-commercial licence. "
-    "Read them and settle which binds you before any commercial use."
-)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Entry:
         url: Official public location; empty for weights that come with the package.
         shipped: Name of the file inside the package; empty for others.
         automatic_only: Its interactive branch must not be offered.
+        no_classes: Why it segments nothing by itself; empty where it does.
     """
 
     name: str
@@ -65,80 +73,42 @@ class Entry:
     url: str = ""
     shipped: str = ""
     automatic_only: bool = False
+    no_classes: str = ""
 
 
-SAM_FILES = "https://dl.fbaipublicfiles.com/segment_anything"
-SAM_LICENCE = "Apache-2.0, as the repository of Segment Anything states; trained on SA-1B, which has terms of its own"
+def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
+    """Return the entries by name that a catalogue lists, and the name of its default.
 
-CATALOG: dict[str, Entry] = {
-    e.name: e
-    for e in (
-        Entry(
-            "prosect-small",
-            "shipped with prosect: a small VISTA3D-shaped network for head-neck and torso CT",
-            "prosect",
-            licence="CC BY 4.0, trained on openly licensed scans; see the model card",
-            shipped="prosect-small.safetensors",
-        ),
-        Entry(
-            "vista3d",
-            "official VISTA3D for CT, 127 structures (NV-Segment-CT)",
-            "vista3d-ct",
-            everything="CT",
-            licence=NVIDIA_LICENCE,
-            url="https://huggingface.co/nvidia/NV-Segment-CT/resolve/main/vista3d_pretrained_model/model.safetensors",
-        ),
-        Entry(
-            "vista3d-ctmr",
-            "official VISTA3D for CT and MR, 345 structures, automatic only (NV-Segment-CTMR)",
-            "vista3d-ctmr",
-            patch=(192, 192, 128),
-            intensity=("percentile", 1.0, 99.0),
-            everything="CT_BODY",
-            licence="Non-commercial, as its model card states; the licence file in its repository is empty.",
-            url="https://huggingface.co/nvidia/NV-Segment-CTMR/resolve/main/vista3d_pretrained_model/model.pt",
-            automatic_only=True,  # official: its point head is the CT model's over a changed encoder
-        ),
-        Entry(
-            "sam-med3d",
-            "official SAM-Med3D (turbo): anything in CT, MR and ultrasound by clicks, nothing by itself",
-            "prosect",
-            network="sam-med3d",
-            intensity=("clip", -1000.0, 1000.0),
-            licence="Apache-2.0, as its model card and repository state; trained partly on scans that are not public.",
-            url="https://huggingface.co/blueyo0/SAM-Med3D/resolve/main/sam_med3d_turbo.pth",
-        ),
-        Entry(
-            "sam-vit-h",
-            "Segment Anything's huge image encoder, which the paper's supervoxels are made with",
-            network="sam",
-            licence=SAM_LICENCE,
-            url=f"{SAM_FILES}/sam_vit_h_4b8939.pth",
-        ),
-        Entry(
-            "sam-vit-l",
-            "Segment Anything's large image encoder, for supervoxels",
-            network="sam",
-            licence=SAM_LICENCE,
-            url=f"{SAM_FILES}/sam_vit_l_0b3195.pth",
-        ),
-        Entry(
-            "sam-vit-b",
-            "Segment Anything's base image encoder, for supervoxels",
-            network="sam",
-            licence=SAM_LICENCE,
-            url=f"{SAM_FILES}/sam_vit_b_01ec64.pth",
-        ),
-        Entry(
-            "mobile-sam",
-            "MobileSAM's image encoder, a hundredth of the huge one's size, for supervoxels",
-            network="sam",
-            licence="Apache-2.0, as the repository of MobileSAM states",
-            url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
-        ),
-    )
-}
-DEFAULT = "prosect-small"
+    Args:
+        text: TOML: `default`, and under `model` one table per entry, whose keys are the fields of `Entry`.
+
+    Raises:
+        TypeError: A key is none of the fields.
+        KeyError: The default is none of the entries.
+    """
+    found = tomllib.loads(text)
+    entries = {}
+    for name, row in found["model"].items():
+        values: dict[str, Any] = dict(row)
+        for key in ("patch", "spacing_mm", "intensity"):
+            if key in values:
+                values[key] = tuple(values[key])
+        entries[name] = Entry(name, **values)
+    return entries, entries[found["default"]].name
+
+
+CATALOG, DEFAULT = read_catalog((resources.files("prosect") / "checkpoints" / "catalog.toml").read_text("utf-8"))
+
+
+def choose(volume: Volume | None = None) -> Entry:
+    """Return the shipped model for a scan, where none is named.
+
+    The one place that chooses. So far one model is shipped, so the scan decides nothing.
+
+    Args:
+        volume: The scan, where it is known.
+    """
+    return CATALOG[DEFAULT]
 
 
 def entry(name: str | None) -> Entry:
@@ -147,7 +117,9 @@ def entry(name: str | None) -> Entry:
     Raises:
         CheckpointError: There is no model of that name (`MODEL_UNKNOWN`).
     """
-    found = CATALOG.get(name or DEFAULT)
+    if not name:
+        return choose()
+    found = CATALOG.get(name)
     if found is None:
         raise CheckpointError(f"There is no model '{name}'; known are {', '.join(CATALOG)}.", code="MODEL_UNKNOWN")
     return found

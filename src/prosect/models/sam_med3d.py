@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prosect.case import Case, Intensity, Preparation
-from prosect.checkpoints.catalog import NO_CLASSES, Entry
+from prosect.checkpoints.catalog import Entry
 from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import PromptError
@@ -167,7 +167,7 @@ def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: s
     chosen = click_profile(profile_name)
     network, report = fit_sam_med3d(weights)
     metadata = weights.metadata
-    words = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary))).restrict((), NO_CLASSES)
+    words = load_vocabulary(str(metadata.get("vocabulary", base.vocabulary))).restrict((), base.no_classes)
     crop = report.architecture.crop
     spec = ModelSpec(
         name=str(metadata.get("model", base.name)),

@@ -59,7 +59,7 @@ def vocabulary_of(name: str | None) -> Vocabulary:
     if entry.shipped:
         return prosect.load(str(entry.name)).vocabulary
     words = vocabulary.load(entry.vocabulary)
-    return words.restrict((), catalog.NO_CLASSES) if entry.network == "sam-med3d" else words
+    return words.restrict((), entry.no_classes) if entry.no_classes else words
 
 
 def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""The catalogue is data: what it lists can be loaded, and what it cannot mean is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from prosect import vocabulary
+from prosect.checkpoints import catalog
+from prosect.checkpoints.fitting import FITTINGS
+from prosect.models.family import FAMILIES
+
+TWO = """
+default = "b"
+[model.a]
+summary = "one"
+shipped = "a.safetensors"
+[model.b]
+summary = "another"
+shipped = "b.safetensors"
+patch = [96, 96, 64]
+"""
+
+
+def test_every_entry_has_a_network_that_can_be_fitted_and_a_vocabulary_that_exists() -> None:
+    for entry in catalog.CATALOG.values():
+        assert entry.network in FITTINGS
+        assert entry.vocabulary in (*vocabulary.NAMES, "")
+        assert bool(entry.vocabulary) == (entry.network in FAMILIES)
+        assert bool(entry.url) != bool(entry.shipped), "weights are fetched or come with the package"
+        assert entry.licence
+
+
+def test_without_a_name_the_shipped_model_is_chosen() -> None:
+    assert catalog.entry(None) is catalog.choose()
+    assert catalog.choose().shipped
+    assert catalog.locate(None).is_file()
+
+
+def test_several_models_can_be_shipped_and_one_is_the_default() -> None:
+    entries, default = catalog.read_catalog(TWO)
+    assert [entry.shipped for entry in entries.values()] == ["a.safetensors", "b.safetensors"]
+    assert default == "b"
+    assert entries["b"].patch == (96, 96, 64)
+
+
+def test_a_key_that_means_nothing_and_a_default_that_is_not_there_are_refused() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        catalog.read_catalog(TWO + 'colour = "red"\n')
+    with pytest.raises(KeyError, match="c"):
+        catalog.read_catalog(TWO.replace('default = "b"', 'default = "c"'))
+
+
+def test_each_family_has_its_own_standard_model() -> None:
+    for family in FAMILIES.values():
+        assert catalog.entry(family.standard).network == family.network

@@ -9,11 +9,14 @@ __all__ = [
     "CheckpointError",
     "FormatError",
     "GeometryError",
+    "LedgerError",
+    "OutputError",
     "PromptError",
     "ProsectError",
     "ProsectWarning",
     "RecipeError",
     "ResourceError",
+    "SessionError",
     "UsageError",
     "VocabularyError",
 ]
@@ -45,6 +48,24 @@ class FormatError(ProsectError):
     """A file is not the image it claims to be, or cannot be written as asked."""
 
     default_code = "INPUT_NOT_AN_IMAGE"
+
+
+class OutputError(FormatError):
+    """A result cannot be written where or as it was asked for."""
+
+    default_code = "OUTPUT_UNWRITABLE"
+
+
+class SessionError(FormatError):
+    """A session cannot be resumed: its file is damaged, or belongs to another scan or model."""
+
+    default_code = "SESSION_FILE"
+
+
+class LedgerError(FormatError):
+    """A folder holds the results of another run."""
+
+    default_code = "RUN_CHANGED"
 
 
 class UsageError(FormatError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prosect.errors import FormatError, ProsectError
+from prosect.errors import OutputError, ProsectError
 from prosect.io.atomic import output_error
 from prosect.io.line_log import LogFile, decode_lines, open_log, warn_of_damage
 from prosect.io.paths import file_name
@@ -74,7 +74,7 @@ class Ledger:
         """Write one event and wait until it is on the disk.
 
         Raises:
-            FormatError: The file cannot be written (`OUTPUT_UNWRITABLE`).
+            OutputError: The file cannot be written (`OUTPUT_UNWRITABLE`).
             ResourceError: The disk is full (`DISK_FULL`).
         """
         event = {"event": kind, "time": self._now(), **what}
@@ -97,7 +97,7 @@ def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
         now: Says the time of an event.
 
     Raises:
-        FormatError: Another process has it (`OUTPUT_LOCKED`), or it cannot be written.
+        OutputError: Another process has it (`OUTPUT_LOCKED`), or it cannot be written.
         ResourceError: The disk is full.
     """
     with open_log(path) as log:
@@ -117,7 +117,7 @@ def locked(path: Path, events: Sequence[Event]) -> ProsectError:
     """Return the refusal for a folder that another process works in."""
     number = next((event.get("pid") for event in reversed(events) if event["event"] == START), None)
     who = f" (process {number})" if number else ""
-    return FormatError(
+    return OutputError(
         f"{file_name(path.parent)}: another run{who} is writing its results here. Wait for it, or "
         "choose another folder.",
         code="OUTPUT_LOCKED",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from prosect.cohort.series import folder_series
-from prosect.errors import FormatError
+from prosect.errors import FormatError, OutputError
 from prosect.io.formats import DATA_ENDINGS, PROMISING_ENDINGS, reading_module, scan_stem
 from prosect.io.paths import file_name, unreadable
 from prosect.io.sniff import sniff
@@ -191,7 +191,7 @@ def refuse_clashes(
         reserved: Relative names that are not free.
 
     Raises:
-        FormatError: `OUTPUT_NAME_CLASH`; the message names the scans.
+        OutputError: `OUTPUT_NAME_CLASH`; the message names the scans.
     """
     owners: dict[str, str] = {folded(name): "a file of the run itself" for name in reserved}
     clashes: list[str] = []
@@ -203,7 +203,7 @@ def refuse_clashes(
             owners.setdefault(folded(name), mine)
     if clashes:
         more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
-        raise FormatError(
+        raise OutputError(
             f"Results would overwrite one another: {'; '.join(clashes[:CLASHES_SHOWN])}{more}. "
             "Rename the scans, or segment them into different folders.",
             code="OUTPUT_NAME_CLASH",

@@ -11,7 +11,7 @@ from typing import Any
 
 from prosect.cohort.ledger import Event, History
 from prosect.cohort.manifest import Scan, stamp
-from prosect.errors import FormatError, ProsectError
+from prosect.errors import FormatError, OutputError, ProsectError
 from prosect.io.paths import file_name
 
 __all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_inputs"]
@@ -54,7 +54,7 @@ def plan(
         overwrite: Whether files that the ledger does not account for may be replaced.
 
     Raises:
-        FormatError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
+        OutputError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
     """
     standings = {scan.name: standing(scan, out, known) for scan in scans}
     here = {word: tuple(scan for scan in scans if standings[scan.name] == word) for word in STANDINGS}
@@ -119,11 +119,11 @@ def refuse_foreign(names: Sequence[str]) -> None:
     """Refuse to replace files that no run of this ledger has written.
 
     Raises:
-        FormatError: There are any (`OUTPUT_EXISTS`).
+        OutputError: There are any (`OUTPUT_EXISTS`).
     """
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        raise FormatError(
+        raise OutputError(
             f"{', '.join(file_name(name) for name in names[:SHOWN])}{more}: in the way, and not written by an "
             "earlier run of this command. Choose another folder, or replace them with --overwrite.",
             code="OUTPUT_EXISTS",
@@ -162,7 +162,7 @@ def refuse_inputs(scans: Iterable[Scan], out: Path, planned: Callable[[str], Seq
     for scan in scans:
         for name in planned(scan.name):
             if file_key(out / name) in inputs:
-                raise FormatError(
+                raise OutputError(
                     f"{file_name(name)}: the output is one of the scans, which would destroy it. "
                     "Choose another folder.",
                     code="OUTPUT_IS_INPUT",

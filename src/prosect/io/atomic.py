@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from prosect.errors import FormatError, ResourceError
+from prosect.errors import OutputError, ResourceError
 from prosect.io.paths import file_name
 from prosect.io.temporary import make_temporary_file, sweep_beside
 
@@ -38,7 +38,7 @@ def atomic_file(path: Path, *, previous: Path | None = None) -> Iterator[BinaryI
         previous: Where an older file is kept, on the same file system, once the new one is whole.
 
     Raises:
-        FormatError: The place cannot be written (`OUTPUT_UNWRITABLE`).
+        OutputError: The place cannot be written (`OUTPUT_UNWRITABLE`).
         ResourceError: The disk is full (`DISK_FULL`).
     """
     target = Path(os.path.realpath(path))
@@ -96,12 +96,12 @@ def make_folder(path: Path) -> None:
     """Make a folder for results if it is not there.
 
     Raises:
-        FormatError: It cannot be made (`OUTPUT_UNWRITABLE`).
+        OutputError: It cannot be made (`OUTPUT_UNWRITABLE`).
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)}: the folder cannot be made ({error.strerror}). Choose another place.",
             code="OUTPUT_UNWRITABLE",
         ) from error
@@ -113,7 +113,7 @@ def probe(path: Path, need_bytes: int) -> None:
     Twice the size must be free: the old file and the new one exist together for a moment.
 
     Raises:
-        FormatError: The folder is missing or read-only, or `path` is no plain file (`OUTPUT_UNWRITABLE`).
+        OutputError: The folder is missing or read-only, or `path` is no plain file (`OUTPUT_UNWRITABLE`).
         ResourceError: Too little disk space (`DISK_FULL`).
     """
     target = Path(os.path.realpath(path))
@@ -137,7 +137,7 @@ def refuse_special(target: Path) -> None:
     """Refuse to replace a folder or a device by a file."""
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(target)}: this is a folder or a device; give the name of a file.", code="OUTPUT_UNWRITABLE"
             )
 
@@ -153,7 +153,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def output_error(path: Path, error: OSError) -> FormatError | ResourceError:
+def output_error(path: Path, error: OSError) -> OutputError | ResourceError:
     """Return the typed error for a failed write."""
     if error.errno in FULL:
         return ResourceError(
@@ -161,10 +161,10 @@ def output_error(path: Path, error: OSError) -> FormatError | ResourceError:
             code="DISK_FULL",
         )
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return FormatError(
+        return OutputError(
             f"{file_name(path)}: its folder does not exist. Create the folder first.", code="OUTPUT_UNWRITABLE"
         )
-    return FormatError(
+    return OutputError(
         f"{file_name(path)}: the file cannot be written ({error.strerror or type(error).__name__}). "
         "Check the permissions of its folder.",
         code="OUTPUT_UNWRITABLE",

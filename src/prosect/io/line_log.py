@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prosect.errors import FormatError, ProsectWarning
+from prosect.errors import LedgerError, OutputError, ProsectWarning
 from prosect.io.atomic import output_error, sync_folder, write_atomically
 from prosect.io.lock import try_lock
 from prosect.io.paths import file_name, unreadable
@@ -111,7 +111,7 @@ def resume_log(path: Path, settings: Mapping[str, Any], *, overwrite: bool = Fal
         overwrite: Whether what is there is replaced.
 
     Raises:
-        FormatError: It was kept for other settings (`RUN_CHANGED`), or cannot be read or written.
+        LedgerError: It was kept for other settings (`RUN_CHANGED`), or cannot be read or written.
         ResourceError: The disk is full (`DISK_FULL`).
     """
     first = json.loads(json.dumps(settings))
@@ -123,7 +123,7 @@ def resume_log(path: Path, settings: Mapping[str, Any], *, overwrite: bool = Fal
             raise unreadable(path, error) from error
     lines = decode_lines(content, unchecked=True)
     if lines.entries and lines.entries[0] != first:
-        raise FormatError(
+        raise LedgerError(
             f"{file_name(path)}: the folder holds results of another model, list or request. Choose another folder, or "
             "give --overwrite.",
             code="RUN_CHANGED",
@@ -138,14 +138,14 @@ def append_line(path: Path, entry: Mapping[str, Any], *, allow_nan: bool = True)
     """Add an object to the log at `path` and bring it to the disk; the file is open and locked for that time only.
 
     Raises:
-        FormatError: Another process is writing it (`OUTPUT_LOCKED`), or it cannot be written (`OUTPUT_UNWRITABLE`).
+        OutputError: Another process is writing it (`OUTPUT_LOCKED`), or it cannot be written (`OUTPUT_UNWRITABLE`).
         ResourceError: The disk is full (`DISK_FULL`); the log is then as it was.
         ValueError: See `encode_line`.
     """
     line = encode_line(entry, allow_nan=allow_nan)
     with open_log(path, needs_lock=False) as log:
         if log is None:
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(path)}: another process is writing this file. Wait for it, or choose another file.",
                 code="OUTPUT_LOCKED",
             )
@@ -169,7 +169,7 @@ class LogFile:
         """Add an object and wait until it is on the disk.
 
         Raises:
-            FormatError: The log is closed, or cannot be written (`OUTPUT_UNWRITABLE`).
+            OutputError: The log is closed, or cannot be written (`OUTPUT_UNWRITABLE`).
             ResourceError: The disk is full (`DISK_FULL`).
         """
         self.write(encode_line(entry))
@@ -178,7 +178,7 @@ class LogFile:
         """Add a line and wait until it is on the disk; where that fails, the file is as it was."""
         with self._lock:
             if self._descriptor is None:
-                raise FormatError(f"{file_name(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
+                raise OutputError(f"{file_name(self.path)}: the run is over.", code="OUTPUT_UNWRITABLE")
             try:
                 write_line(self._descriptor, line)
             except OSError as error:
@@ -192,7 +192,7 @@ class LogFile:
             lines: What they hold.
 
         Raises:
-            FormatError: The file cannot be written.
+            OutputError: The file cannot be written.
         """
         if self._descriptor is None:
             return
@@ -223,7 +223,7 @@ def open_log(path: Path, *, needs_lock: bool = True) -> Iterator[LogFile | None]
         needs_lock: Whether a file system without locks will not do.
 
     Raises:
-        FormatError: It cannot be written (`OUTPUT_UNWRITABLE`).
+        OutputError: It cannot be written (`OUTPUT_UNWRITABLE`).
         ResourceError: The disk is full (`DISK_FULL`).
     """
     try:

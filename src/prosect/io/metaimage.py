@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prosect.errors import FormatError, GeometryError
+from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
@@ -190,11 +190,11 @@ def encode(image: Outgoing) -> Iterator[bytes]:
         FormatError: Layered labels, or a sheared grid: MetaImage readers take neither.
     """
     if image.layered:
-        raise FormatError(
+        raise OutputError(
             "Layered labels cannot be stored as MetaImage; use .nrrd or .nii.gz.", code="OUTPUT_UNSUPPORTED"
         )
     if image.grid.shear > 1e-6:
-        raise FormatError(
+        raise OutputError(
             "The grid is sheared (gantry tilt), which MetaImage readers cannot place; use .nii.gz or .nrrd.",
             code="OUTPUT_UNSUPPORTED",
         )

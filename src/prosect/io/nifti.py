@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Extension, intent_codes
 from nibabel.spatialimages import HeaderDataError
 
-from prosect.errors import FormatError, GeometryError
+from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.label_table import caret_xml, parse_caret_xml
 from prosect.io.nifti_header import GEOMETRY_FIELDS, Header, NiftiHeader, empty_header, parse_header, qform
@@ -268,7 +268,7 @@ def fill_header(header: Header, image: Outgoing, dtype: np.dtype[Any]) -> None:
         header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
         header.set_data_dtype(dtype)
     except (HeaderDataError, OverflowError) as error:
-        raise FormatError(
+        raise OutputError(
             f"NIfTI cannot hold {shape} voxels of {dtype.name}: {error}.", code="OUTPUT_UNSUPPORTED"
         ) from error
     header.set_slope_inter(1, 0)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError, GeometryError, UsageError
+from prosect.errors import GeometryError, OutputError, UsageError
 from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
 from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
@@ -39,7 +39,7 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
             that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
 
     Raises:
-        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, or the file of the scan
+        OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, or the file of the scan
             itself (`OUTPUT_IS_INPUT`).
         GeometryError: `like` has another shape.
         ResourceError: The disk is full.
@@ -62,7 +62,7 @@ def write_mask(
     """Write the mask of one structure (i j k) as uint8 of 0 and 1, and return the path; else as `write`.
 
     Raises:
-        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
+        OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
         ResourceError: The disk is full.
     """
     header = like.source.header if like is not None and like.grid == grid else None
@@ -94,7 +94,7 @@ def refuse_source(thing: Writable, path: Path, like: Volume | None) -> None:
     with path.open("rb") as handle:
         same = hashlib.file_digest(handle, "sha256").hexdigest() == like.source.sha256
     if same:
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)}: this is the scan itself, which the labels would destroy. Choose another name.",
             code="OUTPUT_IS_INPUT",
         )
@@ -108,7 +108,7 @@ def check_writable(path: str | os.PathLike[str], need_bytes: int = 0) -> None:
         need_bytes: How large it may become; twice that must be free.
 
     Raises:
-        FormatError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`); folder missing or read-only (`OUTPUT_UNWRITABLE`).
+        OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`); folder missing or read-only (`OUTPUT_UNWRITABLE`).
         ResourceError: Too little disk space (`DISK_FULL`).
     """
     target = Path(path)
@@ -124,7 +124,7 @@ def writer(path: Path) -> tuple[str, bool]:
     """
     row = format_for(path.name)
     if row is None:
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)}: no format is known by this ending. End the name in {', '.join(WRITTEN_ENDINGS)}.",
             code="OUTPUT_FORMAT_UNKNOWN",
         )

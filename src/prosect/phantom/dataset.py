@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prosect.errors import FormatError
+from prosect.errors import OutputError
 from prosect.io import write
 from prosect.io.atomic import make_folder, write_atomically
 from prosect.io.paths import file_name
@@ -70,7 +70,7 @@ def write_dataset(
         on_case: Called after every case.
 
     Raises:
-        FormatError: The folder holds a list of other settings (`OUTPUT_EXISTS`), or cannot be written.
+        OutputError: The folder holds a list of other settings (`OUTPUT_EXISTS`), or cannot be written.
         ResourceError: The disk is full.
     """
     settings: dict[str, object] = {"phantom": kind, "seed": seed, "spacing_mm": spacing_mm, "lesions": lesions}
@@ -106,7 +106,7 @@ def refuse_other(path: Path, settings: dict[str, object], overwrite: bool) -> No
     """Refuse to mix cases of two settings in one folder.
 
     Raises:
-        FormatError: The list that is there tells of others, or is none of ours (`OUTPUT_EXISTS`).
+        OutputError: The list that is there tells of others, or is none of ours (`OUTPUT_EXISTS`).
     """
     if overwrite or not path.exists():
         return
@@ -115,7 +115,7 @@ def refuse_other(path: Path, settings: dict[str, object], overwrite: bool) -> No
     except (OSError, ValueError, KeyError, TypeError):
         before = None
     if before != json.loads(json.dumps(settings)):
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)} lists other cases ({before}); choose another folder, or replace them with --overwrite.",
             code="OUTPUT_EXISTS",
         )

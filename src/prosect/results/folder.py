@@ -26,7 +26,7 @@ def staged(folder: Path) -> Iterator[Path]:
     report is complete. Files that the old report lists and the new results do not have are removed; all others stay.
 
     Raises:
-        FormatError: The place cannot be written (`OUTPUT_UNWRITABLE`).
+        OutputError: The place cannot be written (`OUTPUT_UNWRITABLE`).
         ResourceError: The disk is full.
     """
     target = Path(os.path.realpath(folder))

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from prosect.errors import FormatError
+from prosect.errors import OutputError
 from prosect.geometry import Grid
 from prosect.io import check_writable
 from prosect.io.atomic import probe
@@ -52,7 +52,7 @@ def refuse_grid(request: Request, grid: Grid) -> None:
     for row in request.formats:
         if grid.shear > MAX_SHEAR and not row.shear:
             others = " or ".join(other.ending for other in FORMATS if other.written and other.shear)
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(request.output)}: the scan's grid is sheared (gantry tilt), which {row.title} readers "
                 f"cannot place; use {others}.",
                 code="OUTPUT_UNSUPPORTED",
@@ -64,7 +64,7 @@ def refuse_endings(request: Request) -> None:
     wanted = [(request.statistics, (".json", ".csv"), "the statistics"), (request.report, (".json",), "the report")]
     for path, endings, what in wanted:
         if isinstance(path, Path) and path.suffix.lower() not in endings:
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(path)}: the name of {what} must end in {' or '.join(endings)}.",
                 code="OUTPUT_FORMAT_UNKNOWN",
             )
@@ -72,7 +72,7 @@ def refuse_endings(request: Request) -> None:
         row = format_for(path.name)
         if request.overlap and row is not None and not row.layers:
             others = " or ".join(other.ending for other in FORMATS if other.written and other.layers)
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(request.output)}: layers that overlap cannot be stored as {row.title}; use {others}.",
                 code="OUTPUT_UNSUPPORTED",
             )
@@ -84,7 +84,7 @@ def refuse_clashes(request: Request) -> None:
     count = Counter(os.path.realpath(path).casefold() for path in inside if path is not None)
     for path in inside:
         if path is not None and count[os.path.realpath(path).casefold()] > 1:
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(path)}: two results would have this name. Choose different names.", code="OUTPUT_CLASH"
             )
 
@@ -94,12 +94,12 @@ def refuse_input(request: Request, path: Path, source: Path | None) -> None:
     if source is None:
         return
     if same_file(path, source):
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)}: the output is the input itself, which would destroy the scan. Choose another name.",
             code="OUTPUT_IS_INPUT",
         )
     if request.is_folder and path == request.output and same_file(path, Path(os.path.realpath(source)).parent):
-        raise FormatError(
+        raise OutputError(
             f"{file_name(path)}: the output folder holds the input, which a result could replace. "
             "Choose another folder.",
             code="OUTPUT_IS_INPUT",
@@ -109,7 +109,7 @@ def refuse_input(request: Request, path: Path, source: Path | None) -> None:
 def refuse_kind(request: Request, path: Path) -> None:
     """Refuse a file where a folder is to be."""
     if request.is_folder and path == request.output and os.path.lexists(path) and not path.is_dir():
-        raise FormatError(f"{file_name(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
+        raise OutputError(f"{file_name(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
 
 
 def refuse_existing(request: Request, path: Path) -> None:
@@ -118,13 +118,13 @@ def refuse_existing(request: Request, path: Path) -> None:
         return
     if request.is_folder and path == request.output:
         if any(path.iterdir()):
-            raise FormatError(
+            raise OutputError(
                 f"{file_name(path)}: the folder is not empty. Choose another, or replace results in "
                 "it with --overwrite.",
                 code="OUTPUT_EXISTS",
             )
         return
-    raise FormatError(
+    raise OutputError(
         f"{file_name(path)}: the file exists already. Choose another name, or replace it with --overwrite.",
         code="OUTPUT_EXISTS",
     )

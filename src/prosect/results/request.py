@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypedDict, Unpack
 
-from prosect.errors import FormatError
+from prosect.errors import FormatError, OutputError
 from prosect.io.formats import WRITTEN_ENDINGS, Format, format_for, format_named, written_ending
 from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
@@ -132,7 +132,7 @@ def request_for(
         **beside: The further fields of `Request`.
 
     Raises:
-        FormatError: An ending that no format has (`OUTPUT_FORMAT_UNKNOWN`), or flags that contradict each other or
+        OutputError: An ending that no format has (`OUTPUT_FORMAT_UNKNOWN`), or flags that contradict each other or
             the ending (`OUTPUT_UNSUPPORTED`).
     """
     place = Path(output)
@@ -156,7 +156,7 @@ def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
     """
     kind = kind_of(place)
     if kind is None:
-        raise FormatError(
+        raise OutputError(
             f"{file_name(place)}: no label format has this ending. End the name in "
             f"{', '.join(WRITTEN_ENDINGS)}, or give a folder (a name without ending, or with / at its "
             "end) for one mask per structure.",
@@ -203,4 +203,4 @@ def stem(path: Path) -> str:
 
 def unsupported(path: Path, cause: str) -> FormatError:
     """Return the refusal of outputs that contradict each other."""
-    return FormatError(f"{file_name(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")
+    return OutputError(f"{file_name(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")

@@ -79,7 +79,7 @@ def write(
         watch: Takes the time of each stage.
 
     Raises:
-        FormatError: A place that cannot be written, or labels that a format cannot hold.
+        OutputError: A place that cannot be written, or labels that a format cannot hold.
         ResourceError: The disk is full.
     """
     watch = watch or Stopwatch()

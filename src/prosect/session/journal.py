@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.errors import FormatError
+from prosect.errors import SessionError
 from prosect.io.atomic import write_atomically
 from prosect.io.line_log import append_line, decode_lines, encode_line
 
@@ -54,12 +54,12 @@ def refuse_other(record: Record, header: Entry) -> None:
     """Refuse a record of another scan, model or rule.
 
     Raises:
-        FormatError: Something differs (`SESSION_OTHER`).
+        SessionError: Something differs (`SESSION_OTHER`).
     """
     for key, value in header.items():
         if record.header.get(key) != value:
             what = WORDS.get(key, f"option {key}")
-            raise FormatError(
+            raise SessionError(
                 f"The {what} differs: the session was recorded with {record.header.get(key)!r:.90}, and {value!r:.90} "
                 "was given. Resume it with the scan, the weights and the options that it was recorded with.",
                 code="SESSION_OTHER",
@@ -75,7 +75,7 @@ class Journal:
         entries: Actions that were done before.
 
     Raises:
-        FormatError: The file cannot be written (`OUTPUT_UNWRITABLE`).
+        OutputError: The file cannot be written (`OUTPUT_UNWRITABLE`).
         ResourceError: The disk is full (`DISK_FULL`).
     """
 
@@ -98,17 +98,17 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     """Return the session in a journal or a saved document.
 
     Raises:
-        FormatError: No session (`SESSION_FILE`), or damaged other than by a kill during the last line
+        SessionError: No session (`SESSION_FILE`), or damaged other than by a kill during the last line
             (`SESSION_DAMAGED`).
     """
     place = Path(path)
     try:
         if place.stat().st_size > MAX_BYTES:
-            raise FormatError(f"{place.name}: too large for a session.", code="SESSION_FILE")
+            raise SessionError(f"{place.name}: too large for a session.", code="SESSION_FILE")
         content = place.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise FormatError(f"{place.name}: the session cannot be read ({reason}).", code="SESSION_FILE") from error
+        raise SessionError(f"{place.name}: the session cannot be read ({reason}).", code="SESSION_FILE") from error
     document = parsed(content)
     is_journal = not (isinstance(document, dict) and "entries" in document)
     if not is_journal:
@@ -117,15 +117,15 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     else:
         header, *entries = lines_of(content, place.name) or [None]
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FormatError(f"{place.name}: this is no session of prosect.", code="SESSION_FILE")
+        raise SessionError(f"{place.name}: this is no session of prosect.", code="SESSION_FILE")
     if header.get("version") != VERSION:
         found = f"{header.get('version')!r:.20}"
-        raise FormatError(
+        raise SessionError(
             f"{place.name}: the session has version {found}; this program reads version {VERSION}.",
             code="SESSION_FILE",
         )
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise FormatError(f"{place.name}: the actions of the session are damaged.", code="SESSION_DAMAGED")
+        raise SessionError(f"{place.name}: the actions of the session are damaged.", code="SESSION_DAMAGED")
     return Record(header, tuple(entries), is_journal)
 
 
@@ -146,11 +146,11 @@ def lines_of(content: bytes, name: str) -> list[Any]:
     """Return the entries of a journal; a last line that is not whole is left out.
 
     Raises:
-        FormatError: A line before the last is not whole (`SESSION_DAMAGED`).
+        SessionError: A line before the last is not whole (`SESSION_DAMAGED`).
     """
     lines = decode_lines(content)
     if lines.damaged:
-        raise FormatError(
+        raise SessionError(
             f"{name}: line {lines.damaged[0]} of the session is damaged. Restore the file from a copy.",
             code="SESSION_DAMAGED",
         )
@@ -167,7 +167,7 @@ def decode_bits(entry: Entry, shape: Sequence[int]) -> tuple[Box, NDArray[np.boo
     """Return the box and bits of `encode_bits`, checked against the shape of the scan.
 
     Raises:
-        FormatError: They do not fit (`SESSION_DAMAGED`).
+        SessionError: They do not fit (`SESSION_DAMAGED`).
     """
     try:
         i, j, k = (int(n) for n in entry["start"])
@@ -177,8 +177,8 @@ def decode_bits(entry: Entry, shape: Sequence[int]) -> tuple[Box, NDArray[np.boo
         length = (box.size + 7) // 8
         unpacked = zlib.decompressobj().decompress(base64.b64decode(entry["bits"], validate=True), length + 1)
     except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
-        raise FormatError("A mask in the session is damaged.", code="SESSION_DAMAGED") from error
+        raise SessionError("A mask in the session is damaged.", code="SESSION_DAMAGED") from error
     if not inside or len(unpacked) != length:
-        raise FormatError("A mask in the session does not fit its scan.", code="SESSION_DAMAGED")
+        raise SessionError("A mask in the session does not fit its scan.", code="SESSION_DAMAGED")
     bits = np.unpackbits(np.frombuffer(unpacked, dtype=np.uint8), count=box.size).view(np.bool_)
     return box, bits.reshape(box.shape)

@@ -82,6 +82,31 @@ def test_an_enhanced_image_reads_like_its_classic_series(tmp_path: Path, syntax:
     assert volume.source.notes == ()
 
 
+def private_copy(**values: Any) -> tuple[int, str, Dataset]:
+    """Return a private group as Philips adds to each frame, repeating public attributes with other values."""
+    inner = Dataset()
+    for tag, value in values.items():
+        setattr(inner, tag, value)
+    return 0x2005, "Philips MR Imaging DD 005", inner
+
+
+@pytest.mark.parametrize("where", ["each", "shared"])
+def test_private_groups_override_no_public_attribute(tmp_path: Path, where: str) -> None:
+    data = enhanced(SCAN, range(11))
+    right = read(save_slice(tmp_path / "right", "e.dcm", data))
+    frames = data.PerFrameFunctionalGroupsSequence if where == "each" else data.SharedFunctionalGroupsSequence
+    for frame in frames:
+        group, creator, inner = private_copy(
+            ImagePositionPatient=[7, 7, 7], ImageOrientationPatient=[0, 1, 0, 1, 0, 0], PixelSpacing=[3, 3],
+            RescaleSlope=2, RescaleIntercept=5, RescaleType="US", SliceThickness=9, ImageType=["LOCALIZER"],
+            TemporalPositionIndex=len(frame),
+        )  # fmt: skip
+        frame.private_block(group, creator, create=True).add_new(0x0F, "SQ", [inner])
+    volume = read(save_slice(tmp_path / "private", "e.dcm", data))
+    assert volume.grid == right.grid
+    assert np.array_equal(volume.array, right.array)
+
+
 def test_volumes_within_one_enhanced_image_are_listed_and_chosen(tmp_path: Path) -> None:
     stacks = [{"StackID": "A", "TemporalPositionIndex": t} for t in (1, 2)]
     path = save_slice(tmp_path, "x.dcm", enhanced(SCAN, range(11), parts=stacks))

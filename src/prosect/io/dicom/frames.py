@@ -37,17 +37,27 @@ def frames(dataset: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def grouped_attributes(groups: Any) -> dict[str, Any]:
-    """Return the attributes in the functional groups of one frame, or of all."""
-    macros = [element.value[0] for element in groups if element.VR == "SQ" and element.value]
-    return {inner.keyword: inner.value for macro in macros for inner in macro if inner.keyword in INSIDE}
+    """Return the attributes in the functional groups of one frame, or of all.
+
+    Private groups are left out: Philips repeats position, slope and spacing in (2005,140F), half a voxel off the public
+    ones or scaled for another program.
+    """
+    found: dict[str, Any] = {}
+    for element in groups:
+        if element.VR != "SQ" or not element.value or element.tag.is_private:
+            continue
+        for inner in element.value[0]:
+            if inner.keyword in INSIDE:
+                found[inner.keyword] = inner.value
+    return found
 
 
 def part_of(frame: Mapping[str, Any]) -> str:
     """Return which of several volumes in one image a frame belongs to, in words; empty for a classic image."""
-    found = ((word, frame.get(tag)) for tag, word in PARTS.items())
-    return ", ".join(f"{word} {'/'.join(map(str, listed(value)))}" for word, value in found if value is not None)
-
-
-def listed(value: Any) -> list[Any]:
-    """Return the values of an attribute that may have several."""
-    return [value] if isinstance(value, str | int | float) else list(value)
+    words: list[str] = []
+    for tag, word in PARTS.items():
+        value = frame.get(tag)
+        if value is not None:
+            several = [value] if isinstance(value, str | int | float) else value
+            words.append(f"{word} {'/'.join(str(each) for each in several)}")
+    return ", ".join(words)

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -102,6 +103,25 @@ def test_slices_that_lack_the_scale_of_the_others_are_said(tmp_path: Path) -> No
         save_slice(tmp_path / "s", f"{k}", data)
     with pytest.warns(ProsectWarning, match="1 of 5 slices have no Rescale"):
         assert np.array_equal(read(tmp_path / "s").array[..., 2], SCAN[..., 2])
+
+
+@pytest.mark.parametrize(
+    ("modality", "scale", "value", "part"),
+    [
+        ("CT", {"RescaleSlope": None, "RescaleIntercept": -1024}, 976, "Slope; 1 was taken"),
+        ("CT", {"RescaleSlope": 2, "RescaleIntercept": None}, 4000, "Intercept; 0 was taken"),
+        ("MR", {"RescaleSlope": None, "RescaleIntercept": 24}, 2024, "Slope; 1 was taken"),
+        ("PT", {"RescaleSlope": 0.5, "RescaleIntercept": None}, 1000, "Intercept; 0 was taken"),
+    ],
+)
+def test_what_is_missing_of_the_scale_is_neutral_and_said(
+    tmp_path: Path, modality: str, scale: dict[str, Any], value: float, part: str
+) -> None:
+    save_series(tmp_path / "s", np.full_like(SCAN, 2000), Modality=modality, **scale)
+    with pytest.warns(ProsectWarning, match=f"11 of 11 slices have no Rescale {part}"):
+        volume = read(tmp_path / "s")
+    assert set(np.unique(volume.array)) == {value}
+    assert any(part in note for note in volume.source.notes)
 
 
 def test_missing_slices_are_refused_with_their_places(tmp_path: Path) -> None:

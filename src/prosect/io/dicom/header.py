@@ -58,7 +58,8 @@ class Slice:
         position: Centre of the first pixel.
         spacing: Distance between rows, between columns.
         thickness_mm: Spacing Between Slices, else Slice Thickness, else 0.
-        rescale: Rescale Slope and Intercept, None where either is absent.
+        rescale: Rescale Slope and Intercept, None where both are absent; a missing slope is 1, a missing intercept 0.
+        assumed: Which of the two is missing, empty where neither or both are.
         unit: Rescale Type, empty where absent.
     """
 
@@ -74,6 +75,7 @@ class Slice:
     spacing: tuple[float, float]
     thickness_mm: float
     rescale: tuple[float, float] | None
+    assumed: str
     unit: str
 
     @property
@@ -282,24 +284,31 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         vector(name, frame, "ImagePositionPatient", 3),
         (float(between_rows), float(between_columns)),
         abs(thickness),
-        rescale_of(name, frame),
+        *rescale_of(name, frame),
         text(frame, "RescaleType"),
     )
 
 
-def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return Rescale Slope and Intercept, None where either is absent.
+def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str]:
+    """Return Rescale Slope and Intercept, None where both are absent, and which of them alone is missing.
+
+    Both are optional to readers: without a slope values are not stretched, without an intercept not shifted.
 
     Raises:
         FormatError: Either is no number, or the slope is 0, which would leave nothing of the scan.
     """
-    slope, intercept = (number(name, frame, f"Rescale{part}") for part in ("Slope", "Intercept"))
+    slope = number(name, frame, "RescaleSlope")
+    intercept = number(name, frame, "RescaleIntercept")
+    if slope is None and intercept is None:
+        return None, ""
+    if slope is None:
+        return (1.0, intercept or 0.0), "Slope"
     if slope == 0:
         raise FormatError(
             f"{name}: Rescale Slope is 0, so every voxel would be {intercept}. Export the series again.",
             code="INPUT_HEADER_INVALID",
         )
-    return (slope, intercept) if slope is not None and intercept is not None else None
+    return (slope, intercept or 0.0), "Intercept" if intercept is None else ""
 
 
 def vector(name: str, frame: Mapping[str, Any], tag: str, count: int) -> FloatArray:

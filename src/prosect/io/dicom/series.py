@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -262,12 +263,25 @@ def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
     bare = sum(s.rescale is None for s in kept)
     if 0 < bare < len(kept):
         return (f"{bare} of {len(kept)} slices have no Rescale Slope and Intercept; their stored values were taken.",)
+    assumed = half_scaled(kept)
     if kept[0].modality != "CT":
-        return ()
+        return assumed
     if bare:
         return ("CT slices have no Rescale Slope and Intercept; stored values were taken as Hounsfield units.",)
     units = sorted({s.unit for s in kept} - HOUNSFIELD_TYPES)
-    return (f"The Rescale Type is {units[0]!r}, not HU; is this a CT image or a map made from one?",) if units else ()
+    if not units:
+        return assumed
+    return (*assumed, f"The Rescale Type is {units[0]!r}, not HU; is this a CT image or a map made from one?")
+
+
+def half_scaled(kept: Sequence[Slice]) -> tuple[str, ...]:
+    """Return a warning for slices that have only one of Rescale Slope and Intercept."""
+    lacking = Counter(item.assumed for item in kept if item.assumed)
+    neutral = {"Slope": 1, "Intercept": 0}
+    return tuple(
+        f"{count} of {len(kept)} slices have no Rescale {part}; {neutral[part]} was taken for it."
+        for part, count in sorted(lacking.items())
+    )
 
 
 def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:

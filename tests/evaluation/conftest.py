@@ -59,6 +59,8 @@ class FakeModel:
     identity: dict[str, str] = field(default_factory=lambda: {"model": "fake", "weights_sha256": "0" * 64})
     sessions: list[FakeSession] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
+    spec: Any = None
+    device: Any = None
 
     def segment(self, volume: Volume, classes: Any = None, overlap: bool = False) -> LabelMap | LabelLayers:
         """Return what is to be found of the classes asked for."""
@@ -68,6 +70,14 @@ class FakeModel:
         if overlap:
             return LabelLayers(np.stack([self.found == i for i in indices]), indices, volume.grid, WORDS, said)
         return LabelMap(np.where(np.isin(self.found, indices), self.found, 0), volume.grid, WORDS, said)
+
+    def plan(self, volume: Any, classes: Any = None, overlap: bool = False) -> Any:
+        """Refuse: no evaluation asks for memory, but a model that finds structures has it."""
+        raise NotImplementedError
+
+    def responder(self, volume: Volume, kept: Any = None) -> Any:
+        """Refuse: sessions are fake, too."""
+        raise NotImplementedError
 
     def session(self, volume: Volume) -> FakeSession:
         """Return a new session, kept for the test to look at."""

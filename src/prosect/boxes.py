@@ -29,8 +29,8 @@ class Box:
     @property
     def shape(self) -> Voxel:
         """Voxels along i, j, k; 0 where the box is empty."""
-        i, j, k = (max(b - a, 0) for a, b in zip(self.start, self.stop, strict=True))
-        return i, j, k
+        (i, j, k), (end_i, end_j, end_k) = self.start, self.stop
+        return max(end_i - i, 0), max(end_j - j, 0), max(end_k - k, 0)
 
     @property
     def size(self) -> int:
@@ -40,32 +40,36 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """The box as an index."""
-        i, j, k = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        i, j, k = map(slice, self.start, self.stop)
         return i, j, k
 
     def within(self, other: Box) -> tuple[slice, slice, slice]:
         """Return this box as an index into an array that holds `other`, which contains it."""
-        return self.moved(tuple(-n for n in other.start)).slices
+        i, j, k = other.start
+        return self.moved((-i, -j, -k)).slices
 
     def moved(self, offset: Iterable[int]) -> Box:
         """Return the box shifted by whole voxels."""
-        offset = tuple(offset)
-        start = tuple(a + n for a, n in zip(self.start, offset, strict=True))
-        stop = tuple(b + n for b, n in zip(self.stop, offset, strict=True))
-        return Box(start, stop)  # type: ignore[arg-type]
+        by_i, by_j, by_k = offset
+        (i, j, k), (end_i, end_j, end_k) = self.start, self.stop
+        return Box((i + by_i, j + by_j, k + by_k), (end_i + by_i, end_j + by_j, end_k + by_k))
 
     def __and__(self, other: Box) -> Box:
-        start = tuple(map(max, self.start, other.start))
-        stop = tuple(map(min, self.stop, other.stop))
-        return Box(start, stop)  # type: ignore[arg-type]
+        """Return what both hold; empty boxes may begin after their end."""
+        i, j, k = map(max, self.start, other.start)
+        end_i, end_j, end_k = map(min, self.stop, other.stop)
+        return Box((i, j, k), (end_i, end_j, end_k))
 
     def __or__(self, other: Box) -> Box:
         """Return the smallest box that holds both."""
-        if not self.size or not other.size:
-            return self if self.size else other
-        start = tuple(map(min, self.start, other.start))
-        stop = tuple(map(max, self.stop, other.stop))
-        return Box(start, stop)  # type: ignore[arg-type]
+        # An empty box has a place, which must not stretch the other.
+        if not self.size:
+            return other
+        if not other.size:
+            return self
+        i, j, k = map(min, self.start, other.start)
+        end_i, end_j, end_k = map(max, self.stop, other.stop)
+        return Box((i, j, k), (end_i, end_j, end_k))
 
     @classmethod
     def of(cls, mask: Mask) -> Box:
@@ -100,8 +104,11 @@ class SparseMask:
         self._bits: Mask = np.zeros((0, 0, 0), dtype=np.bool_)
 
     def __getitem__(self, voxel: Voxel) -> bool:
-        here = Box(voxel, tuple(n + 1 for n in voxel))  # type: ignore[arg-type]
-        return bool(self._bits[here.within(self.box)].item()) if (here & self.box).size else False
+        i, j, k = voxel
+        here = Box(voxel, (i + 1, j + 1, k + 1))
+        if not (here & self.box).size:
+            return False
+        return bool(self._bits[here.within(self.box)].item())
 
     @property
     def count(self) -> int:
@@ -125,6 +132,7 @@ class SparseMask:
             self._bits, self.box = self.read(grown), grown
         self._bits[box.within(self.box)] ^= bits
         kept = Box.of(self._bits)
+        # Shrinking copies, so it waits until half of the box is empty.
         if kept.size * 2 < self.box.size:
             self._bits = self._bits[kept.slices].copy()
             self.box = kept.moved(self.box.start) if kept.size else EMPTY

@@ -120,6 +120,7 @@ class Intensities:
         count = np.bincount(rows, minlength=len(self.count)).astype(np.float64)
         mean = np.bincount(rows, weights=values, minlength=len(count)) / np.maximum(count, 1)
         squares = np.bincount(rows, weights=(values - mean[rows]) ** 2, minlength=len(count))
+        # Chan's rule for two groups; a structure spreads over many slabs.
         total, apart = np.maximum(self.count + count, 1), mean - self.mean
         self.squares += squares + apart**2 * self.count * count / total
         self.mean += apart * count / total

@@ -79,12 +79,13 @@ class Components:
         return int(self.labels[run]) if run >= low and voxel[-1] < self.stops[run] else None
 
     def mask(self, chosen: Iterable[int]) -> Mask:
-        """Return the voxels of some components."""
+        """Return the voxels of some components, as a mask of the same shape."""
         runs = np.isin(self.labels, list(chosen))
         width = self.shape[-1] + 1
         steps = np.zeros(math.prod(self.shape[:-1]) * width, dtype=np.int8)
         steps[self.lines[runs] * width + self.starts[runs]] = 1
         steps[self.lines[runs] * width + self.stops[runs]] = -1
+        # Between a start and its stop the sum is 1; the gap at the end of each line keeps lines apart.
         inside = np.cumsum(steps, dtype=np.int8, out=steps).view(np.bool_)
         return inside.reshape(*self.shape[:-1], width)[..., :-1]
 
@@ -109,6 +110,7 @@ def _touching(
     pairs: list[tuple[Indices, Indices]] = []
     for offset in itertools.product((-1, 0, 1), repeat=len(shape) - 1):
         hops = sum(map(abs, offset))
+        # Half of the neighbours suffice: each pair is found from one of its two sides.
         if offset <= (0,) * len(offset) or hops > connectivity:
             continue
         reach = int(hops < connectivity)  # whether one more hop, along the run, is allowed
@@ -128,6 +130,7 @@ def _joined(count: int, first: Indices, second: Indices) -> Indices:
     """Return for each of `count` runs the number of its component, numbered by first run."""
     parent = np.arange(count)
     while len(first):
+        # Every root takes the smallest root that it touches; what is one component already needs no look any more.
         a, b = parent[first], parent[second]
         apart = a != b
         first, second, a, b = first[apart], second[apart], a[apart], b[apart]

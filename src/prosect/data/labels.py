@@ -157,6 +157,7 @@ def values_in(stored: StoredLabels) -> tuple[int, ...]:
     """Return the label values that occur in a file, ascending, without the background."""
     if stored.layers:
         return tuple(sorted(v for v, mask in zip(stored.layers, stored.array, strict=True) if mask.any()))
+    # Plane by plane: bincount widens every voxel to eight bytes.
     counts = np.zeros(int(stored.array.max(initial=0)) + 1, dtype=np.int64)
     for k in range(stored.array.shape[2]):
         counts += np.bincount(stored.array[..., k].ravel(), minlength=counts.size)

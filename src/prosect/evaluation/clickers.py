@@ -101,6 +101,7 @@ def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Ge
     challenge's fixed seed, so `generator` has no say. Differs from the challenge, which halves the resolution of errors
     larger than 60 million voxels.
     """
+    # Missed and excess voxels are taken together, so one error may hold both.
     error = largest_component(truth ^ mask)
     if error is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,4 +74,4 @@ class Ledger:
     @property
     def all_rows(self) -> list[Row]:
         """The rows of all scans."""
-        return [row for rows in self.rows.values() for row in rows]
+        return list(itertools.chain.from_iterable(self.rows.values()))

@@ -143,6 +143,7 @@ def mean_of(values: Floats, generator: np.random.Generator, resamples: int = RES
     if not known.any():
         return None
     filled = np.where(known, values, 0.0)
+    # How often each scan is drawn: counts times values are the sums of a resample, without copying rows.
     drawn = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples).astype(np.float64)
     means = by_structure(drawn @ filled, drawn @ known)
     tail = 100 * (1 - CONFIDENCE) / 2

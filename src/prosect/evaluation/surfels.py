@@ -107,9 +107,11 @@ def follows(edge: tuple[Corner, Corner], other: tuple[Corner, Corner], group: fr
     """Return whether the surface runs from one crossed edge to another across a face of the cell."""
     for axis in range(3):
         face = {corner[axis] for corner in (*edge, *other)}
-        if len(face) == 1:
-            on_face = [c for c in group if c[axis] == edge[0][axis]]
-            return any(edge[0] in part and other[0] in part for part in edge_groups(on_face))
+        if len(face) > 1:
+            continue
+        # Two edges of a face belong together where their inner corners hang together on that face.
+        on_face = [corner for corner in group if corner[axis] in face]
+        return any(edge[0] in part and other[0] in part for part in edge_groups(on_face))
     return False
 
 

@@ -31,6 +31,7 @@ from prosect.inference.merge_official import merge_official
 from prosect.inference.windows import WindowPlan, blend_weights, plan_windows
 from prosect.models.spec import ModelSpec, profile
 from prosect.morphology import erode, largest_component
+from prosect.prompts import click_label
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["ORGAN_WITHOUT", "WindowModel", "auto_as_published", "auto_point_as_published", "point_as_published"]
@@ -146,8 +147,9 @@ def blend_windows(windows: Windows, indices: Sequence[int], truths: Sequence[Mas
         truths: Each class on the padded network grid.
         ask: Answers in one window.
     """
-    shape = (len(truths), *windows.plan.padded)
-    total, weight = torch.zeros(shape, device=windows.image.device), torch.zeros(shape[1:], device=windows.image.device)
+    device = windows.image.device
+    total = torch.zeros((len(truths), *windows.plan.padded), device=device)
+    weight = torch.zeros(windows.plan.padded, device=device)
     for place, image in windows:
         logits = ask(indices, image, [truth[place] for truth in truths])
         total[(slice(None), *place)] += logits * windows.weights
@@ -191,11 +193,14 @@ def point_as_published(
 
     def ask(indices: Sequence[int], image: Tensor, truths: Sequence[Mask]) -> Tensor:
         out = torch.full((len(truths), *image.shape[2:]), NOTHING, device=image.device)
-        features = model.network.interactive_features(image) if any(t.any() for t in truths) else None
+        features = None
         for q, (truth, index) in enumerate(zip(truths, indices, strict=True)):
             part = core(truth)
-            if part is not None and features is not None:
-                out[q] = answer(model, features, [(nearest_to_middle(part), label(True, model, index))])
+            if part is None:
+                continue
+            if features is None:  # most windows show none of the classes, and need none
+                features = model.network.interactive_features(image)
+            out[q] = answer(model, features, [(nearest_to_middle(part), label(True, model, index))])
         return out
 
     return judge_in_windows(scan, model, targets, rules, ask, clock)
@@ -222,10 +227,9 @@ def auto_point_as_published(
         if not any(truth.any() for truth in truths):
             return logits
         features = model.network.interactive_features(image)
-        chosen = [
-            best_of_trials(model, features, own.cpu().numpy(), truth, index, generator)
-            for own, truth, index in zip(logits, truths, indices, strict=True)
-        ]
+        chosen = []
+        for own, truth, index in zip(logits, truths, indices, strict=True):
+            chosen.append(best_of_trials(model, features, own.cpu().numpy(), truth, index, generator))
         return torch.from_numpy(np.stack(chosen)).to(image.device)
 
     return judge_in_windows(scan, model, targets, rules, ask, clock)
@@ -245,9 +249,12 @@ def judge_in_windows(
     started = clock()
     for first in range(0, len(targets), AT_ONCE):
         some = targets[first : first + AT_ONCE]
-        truths = [windows.truth(scan.truth(target.index)) for target in some]
-        masks = blend_windows(windows, [model.vocabulary[target.asked].index for target in some], truths, ask)
-        found.update(zip((target.index for target in some), masks, strict=True))
+        indices, truths = [], []
+        for target in some:
+            indices.append(model.vocabulary[target.asked].index)
+            truths.append(windows.truth(scan.truth(target.index)))
+        for target, mask in zip(some, blend_windows(windows, indices, truths, ask), strict=True):
+            found[target.index] = mask
     return rows_of(scan, targets, found, clock() - started, rules)
 
 
@@ -273,9 +280,7 @@ def automatic_logits(model: WindowModel, image: Tensor, indices: Sequence[int]) 
 
 def label(positive: bool, model: WindowModel, index: int) -> int:
     """Return the network's label of a click on a class."""
-    # official: 0 and 1 are negative and positive; 2 and 3 the same on a class that a click alone does not name.
-    ambiguous = model.vocabulary[index].ambiguous
-    return int(positive) + 2 * int(ambiguous)
+    return click_label(positive, model.vocabulary[index].ambiguous)
 
 
 def answer(model: WindowModel, features: Tensor, clicks: Clicks) -> Tensor:

@@ -51,11 +51,12 @@ class SupervoxelPlan:
         )
 
     def __str__(self) -> str:
-        native, cells = (" x ".join(str(n) for n in shape) for shape in (self.native, self.cells))
+        native, cells = " x ".join(map(str, self.native)), " x ".join(map(str, self.cells))
         spacing = " x ".join(f"{mm:.2f}" for mm in self.spacing_mm)
         lines = [f"scan {native}, working grid {cells} of {spacing} mm, {self.channels} features per cell"]
-        lines += [f"  {name:<12}{size / GIB:8.3f} GiB" for name, size in self.parts.items()]
-        lines.append(f"  {'peak':<12}{self.peak / GIB:8.3f} GiB above the loaded encoder")
+        for name, size in (*self.parts.items(), ("peak", self.peak)):
+            lines.append(f"  {name:<12}{size / GIB:8.3f} GiB")
+        lines[-1] += " above the loaded encoder"
         return "\n".join(lines)
 
     def require(self, available: int) -> None:

@@ -43,14 +43,22 @@ def working_spacing(grid: Grid, cells: int = CELLS) -> Spacing:
         i, j, k = (max(own, step / 100) for own in ras.spacing_mm)
         return i, j, k
 
+    def fits(step: int) -> bool:
+        return respaced_grid(ras, spacing(step)).voxel_count <= cells
+
+    if fits(0):
+        return spacing(0)
     # Steps between which the number of cells falls to the budget; ever coarser cells end at a single one.
     low, high = 0, 1
-    while respaced_grid(ras, spacing(high)).voxel_count > cells:
+    while not fits(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if respaced_grid(ras, spacing(middle)).voxel_count > cells else (low, middle)
-    return spacing(high if respaced_grid(ras, spacing(0)).voxel_count > cells else 0)
+        if fits(middle):
+            high = middle
+        else:
+            low = middle
+    return spacing(high)
 
 
 @dataclass(frozen=True, eq=False)

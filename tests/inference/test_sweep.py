@@ -13,29 +13,29 @@ from prosect.inference.accumulate import pad_volume, sweep
 from prosect.inference.windows import WindowPlan, blend_weights, plan_windows
 
 SHAPES = st.tuples(*[st.integers(1, 23)] * 3)
-ROIS = st.tuples(*[st.sampled_from([4, 6, 8])] * 3)
+WINDOWS = st.tuples(*[st.sampled_from([4, 6, 8])] * 3)
 
 
-def slow_starts(size: int, roi: int, overlap: float) -> list[int]:
+def slow_starts(size: int, window: int, overlap: float) -> list[int]:
     """Return window starts as the specification words them: step until the end is reached, shift the last back."""
-    if size <= roi:
+    if size <= window:
         return [0]
-    step, starts = int(roi * (1 - overlap)), [0]
-    while starts[-1] + roi < size:
+    step, starts = int(window * (1 - overlap)), [0]
+    while starts[-1] + window < size:
         starts.append(starts[-1] + step)
-    starts[-1] = size - roi
+    starts[-1] = size - window
     return starts
 
 
 @settings(max_examples=100, deadline=None)
-@given(SHAPES, ROIS, st.sampled_from([0.0, 0.25, 0.5, 0.625]))
+@given(SHAPES, WINDOWS, st.sampled_from([0.0, 0.25, 0.5, 0.625]))
 def test_windows_are_placed_as_specified_and_cover_everything(
-    shape: tuple[int, int, int], roi: tuple[int, int, int], overlap: float
+    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
 ) -> None:
-    plan = plan_windows(shape, roi, overlap)
+    plan = plan_windows(shape, window, overlap)
     for axis in range(3):
-        assert list(plan.starts[axis]) == slow_starts(plan.padded[axis], roi[axis], overlap)
-        covered = {p for s in plan.starts[axis] for p in range(s, s + roi[axis])}
+        assert list(plan.starts[axis]) == slow_starts(plan.padded[axis], window[axis], overlap)
+        covered = {p for s in plan.starts[axis] for p in range(s, s + window[axis])}
         assert covered == set(range(plan.padded[axis]))
         assert plan.pad_before[axis] + plan.shape[axis] + plan.pad_after[axis] == plan.padded[axis]
 
@@ -63,11 +63,11 @@ def blended_at_once(image: Tensor, plan: WindowPlan, blending: str, padding: str
     """Return features (c i j k) blended in two arrays of the whole volume."""
     image = pad_volume(image, plan, padding)
     total, weight = torch.zeros(3, *plan.padded), torch.zeros(plan.padded)
-    weights = blend_weights(plan.roi, blending)
+    weights = blend_weights(plan.window, blending)
     for i in plan.starts[0]:
         for j in plan.starts[1]:
             for k in plan.starts[2]:
-                box = tuple(slice(s, s + n) for s, n in zip((i, j, k), plan.roi, strict=True))
+                box = tuple(slice(s, s + n) for s, n in zip((i, j, k), plan.window, strict=True))
                 total[(slice(None), *box)] += weights * features(image[(slice(None), slice(None), *box)])[0]
                 weight[box] += weights
     inner = tuple(slice(p, p + n) for p, n in zip(plan.pad_before, plan.shape, strict=True))
@@ -77,16 +77,16 @@ def blended_at_once(image: Tensor, plan: WindowPlan, blending: str, padding: str
 @settings(max_examples=60, deadline=None)
 @given(
     SHAPES,
-    ROIS,
+    WINDOWS,
     st.sampled_from([0.25, 0.5]),
     st.sampled_from(["constant", "gaussian"]),
     st.sampled_from(["constant", "replicate"]),
     st.sampled_from([1, 3]),
 )
 def test_the_slab_sweep_equals_blending_everything_at_once(
-    shape: tuple[int, int, int], roi: tuple[int, int, int], overlap: float, blending: str, padding: str, batch: int
+    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float, blending: str, padding: str, batch: int
 ) -> None:
-    plan = plan_windows(shape, roi, overlap)
+    plan = plan_windows(shape, window, overlap)
     image = torch.from_numpy(np.random.default_rng(0).random((1, 1, *shape), dtype=np.float32))
     expected = blended_at_once(image, plan, blending, padding)
     found = torch.full((3, *shape), torch.nan)

@@ -171,8 +171,8 @@ def test_clicks_have_a_patch_of_their_own_where_the_weights_say_so(tmp_path: Pat
     write_weights(weights, vista3d(Architecture(width=8)).state_dict(), {"model": "vista3d", "preprocessing": said})
     model = prosect.load(weights=weights, device="cpu")
     volume = scan((60, 60, 40))
-    assert model.responder(volume)._plan.roi == (16, 16, 16)
-    assert model._windows((60, 60, 40)).roi == (32, 32, 32)
+    assert model.responder(volume)._plan.window == (16, 16, 16)
+    assert model._windows((60, 60, 40)).window == (32, 32, 32)
 
 
 @pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (7.0, 900.0)])

@@ -102,7 +102,7 @@ class Windows:
 
     def __iter__(self) -> Iterator[tuple[Slices, Tensor]]:
         for start in itertools.product(*self.plan.starts):
-            i, j, k = (slice(s, s + n) for s, n in zip(start, self.plan.roi, strict=True))
+            i, j, k = (slice(s, s + n) for s, n in zip(start, self.plan.window, strict=True))
             yield (i, j, k), self.image[:, :, i, j, k].contiguous()
 
     def truth(self, mask: Mask) -> Mask:
@@ -130,7 +130,7 @@ def windows_of(scan: LabelledScan, model: WindowModel) -> Windows:
     case = Case.prepare(scan.volume, model.spec.preparation(chosen))
     plan = plan_windows(case.grid.shape, model.spec.patch, chosen.overlap)
     image = pad_volume(case.image.to(model.device), plan, chosen.padding)
-    return Windows(case, image, plan, blend_weights(plan.roi, chosen.blending).to(model.device))
+    return Windows(case, image, plan, blend_weights(plan.window, chosen.blending).to(model.device))
 
 
 # Takes classes, a window and the truth of each class in it; returns their logits (q i j k).

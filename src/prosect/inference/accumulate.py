@@ -77,7 +77,7 @@ def sweep(
     axis = plan.sweep_axis
     image = pad_volume(image, plan, padding)
     where = accumulate_on or image.device
-    weights = blend_weights(plan.roi, blending).to(where).movedim(axis, 0).contiguous()
+    weights = blend_weights(plan.window, blending).to(where).movedim(axis, 0).contiguous()
     buffer = _Ring(plan, axis, channels, where)
     cached = _SharedAir(features)
     starts = plan.starts[axis]
@@ -87,7 +87,7 @@ def sweep(
         corners = [(start, *rest) for rest in product(*others)]
         for first in range(0, len(corners), batch):
             group = corners[first : first + batch]
-            windows = torch.cat([_window(image, plan.roi, _unswept(corner, axis)) for corner in group])
+            windows = torch.cat([_window(image, plan.window, _unswept(corner, axis)) for corner in group])
             for corner, feature in zip(group, cached(windows), strict=True):
                 buffer.add(corner, feature.to(where).movedim(0, -1).movedim(axis, 0), weights)
             done += len(group)
@@ -103,8 +103,8 @@ def _unswept(corner: Sequence[int], axis: int) -> tuple[int, ...]:
     return tuple(rest)
 
 
-def _window(image: Tensor, roi: Sequence[int], corner: Sequence[int]) -> Tensor:
-    i, j, k = (slice(c, c + n) for c, n in zip(corner, roi, strict=True))
+def _window(image: Tensor, window: Sequence[int], corner: Sequence[int]) -> Tensor:
+    i, j, k = (slice(c, c + n) for c, n in zip(corner, window, strict=True))
     return image[:, :, i, j, k]
 
 
@@ -131,7 +131,7 @@ class _Ring:
 
     def __init__(self, plan: WindowPlan, axis: int, channels: int, device: torch.device) -> None:
         self.axis, self.plan = axis, plan
-        self.depth = plan.roi[axis]
+        self.depth = plan.window[axis]
         plane = [n for a, n in enumerate(plan.padded) if a != axis]
         self.sum = torch.zeros(self.depth, *plane, channels, device=device)
         self.weight = torch.zeros(self.depth, *plane, device=device)
@@ -142,9 +142,9 @@ class _Ring:
         a, b = (slice(c, c + n) for c, n in zip(rest, feature.shape[1:3], strict=True))
         for first, last in self._segments(start, start + self.depth):
             ring = slice(first % self.depth, first % self.depth + last - first)
-            window = slice(first - start, last - start)
-            weight = weights[window]
-            self.sum[ring, a, b].addcmul_(feature[window].float(), weight.unsqueeze(-1))
+            planes = slice(first - start, last - start)
+            weight = weights[planes]
+            self.sum[ring, a, b].addcmul_(feature[planes].float(), weight.unsqueeze(-1))
             self.weight[ring, a, b] += weight
 
     def finish(self, start: int, stop: int) -> Iterator[Slab]:

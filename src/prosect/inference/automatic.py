@@ -51,22 +51,35 @@ class Classes:
 
 
 def decide(logits: Tensor, tiers: Sequence[int], values: Sequence[int] | None = None) -> Tensor:
-    """Return for logits (q m) the winning class plus one (m), or 0 where no class is positive.
+    """Return a code (m) for the decision at each voxel, from class logits (q m).
 
-    A class with the value 0 is a rival, which is not shown: where it wins, what lies in a lower tier stays, such as the
-    body around it. There the rival plus one, times q + 1, is added, so that voxels agree only where their winners do.
+    The code modulo q + 1 is what is shown: the number of the class, counted from 1, or 0 for background. Tiers are
+    decided from the lowest to the highest, and within a tier the largest logit wins if it is positive.
+
+    A class of value 0 is a rival: it is decided on and not shown. Where a rival wins, what a lower tier decided stays
+    shown, such as the body around it, and the code is larger by q + 1 times the rival's number. So two voxels have
+    one code only where the same class won, which is what makes it right to skip interpolation between them.
+
+    Args:
+        logits: One row per class.
+        tiers: Precedence of each class.
+        values: Label value of each class; without it no class is a rival.
     """
-    shown = torch.tensor([True] * logits.shape[0] if values is None else [v != 0 for v in values], device=logits.device)
-    code = torch.zeros(logits.shape[1], dtype=torch.int64, device=logits.device)
+    classes, voxels = logits.shape
+    if values is None:
+        values = [1] * classes
+    shown = torch.tensor([value != 0 for value in values], device=logits.device)
+    code = torch.zeros(voxels, dtype=torch.int64, device=logits.device)
     for tier in sorted(set(tiers)):
-        member = [n for n, t in enumerate(tiers) if t == tier]
-        if len(member) == logits.shape[0]:
+        member = [number for number, its_tier in enumerate(tiers) if its_tier == tier]
+        if len(member) == classes:  # picking all rows would copy them
             best, index = logits.max(dim=0)
         else:
             best, index = logits[member].max(dim=0)
             index = torch.tensor(member, device=logits.device)[index]
-        beneath = code % (logits.shape[0] + 1)
-        won = torch.where(shown[index], index + 1, beneath + (index + 1) * (logits.shape[0] + 1))
+        number = index + 1
+        beneath = code % (classes + 1)
+        won = torch.where(shown[index], number, beneath + number * (classes + 1))
         code = torch.where(best > 0, won, code)
     return code
 

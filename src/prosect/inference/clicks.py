@@ -52,7 +52,7 @@ class PointNetwork(Protocol):
         """
 
 
-def place_patch(point: Sequence[float], shape: Shape, roi: Shape, existing: Sequence[Start] = ()) -> Start:
+def place_patch(point: Sequence[float], shape: Shape, patch: Shape, existing: Sequence[Start] = ()) -> Start:
     """Return the start of the patch for a click.
 
     A patch that exists serves where the click lies in its central half, or beside a face that is the scan's own
@@ -61,38 +61,42 @@ def place_patch(point: Sequence[float], shape: Shape, roi: Shape, existing: Sequ
 
     Args:
         point: Position in voxels.
-        shape: The whole grid, at least `roi` on every axis.
-        roi: The patch.
+        shape: The whole grid, at least `patch` on every axis.
+        patch: Voxels of a patch.
         existing: Starts of patches to prefer; the most central one serves, the first at a tie.
     """
-    found = central(point, existing, roi, shape)
+    found = central(point, existing, patch, shape)
     if found is not None:
         return found
-    i, j, k = (min(max(int(np.floor(x)) - r // 2, 0), size - r) for x, r, size in zip(point, roi, shape, strict=True))
+    i, j, k = (min(max(int(np.floor(x)) - n // 2, 0), size - n) for x, n, size in zip(point, patch, shape, strict=True))
     return i, j, k
 
 
-def central(point: Sequence[float], existing: Sequence[Start], roi: Shape, shape: Shape | None = None) -> Start | None:
+def central(
+    point: Sequence[float], existing: Sequence[Start], patch: Shape, shape: Shape | None = None
+) -> Start | None:
     """Return the patch in whose central half a position lies, the most central one, the first at a tie; or None.
 
     Args:
         point: Position in voxels.
         existing: Starts of patches.
-        roi: The patch.
+        patch: Voxels of a patch.
         shape: The grid, where patches end at its border: beside a face that is the border itself, any place is central.
     """
-    serving = [
-        (max(abs(x - s - (r - 1) / 2) / r for x, s, r in zip(point, start, roi, strict=True)), n)
-        for n, start in enumerate(existing)
-        if all(_serves(x, s, r, size) for x, s, r, size in zip(point, start, roi, shape or (None,) * 3, strict=True))
-    ]
+    sizes = shape or (None, None, None)
+    serving = []
+    for number, start in enumerate(existing):
+        axes = list(zip(point, start, patch, sizes, strict=True))
+        if all(_serves(x, s, n, size) for x, s, n, size in axes):
+            off_centre = max(abs(x - s - (n - 1) / 2) / n for x, s, n, _ in axes)
+            serving.append((off_centre, number))
     return existing[min(serving)[1]] if serving else None
 
 
-def _serves(x: float, start: int, roi: int, size: int | None) -> bool:
+def _serves(x: float, start: int, patch: int, size: int | None) -> bool:
     """Return whether a patch sees enough around a position along one axis."""
-    after_start = (size is not None and start == 0) or x >= start + roi / 4
-    before_stop = (size is not None and start + roi == size) or x <= start + roi - 1 - roi / 4
+    after_start = (size is not None and start == 0) or x >= start + patch / 4
+    before_stop = (size is not None and start + patch == size) or x <= start + patch - 1 - patch / 4
     return after_start and before_stop
 
 
@@ -106,7 +110,7 @@ class ClickResponder:
     Args:
         case: The scan made ready, not cropped: a click may lie anywhere.
         network: Answers clicks on a patch.
-        plan: How the case is padded to hold a patch; its `roi` is the patch.
+        plan: How the case is padded to hold a patch; its `window` is the patch.
         padding: What it is padded with.
         kept: Memory for what is remembered; by default the one that the whole process shares.
     """
@@ -137,11 +141,11 @@ class ClickResponder:
         Raises:
             PromptError: The position lies outside the scan.
         """
-        return place_patch(self._position(position_ras).tolist(), self._plan.padded, self._plan.roi, existing)
+        return place_patch(self._position(position_ras).tolist(), self._plan.padded, self._plan.window, existing)
 
     def box(self, patch: Start) -> Box:
         """Return the box of the scan's voxels that a patch covers."""
-        return patch_box(self._case, self._on_grid(patch), self._plan.roi)
+        return patch_box(self._case, self._on_grid(patch), self._plan.window)
 
     def extent(self, question: Question, watch: Watch | None = None) -> Box:
         """Return the box of the scan's voxels that the answer covers: that of its patches. Nothing is computed."""
@@ -153,7 +157,7 @@ class ClickResponder:
     def sees(self, patch: Start, position_ras: Sequence[float]) -> bool:
         """Return whether a position lies in a patch; its outermost voxels count, index 0 too."""
         point = self._position(position_ras) - patch
-        return bool(((point >= -0.5) & (point <= np.asarray(self._plan.roi) - 0.5)).all())
+        return bool(((point >= -0.5) & (point <= np.asarray(self._plan.window) - 0.5)).all())
 
     @torch.inference_mode()
     def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
@@ -175,7 +179,7 @@ class ClickResponder:
             patch = asked_of[start]
             return self._answer(patch, seen[patch], question.zero_shot)
 
-        return patches_in_box(self._case, list(asked_of), self._plan.roi, answer, box, watch)
+        return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch)
 
     def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:
         """Return for each patch the clicks that it sees, each once, in the order in which the network takes them."""
@@ -227,7 +231,7 @@ class ClickResponder:
         )[0, 0].float()
 
     def _window(self, patch: Start) -> Tensor:
-        i, j, k = (slice(s, s + n) for s, n in zip(patch, self._plan.roi, strict=True))
+        i, j, k = (slice(s, s + n) for s, n in zip(patch, self._plan.window, strict=True))
         return self._image[:, :, i, j, k].contiguous()
 
     def _position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:

@@ -187,8 +187,10 @@ class CropResponder:
             watch: Called after each click that is answered.
         """
         answer = self.answer(question, watch)
-        roi = (self._size,) * 3
-        return patches_in_box(self._case, list(answer), roi, lambda s: self._network.upsample(answer[s].low)[0, 0], box)
+        patch = (self._size,) * 3
+        return patches_in_box(
+            self._case, list(answer), patch, lambda s: self._network.upsample(answer[s].low)[0, 0], box
+        )
 
     @torch.inference_mode()
     def answer(self, question: Question, watch: Watch | None = None) -> Mapping[Start, _Crop]:

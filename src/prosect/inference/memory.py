@@ -87,7 +87,7 @@ def plan_memory(
     """
     voxels = _count(native)
     prepared = _count(plan.padded)
-    depth = plan.roi[plan.sweep_axis]
+    depth = plan.window[plan.sweep_axis]
     cross_section = prepared // plan.padded[plan.sweep_axis]
     # The ring, and the few planes handed out with the decisions made on them.
     slab = (depth * (channels + 1) + (PLANES + 1) * (channels + 8)) * cross_section * 4
@@ -97,7 +97,7 @@ def plan_memory(
         "preparing": preparing,
         "prepared": prepared * 4 * copies,
         "slab": slab,
-        "window": int(_count(plan.roi) * channels * 4 * window_maps),
+        "window": int(_count(plan.window) * channels * 4 * window_maps),
         "labels": voxels * layers * label_bytes,
         "libraries": LIBRARIES,
     }

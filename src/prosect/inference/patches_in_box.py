@@ -24,7 +24,7 @@ Start = tuple[int, int, int]
 def patches_in_box(
     case: Case,
     starts: Sequence[Start],
-    roi: Shape,
+    patch: Shape,
     logits_of: Callable[[Start], Tensor],
     box: Box,
     watch: Watch | None = None,
@@ -37,17 +37,17 @@ def patches_in_box(
     Args:
         case: The scan made ready.
         starts: First voxel of each patch on the network grid.
-        roi: Voxels of a patch.
+        patch: Voxels of a patch.
         logits_of: Returns the logits (i j k) of a patch; asked only for those that reach into the box.
         box: In voxels of the scan as stored.
         watch: Called after each patch.
     """
     total = np.zeros(box.shape, dtype=np.float32)
     asked = np.zeros(box.shape, dtype=np.bool_)
-    reaching = [start for start in starts if (patch_box(case, start, roi) & box).size]
+    reaching = [start for start in starts if (patch_box(case, start, patch) & box).size]
     for done, start in enumerate(reaching, 1):
         logits = logits_of(start)
-        weighted = logits if len(starts) == 1 else logits * _weights(roi).to(logits.device)
+        weighted = logits if len(starts) == 1 else logits * _weights(patch).to(logits.device)
         here, values = patch_to_scan(case, start, weighted)
         shared = here & box
         part = values[shared.within(here)]
@@ -59,10 +59,10 @@ def patches_in_box(
     return asked, total > 0
 
 
-def _weights(roi: Shape) -> Tensor:
+def _weights(patch: Shape) -> Tensor:
     """Return weights (i j k) that fall off towards the faces of a patch."""
     weights = torch.ones(())
-    for n in roi:
+    for n in patch:
         axis = 1 - ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) / (n / 2)).square() * 0.99
         weights = weights.unsqueeze(-1) * axis
     return weights

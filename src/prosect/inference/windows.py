@@ -23,14 +23,14 @@ class WindowPlan:
         shape: Volume before padding.
         pad_before: Padding in front of each axis.
         padded: Volume after padding; at least one window along each axis.
-        roi: Window shape.
+        window: Shape of a window.
         starts: Window starts along each axis of the padded volume; the windows are their product.
     """
 
     shape: Shape
     pad_before: Shape
     padded: Shape
-    roi: Shape
+    window: Shape
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     @property
@@ -47,42 +47,42 @@ class WindowPlan:
     @property
     def sweep_axis(self) -> int:
         """The axis to sweep along: the longest, so that the slab in memory has the smallest cross-section."""
-        return max(range(3), key=lambda axis: (self.padded[axis] - self.roi[axis], self.padded[axis]))
+        return max(range(3), key=lambda axis: (self.padded[axis] - self.window[axis], self.padded[axis]))
 
 
-def plan_windows(shape: Shape, roi: Shape, overlap: float) -> WindowPlan:
+def plan_windows(shape: Shape, window: Shape, overlap: float) -> WindowPlan:
     """Return the official placement: a fixed stride, the last window shifted back to end at the border.
 
     Args:
         shape: Volume.
-        roi: Window; a shorter volume is padded to it, evenly on both sides.
+        window: Window; a shorter volume is padded to it, evenly on both sides.
         overlap: Share of a window that the next one repeats, 0 <= overlap < 1.
     """
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap is {overlap}; it must be at least 0 and less than 1")
-    padded = tuple(max(n, r) for n, r in zip(shape, roi, strict=True))
+    padded = tuple(max(n, r) for n, r in zip(shape, window, strict=True))
     before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
-    starts = tuple(_axis_starts(n, r, overlap) for n, r in zip(padded, roi, strict=True))
-    return WindowPlan(shape, before, padded, roi, starts)  # type: ignore[arg-type]
+    starts = tuple(_axis_starts(n, r, overlap) for n, r in zip(padded, window, strict=True))
+    return WindowPlan(shape, before, padded, window, starts)  # type: ignore[arg-type]
 
 
-def _axis_starts(size: int, roi: int, overlap: float) -> tuple[int, ...]:
-    if size == roi:
+def _axis_starts(size: int, window: int, overlap: float) -> tuple[int, ...]:
+    if size == window:
         return (0,)
-    stride = max(int(roi * (1 - overlap)), 1)
-    count = math.ceil((size - roi) / stride) + 1
-    return tuple(min(n * stride, size - roi) for n in range(count))
+    stride = max(int(window * (1 - overlap)), 1)
+    count = math.ceil((size - window) / stride) + 1
+    return tuple(min(n * stride, size - window) for n in range(count))
 
 
-def blend_weights(roi: Shape, blending: Blending) -> Tensor:
+def blend_weights(window: Shape, blending: Blending) -> Tensor:
     """Return the weight (i j k) of every voxel of a window.
 
     Gaussian: sigma is an eighth of the window, floored at 1e-3 so that the outermost voxels still count.
     """
     if blending == "constant":
-        return torch.ones(roi)
+        return torch.ones(window)
     weights = torch.ones(1)
-    for n in roi:
+    for n in window:
         x = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
         weights = weights.unsqueeze(-1) * torch.exp(-(x**2) / (2 * (0.125 * n) ** 2))
     weights = weights.squeeze(0)

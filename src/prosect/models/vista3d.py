@@ -269,13 +269,13 @@ class Vista3DModel:
         return self.vocabulary.resolve(classes)
 
     def _windows(self, shape: Shape, patch: Shape | None = None) -> WindowPlan:
-        roi = patch or self.spec.patch
+        window = patch or self.spec.patch
         if self.profile.fit_windows:
             divisor = self.network.architecture.divisor
             # Two strides at least: an instance norm over a single voxel is not defined.
-            a, b, c = (min(p, max(-(-n // divisor), 2) * divisor) for p, n in zip(roi, shape, strict=True))
-            roi = (a, b, c)
-        return plan_windows(shape, roi, self.profile.overlap)
+            a, b, c = (min(p, max(-(-n // divisor), 2) * divisor) for p, n in zip(window, shape, strict=True))
+            window = (a, b, c)
+        return plan_windows(shape, window, self.profile.overlap)
 
     def _memory(self, grid: Grid, plan: WindowPlan, layers: int) -> MemoryPlan:
         highest = max(s.index for s in self.vocabulary)

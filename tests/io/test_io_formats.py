@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from io_phantoms import label_layers, label_map, letter_f, oblique
 
 from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.io import formats, read, read_labels, write
 from prosect.io.formats import FORMATS, OUTPUT_TYPES, WRITTEN_ENDINGS, Format
 from prosect.volume import Volume
+from worlds.files import label_layers, label_map, letter_f, oblique
 
 STRAIGHT = Grid((7, 9, 11), oblique())
 

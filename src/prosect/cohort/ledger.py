@@ -138,15 +138,24 @@ def history(events: Sequence[Event], settings: Mapping[str, Any]) -> History:
     """Return what events amount to for a run with `settings`; what was done under others does not count as done."""
     mine = digest(settings)
     # A case whose files are being written again is not done, whatever an earlier line says.
-    latest = {event["case"]: event for event in events if event["event"] in (SAVING, DONE, REFUSED)}
-    current = {case: event for case, event in latest.items() if event["settings"] == mine}
-    return History(
-        next((event["settings"] for event in reversed(events) if event["event"] == START), None),
-        {case: event for case, event in current.items() if event["event"] == DONE},
-        {case: event for case, event in current.items() if event["event"] == REFUSED},
-        frozenset(event["case"] for event in events if event["event"] in (SAVING, DONE)),
-        frozenset(in_flight(events)),
-    )
+    latest: dict[str, Event] = {}
+    begun: set[str] = set()
+    last_settings: Mapping[str, Any] | None = None
+    for event in events:
+        if event["event"] == START:
+            last_settings = event["settings"]
+        if event["event"] in (SAVING, DONE, REFUSED):
+            latest[event["case"]] = event
+        if event["event"] in (SAVING, DONE):
+            begun.add(event["case"])
+    done: dict[str, Event] = {}
+    refused: dict[str, Event] = {}
+    for case, event in latest.items():
+        if event["settings"] == mine and event["event"] == DONE:
+            done[case] = event
+        elif event["settings"] == mine and event["event"] == REFUSED:
+            refused[case] = event
+    return History(last_settings, done, refused, frozenset(begun), frozenset(in_flight(events)))
 
 
 def in_flight(events: Sequence[Event]) -> set[str]:

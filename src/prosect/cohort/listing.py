@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prosect.cohort.manifest import Manifest, Scan, stem
@@ -51,21 +51,35 @@ def entries(text: str, suffix: str) -> Iterator[Mapping[str, str]]:
         ValueError: There is no column of paths, or a row without one.
     """
     if suffix == ".txt":
-        lines = (line.strip() for line in text.splitlines())
-        yield from ({"path": line} for line in lines if line and not line.startswith("#"))
+        for line in text.splitlines():
+            place = line.strip()
+            if place and not place.startswith("#"):
+                yield {"path": place}
         return
     table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
     columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
-    paths = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
-    names = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
+    paths = first_column(columns, PATH_COLUMNS)
     if paths is None:
         raise ValueError(f"it has no column named {', '.join(PATH_COLUMNS)}")
+    names, series = first_column(columns, NAME_COLUMNS), first_column(columns, ["series"])
     for row in table:
-        place = (row.get(paths) or "").strip()
+        place = cell(row, paths)
         if not place:
             raise ValueError(f"line {table.line_num} has no path")
-        case = (row.get(names) or "").strip() if names else ""
-        yield {"path": place, "case": case, "series": (row.get(columns.get("series", "")) or "").strip()}
+        yield {"path": place, "case": cell(row, names), "series": cell(row, series)}
+
+
+def first_column(columns: Mapping[str, str], wanted: Iterable[str]) -> str | None:
+    """Return the first of these columns that a table has, as it is written there."""
+    for name in wanted:
+        if name in columns:
+            return columns[name]
+    return None
+
+
+def cell(row: Mapping[str, str | None], column: str | None) -> str:
+    """Return what a row has in a column, empty where there is nothing or no such column."""
+    return "" if column is None else (row.get(column) or "").strip()
 
 
 def listed(top: Path, row: Mapping[str, str]) -> Scan:

@@ -57,10 +57,15 @@ def plan(
         OutputError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
     """
     standings = {scan.name: standing(scan, out, known) for scan in scans}
-    here = {word: tuple(scan for scan in scans if standings[scan.name] == word) for word in STANDINGS}
+    here: dict[str, tuple[Scan, ...]] = {}
+    for word in STANDINGS:
+        here[word] = tuple(scan for scan in scans if standings[scan.name] == word)
     if not overwrite:
-        unknown = [scan for scan in here["new"] if scan.name not in known.begun]
-        refuse_foreign([name for scan in unknown for name in planned(scan.name) if os.path.lexists(out / name)])
+        foreign: list[str] = []
+        for scan in here["new"]:
+            if scan.name not in known.begun:
+                foreign += [name for name in planned(scan.name) if os.path.lexists(out / name)]
+        refuse_foreign(foreign)
     kept = () if overwrite else here["changed"]
     left = [scan for scan in scans if scan not in kept and standings[scan.name] != "finished"]
     todo = tuple(scan for scan in left if scan.name not in known.suspects)
@@ -158,7 +163,10 @@ def refuse_inputs(scans: Iterable[Scan], out: Path, planned: Callable[[str], Seq
     Raises:
         FormatError: `OUTPUT_IS_INPUT`.
     """
-    inputs = {key for scan in scans for path in scan.files if (key := file_key(path)) is not None}
+    inputs: set[tuple[int, int] | None] = set()
+    for scan in scans:
+        inputs |= {file_key(path) for path in scan.files}
+    inputs.discard(None)
     for scan in scans:
         for name in planned(scan.name):
             if file_key(out / name) in inputs:

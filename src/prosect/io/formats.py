@@ -79,13 +79,13 @@ FORMATS = (
     Format("zip", "DICOM zip", "zip", "prosect.io.dicom.series", read_only=(".zip",)),
 )  # fmt: skip
 OUTPUT_TYPES = tuple(row.name for row in FORMATS if row.written)
-WRITTEN_ENDINGS = tuple(ending for row in FORMATS for ending in row.written)
+WRITTEN_ENDINGS: tuple[str, ...] = sum((row.written for row in FORMATS), ())
 # Of a scan in one file. A Slicer segmentation is labels: `a.seg.nrrd` is no scan named `a`.
 _SCAN_FORMATS = tuple(row for row in FORMATS if row.written and not row.holds_all)
-SCAN_ENDINGS = tuple(ending for row in _SCAN_FORMATS for ending in row.endings)
+SCAN_ENDINGS: tuple[str, ...] = sum((row.endings for row in _SCAN_FORMATS), ())
 # Of formats that are not read; the refusal names them.
 UNREAD_ENDINGS = (".hdr", ".mgz", ".mgh", ".mnc")
-_FURTHER_ENDINGS = tuple(ending for row in FORMATS if not row.written for ending in row.read_only)
+_FURTHER_ENDINGS: tuple[str, ...] = sum((row.read_only for row in FORMATS if not row.written), ())
 # Names that promise an image.
 PROMISING_ENDINGS = SCAN_ENDINGS + _FURTHER_ENDINGS + UNREAD_ENDINGS
 # Voxels that belong to a header beside them; as bare numbers they could look like anything.

@@ -69,14 +69,28 @@ def parse_caret_xml(content: bytes) -> tuple[dict[int, str], tuple[int, ...]]:
     try:
         root = ElementTree.fromstring(content.rstrip(b"\x00 \r\n\t"))
         volumes = sorted(root.iter("VolumeInformation"), key=lambda volume: int(volume.get("Index", "0")))
-        tables = [{int(e.get("Key", "")): e.text or "" for e in volume.iter("Label")} for volume in volumes]
+        tables = [names_in(volume) for volume in volumes]
         layers = [layer_value(volume) for volume in volumes]
     except (ElementTree.ParseError, ValueError):
         return {}, ()
     values = tuple(value for value in layers if value is not None)
     if values and len(values) == len(tables):
+        # Each volume is a mask of ours, in which 1 is the structure.
         return {value: names.get(1, "") for value, names in zip(values, tables, strict=True)}, values
-    return {key: name for names in tables for key, name in names.items() if key}, ()
+    merged: dict[int, str] = {}
+    for names in tables:
+        merged.update(names)
+    merged.pop(0, None)  # the background
+    return merged, ()
+
+
+def names_in(volume: ElementTree.Element) -> dict[int, str]:
+    """Return the names in the table of one volume by their keys.
+
+    Raises:
+        ValueError: A key is no number.
+    """
+    return {int(entry.get("Key", "")): entry.text or "" for entry in volume.iter("Label")}
 
 
 def layer_value(volume: ElementTree.Element) -> int | None:

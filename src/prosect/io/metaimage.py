@@ -111,10 +111,10 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
     plain = {"BinaryData": "true", "HeaderSize": "0", "ElementToIntensityFunctionSlope": "1",
              "ElementToIntensityFunctionOffset": "0"}  # fmt: skip
     odd = [key for key, value in plain.items() if fields.get(key, value).lower() != value]
-    if code is None or odd:
-        raise invalid(
-            name, f"uses {odd[0] if odd else fields.get('ElementType', 'no ElementType')}, which we do not read"
-        )
+    if odd:
+        raise invalid(name, f"uses {odd[0]}, which we do not read")
+    if code is None:
+        raise invalid(name, f"uses {fields.get('ElementType', 'no ElementType')}, which we do not read")
     big = any(flag(fields, key, name) for key in ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"))
     return sizes, np.dtype((">" if big else "<") + code)
 

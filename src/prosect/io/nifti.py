@@ -6,7 +6,7 @@ position comes from the sform if its code is above 0, else from the qform if its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -200,8 +200,13 @@ def size_conflict(grid: Grid, sizes_mm: FloatArray) -> tuple[str, ...]:
     """
     if grid.shear > SHEAR_TOLERANCE or np.allclose(sizes_mm, grid.spacing_mm, rtol=SIZE_TOLERANCE, atol=0):
         return ()
-    said, used = (" x ".join(f"{n:.4g}" for n in sizes) for sizes in (sizes_mm, grid.spacing_mm))
+    said, used = sizes_text(sizes_mm), sizes_text(grid.spacing_mm)
     return (f"pixdim says that voxels are {said} mm, the geometry in force {used} mm, which was used.",)
+
+
+def sizes_text(sizes_mm: Iterable[float]) -> str:
+    """Return the sizes of a voxel for a message."""
+    return " x ".join(f"{size:.4g}" for size in sizes_mm)
 
 
 def label_names(

@@ -48,7 +48,9 @@ TYPES = {
     "f4": "float",
     "f8": "double",
 }
-TYPE_OF = {name: code for code, names in TYPES.items() for name in names.split("|")}
+TYPE_OF: dict[str, str] = {}
+for _code, _names in TYPES.items():
+    TYPE_OF.update(dict.fromkeys(_names.split("|"), _code))
 WORDS = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32", "f4": "float"}
 # Signs that turn the file's axes into right, anterior, superior.
 SPACES = {
@@ -229,11 +231,11 @@ def geometry(
         FormatError: The fourth axis holds colour or complex parts.
     """
     space = fields.get("space", "")
-    if space.lower() not in SPACES or "space directions" not in fields or "space origin" not in fields:
+    absent = [field for field in ("space", "space directions", "space origin") if field not in fields]
+    if absent or space.lower() not in SPACES:
+        lacking = f"it lacks {', '.join(absent)}" if absent else f"its space is {space!r}"
         raise GeometryError(
-            f"{name}: the file does not place its voxels in the patient (space {space or 'missing'!r}, directions "
-            f"{'given' if 'space directions' in fields else 'missing'}, origin "
-            f"{'given' if 'space origin' in fields else 'missing'}). Save it again with `space: "
+            f"{name}: the file does not place its voxels in the patient ({lacking}). Save it again with `space: "
             "left-posterior-superior`, directions and origin, as 3D Slicer does.",
         )
     vectors = VECTORS.findall(fields["space directions"])
@@ -254,7 +256,8 @@ def geometry(
         grid = Grid(tuple(sizes[axis] for axis in spatial), affine)  # type: ignore[arg-type]
     except GeometryError as error:
         raise GeometryError(f"{name}: {error}") from None
-    return spatial, grid, header, () if scale == 1 else (f"Lengths were converted from {unit} to mm.",)
+    notes = () if scale == 1 else (f"Lengths were converted from {unit} to mm.",)
+    return spatial, grid, header, notes
 
 
 def check_kind(fields: dict[str, str], spatial: tuple[int, ...], axes: int, name: str) -> None:
@@ -312,8 +315,11 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     kept = image.header if isinstance(image.header, NrrdHeader) else lps_header(image.grid)
     dtype = image.dtype.newbyteorder("<")
     layers = (image.array.shape[0],) if image.layered else ()
-    sizes = " ".join(map(str, (*layers, *image.grid.shape)))
+    sizes = " ".join(str(size) for size in (*layers, *image.grid.shape))
+    # The axis of the layers comes first and has no direction.
     extra, kinds = ("none ", "list ") if image.layered else ("", "")
+    units = [f"space units: {kept.units}"] if kept.units else []
+    segments = [f"{key}:={value}" for key, value in (*segmentation_fields(image), *segment_fields(image))]
     lines = [
         "NRRD0005",
         "# Complete NRRD file format specification at:",
@@ -326,12 +332,13 @@ def encode(image: Outgoing) -> Iterator[bytes]:
         f"kinds: {kinds}domain domain domain",
         "endian: little",
         "encoding: gzip",
-        *([f"space units: {kept.units}"] if kept.units else []),
+        *units,
         f"space origin: {kept.origin}",
-        *[f"{key}:={value}" for key, value in (*segmentation_fields(image), *segment_fields(image))],
+        *segments,
     ]
     yield ("\n".join(lines) + "\n\n").encode()
-    yield from gzip_chunks(layer_chunks(image.array, dtype) if image.layered else voxel_chunks(image.array, dtype))
+    chunks = layer_chunks(image.array, dtype) if image.layered else voxel_chunks(image.array, dtype)
+    yield from gzip_chunks(chunks)
 
 
 def layer_chunks(masks: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
@@ -343,5 +350,10 @@ def layer_chunks(masks: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
 def lps_header(grid: Grid) -> NrrdHeader:
     """Return the geometry lines of a grid in LPS, each number with all its digits."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine + 0.0
-    columns = [f"({','.join(repr(float(x)) for x in lps[:3, axis])})" for axis in range(4)]
-    return NrrdHeader("left-posterior-superior", (columns[0], columns[1], columns[2]), columns[3])
+    first, second, third, origin = (vector_text(lps[:3, axis]) for axis in range(4))
+    return NrrdHeader("left-posterior-superior", (first, second, third), origin)
+
+
+def vector_text(vector: FloatArray) -> str:
+    """Return a vector of three numbers as NRRD writes it, each with all its digits."""
+    return f"({','.join(repr(float(number)) for number in vector)})"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from prosect.io.stored import Label, Outgoing
 from prosect.vocabulary import Code, Structure
@@ -77,16 +78,57 @@ def segment_names(keys: Mapping[str, str], volumes: int) -> tuple[dict[int, str]
 
     A layered file written by others gets label values 1, 2, ... in layer order.
     """
-    found = sorted({int(match[1]) for key in keys if (match := re.fullmatch(r"Segment(\d+)_LabelValue", key))})
-    segments = [(keys.get(f"Segment{n}_Name", ""), keys.get(f"Segment{n}_Layer", "0"), tag(keys, n), n) for n in found]
-    one_each = sorted(layer for _, layer, _, _ in segments) == sorted(map(str, range(volumes)))
-    tagged = all(value is not None for _, _, value, _ in segments)
-    values = [integer(keys[f"Segment{n}_LabelValue"]) for n in found]
-    if one_each and (volumes > 1 or (tagged and values == [1] and segments[0][2] != 1)):
-        by_layer = sorted(segments, key=lambda segment: int(segment[1]))
-        layers = tuple(value if tagged and value else n + 1 for n, (_, _, value, _) in enumerate(by_layer))
-        return {value: name for value, (name, *_) in zip(layers, by_layer, strict=True)}, layers
-    return {value: name for value, (name, *_) in zip(values, segments, strict=True) if value}, ()
+    segments = stored_segments(keys)
+    one_each = sorted(segment.layer for segment in segments) == sorted(str(layer) for layer in range(volumes))
+    tagged = all(segment.tag is not None for segment in segments)
+    # A single mask of ours also has the value 1; only its tag tells that it stands for another label.
+    lone_mask = tagged and len(segments) == 1 and segments[0].value == 1 and segments[0].tag != 1
+    if one_each and (volumes > 1 or lone_mask):
+        return names_of_layers(segments, tagged)
+    return {segment.value: segment.name for segment in segments if segment.value}, ()
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """What a file says of one segment.
+
+    Attributes:
+        name: Its name, empty where it has none.
+        layer: Its layer, as written.
+        value: Its label value within the layer, 0 where it is no number.
+        tag: The label value that we left in its tags, None where there is none.
+    """
+
+    name: str
+    layer: str
+    value: int
+    tag: int | None
+
+
+def stored_segments(keys: Mapping[str, str]) -> list[StoredSegment]:
+    """Return the segments that the keys describe, by their number."""
+    numbers: set[int] = set()
+    for key in keys:
+        match = re.fullmatch(r"Segment(\d+)_LabelValue", key)
+        if match:
+            numbers.add(int(match[1]))
+    found: list[StoredSegment] = []
+    for number in sorted(numbers):
+        name, layer = keys.get(f"Segment{number}_Name", ""), keys.get(f"Segment{number}_Layer", "0")
+        found.append(StoredSegment(name, layer, integer(keys[f"Segment{number}_LabelValue"]), tag(keys, number)))
+    return found
+
+
+def names_of_layers(segments: Sequence[StoredSegment], tagged: bool) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Return names by label value, and the label value of each layer, where each layer holds one segment."""
+    names: dict[int, str] = {}
+    layers: list[int] = []
+    by_layer = sorted(segments, key=lambda segment: int(segment.layer))
+    for number, segment in enumerate(by_layer, start=1):
+        value = segment.tag if tagged and segment.tag else number
+        names[value] = segment.name
+        layers.append(value)
+    return names, tuple(layers)
 
 
 def tag(keys: Mapping[str, str], number: int) -> int | None:

@@ -137,7 +137,10 @@ class Vocabulary:
     @property
     def lists(self) -> tuple[str, ...]:
         """Names of the everything lists, in order of their first structure."""
-        return tuple(dict.fromkeys(name for structure in self for name in sorted(structure.everything)))
+        names: dict[str, None] = {}
+        for structure in self:
+            names.update(dict.fromkeys(sorted(structure.everything)))
+        return tuple(names)
 
     def everything(self, kind: str | None = None) -> tuple[int, ...]:
         """Return the structures to segment when none is named, in index order.
@@ -158,7 +161,12 @@ class Vocabulary:
                 f"The vocabulary '{self.name}' has no everything list '{kind}'; it has: {known}.",
                 code="EVERYTHING_UNKNOWN",
             )
-        return tuple(i for i in sorted(members) if not (parts := self[i].parts) or not members.issuperset(parts))
+        kept: list[int] = []
+        for index in sorted(members):
+            parts = self[index].parts
+            if not parts or not members.issuperset(parts):
+                kept.append(index)
+        return tuple(kept)
 
     def tiers(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Return for each structure where it lies in a flat map of these: a higher tier covers a lower one.
@@ -168,8 +176,12 @@ class Vocabulary:
         """
         tier: dict[int, int] = {}
         for index in self._inside_first(set(indices)):
+            if self[index].overlapping:
+                tier[index] = 1
+                continue
             inside = [tier[i] for i in self._inside(index) if i in tier and not self[i].overlapping]
-            tier[index] = 1 if self[index].overlapping else min(inside, default=1) - 1
+            # What contains nothing here lies at 0.
+            tier[index] = min(inside, default=1) - 1
         return tuple(tier[index] for index in indices)
 
     def restrict(
@@ -292,18 +304,19 @@ def restricted(structure: Structure, kept: set[int], reason: str, everything: st
         if structure.status in ("supported", "group"):
             return replace(structure, status="unsupported", reason=reason, everything=frozenset())
         return structure
-    lists = {everything} if everything and structure.supported and not structure.overlapping else set()
-    return replace(
-        structure,
-        parts=structure.parts if kept.issuperset(structure.parts) else (),
-        contains=tuple(i for i in (*structure.contains, *structure.parts) if i in kept and i not in structure.parts),
-        everything=structure.everything | lists,
-    )
+    lists = structure.everything
+    if everything and structure.supported and not structure.overlapping:
+        lists |= {everything}
+    # A part that is gone must not be missed: the whole then stands for itself.
+    parts = structure.parts if kept.issuperset(structure.parts) else ()
+    contains = tuple(index for index in structure.contains if index in kept and index not in structure.parts)
+    return replace(structure, parts=parts, contains=contains, everything=lists)
 
 
 def repeated(structure: Structure, names: Sequence[str]) -> str:
     """Return the note on structures that were asked for before."""
-    listed = ", ".join(f"'{name}'" for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(f"'{name}'" for name in names[:3]) + more
     by = f" by '{structure.name}'" if structure.status == "group" else ""
     return f"{listed} asked for again{by}; listed once."
 

@@ -353,16 +353,18 @@ def chosen_series(path: Path, slices: Sequence[Slice], wanted: str | None) -> li
     Raises:
         FormatError: Several and none asked for (`DICOM_SEVERAL_SERIES`), or none or several match.
     """
-    named = labelled(grouped(slices))
+    named = label_groups(group_slices(slices))
     if wanted is None and len(named) == 1:
         return next(iter(named.values()))
-    matching = [
-        label for label in named if wanted is not None and (label.endswith(wanted) or uid(label).endswith(wanted))
-    ]
-    exact = [label for label in matching if label == wanted]
-    if len(exact or matching) == 1:
-        return named[(exact or matching)[0]]
-    listed = "; ".join(described(label, group) for label, group in named.items())
+    matching: list[str] = []
+    if wanted is not None:
+        # `1.2.3` is the end of `9.1.2.3` too, but names the series that is called so.
+        matching = [label for label in named if label.endswith(wanted) or uid(label).endswith(wanted)]
+        if wanted in named:
+            return named[wanted]
+    if len(matching) == 1:
+        return named[matching[0]]
+    listed = "; ".join(series_line(label, group) for label, group in named.items())
     asked = f", and {wanted!r} matches {len(matching)} of them" if wanted is not None else ""
     raise FormatError(
         f"{file_name(path)}: {len(named)} series are here{asked}: {listed}. "
@@ -372,11 +374,11 @@ def chosen_series(path: Path, slices: Sequence[Slice], wanted: str | None) -> li
 
 
 def uid(label: str) -> str:
-    """Return the series UID of a label of `labelled`."""
+    """Return the series UID of a label of `label_groups`."""
     return label.partition("#")[0]
 
 
-def grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
+def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
     """Return slices that can form one volume together."""
     groups: list[list[Slice]] = []
     for item in slices:
@@ -388,16 +390,19 @@ def grouped(slices: Sequence[Slice]) -> list[list[Slice]]:
     return groups
 
 
-def labelled(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:
+def label_groups(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:
     """Return groups by series UID, with #1, #2, ... after it where one series falls into several."""
     uids = [group[0].series_uid for group in groups]
-    return {
-        series if uids.count(series) == 1 else f"{series}#{uids[: n + 1].count(series)}": group
-        for n, (series, group) in enumerate(zip(uids, groups, strict=True))
-    }
+    named: dict[str, list[Slice]] = {}
+    for number, group in enumerate(groups):
+        series = uids[number]
+        part = uids[: number + 1].count(series)
+        label = f"{series}#{part}" if uids.count(series) > 1 else series
+        named[label] = group
+    return named
 
 
-def described(label: str, group: Sequence[Slice]) -> str:
+def series_line(label: str, group: Sequence[Slice]) -> str:
     """Return one line on a series: UID, description, part, slices, size, spacing. Nothing of the patient."""
     first = group[0]
     depths = sorted(s.depth_mm for s in group)

@@ -223,8 +223,12 @@ def run_length(segment: bytes) -> int:
     length, position = 0, 0
     while position + 1 < len(segment):
         mark = segment[position]
-        length += mark + 1 if mark < 128 else 257 - mark if mark > 128 else 0
-        position += mark + 2 if mark < 128 else 2 if mark > 128 else 1
+        if mark < 128:  # so many bytes and one more follow as they are
+            length, position = length + mark + 1, position + mark + 2
+        elif mark > 128:  # the next byte, repeated
+            length, position = length + 257 - mark, position + 2
+        else:  # nothing
+            position += 1
     return length
 
 

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK
 from pydicom.uid import RLELossless
 
-from prosect.errors import FormatError, GeometryError, ProsectWarning
+from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
 from prosect.io import read, read_labels, write
 from prosect.io.dicom import files as dicom_files
 from prosect.io.dicom.pixels import parse_beginning
@@ -143,6 +143,25 @@ def test_uneven_spacing_is_refused_and_jitter_is_noted(tmp_path: Path) -> None:
     volume = read(tmp_path / "good")
     assert volume.grid.spacing_mm == pytest.approx((0.7, 0.9, 2.5))
     assert "stray by up to 0.0100 mm" in volume.source.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "decimals", "read_at_all"),
+    [(0.625, 2, True), (0.3, 2, True), (0.625, 1, False), (0.05, 2, True), (0.02, 1, False)],
+)
+def test_positions_that_were_rounded_are_read_where_the_rounding_is_small(
+    tmp_path: Path, spacing: float, decimals: int, read_at_all: bool
+) -> None:
+    for k in range(11):
+        depth = round(100 + spacing * k, decimals)
+        save_slice(tmp_path / "s", f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, depth)))
+    if not read_at_all:
+        with pytest.raises(ProsectError):
+            read(tmp_path / "s")
+        return
+    volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN)
+    assert volume.grid.spacing_mm[2] == pytest.approx(spacing, abs=0.002)
 
 
 def test_identical_duplicates_are_dropped_and_different_ones_refused(tmp_path: Path) -> None:

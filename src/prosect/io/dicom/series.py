@@ -34,6 +34,9 @@ __all__ = ["DicomHeader", "load"]
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Scanners round positions; a hundredth of the spacing is what highdicom accepts too.
 JITTER = 0.01
+# Positions written with two decimals stray by this much from their line at the most, which is more than a hundredth of
+# thin slices; it is never let to be more than a tenth of the spacing.
+ROUNDING_MM, ROUNDING = 0.02, 0.1
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
 # A wider gap is no missing slices but a position that is wrong.
@@ -203,7 +206,8 @@ def check_positions(path: Path, kept: Sequence[Slice]) -> None:
     places = np.stack([s.position for s in kept])
     line = np.linspace(places[0], places[-1], len(kept))
     off = float(np.sqrt(((places - line) ** 2).sum(axis=1)).max())
-    if off > JITTER * abs(depths[-1] - depths[0]) / (len(kept) - 1):
+    mean = abs(float(depths[-1] - depths[0])) / (len(kept) - 1)
+    if off > max(JITTER * mean, min(ROUNDING_MM, ROUNDING * mean)):
         raise FormatError(
             f"{file_name(path)}: the slices are not evenly spaced (gaps from {gaps.min():.3f} to {gaps.max():.3f} mm, "
             f"{off:.3f} mm off the line). One even spacing is needed; separate the parts or export again.",

@@ -78,7 +78,7 @@ class Box:
 
     @classmethod
     def of_value(cls, array: NDArray[Any], value: int) -> Box:
-        """Return the smallest box that holds every voxel with a value; no mask of the whole array is made."""
+        """Return the smallest box that holds every voxel with a value (i j k); no mask of the whole array is made."""
         axes = np.argsort(np.abs(array.strides))[::-1]  # planes as they lie in memory
         found = []
         for n, plane in enumerate(array.transpose(axes)):
@@ -116,7 +116,7 @@ class SparseMask:
         return int(np.count_nonzero(self._bits))
 
     def read(self, box: Box) -> Mask:
-        """Return a copy of what a box inside the grid holds."""
+        """Return a copy (i j k) of what a box inside the grid holds."""
         out = np.zeros(box.shape, dtype=np.bool_)
         shared = box & self.box
         if shared.size:
@@ -138,7 +138,7 @@ class SparseMask:
             self.box = kept.moved(self.box.start) if kept.size else EMPTY
 
     def full(self) -> Mask:
-        """Return the mask on the whole grid."""
+        """Return the mask (i j k) on the whole grid."""
         out = np.zeros(self.shape, dtype=np.bool_)
         out[self.box.slices] = self._bits
         return out

@@ -297,7 +297,7 @@ def check_shape(array: NDArray[Any], grid: Grid) -> None:
 
 
 def smallest(array: NDArray[Any]) -> LabelArray:
-    """Return a read-only view or copy of the array in the smallest label type that holds its largest value."""
+    """Return a read-only view or copy of the array (i j k) in the smallest label type that holds its largest value."""
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise FormatError(f"Label values run from {low} to {high}; 0 to 65535 can be kept.", code="LABELS_OUT_OF_RANGE")
@@ -308,7 +308,7 @@ def smallest(array: NDArray[Any]) -> LabelArray:
 
 
 def as_masks(array: NDArray[Any]) -> Mask:
-    """Return a read-only bool view of masks."""
+    """Return a read-only bool view of masks (c i j k)."""
     if array.dtype != np.bool_ and (array.dtype != np.uint8 or (array.size and int(array.max()) > 1)):
         raise FormatError(f"Masks must be bool, or uint8 of 0 and 1; found {array.dtype}.", code="LABELS_NOT_MASKS")
     masks = array.view(np.bool_)

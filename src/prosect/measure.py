@@ -96,7 +96,7 @@ class Sums:
         positions: Positions,
         intensities: NDArray[np.float32] | None,
     ) -> None:
-        """Add voxels: the row of each, its position along i, j, k, and its intensity."""
+        """Add voxels (n): the row of each, its position along i, j, k, and its intensity."""
         for profile, position in zip(self.profiles, positions, strict=True):
             bins = np.bincount(rows * profile.shape[1] + position, minlength=profile.size)
             profile += bins.reshape(profile.shape)
@@ -142,7 +142,7 @@ NO_SCAN: dict[str, None] = {"mean_hu": None, "sd_hu": None, "min_hu": None, "max
 
 
 def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tuple[NDArray[Any], Positions, Any]]:
-    """Yield values, positions and intensities of the labelled voxels, a few slices at a time."""
+    """Yield values (n), positions along i, j, k (n each) and intensities (n) of the labelled voxels, slab by slab."""
     ni, nj, nk = array.shape
     depth = max(1, SLAB_VOXELS // (ni * nj))
     for start in range(0, nk, depth):

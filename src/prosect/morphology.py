@@ -68,7 +68,7 @@ class Components:
 
     @property
     def sizes(self) -> Indices:
-        """Voxels of each component."""
+        """Voxels of each component (n)."""
         return np.bincount(self.labels, self.stops - self.starts, minlength=self.count).astype(np.int64)
 
     def at(self, voxel: Sequence[int]) -> int | None:
@@ -91,7 +91,7 @@ class Components:
 
 
 def _runs(mask: Mask) -> tuple[Indices, Indices, Indices]:
-    """Return line, start and stop of each run, in the order of their voxels."""
+    """Return line, start and stop of each run (r), in the order of their voxels."""
     flat = mask.reshape(-1, mask.shape[-1])
     padded = np.zeros((flat.shape[0], flat.shape[1] + 1), dtype=np.bool_)  # one gap ends every line
     padded[:, :-1] = flat
@@ -103,7 +103,7 @@ def _runs(mask: Mask) -> tuple[Indices, Indices, Indices]:
 def _touching(
     shape: tuple[int, ...], lines: Indices, starts: Indices, stops: Indices, connectivity: int
 ) -> tuple[Indices, Indices]:
-    """Return pairs of runs, in neighbouring lines, that touch."""
+    """Return pairs (p) of runs (r), in neighbouring lines, that touch."""
     step = shape[-1] + 2
     ends, begins = lines * step + stops, lines * step + starts
     place = np.unravel_index(lines, shape[:-1])
@@ -127,7 +127,7 @@ def _touching(
 
 
 def _joined(count: int, first: Indices, second: Indices) -> Indices:
-    """Return for each of `count` runs the number of its component, numbered by first run."""
+    """Return for each of `count` runs the number of its component (r), numbered by first run."""
     parent = np.arange(count)
     while len(first):
         # Every root takes the smallest root that it touches; what is one component already needs no look any more.

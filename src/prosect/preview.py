@@ -226,7 +226,7 @@ def plane_panel(axes: Axes, scene: Scene, view: View, size: NDArray[np.float64])
 
 
 def fill(values: NDArray[Any], scene: Scene) -> NDArray[np.float32]:
-    """Return red, green, blue and opacity of a plane of label values."""
+    """Return red, green, blue and opacity (rows columns 4) of a plane of label values."""
     table = np.zeros((len(scene.colors), 4), dtype=np.float32)
     table[:, :3] = scene.colors
     table[1:, 3] = 0.36
@@ -270,7 +270,7 @@ def projection_panel(axes: Axes, scene: Scene, size: NDArray[np.float64], any_fo
 
 
 def coarse(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Return a subset of voxels for projections, and the step from front to back."""
+    """Return a subset of voxels (i j k) for projections, and the step from front to back."""
     i, j, k = (max(1, -(-n // PROJECTION_VOXELS)) for n in array.shape)
     return array[::i, ::j, ::k], j
 

@@ -45,7 +45,7 @@ class Boxed:
         return reduce(or_, (self.boxes[index] for index in parts), EMPTY)
 
     def mask(self, structure: str | int, box: Box) -> Mask:
-        """Return where a structure is in a box of the scan, with all that lies inside it."""
+        """Return where a structure is (i j k) in a box of the scan, with all that lies inside it."""
         if not box.size:
             return np.zeros(box.shape, dtype=np.bool_)
         return self.labels.crop(box).mask(structure, whole=True)

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 Mask = NDArray[np.bool_]
+# Takes truth and mask (i j k), their grid, a generator, and how many clicks were given before; see `next_click`.
 Rule = Callable[[Mask, Mask, Grid, np.random.Generator, int], Click | None]
 
 CUBE, PLATE = (1, 1, 1), (1, 1, 0)  # official: errors are eroded by 3x3x3 voxels, and by 3x3x1 where nothing is left
@@ -90,7 +91,7 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
 
 
 def voxel_count(part: Mask | None) -> int:
-    """Return how many voxels a component has; 0 for none."""
+    """Return how many voxels a component (i j k) has; 0 for none."""
     return 0 if part is None else int(np.count_nonzero(part))
 
 
@@ -145,23 +146,23 @@ RULES: dict[str, Rule] = {
 
 
 def core(mask: Mask) -> Mask | None:
-    """Return the largest component of the eroded mask, or of the mask where erosion leaves none."""
+    """Return the largest component (i j k) of the eroded mask, or of the mask where erosion leaves none."""
     part = largest_component(erode(mask, CUBE))
     return largest_component(mask) if part is None else part
 
 
 def nearest_to_middle(part: Mask) -> NDArray[np.int64]:
-    """Return the voxel of a component nearest to the mean of its voxels."""
+    """Return the voxel (3) of a component (i j k) nearest to the mean of its voxels."""
     voxels = np.argwhere(part)
     return np.asarray(voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()])
 
 
 def anywhere(part: Mask, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random voxel of a component."""
+    """Return a random voxel (3) of a mask (i j k)."""
     places = np.flatnonzero(part)
     return np.array(np.unravel_index(places[int(generator.integers(len(places)))], part.shape))
 
 
 def at(voxel: NDArray[np.int64], grid: Grid, positive: bool) -> Click:
-    """Return the click at a voxel of the grid."""
+    """Return the click at a voxel (3) of the grid."""
     return click_at([int(n) for n in voxel], grid, positive=positive, space="voxel")

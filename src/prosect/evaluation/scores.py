@@ -108,5 +108,5 @@ def row_of(
 
 
 def volume_ml(mask: Mask, grid: Grid) -> float:
-    """Return the volume of a mask."""
+    """Return the volume of a mask (i j k) in millilitres."""
     return int(np.count_nonzero(mask)) * grid.voxel_volume_ml

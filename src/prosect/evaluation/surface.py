@@ -59,7 +59,7 @@ def steps_within(spacing: NDArray[np.float64], tolerance_mm: float) -> NDArray[n
 
 
 def reachable(cells: Mask, others: Mask, steps: NDArray[np.int64]) -> Mask:
-    """Return for each of some cells, in the order of memory, whether a step leads from it to one of the others."""
+    """Return for each (n) of some cells (i j k), in the order of memory, whether a step leads to one of the others."""
     reach = np.abs(steps).max(axis=0)
     field = np.pad(others, [(n, n) for n in reach])
     strides = np.array([field.shape[1] * field.shape[2], field.shape[2], 1])

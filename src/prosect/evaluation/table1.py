@@ -106,7 +106,7 @@ class Windows:
             yield (i, j, k), self.image[:, :, i, j, k].contiguous()
 
     def truth(self, mask: Mask) -> Mask:
-        """Return a mask of the scan on the padded network grid, by nearest neighbour."""
+        """Return a mask (i j k) of the scan on the padded network grid, by nearest neighbour."""
         out = np.zeros(self.plan.shape, dtype=np.bool_)
         j, k = np.meshgrid(np.arange(out.shape[1]), np.arange(out.shape[2]), indexing="ij")
         for i in range(out.shape[0]):
@@ -119,7 +119,7 @@ class Windows:
         return np.pad(out, list(zip(self.plan.pad_before, self.plan.pad_after, strict=True)))
 
     def restored(self, logits: Tensor) -> Mask:
-        """Return where blended logits on the padded grid are positive, on the scan's own voxels."""
+        """Return where blended logits (i j k) on the padded grid are positive, on the scan's own voxels."""
         inner = tuple(slice(p, p + n) for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True))
         return np.asarray(self.case.restore_nearest((logits[inner] > 0).cpu().numpy()))
 
@@ -139,7 +139,7 @@ Ask = Callable[[Sequence[int], Tensor, Sequence[Mask]], Tensor]
 
 @torch.inference_mode()
 def blend_windows(windows: Windows, indices: Sequence[int], truths: Sequence[Mask], ask: Ask) -> list[Mask]:
-    """Return the masks of classes, on the scan's own voxels, blended from the answers of all windows.
+    """Return the masks (i j k) of classes, on the scan's own voxels, blended from the answers of all windows.
 
     Args:
         windows: The scan.
@@ -261,7 +261,7 @@ def judge_in_windows(
 def rows_of(
     scan: LabelledScan, targets: Sequence[Target], found: Mapping[int, Mask], seconds: float, rules: Rules
 ) -> list[Row]:
-    """Return the rows of masks by index."""
+    """Return the rows of masks (i j k), given by index."""
     rows = []
     for target in targets:
         inner = ORGAN_WITHOUT.get((scan.dataset, target.index))
@@ -326,7 +326,7 @@ def oracle(mask: Mask, truth: Mask) -> float:
 
 
 def trial_clicks(truth: Mask, mask: Mask, generator: np.random.Generator, first: bool) -> list[tuple[Voxels, bool]]:
-    """Return the clicks of one trial: voxel and sign."""
+    """Return the clicks of one trial in a window (i j k): voxel (3) and sign."""
     clicks = []
     inside = erode(truth)
     if not inside.any():

@@ -106,14 +106,14 @@ def _features(encoder: Encoder, working: Working, watch: Watch | None) -> Tensor
 
 
 def _air(working: Working) -> NDArray[np.bool_]:
-    """Return the air around the body on the scan's voxels, with axes to right, anterior, superior."""
+    """Return the air around the body (i j k) on the scan's voxels, with axes to right, anterior, superior."""
     order = working.case.order
     dark = order.apply(working.volume.array < working.air)
     return air_around(dark, working.volume.grid.reorder(order).spacing_mm)
 
 
 def _nearest_voxels(mask: NDArray[np.bool_], working: Working) -> NDArray[np.bool_]:
-    """Return a mask of the scan's voxels at the voxel nearest to each cell; outside the scan it is set."""
+    """Return a mask (i j k) of the scan at the voxel nearest to each cell; outside the scan it is set."""
     if working.case.is_separable:
         index = [np.clip(np.round(working.positions(axis)), 0, n - 1).astype(int) for axis, n in enumerate(mask.shape)]
         return np.asarray(mask[np.ix_(*index)])

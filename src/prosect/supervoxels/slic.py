@@ -87,6 +87,6 @@ def cut(
 
 
 def grow(labels: Labels) -> Labels:
-    """Return labels grown by a cell in every direction into what has none, so that no voxel at a rim goes without."""
+    """Return labels (i j k) grown by a cell in every direction, so that no voxel at a rim goes without."""
     expand: Any = expand_labels
     return np.asarray(expand(labels, distance=np.sqrt(3)))

@@ -100,7 +100,7 @@ class Working:
         return self.case.grid.shape
 
     def plane(self, axis: int, index: int) -> Tensor:
-        """Return the slice through a plane of cells at the scan's own resolution, scaled to [0, 1].
+        """Return the slice (2D) through a plane of cells at the scan's own resolution, scaled to [0, 1].
 
         Its axes are the two others in order. Between two planes of voxels it is their linear blend. A sheared scan
         has no planes of voxels along the cells; its slices have the resolution of the cells.
@@ -115,7 +115,7 @@ class Working:
         return self.window.scale(plane)
 
     def positions(self, axis: int) -> NDArray[np.float64]:
-        """Return where the cells lie along an axis, in pixels of the slices that hold it."""
+        """Return where the cells (n) lie along an axis, in pixels of the slices that hold it."""
         index = np.arange(self.shape[axis], dtype=np.float64)
         if not self.case.is_separable:
             return index

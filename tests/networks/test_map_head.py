@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -92,3 +93,24 @@ def test_every_weight_is_taught_by_a_click_of_each_sign() -> None:
     assert logits.shape == (1, 1, 16, 16, 16)
     logits.square().mean().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and bool(p.grad.any()) for p in network.point_head.parameters())
+
+
+@pytest.mark.parametrize(("labels", "zero_shot"), [([1, 1, 0], True), ([3, 2, -1], False), ([-1, -1, -1], False)])
+def test_maps_of_clicks_are_what_their_names_say(head: MapHead, labels: list[int], zero_shot: bool) -> None:
+    """Voxel by voxel: a bell around the nearest click of a sign, a slow decay from it; and the kind of the object."""
+    places = np.array([INSIDE, OTHER, OUTSIDE])
+    looks = torch.nn.functional.normalize(torch.rand(8, *SHAPE, generator=torch.Generator().manual_seed(4)), dim=0)
+    maps = head._maps(looks, torch.tensor(places).float(), torch.tensor(labels), torch.tensor(zero_shot))
+    assert maps.shape == (7, *SHAPE)
+    assert bool((maps[0] == float(zero_shot)).all())
+    voxels = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), axis=-1)
+    signs = {1: (maps[1], maps[2]), 0: (maps[4], maps[5])}
+    for sign, (near, far) in signs.items():
+        mine = [place for place, label in zip(places, labels, strict=True) if label >= 0 and label % 2 == sign]
+        if not mine:
+            assert not near.any()
+            assert not far.any()
+            continue
+        distance = np.min([np.linalg.norm(voxels - place, axis=-1) for place in mine], axis=0)
+        np.testing.assert_allclose(near.numpy(), np.exp(-(distance**2) / (2 * 1.5**2)), atol=1e-5)
+        np.testing.assert_allclose(far.numpy(), np.exp(-distance / 6.0), atol=1e-5)

@@ -35,6 +35,7 @@ MODULES: dict[str, str] = {
     "prosect.phantom": "brings what draws people",
     "prosect.preview": "brings a plotting library",
     "prosect.results.environment": "asks torch",
+    "prosect.training.augment_official": "needs the extra `training`",
     "prosect.training.tensorboard": "needs the extra `training`",
 }
 

@@ -15,7 +15,7 @@ from few_scans import boxes, random_weights
 from prosect.cli.arguments import build_parser
 from prosect.cli.commands.finetune import settings_of
 from prosect.cli.work_folder import lock_work_folder
-from prosect.training.finetuning.recipe_of import FinetuneSettings
+from prosect.training.finetuning.settings import FinetuneSettings
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--steps", "2", "--patch", "12", "12", "12", "--device", "cpu")
@@ -36,7 +36,7 @@ def test_what_finetuning_writes_is_used_at_once(run: Run, given: tuple[object, .
     assert "bright box (new; known names like it:" in said
     assert "dark box: starts as spleen, as asked for" in said
     assert "one click on the new structures" in said
-    assert (tmp_path / "my.work" / "state.pt").is_file()
+    assert (tmp_path / "my.work" / "all" / "state.pt").is_file()
     scan = tmp_path / "data" / "images" / "p0.nii.gz"
     words = ("segment", scan, "-w", out, "-d", "cpu", "-q")
     assert run(*words, "-o", tmp_path / "out.nii.gz", "-rs", "dark box")[0] == 0
@@ -50,7 +50,7 @@ def test_every_flag_reaches_the_training() -> None:
     words = (
         "finetune --images a --labels b --classes 1=x -o f.safetensors --clicks --freeze-encoder --keep-classes "
         "--patience 2 --validate-every 7 --validation 0.3 --steps 9 --rate 0.01 --spacing 1.5 --patch 48 32 32 "
-        "--intensity percentile --from x=liver"
+        "--intensity percentile --from x=liver --tolerance-mm 0.01"
     )
     asked = settings_of(build_parser(str).parse_args(words.split()))
     changed = {
@@ -73,7 +73,7 @@ def test_two_finetunings_do_not_share_a_work_folder(run: Run, given: tuple[objec
     with lock_work_folder(tmp_path / "my.work"):
         status, _, err = run("finetune", *given, *CLASSES, "-o", tmp_path / "my.safetensors", *QUICK)
     assert (status, "OUTPUT_LOCKED" in err) == (3, True)
-    assert not (tmp_path / "my.work" / "state.pt").exists()
+    assert not (tmp_path / "my.work" / "all" / "state.pt").exists()
 
 
 def test_a_time_limit_leaves_a_state_to_go_on_from(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from prosect.cli.commands.train import own_device
 from prosect.cli.main import main
 from prosect.cli.work_folder import lock_work_folder
 from prosect.training.beginning import first_network
-from prosect.training.course import prepare_course, weighted_scans
-from prosect.training.export import described
+from prosect.training.course import prepare_course
+from prosect.training.export import describe
 from prosect.training.recipe import read_recipe
+from prosect.training.stage_scans import weighted_scans
 
 RECIPE = """
 name = "boxes"
@@ -204,9 +205,9 @@ def test_a_validation_scan_that_another_list_teaches_is_refused(
 def test_classes_compete_only_where_the_last_automatic_stage_had_them_compete(folder: Path) -> None:
     made = read_recipe(folder / "boxes.toml")
     numbering = prepare_course(made, folder / "run").numbering
-    assert described(made, numbering, {}, {})["exclusive"] == list(numbering.classes)
+    assert describe(made, numbering)["exclusive"] == list(numbering.classes)
     until = replace(made, stages=made.stages[:3])
-    assert described(until, numbering, {}, {})["exclusive"] == []
+    assert describe(until, numbering)["exclusive"] == []
 
 
 def test_a_group_that_the_weights_could_not_offer_is_refused_before_training(
@@ -224,7 +225,7 @@ def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
     made = read_recipe(folder / "boxes.toml")
     numbering = prepare_course(made, folder / "run").numbering
     shown, *others = (numbering.vocabulary[index].name for index in numbering.classes)
-    said = described(
+    said = describe(
         replace(made, shape=replace(made.shape, offered=(shown,))), numbering, dict.fromkeys(numbering.classes, 1.0), {}
     )
     assert said["classes"] == [numbering.vocabulary[shown].index]
@@ -232,12 +233,12 @@ def test_classes_too_weak_to_offer_compete_all_the_same(folder: Path) -> None:
     assert said["exclusive"] == list(numbering.classes)
     assert others
     with pytest.raises(prosect.ProsectError, match="`offered`"):
-        described(replace(made, shape=replace(made.shape, offered=("brain",))), numbering, {}, {})
+        describe(replace(made, shape=replace(made.shape, offered=("brain",))), numbering)
     with pytest.raises(prosect.ProsectError, match="empty"):
-        described(replace(made, shape=replace(made.shape, offered=())), numbering, {}, {})
+        describe(replace(made, shape=replace(made.shape, offered=())), numbering)
     apart = replace(made, stages=made.stages[:3], shape=replace(made.shape, offered=(shown,)))
     with pytest.raises(prosect.ProsectError, match="classes that compete"):
-        described(apart, numbering, {}, {})
+        describe(apart, numbering)
 
 
 def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_branch(folder: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_training_of_clicks_alone_keeps_what_its_start_says_of_the_automatic_b
     made = read_recipe(folder / "boxes.toml")
     made = replace(made, stages=made.stages[:1], shape=replace(made.shape, start=start))
     numbering = prepare_course(made, folder / "run").numbering
-    about = described(made, numbering, {}, {})
+    about = describe(made, numbering)
     assert (about["classes"], about["exclusive"]) == ([1, 3], [1, 3, 14])
     with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
         network = first_network(made, numbering)
@@ -330,7 +331,7 @@ def test_a_few_scans_that_become_unreadable_are_left_out_and_told_of_and_many_en
     with pytest.raises(prosect.ProsectError, match="1 of 3 scans can no longer be read, the first is c1") as caught:
         weighted_scans(course, recipe.stages[1])
     assert caught.value.code == "DATALIST_UNFIT"
-    monkeypatch.setattr("prosect.training.course.LEFT_OUT", 0.4)
+    monkeypatch.setattr("prosect.training.stage_scans.LEFT_OUT", 0.4)
     assert [scan.name for scan, _ in weighted_scans(course, recipe.stages[1])] == ["c0", "c2"]
     assert told[0]["event"] == "left out"
     assert told[0]["scan"] == "c1"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,24 @@ from prosect.case import Intensity, Preparation
 from prosect.checkpoints.files import read_metadata, write_weights
 from prosect.errors import RecipeError, VocabularyError
 from prosect.models.metadata import metadata_of, offering
-from prosect.models.spec import ModelSpec, with_structures
+from prosect.models.spec import ModelSpec, profile, with_structures
 from prosect.morphology import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
 from prosect.training.scans import Numbering
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["added_to", "described", "export", "largest_ml", "one_piece", "ordinary", "preparation_of"]
+__all__ = [
+    "Before",
+    "added_to",
+    "describe",
+    "export",
+    "largest_ml",
+    "one_piece",
+    "ordinary",
+    "preparation_of",
+    "spec_of",
+]
 
 # Contours are cut by the ends of scans, and voxels come loose where they are resampled.
 MOST_IN_ONE, NEARLY_ALL = 0.95, 0.95
@@ -32,15 +43,34 @@ MOST_IN_ONE, NEARLY_ALL = 0.95, 0.95
 
 def preparation_of(shape: Shape) -> Preparation:
     """Return how a scan is prepared for a network of this shape, as inference does it."""
-    crop = 0.0 if shape.intensity == "window" else None
+    chosen = profile(shape.profile)
     edge = shape.spacing_mm
-    return Preparation((edge, edge, edge), Intensity(shape.intensity, shape.low, shape.high), crop_above=crop)
+    # Outside a window of intensities there is air to cut away; percentiles are taken of the whole scan.
+    crops = shape.intensity == "window" or chosen.name == "bundle"
+    return replace(
+        chosen.preparation,
+        spacing_mm=(edge, edge, edge),
+        intensity=Intensity(shape.intensity, shape.low, shape.high),
+        crop_above=chosen.preparation.crop_above if crops else None,
+    )
 
 
 def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:
     """Return the structures that a larger vocabulary has beyond another, as ordinary ones that can be segmented."""
-    plain: dict[str, Any] = {"status": "supported", "reason": "", "overlapping": False, "everything": frozenset()}
-    return [replace(s, **plain, color=colour(s.index)) for s in larger if words.get(s.index) is None]
+    added = []
+    for structure in larger:
+        if words.get(structure.index) is None:
+            added.append(
+                replace(
+                    structure,
+                    status="supported",
+                    reason="",
+                    overlapping=False,
+                    everything=frozenset(),
+                    color=colour(structure.index),
+                )
+            )
+    return added
 
 
 def colour(index: int) -> tuple[int, int, int]:
@@ -74,14 +104,46 @@ def one_piece(scans: Iterable[TrainingScan], numbering: Numbering) -> tuple[int,
     return tuple(sorted(index for index, found in whole.items() if np.mean(found) >= NEARLY_ALL))
 
 
-def described(
+@dataclass(frozen=True)
+class Before:
+    """What is known of the model that a training begins with.
+
+    Attributes:
+        classes: Classes that it offers; None where it does not say, as official weights do not.
+        exclusive: Classes that were trained against one another, offered or not.
+        base: Model of the catalogue that it goes back to.
+        automatic_only: Whether its clicks must not be offered.
+        one_piece: Classes that were one piece in its training scans.
+    """
+
+    classes: tuple[int, ...] | None = ()
+    exclusive: tuple[int, ...] = ()
+    base: str = "vista3d"
+    automatic_only: bool = False
+    one_piece: tuple[int, ...] = ()
+
+
+def before_of(recipe: Recipe) -> Before:
+    """Return what the weights that a recipe begins with say of themselves.
+
+    Raises:
+        CheckpointError: They cannot be read.
+    """
+    if recipe.shape.start is None:
+        return Before()
+    said = read_metadata(recipe.shape.start)
+    classes = None if said.get("classes") is None else tuple(said["classes"])
+    return Before(classes, tuple(said.get("exclusive", ())))
+
+
+def describe(
     recipe: Recipe,
     numbering: Numbering,
-    volumes: Mapping[int, float],
-    history: Mapping[str, Any],
+    volumes: Mapping[int, float] = MappingProxyType({}),
+    history: Mapping[str, Any] = MappingProxyType({}),
     single: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Return what a weights file says of itself.
+    """Return what a weights file says of itself; arguments as in `spec_of`.
 
     Args:
         recipe: What was trained.
@@ -91,36 +153,75 @@ def described(
         single: See `one_piece`.
 
     Raises:
+        RecipeError: See `spec_of`.
+    """
+    spec, added = spec_of(recipe, numbering, before_of(recipe), volumes, single)
+    return metadata_of(spec, added, history)
+
+
+def spec_of(
+    recipe: Recipe,
+    numbering: Numbering,
+    before: Before,
+    volumes: Mapping[int, float],
+    single: Sequence[int] = (),
+) -> tuple[ModelSpec, list[Structure]]:
+    """Return the specification of the model that a recipe makes, and the structures that its vocabulary lacked.
+
+    Args:
+        recipe: What is trained.
+        numbering: How its structures are numbered.
+        before: What it begins with.
+        volumes: See `largest_ml`.
+        single: See `one_piece`.
+
+    Raises:
         RecipeError: A class cannot be offered, such as one that is not trained or a group whose parts are not
             (`RECIPE_INVALID`).
     """
-    shape, words, preparation = recipe.shape, numbering.vocabulary, preparation_of(recipe.shape)
-    before = {} if shape.start is None else read_metadata(shape.start)
-    losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
-    classes, rivals = numbering.classes, tuple(before.get("exclusive", ()))
-    if losses:
-        rivals = tuple(c for c in classes if c not in numbering.bits) if losses[-1] == "exclusive" else ()
-    elif shape.start is None:
-        classes = ()  # a branch that nothing has taught must not be offered
-    else:
-        # What nothing has changed is offered as it was.
-        classes = tuple(c for c in before.get("classes", classes) if words.get(c) is not None)
+    shape, preparation = recipe.shape, preparation_of(recipe.shape)
+    classes, rivals = classes_and_rivals(recipe, numbering, before)
     offered = offered_of(recipe, numbering, classes, rivals)
-    added = [*added_to(vocabularies.load(words.name), words), *ordinary(words, offered)]
+    base = vocabularies.load(numbering.vocabulary.name)
+    added = added_to(base, numbering.vocabulary)
+    added += ordinary(with_structures(base, added), offered)
     spec = ModelSpec(
         name=recipe.name,
-        vocabulary=kept(with_structures(words, added), offered),
+        vocabulary=restrict(with_structures(base, added), offered),
         spacing_mm=preparation.spacing_mm,
         patch=shape.window,
         intensity=preparation.intensity,
+        everything="TRAINED",
         exclusive=rivals,
         largest_ml={c: ml for c, ml in volumes.items() if c in offered},
         licence=recipe.licence,
+        automatic_only=before.automatic_only,
         click_patch=shape.click_patch,
-        base="vista3d",
+        base=before.base,
         one_piece=tuple(c for c in single if c in offered),
     )
-    return metadata_of(spec, added, history)
+    return spec, added
+
+
+def classes_and_rivals(recipe: Recipe, numbering: Numbering, before: Before) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the classes that a recipe's weights know, and those among them that compete for each voxel."""
+    losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
+    if not losses and recipe.shape.start is None:
+        return (), before.exclusive  # a branch that nothing has taught must not be offered
+    if not losses:
+        # What nothing has changed is offered as it was.
+        known = numbering.classes if before.classes is None else before.classes
+        return tuple(c for c in known if numbering.vocabulary.get(c) is not None), before.exclusive
+    rivals: tuple[int, ...] = ()
+    if losses[-1] == "exclusive":
+        rivals = tuple(c for c in numbering.classes if c not in numbering.bits)
+    if not recipe.shape.keep_classes:
+        return numbering.classes, rivals
+    kept = before.classes or ()
+    classes = tuple(sorted({*kept, *numbering.classes}))
+    # Where the kept classes were each trained by itself, none of them competes, and new ones must not begin to.
+    joined = tuple(sorted({*kept, *before.exclusive, *rivals})) if before.exclusive else ()
+    return classes, joined
 
 
 def offered_of(recipe: Recipe, numbering: Numbering, classes: Sequence[int], rivals: Sequence[int]) -> tuple[int, ...]:
@@ -160,7 +261,7 @@ def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
     return [replace(structure, overlapping=False) for structure in own]
 
 
-def kept(words: Vocabulary, offered: Sequence[int]) -> Vocabulary:
+def restrict(words: Vocabulary, offered: Sequence[int]) -> Vocabulary:
     """Return the vocabulary as it will be read from the file.
 
     Raises:

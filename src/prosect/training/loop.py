@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,8 @@ class LoopSettings:
 
     Attributes:
         steps: Optimiser steps in total.
-        learning_rate: Peak rate of AdamW; linear warm-up, then half a cosine to zero.
+        learning_rate: Peak rate of AdamW, after a linear warm-up.
+        schedule: After the warm-up the rate falls by half a `cosine` to zero, or stays `constant`.
         weight_decay: Of AdamW.
         warmup_steps: Length of the warm-up.
         ema: Decay of the running average of the weights that is saved as the model.
@@ -52,6 +53,7 @@ class LoopSettings:
 
     steps: int = 3000
     learning_rate: float = 2e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     ema: float = 0.995
@@ -130,7 +132,7 @@ class TrainingLoop:
         """
         recent: list[float] = []
         started, waited = time.perf_counter(), self._waited
-        while not self.finished and (stop_at is None or not self.ranks.tell(float(time.time() >= stop_at))):
+        while not self.finished and (stop_at is None or not self.ranks.broadcast(float(time.time() >= stop_at))):
             recent.append(self._one_step())
             if self.step % LOGGED_EVERY == 0:
                 spent = time.perf_counter() - started
@@ -142,7 +144,7 @@ class TrainingLoop:
             if self.step % save_every == 0:
                 self._save_or_go_on()
         self.save()
-        self.ranks.tell(0.0)  # none reads what the first has not written yet
+        self.ranks.barrier()  # none reads what the first has not written yet
 
     @property
     def _waited(self) -> float:
@@ -169,6 +171,8 @@ class TrainingLoop:
         s = self.settings
         if self.step < s.warmup_steps:
             return s.learning_rate * (self.step + 1) / s.warmup_steps
+        if s.schedule == "constant":
+            return s.learning_rate
         done = (self.step - s.warmup_steps) / max(1, s.steps - s.warmup_steps)
         return s.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
@@ -230,7 +234,7 @@ class TrainingLoop:
 
     def _validate(self) -> None:
         """Score the averaged weights and keep them where they are the best so far."""
-        score = self.ranks.tell(self._score() if self.ranks.rank == 0 else 0.0)
+        score = self.ranks.broadcast(self._score() if self.ranks.rank == 0 else 0.0)
         if math.isnan(score):  # neither better nor worse, and nothing that patience counts
             self.unjudged += 1
             return
@@ -256,7 +260,7 @@ class TrainingLoop:
         except (FormatError, ResourceError) as error:
             failed = str(error)
             self._log(event="not saved", reason=failed)
-        return not self.ranks.tell(float(bool(failed)))
+        return not self.ranks.broadcast(float(bool(failed)))
 
     def _log(self, **values: Any) -> None:
         if self.ranks.rank:
@@ -337,9 +341,9 @@ class TrainingLoop:
             if state is None:
                 continue
             settings = asdict(self.settings)
-            other = sorted(
-                key for key in settings | state["settings"] if settings.get(key) != state["settings"].get(key)
-            )
+            # A state of an earlier version lacks the settings that are newer than it, and had their defaults.
+            before = asdict(LoopSettings()) | state["settings"]
+            other = sorted(key for key in settings | before if settings.get(key) != before.get(key))
             if other or state["identity"] != self.identity:
                 named = f" ({', '.join(other)})" if other else ""
                 raise RecipeError(

@@ -50,14 +50,18 @@ class Ranks:
             torch.distributed.all_reduce(total)
         return float(total)
 
-    def tell(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """Return the number that the first process has."""
         if self.world == 1:
             return value
-        told = torch.tensor([value], dtype=torch.float64, device=self.device)
+        sent = torch.tensor([value], dtype=torch.float64, device=self.device)
         with watched():
-            torch.distributed.broadcast(told, 0)
-        return float(told)
+            torch.distributed.broadcast(sent, 0)
+        return float(sent)
+
+    def barrier(self) -> None:
+        """Wait until all processes have come here."""
+        self.broadcast(0.0)
 
     def add_up_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes, in one exchange.

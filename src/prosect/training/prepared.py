@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prosect.case import Preparation
 from prosect.data.datalist import DataList, Entry
+from prosect.data.labels import TOLERANCE_MM
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
 from prosect.io.paths import not_found, unreadable
@@ -40,6 +41,7 @@ def prepared_scans(
     folder: Path,
     on_scan: Callable[[str], None] | None = None,
     on_unreadable: Callable[[str, FormatError], None] | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> list[TrainingScan]:
     """Return all scans of a list, see `prepared_scan`.
 
@@ -48,13 +50,14 @@ def prepared_scans(
         numbering: How structures are numbered.
         preparation: How the network sees a scan.
         folder: Where prepared scans are kept.
-        on_scan: Told the name of each as soon as it is there.
-        on_unreadable: Told of each that cannot be read, which is then left out; by default the first ends it all.
+        on_scan: Called with the name of each as soon as it is there.
+        on_unreadable: Called for each that cannot be read, which is then left out; by default the first ends it all.
+        tolerance_mm: How far label voxels may lie from the scan's.
     """
     scans = []
     for entry in datalist:
         try:
-            scans.append(prepared_scan(entry, datalist, numbering, preparation, folder))
+            scans.append(prepared_scan(entry, datalist, numbering, preparation, folder, tolerance_mm))
         except FormatError as error:
             if on_unreadable is None:
                 raise
@@ -66,7 +69,12 @@ def prepared_scans(
 
 
 def prepared_scan(
-    entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation, folder: Path
+    entry: Entry,
+    datalist: DataList,
+    numbering: Numbering,
+    preparation: Preparation,
+    folder: Path,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> TrainingScan:
     """Return a scan whose arrays are read-only files mapped into memory.
 
@@ -79,6 +87,7 @@ def prepared_scan(
         numbering: How structures are numbered.
         preparation: How the network sees a scan.
         folder: Where prepared scans are kept.
+        tolerance_mm: How far label voxels may lie from the scan's.
 
     Raises:
         FormatError: A file is missing, damaged or no image, or the folder cannot be written.
@@ -88,9 +97,10 @@ def prepared_scan(
     place = folder / key
     found = _open(place, entry.name)
     if found is None:
-        _store(training_scan(entry, datalist, numbering, preparation), place)
-        found = _open(place, entry.name)
-    return replace(found or training_scan(entry, datalist, numbering, preparation), origin=key)
+        made = training_scan(entry, datalist, numbering, preparation, tolerance_mm)
+        _store(made, place)
+        found = _open(place, entry.name) or made
+    return replace(found, origin=key)
 
 
 def _key(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> str:

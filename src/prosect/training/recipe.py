@@ -19,12 +19,26 @@ from prosect.io.paths import require_file
 from prosect.networks.vista3d.network import ClickHead
 from prosect.vocabulary.matching import nearest
 
-__all__ = ["PUBLISHED", "Data", "Part", "Recipe", "Shape", "Stage", "published_stages", "read_recipe"]
+__all__ = [
+    "PUBLISHED",
+    "Data",
+    "Part",
+    "Recipe",
+    "Shape",
+    "Stage",
+    "Triple",
+    "published_stages",
+    "read_into",
+    "read_recipe",
+    "shipped_recipe",
+    "shortened",
+]
 
 Branch = Literal["interactive", "automatic", "both"]
-Part = Literal["encoder", "automatic", "interactive"]
+Part = Literal["encoder", "automatic", "interactive", "class_vectors"]
 Loss = Literal["exclusive", "independent"]
 ClickLoss = Literal["published", "balanced"]
+Schedule = Literal["cosine", "constant"]
 Augmentation = Literal["prosect", "official"]
 Triple = tuple[int, int, int]
 T = TypeVar("T")
@@ -82,6 +96,8 @@ class Shape:
         high: Mapped to 1.
         classes: Structures of the automatic branch; all that the lists teach by default.
         start: Weights to begin with; None begins at random.
+        profile: Scans are prepared as inference prepares them under this profile.
+        keep_classes: Offer the classes that the weights to begin with offer, too.
         offered: Classes that the weights offer; all by default. Others compete, and what they win is background; so
             all that are left out must be exclusive.
     """
@@ -98,6 +114,8 @@ class Shape:
     high: float = 1053.678477684517
     classes: tuple[str, ...] | None = None
     start: Path | None = None
+    profile: Literal["prosect", "bundle", "research"] = "prosect"
+    keep_classes: bool = False
     offered: tuple[str, ...] | None = None
 
 
@@ -108,15 +126,22 @@ class Stage:
     Attributes:
         name: Names its folder.
         branch: Which loss is taken; `both` from one encoding.
-        train: Parts of the network that change.
+        train: Parts of the network that change: `encoder`, `automatic` (decoder and class head), `interactive`
+            (decoder and click head), or `class_vectors`, the embeddings of the classes and their mapping alone.
+        shares: Share of the learning rate of each part of `train`; all of it by default.
         steps: Optimiser steps.
         learning_rate: Peak rate.
+        schedule: After the warm-up the rate falls by half a `cosine` to zero, or stays `constant`.
         warmup_steps: Length of the warm-up.
         weight_decay: Of AdamW.
         ema: Decay of the averaged weights.
         max_gradient_norm: Gradients are scaled down to this norm (official: no limit).
         patches_per_step: Patches of one step (official: two of one scan).
         patch: Voxels of a patch.
+        beyond: What a patch shows beyond a scan that is shorter than it: `air`, or its outermost voxels again (`edge`),
+            as inference shows them.
+        cached_patches: Draw so many patches once, keep their features and take them in turn; 0 draws new ones. Only
+            where the class vectors alone learn, because the features must stay as they are.
         bfloat16: Mixed precision.
         loss: `independent` losses per class, as published, or `exclusive` ones, which a small network learns better.
         background: Weight of the background in the exclusive loss; 0.3 or so where a network begins from nothing.
@@ -136,22 +161,29 @@ class Stage:
         remap: Probability that clicks are asked for on intensities seen through a random curve.
         rounds: Clicks on an object at most (Sec. 3.4: five rounds).
         objects: Objects of a patch that are clicked.
+        click_containers: Click structures that contain most of the others, too, such as the body.
         validate_every: Steps between validations; 0 never validates.
         validate_on: Validation scans looked at.
         patience: Validations without a gain that end the stage; 0 never does.
+        save_every: Steps between saved states.
+        seed: Of its patches; by default the recipe's plus the stage's place, so that stages alike draw others.
     """
 
     name: str
     branch: Branch = "interactive"
     train: tuple[Part, ...] = ("encoder", "automatic", "interactive")
+    shares: tuple[float, ...] = ()
     steps: int = 10000
     learning_rate: float = 2e-5
+    schedule: Schedule = "cosine"
     warmup_steps: int = 0
     weight_decay: float = 1e-5
     ema: float = 0.995
     max_gradient_norm: float = 1.0
     patches_per_step: int = 2
     patch: Triple = (128, 128, 128)
+    beyond: Literal["air", "edge"] = "air"
+    cached_patches: int = 0
     bfloat16: bool = True
     loss: Loss = "independent"
     background: float = 1.0
@@ -170,9 +202,16 @@ class Stage:
     remap: float = 0.0
     rounds: int = 5
     objects: int = 4
+    click_containers: bool = False
     validate_every: int = 0
     validate_on: int = 8
     patience: int = 0
+    save_every: int = 100
+    seed: int | None = None
+
+    def share_of(self, part: Part) -> float:
+        """Return a part's share of the learning rate."""
+        return self.shares[self.train.index(part)] if self.shares else 1.0
 
 
 @dataclass(frozen=True)
@@ -198,8 +237,13 @@ class Recipe:
 
 def published_stages() -> dict[str, dict[str, Any]]:
     """Return what differs from the defaults in each of the four published stages."""
-    folder = resources.files("prosect.training") / "recipes"
-    return {name: tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8")) for name in PUBLISHED}
+    return {name: shipped_recipe(name) for name in PUBLISHED}
+
+
+def shipped_recipe(name: str) -> dict[str, Any]:
+    """Return the tables of a recipe that comes with the package."""
+    text = (resources.files("prosect.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -316,16 +360,52 @@ def check_stage(stage: Stage, where: str) -> None:
     Raises:
         RecipeError: `RECIPE_INVALID`.
     """
-    if stage.steps < 1 or stage.learning_rate <= 0 or stage.patches_per_step < 1 or not stage.train:
-        raise RecipeError(f"{where}: steps, learning_rate, patches_per_step and train need more.")
-    if stage.rounds < 2 or stage.objects < 1 or stage.max_gradient_norm <= 0 or min(stage.zoom) <= 0:
-        raise RecipeError(f"{where}: rounds must be 2 at least, objects, max_gradient_norm and zoom above 0.")
-    counts = ("warmup_steps", "validate_every", "validate_on", "patience", "foreground_classes", "background_classes")
+    least = {"steps": 1, "patches_per_step": 1, "rounds": 2, "objects": 1, "save_every": 1}
+    for name, few in least.items():
+        if getattr(stage, name) < few:
+            raise RecipeError(f"{where}: {name} is {getattr(stage, name)}; it must be {few} or more.")
+    for name in ("learning_rate", "max_gradient_norm"):
+        if not getattr(stage, name) > 0:
+            raise RecipeError(f"{where}: {name} is {getattr(stage, name)}; it must be above 0.")
+    if min(stage.zoom) <= 0:
+        raise RecipeError(f"{where}: zoom is {list(stage.zoom)}; both numbers must be above 0.")
+    check_parts(stage, where)
+    counts = (
+        "cached_patches",
+        "warmup_steps",
+        "validate_every",
+        "validate_on",
+        "patience",
+        "foreground_classes",
+        "background_classes",
+    )
     if any(getattr(stage, each) < 0 for each in counts):
         raise RecipeError(f"{where}: none of {', '.join(counts)} can be negative.")
     shares = ("ema", "foreground", "turned", "remap")
     if not all(0 <= getattr(stage, each) <= 1 for each in shares):
         raise RecipeError(f"{where}: {', '.join(shares)} must lie in 0 to 1.")
+
+
+def check_parts(stage: Stage, where: str) -> None:
+    """Refuse parts that do not go together.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    if not stage.train:
+        raise RecipeError(f"{where}: train is empty, so nothing would learn. Name parts of the network.")
+    if stage.shares and len(stage.shares) != len(stage.train):
+        raise RecipeError(
+            f"{where}: shares has {len(stage.shares)} numbers and train {len(stage.train)} parts. Give one number for "
+            "each part."
+        )
+    if stage.cached_patches and stage.train != ("class_vectors",):
+        raise RecipeError(
+            f"{where}: cached_patches is {stage.cached_patches}, but the features of a patch stay the same only where "
+            'train = ["class_vectors"]. Set cached_patches = 0, or train these alone.'
+        )
+    if "class_vectors" in stage.train and "automatic" in stage.train:
+        raise RecipeError(f"{where}: train names class_vectors, which are a part of automatic. Name one of the two.")
 
 
 def read_into(kind: type[T], table: Any, where: str, folder: Path) -> T:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prosect.case import Case, Preparation
 from prosect.data.datalist import DataList, Entry
-from prosect.data.labels import read_manual, read_pseudo, read_supervoxels
+from prosect.data.labels import TOLERANCE_MM, read_manual, read_pseudo, read_supervoxels
 from prosect.errors import RecipeError
 from prosect.io import read
 from prosect.labelmap import extent
@@ -106,7 +106,13 @@ def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> t
     return manual, tuple(index for index in made_for if usable and index not in manual)
 
 
-def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> TrainingScan:
+def training_scan(
+    entry: Entry,
+    datalist: DataList,
+    numbering: Numbering,
+    preparation: Preparation,
+    tolerance_mm: float = TOLERANCE_MM,
+) -> TrainingScan:
     """Return one scan of a list, prepared as inference prepares it.
 
     Pseudo-labels fill in where manual labels say nothing.
@@ -116,6 +122,7 @@ def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, prepar
         datalist: Its list.
         numbering: How structures are numbered.
         preparation: How the network sees a scan.
+        tolerance_mm: How far label voxels may lie from the scan's.
 
     Raises:
         FormatError: A file is missing, damaged or no image.
@@ -123,9 +130,11 @@ def training_scan(entry: Entry, datalist: DataList, numbering: Numbering, prepar
     """
     volume = read(entry.image)
     case = Case.prepare(volume, preparation)
-    manual = read_manual(entry, datalist, volume.grid).flatten() if entry.label is not None else None
-    pseudo = read_pseudo(entry, datalist, volume.grid)
-    regions = read_supervoxels(entry, volume.grid)
+    manual = None
+    if entry.label is not None:
+        manual = read_manual(entry, datalist, volume.grid, tolerance_mm).flatten()
+    pseudo = read_pseudo(entry, datalist, volume.grid, tolerance_mm)
+    regions = read_supervoxels(entry, volume.grid, tolerance_mm)
     known, filled = known_of(entry, datalist, pseudo.present if pseudo is not None else ())
     labels = np.zeros(case.grid.shape, dtype=np.uint16)
     nested = np.zeros(case.grid.shape, dtype=np.uint16)

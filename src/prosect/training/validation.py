@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from prosect import models
-from prosect.data.datalist import DataList
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_labelled
-from prosect.errors import RecipeError
+from prosect.errors import ProsectWarning, RecipeError
 from prosect.evaluation.protocols import Rules, auto, automatic_targets, clicked_targets, clicks
 from prosect.evaluation.scores import Row
 from prosect.preview import render
-from prosect.training.export import described, export
+from prosect.training.course import Course
+from prosect.training.export import describe, export
 from prosect.training.recipe import Recipe, Stage
-from prosect.training.scans import Numbering
+from prosect.training.sources import judged_by
 
 __all__ = ["Validator"]
 
 CLICKS = 3
+CANDIDATE, PICTURE = "candidate.safetensors", "validation.png"
 
 
 @dataclass(frozen=True)
@@ -32,60 +34,70 @@ class Validator:
     """Scores averaged weights by mean Dice over structures.
 
     Automatic stages are scored by what the model finds by itself, interactive ones by the last of three clicks. A
-    picture of the first scan is kept from every validation.
+    picture of the first scan is kept from every validation of a recipe's own weights.
 
     Attributes:
-        recipe: What is trained.
+        course: What is carried out.
         stage: The stage, which says how many scans are looked at.
-        numbering: How its structures are numbered.
-        lists: Validation scans.
-        folder: Of the whole run.
-        device: Where the model runs.
     """
 
-    recipe: Recipe
+    course: Course
     stage: Stage
-    numbering: Numbering
-    lists: tuple[DataList, ...]
-    folder: Path
-    device: str = "cpu"
 
     def __call__(self, average: dict[str, Tensor]) -> float:
-        """Return the mean Dice of the model that these weights make.
+        """Return the mean Dice of the model that these weights make; not a number where no scan shows anything.
 
         Raises:
             FormatError: A validation scan cannot be read.
-            RecipeError: No validation scan shows anything that the model could find (`RECIPE_INVALID`).
+            RecipeError: No validation scan of a recipe shows anything that the model could find (`RECIPE_INVALID`).
         """
-        place = self.folder / self.stage.name
-        path = place / "candidate.safetensors"
-        export(average, described(self._until_now(), self.numbering, {}, {}), path)
-        model = models.load(weights=path, device=self.device)
+        model = self._model(average)
         found: dict[str, list[float]] = {}
-        for number, scan in enumerate(self._scans()):
-            for row in self._rows(model, scan):
-                if row.dice is not None:
-                    found.setdefault(row.structure, []).append(row.dice)
-            if number == 0:
-                self._picture(model, scan, place)
-        if not found:
-            raise RecipeError(
-                f"Stage {self.stage.name}: no validation scan shows a structure that the model finds, so nothing tells "
-                "better weights from worse. List other scans, or set validate_every = 0."
-            )
-        return float(np.mean([np.mean(dice) for dice in found.values()]))
+        with warnings.catch_warnings():
+            # Weights in the making do find odd things, and the warnings are for those who use a finished model.
+            warnings.simplefilter("ignore", ProsectWarning)
+            for number, scan in enumerate(self._scans()):
+                for row in self._rows(model, scan):
+                    if row.dice is not None:
+                        found.setdefault(row.structure, []).append(row.dice)
+                if number == 0 and self.course.beginning.model_of is None:
+                    self._picture(model, scan)
+        if found:
+            return float(np.mean([np.mean(dice) for dice in found.values()]))
+        if self.course.beginning.model_of is not None:
+            return math.nan  # the scans were held out by chance, and the last weights are as good as any
+        raise RecipeError(
+            f"Stage {self.stage.name}: no validation scan shows a structure that the model finds, so nothing tells "
+            "better weights from worse. List other scans, or set validate_every = 0."
+        )
+
+    def _model(self, average: dict[str, Tensor]) -> Any:
+        """Return the model that weights make: from a file as a user would load it, or as the caller makes it."""
+        course = self.course
+        if course.beginning.model_of is not None:
+            return course.beginning.model_of(average)
+        path = course.folder / self.stage.name / CANDIDATE
+        export(average, describe(self._until_now(), course.numbering), path)
+        return models.load(weights=path, device=course.device)
 
     def _until_now(self) -> Recipe:
         """Return the recipe without the stages to come, which may train classes in another way; all are judged."""
-        names, shape = [stage.name for stage in self.recipe.stages], replace(self.recipe.shape, offered=None)
-        return replace(self.recipe, stages=self.recipe.stages[: names.index(self.stage.name) + 1], shape=shape)
+        recipe = self.course.recipe
+        names, shape = [stage.name for stage in recipe.stages], replace(recipe.shape, offered=None)
+        return replace(recipe, stages=recipe.stages[: names.index(self.stage.name) + 1], shape=shape)
 
     def _scans(self) -> Iterator[LabelledScan]:
         """Yield the first labelled validation scans, in turns from every list."""
-        labelled = [[(entry, found) for entry in found if entry.label is not None] for found in self.lists]
-        turns = [each[n] for n in range(max(map(len, labelled), default=0)) for each in labelled if n < len(each)]
+        lists = judged_by(self.course.sources, self.stage)
+        labelled = []
+        for found in lists:
+            labelled.append([(entry, found) for entry in found if entry.label is not None])
+        longest = max(map(len, labelled), default=0)
+        turns = []
+        for n in range(longest):
+            turns += [each[n] for each in labelled if n < len(each)]
         for entry, found in turns[: self.stage.validate_on]:
-            yield read_labelled(entry, found)
+            yield read_labelled(entry, found, self.course.tolerance_mm)
 
     def _rows(self, model: Any, scan: LabelledScan) -> list[Row]:
         if self.stage.branch != "interactive":
@@ -96,6 +108,7 @@ class Validator:
         last = {row.structure: row for row in rows}
         return list(last.values())
 
-    def _picture(self, model: Any, scan: LabelledScan, place: Path) -> None:
+    def _picture(self, model: Any, scan: LabelledScan) -> None:
         if self.stage.branch != "interactive":
-            render(scan.volume, model.segment(scan.volume), place / "validation.png", title=scan.name)
+            place = self.course.folder / self.stage.name / PICTURE
+            render(scan.volume, model.segment(scan.volume), place, title=scan.name)

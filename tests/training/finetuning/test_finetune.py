@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
@@ -22,13 +23,18 @@ from prosect.errors import ProsectError, ProsectWarning, RecipeError
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetuning.measures import mean_dice
-from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
-from prosect.training.finetuning.warm_start import Start, fit_head, most_similar, place_rows
-from prosect.training.loop import mixed_is_sound
+from prosect.training.finetuning.finetune import Finetuned, course_of, finetune, save_finetuned
+from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
+from prosect.training.finetuning.settings import FinetuneSettings
+from prosect.training.finetuning.warm_start import Start, most_similar, place_rows
+from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
 from prosect.training.objectives.automatic import AutomaticObjective
-from prosect.training.patches import Patch
+from prosect.training.objectives.cached import CachedFeatures
+from prosect.training.patches import Patch, PatchSource
+from prosect.training.recipe import Stage
+from prosect.training.stages import learning_parts
+from prosect.training.stream import PatchStream
+from prosect.training.validation import Validator
 
 PAIRS = [(1, "bright box"), (2, "dark box")]
 # Of three seeds the worst came to a Dice of 0.58.
@@ -76,11 +82,18 @@ def learnt(
     return plan, result, save_finetuned(result, place / "boxes.safetensors")
 
 
-def test_new_structures_are_learnt(learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel) -> None:
+def validation_dice(start: Vista3DModel, plan: FinetunePlan, network: torch.nn.Module, folder: Path) -> float:
+    """Return what the plan's last stage would be validated with, for other weights."""
+    course = course_of(start, plan, QUICK, {}, folder, print, None)
+    return Validator(course, plan.recipe.stages[-1])(dict(network.state_dict()))
+
+
+def test_new_structures_are_learnt(
+    learnt: tuple[FinetunePlan, Finetuned, Path], model: Vista3DModel, tmp_path: Path
+) -> None:
     plan, result, _ = learnt
-    untaught = Vista3DModel(model.network, plan.spec, model.profile, model.device)
-    assert mean_dice(untaught, plan) < 0.2
-    assert mean_dice(result.model, plan) > 0.4
+    assert validation_dice(model, plan, model.network, tmp_path) < 0.2
+    assert validation_dice(model, plan, result.model.network, tmp_path) > 0.4
 
 
 def test_the_file_segments_by_the_new_names_and_knows_no_others(
@@ -222,7 +235,7 @@ def test_nothing_learnt_is_lost_by_the_last_steps(
     scores = iter([0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
     settings = replace(BRIEF, validate_every=1, patience=2)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("prosect.training.finetuning.loop.mean_dice", lambda *_: next(scores))
+        patched.setattr("prosect.training.stages.Validator", lambda *_: lambda _: next(scores))
         _, result = taught(model, folders, tmp_path, settings)
     assert result.report["chosen_step"] == 2
     assert result.report["steps"] == 4, "two validations without a gain end the run"
@@ -256,24 +269,43 @@ def test_a_new_class_begins_where_it_is_told(model: Vista3DModel) -> None:
     torch.testing.assert_close(table[401], (table[LIVER] + table[SPLEEN]) / 2)
 
 
-def test_the_head_is_fitted_first_and_nothing_else_is_touched(model: Vista3DModel) -> None:
+def test_class_vectors_are_fitted_to_features_that_are_computed_once_and_nothing_else_is_touched(
+    model: Vista3DModel, tmp_path: Path
+) -> None:
     class_a, class_b = (torch.zeros(12, 12, 12, dtype=torch.int32) for _ in range(2))
     class_a[3:9, 3:9, 3:9], class_b[2:8, 4:10, 3:9] = 1, 1
-    draws = [
-        Patch(labels[None, None].float() * 0.6 + 0.2, labels, torch.zeros_like(labels), torch.tensor([True]))
-        for labels in (class_a, class_b)
-    ]
-    network = model.network.requires_grad_(True)
-    objective = AutomaticObjective(network, [400], {}, lambda: draws[0], np.random.default_rng(0))
+    draws = []
+    for labels in (class_a, class_b):
+        image = labels[None, None].float() * 0.6 + 0.2
+        draws.append(Patch(image, labels, torch.zeros_like(labels), torch.tensor([True])))
+    network = model.network
+    stage = Stage("head", train=("class_vectors",), steps=80, learning_rate=1e-2, schedule="constant", cached_patches=2)
+    trained = learning_parts(network, stage)
+    source = InTurn(draws)
+    stream = PatchStream(cast(PatchSource, source), 0)
+    objective = AutomaticObjective(network, [400], {}, stream, np.random.default_rng(0))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    losses = [float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach())]
-    fit_head(objective, lambda number: draws[number % 2], 80)
-    losses.append(float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach()))
-    assert losses[1] < 0.8 * losses[0]
+    cached = CachedFeatures(objective, stream, 2)
+    first = float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach())
+    settings = LoopSettings(steps=80, learning_rate=1e-2, schedule="constant", warmup_steps=0, weight_decay=0, ema=0)
+    TrainingLoop(network, cached, objective.generator, settings, tmp_path, trained, stream=stream).run()
+    assert float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach()) < 0.8 * first
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {key for key in before if key.startswith(("class_head.mlp", "class_head.class_embeddings"))}
     rows = (network.state_dict()[TABLE] != before[TABLE]).any(1).nonzero().flatten().tolist()
     assert rows == [400]
+    assert source.drawn == 2, "their features are kept"
+
+
+class InTurn:
+    """Patches one after another, counted."""
+
+    def __init__(self, patches: list[Patch]) -> None:
+        self.patches, self.drawn = patches, 0
+
+    def draw(self, _generator: np.random.Generator) -> tuple[str, Patch]:
+        self.drawn += 1
+        return "made", self.patches[(self.drawn - 1) % len(self.patches)]
 
 
 def test_the_word_of_the_user_goes_before_what_is_similar(
@@ -426,6 +458,21 @@ def test_labels_of_another_shape_are_refused(model: Vista3DModel, tmp_path: Path
     error = refused(model, (images, labels))
     assert error.code == "DATALIST_UNFIT"
     assert "LABEL_SHAPE" in str(error)
+
+
+def test_the_tolerance_that_is_asked_for_holds_to_the_end(model: Vista3DModel, tmp_path: Path) -> None:
+    images, labels = boxes(tmp_path)
+    for path in labels.iterdir():
+        stored = nibabel.load(path)
+        affine = stored.affine.copy()
+        affine[0, 3] += 0.002
+        nibabel.save(nibabel.Nifti1Image(np.asarray(stored.dataobj), affine), path)
+    with pytest.raises(RecipeError) as error:
+        taught(model, (images, labels), tmp_path / "near", BRIEF)
+    assert error.value.code == "LABEL_AFFINE"
+    wide = replace(BRIEF, tolerance_mm=0.01, validate_every=2, keep_classes=True)
+    _, result = taught(model, (images, labels), tmp_path / "wide", wide, measure=True)
+    assert result.complete
 
 
 def test_a_table_without_free_rows_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

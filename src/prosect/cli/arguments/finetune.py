@@ -6,7 +6,7 @@ import argparse
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import add_learning, add_quiet
-from prosect.cli.arguments.words import at_least_one, device, path
+from prosect.cli.arguments.words import at_least_one, device, path, positive
 
 __all__ = ["COMMAND"]
 
@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     meaning = "what label values mean: '1=left hippocampus head'; an unknown name is new; 2= is nothing we want"
     data.add_argument("--classes", metavar="VALUE=NAME", nargs="+", required=True, help=meaning)
     far = "how far label voxels may lie from the scan's (default: 0.001)"
-    data.add_argument("--tolerance-mm", metavar="MM", type=float, default=None, help=far)
+    data.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
     out = parser.add_argument_group("output")
     out.add_argument("-o", dest="output", metavar="FILE", type=path, required=True, help="weights, .safetensors")
     out.add_argument("--overwrite", action="store_true", help="replace weights that exist")

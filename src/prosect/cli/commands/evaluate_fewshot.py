@@ -10,14 +10,15 @@ import prosect
 from prosect.cli.choices import list_of
 from prosect.cli.commands.finetune import learnable, settings_of, silent
 from prosect.cli.console import open_console, plain_table
+from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
 from prosect.io.atomic import make_folder
 from prosect.jobs.warning_log import keep_warnings
 from prosect.training.finetuning.fewshot import Outcome, arms, few_shots, pools
-from prosect.training.finetuning.finetune import plain
-from prosect.training.finetuning.recipe_of import words_of
+from prosect.training.finetuning.finetune import settings_as_data
+from prosect.training.finetuning.plan import words_of
 from prosect.training.finetuning.report import write_few_shots
 
 __all__ = ["run"]
@@ -48,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.output)
     rules = Rules(tolerance_mm=args.nsd_mm, overlap=args.overlap)
     stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
-    with keep_warnings(show=False):
+    with keep_warnings(show=False), lock_work_folder(args.output):
         found = few_shots(model, train, test, chosen, settings, args.output, rules, say, stop_at)
     about = {
         "protocol": "fewshot", **dict(model.identity), "list": args.list.name, "shots": list(args.shots),
-        "test_scans": len(test), **{key: v for key, v in plain(settings).items() if key in SAID},
+        "test_scans": len(test), **{key: v for key, v in settings_as_data(settings).items() if key in SAID},
     }  # fmt: skip
     files = write_few_shots(found, about, args.output)
     if not args.quiet:

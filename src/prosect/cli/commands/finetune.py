@@ -20,7 +20,8 @@ from prosect.io.atomic import probe
 from prosect.jobs.warning_log import keep_warnings
 from prosect.models.vista3d import Vista3DModel
 from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings, plan_finetuning, words_of
+from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
+from prosect.training.finetuning.settings import FinetuneSettings
 
 __all__ = ["learnable", "run", "settings_of"]
 
@@ -100,7 +101,7 @@ def settings_of(args: argparse.Namespace, **fixed: Any) -> FinetuneSettings:
     patch = None if args.patch is None else tuple(args.patch)
     common: Mapping[str, Any] = {
         "steps": args.steps, "learning_rate": args.rate, "spacing_mm": args.spacing, "patch": patch,
-        "intensity": args.intensity,
+        "intensity": args.intensity, "tolerance_mm": tolerance_of(args),
     }  # fmt: skip
     return FinetuneSettings(**{**common, **own, **fixed})
 

@@ -15,14 +15,17 @@ import torch
 import torch.distributed
 from rich.console import Console
 
+from prosect.cli.choices import tolerance_of
 from prosect.cli.console import open_console
 from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.errors import ProsectWarning, RecipeError, ResourceError
 from prosect.models import device_named
-from prosect.training.course import Course, carry_out, extra, prepare_course
+from prosect.training.course import Course, prepare_course
+from prosect.training.extra import load_extra
 from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, joined
 from prosect.training.recipe import Recipe, read_recipe, shortened
+from prosect.training.stages import carry_out
 
 __all__ = ["run"]
 
@@ -45,7 +48,13 @@ def run(args: argparse.Namespace) -> int:
         if ranks.rank:  # the first process warns for all
             warnings.simplefilter("ignore", ProsectWarning)
         course = prepare_course(
-            recipe, args.work, device=str(device), threads=args.loaders, ranks=ranks, watchers=watchers(args, console)
+            recipe,
+            args.work,
+            device=str(device),
+            threads=args.loaders,
+            ranks=ranks,
+            watchers=watchers(args, console),
+            tolerance_mm=tolerance_of(args),
         )
         if not args.unchecked:
             check(course, None if quiet else console)
@@ -113,7 +122,7 @@ def watchers(args: argparse.Namespace, console: Console) -> tuple[Callable[[str,
     if not args.quiet:
         found.append(lambda stage, row: console.print(told(stage, row)))
     if args.tensorboard:
-        open_watcher = extra(TensorBoard).tensorboard_watcher
+        open_watcher = load_extra(TensorBoard).tensorboard_watcher
         opened: dict[str, Callable[[dict[str, Any]], None]] = {}
 
         def watch(stage: str, row: dict[str, Any]) -> None:
@@ -129,6 +138,8 @@ def told(stage: str, row: dict[str, Any]) -> str:
     """Return a row of the log in words."""
     if row.get("event") == "validated":
         return f"{stage} step {row['step']}: validation {row['score']:.4f} (best {row['best']:.4f})"
+    if row.get("event") == "resumed":
+        return f"{stage} goes on at step {row['step']}"
     if "event" in row:
         rest = {key: value for key, value in row.items() if key not in ("step", "event", "rate", "skipped")}
         return f"{stage} step {row['step']}: {row['event']} {rest}"
@@ -146,7 +157,7 @@ def check(course: Course, console: Console | None) -> None:
             if part is not None:
                 if console is not None:
                     console.print(f"checking {len(part)} scans of {source.data.list.name}")
-                refuse_unfit(check_datalist(course.ranks.share(part)))
+                refuse_unfit(check_datalist(course.ranks.share(part), course.tolerance_mm))
 
 
 def tell_plan(console: Console, course: Course) -> None:

@@ -21,8 +21,9 @@ from prosect.evaluation.running import Examination, examine, section
 from prosect.io.atomic import make_folder
 from prosect.models import Model, load
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetuning.finetune import finetune, plain, save_finetuned
-from prosect.training.finetuning.recipe_of import FinetuneSettings, plan_finetuning
+from prosect.training.finetuning.finetune import finetune, save_finetuned, settings_as_data
+from prosect.training.finetuning.plan import plan_finetuning
+from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.prepared import content_of
 
 __all__ = ["Arm", "Outcome", "arms", "few_shots", "pools"]
@@ -144,7 +145,7 @@ def few_shots(
         about = {
             "arm": arm.key,
             "start": dict(model.identity),
-            "settings": plain(own),
+            "settings": settings_as_data(own),
             "rules": asdict(rules),
             "trained_on": digest(part),
             "tested_on": tested,
@@ -153,7 +154,7 @@ def few_shots(
         learnt = trained(model, part, arm, own, folder, say, stop_at)
         if learnt is None:
             break
-        examine(test, learnt, Examination("auto", rules), ledger)
+        examine(test, learnt, Examination("auto", rules), ledger, grid_tolerance_mm=settings.tolerance_mm)
         done.append(outcome(arm, ledger, folder))
         mean = done[-1].section.means["dice"]
         say(f"{arm.title}: mean Dice {mean.value if mean else 0.0:.3f} on {len(ledger.rows)} scans")

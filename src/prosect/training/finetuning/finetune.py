@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,30 +21,20 @@ from prosect.errors import ProsectWarning
 from prosect.models.metadata import metadata_of
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
-from prosect.training.finetuning.loop import loop_of, padded
+from prosect.training.course import Beginning, Course
 from prosect.training.finetuning.measures import click_dice, kept_agreement
-from prosect.training.finetuning.recipe_of import FinetunePlan, FinetuneSettings
-from prosect.training.finetuning.warm_start import (
-    LEAST_DICE,
-    Start,
-    fit_head,
-    most_similar,
-    place_rows,
-    trained_classes,
-)
-from prosect.training.loop import TrainingLoop
-from prosect.training.prepared import content_of, prepared_scans
-from prosect.training.stream import stream_of
+from prosect.training.finetuning.plan import FinetunePlan
+from prosect.training.finetuning.settings import FinetuneSettings
+from prosect.training.finetuning.warm_start import Start, place_rows, remember_starts
+from prosect.training.recipe import Data
+from prosect.training.sources import Source
+from prosect.training.stages import Trained, train_stages
 
-__all__ = ["Finetuned", "finetune", "save_finetuned"]
+__all__ = ["Finetuned", "finetune", "save_finetuned", "settings_as_data"]
 
-TABLE = "class_head.class_embeddings.weight"
-SIMILAR_SCANS = 2  # a whole segmentation each
 MEASURED_SCANS = 4
-SCANS = "scans"
 
 Say = Callable[[str], None]
-Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,54 +76,26 @@ def finetune(
         settings: Those that the plan was made with.
         folder: For prepared scans, states and the log.
         stop_at: Give what there is by this time (`time.time()`); the same call goes on later.
-        say: Told what happens.
+        say: Called with what happens, in words.
         measure: Measure clicks and kept classes before and after.
         scans_folder: Where prepared scans are kept; by default in `folder`.
 
     Raises:
-        RecipeError: The folder holds the state of another run (`RESUME_OTHER_RUN`), or no step has a finite loss
-            (`TRAINING_DIVERGED`).
-        FormatError: A scan cannot be read, or the folder cannot be written.
+        RecipeError: The folder holds the state of another run (`RESUME_OTHER_RUN`), no step has a finite loss
+            (`TRAINING_DIVERGED`), or a scan can no longer be read (`DATALIST_UNFIT`).
+        FormatError: The folder cannot be written.
     """
-    starts = remembered(folder, model, plan, settings)
+    starts = remember_starts(folder, model, plan, settings)
+    names = plan.numbering.vocabulary
     for index, start in starts.items():
-        say(f"{plan.numbering.vocabulary[index].name}: {start.reason}")
-    network = first_network(model, settings, starts)
-    preparation, kept = plan.spec.preparation(model.profile), scans_folder or folder / SCANS
-    prepared = prepared_scans(plan.training, plan.numbering, preparation, kept)
-    scans = [padded(scan, plan.spec.patch) for scan in prepared]
-    identity = identity_of(model, plan, settings)
-    loop, objective, source = loop_of(network, model, plan, settings, scans, folder, identity, say)
-    if loop.resume():
-        say(f"goes on at step {loop.step}")
-    elif settings.head_steps and not settings.from_scratch:
-        fit_head(objective, lambda n: source.draw(stream_of(settings.seed, 0, n, 2))[1], settings.head_steps)
-        loop.average = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    loop.run(save_every=settings.validate_every or 50, stop_at=stop_at)
-    weights, chosen = loop.chosen()
-    made = finished(network, weights, model, plan, settings)
-    report = {
-        "base": model.spec.name,
-        "weights_sha256": model.spec.weights_sha256,
-        "scans": len(plan.training),
-        "structures": [plan.numbering.vocabulary[i].name for i in plan.numbering.classes],
-        "starts": {plan.numbering.vocabulary[i].name: start.reason for i, start in starts.items()},
-        "settings": plain(settings),
-        "notes": list(plan.notes),
-        "steps": loop.step,
-        "skipped_steps": loop.skipped,
-        "chosen_step": chosen,
-        "validation": validation_report(loop, plan, settings),
-    }
+        say(f"{names[index].name}: {start.reason}")
+    trained = train_stages(course_of(model, plan, settings, starts, folder, say, scans_folder), stop_at)
+    made = finished_model(trained.network, model, plan, settings)
+    report = report_of(trained, model, plan, settings, starts)
     if measure:
         report |= measured(model, made, plan, settings)
-    return Finetuned(
-        made,
-        metadata_of(made.spec, plan.added, {"finetuning": dict(report)}),
-        report,
-        loop.finished,
-        half_of(model.network),
-    )
+    metadata = metadata_of(made.spec, plan.added, {"finetuning": dict(report)})
+    return Finetuned(made, metadata, report, trained.finished, stored_dtype(model.network))
 
 
 def save_finetuned(result: Finetuned, path: Path) -> Path:
@@ -147,58 +108,66 @@ def save_finetuned(result: Finetuned, path: Path) -> Path:
     return write_weights(path, result.model.network.state_dict(), result.metadata, result.dtype)
 
 
-def half_of(network: Vista3D) -> torch.dtype | None:
+def stored_dtype(network: Vista3D) -> torch.dtype | None:
     """Return half precision where all weights of a network fit into it unchanged: they were stored so."""
     fits = all(torch.equal(value.half().float(), value) for value in network.state_dict().values())
     return torch.float16 if fits else None
 
 
-def plain(settings: FinetuneSettings) -> dict[str, Any]:
+def settings_as_data(settings: FinetuneSettings) -> dict[str, Any]:
     """Return settings as plain data."""
     return dict(json.loads(json.dumps(asdict(settings))))
 
 
-def remembered(folder: Path, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
-    """Return where classes begin, looked for once and kept: looking takes whole segmentations."""
-    path, key = folder / "starts.json", identity_of(model, plan, settings)
-    try:
-        kept = json.loads(path.read_bytes())
-        if kept["identity"] == key:
-            return {int(i): Start(tuple(sources), reason) for i, sources, reason in kept["starts"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    starts = first_rows(model, plan, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [[index, list(start.sources), start.reason] for index, start in starts.items()]
-    path.write_text(json.dumps({"identity": key, "starts": rows}))
-    return starts
+def course_of(
+    model: Vista3DModel,
+    plan: FinetunePlan,
+    settings: FinetuneSettings,
+    starts: Mapping[int, Start],
+    folder: Path,
+    say: Say,
+    scans_folder: Path | None,
+) -> Course:
+    """Return the course that carries out the plan's recipe, beginning with the model in memory."""
+
+    judge = network_of(model, settings, {})
+
+    def model_of(weights: Mapping[str, Tensor]) -> Vista3DModel:
+        judge.load_state_dict(weights)
+        return Vista3DModel(judge.eval(), plan.spec, model.profile, model.device)
+
+    def watch(stage: str, row: dict[str, Any]) -> None:
+        text = words_of_row(stage, row)
+        if text:
+            say(text)
+
+    name = Path(f"the scans of {plan.recipe.name}")
+    return Course(
+        plan.recipe,
+        (Source(Data(name), plan.training, plan.validation),),
+        plan.numbering,
+        folder,
+        device=str(model.device),
+        watchers=(watch,),
+        tolerance_mm=settings.tolerance_mm,
+        beginning=Beginning(lambda: network_of(model, settings, starts), model_of, scans_folder),
+    )
 
 
-def first_rows(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
-    """Return where each class begins: where it is, at the class that the user names, at the most similar one, or in
-    the middle of all.
-
-    Raises:
-        VocabularyError: A class to start from is unknown (`STRUCTURE_UNKNOWN`).
-    """
-    known, words = trained_classes(model.spec), plan.numbering.vocabulary
-    if settings.from_scratch:
-        return {}
-    named = {words[new].index: words[old].index for new, old in settings.sources}
-    starts = {i: Start((), "known already, goes on from there") for i in plan.numbering.classes if i in known}
-    starts |= {i: Start((old,), f"starts as {words[old].name}, as asked for") for i, old in named.items()}
-    open_ones = [i for i in plan.numbering.classes if i not in starts]
-    if open_ones and model.vocabulary.lists:
-        scans = list(labelled(plan.training, SIMILAR_SCANS))
-        for index, (other, overlap) in most_similar(model, scans, open_ones).items():
-            if overlap >= LEAST_DICE:
-                reason = f"starts as {words[other].name}, which overlaps it with Dice {overlap:.2f}"
-                starts[index] = Start((other,), reason)
-    middle = Start(known, "starts as the mean of the known classes, none of which is like it")
-    return {i: starts.get(i, middle) for i in plan.numbering.classes}
+def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
+    """Return a row of a stage's log in words; nothing where a user need not know it."""
+    step = row["step"]
+    event = row.get("event")
+    if event == "resumed":
+        return f"goes on at step {step}" if stage == "all" else f"goes on at step {step} of the class vectors"
+    if stage == "all" and event == "validated":
+        return f"step {step}: validation Dice {row['score']:.3f}, best {row['best']:.3f}"
+    if stage == "all" and event is None and "loss" in row:
+        return f"step {step}: loss {row['loss']:.3f}, {row['seconds']:.2f} s a step"
+    return ""
 
 
-def first_network(model: Vista3DModel, settings: FinetuneSettings, starts: Mapping[int, Start]) -> Vista3D:
+def network_of(model: Vista3DModel, settings: FinetuneSettings, starts: Mapping[int, Start]) -> Vista3D:
     """Return the network to train: a copy with its first embeddings, or a random one of the same shape."""
     if settings.from_scratch:
         with torch.random.fork_rng(devices=[]):
@@ -210,24 +179,10 @@ def first_network(model: Vista3DModel, settings: FinetuneSettings, starts: Mappi
     return network
 
 
-def identity_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> str:
-    """Return what makes a run this one: the start, the scans with their labels, the classes, how they are seen."""
-    files = [
-        [content_of(path) for path in (e.image, e.label) if path is not None]
-        for e in (*plan.training, *plan.validation)
-    ]
-    facts = [
-        model.spec.weights_sha256, files, plan.numbering.order, plain(settings), plan.spec.patch,
-        asdict(plan.spec.preparation(model.profile)), plan.held_out,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def finished(
-    network: Vista3D, weights: Weights, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings
+def finished_model(
+    network: Vista3D, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings
 ) -> Vista3DModel:
-    """Return the model with the chosen weights; embeddings of other classes are put back as they were."""
-    network.load_state_dict(weights)
+    """Return the model of a trained network; embeddings of other classes are put back as they were."""
     if not settings.from_scratch:
         others = torch.ones(network.architecture.classes, dtype=torch.bool)
         others[list(plan.numbering.classes)] = False
@@ -235,36 +190,48 @@ def finished(
             table, before = network.class_head.class_embeddings.weight, model.network.class_head.class_embeddings.weight
             table[others] = before[others]
     network.requires_grad_(False)
-    spec = replace(plan.spec, licence=licence_of(model), weights_sha256="")
-    return Vista3DModel(network.eval(), spec, model.profile, model.device)
+    return Vista3DModel(network.eval(), plan.spec, model.profile, model.device)
 
 
-def licence_of(model: Vista3DModel) -> str:
-    """Return the licence of weights made from a model's; of the new scans nothing is known here."""
-    said = "Finetuned on further scans, whose terms hold as well."
-    return model.spec.licence if said in model.spec.licence else f"{model.spec.licence} {said}".strip()
-
-
-def labelled(datalist: DataList, most: int) -> Iterator[LabelledScan]:
+def first_scans(datalist: DataList, most: int, tolerance_mm: float) -> Iterator[LabelledScan]:
     """Yield the first scans of a list with their labels."""
     for entry in datalist.entries[:most]:
-        yield read_labelled(entry, datalist)
+        yield read_labelled(entry, datalist, tolerance_mm)
 
 
-def validation_report(loop: TrainingLoop, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
-    """Return how the run was validated."""
-    seen = settings.validate_every > 0 and loop.best_step > 0
+def report_of(
+    trained: Trained,
+    model: Vista3DModel,
+    plan: FinetunePlan,
+    settings: FinetuneSettings,
+    starts: Mapping[int, Start],
+) -> dict[str, Any]:
+    """Return what was trained, as plain data."""
+    names, loop = plan.numbering.vocabulary, trained.loop
+    last = loop if loop is not None and loop.folder.name == "all" else None  # else time ended before its first step
     return {
-        "scans": len(plan.validation) if settings.validate_every else 0,
-        "held_out": plan.held_out,
-        "best_dice": round(loop.best, 4) if seen else None,
-        "best_step": loop.best_step if seen else None,
+        "base": model.spec.name,
+        "weights_sha256": model.spec.weights_sha256,
+        "scans": len(plan.training),
+        "structures": [names[index].name for index in plan.numbering.classes],
+        "starts": {names[index].name: start.reason for index, start in starts.items()},
+        "settings": settings_as_data(settings),
+        "notes": list(plan.notes),
+        "steps": last.step if last else 0,
+        "skipped_steps": last.skipped if last else 0,
+        "chosen_step": last.chosen()[1] if last else 0,
+        "validation": {
+            "scans": len(plan.validation) if settings.validate_every else 0,
+            "held_out": plan.held_out,
+            "best_dice": round(last.best, 4) if last and last.best_step else None,
+            "best_step": last.best_step if last and last.best_step else None,
+        },
     }
 
 
 def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
     """Return what clicks and kept classes were worth before and are after, on the scans of validation."""
-    scans = list(labelled(plan.validation, MEASURED_SCANS))
+    scans = list(first_scans(plan.validation, MEASURED_SCANS, settings.tolerance_mm))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ProsectWarning)
         found: dict[str, Any] = {}
@@ -272,10 +239,11 @@ def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settin
             # The same scans seen in the same way, so that only what the weights have done remains.
             prepared_alike = replace(model.spec, spacing_mm=made.spec.spacing_mm, intensity=made.spec.intensity)
             alike = Vista3DModel(model.network, prepared_alike, model.profile, model.device)
+            classes = plan.numbering.classes
             found["one_click_dice"] = {
-                "before": click_dice(model, scans, plan.numbering.classes, settings.seed),
-                "before_prepared_alike": click_dice(alike, scans, plan.numbering.classes, settings.seed),
-                "after": click_dice(made, scans, plan.numbering.classes, settings.seed),
+                "before": click_dice(model, scans, classes, settings.seed),
+                "before_prepared_alike": click_dice(alike, scans, classes, settings.seed),
+                "after": click_dice(made, scans, classes, settings.seed),
             }
         if settings.keep_classes:
             found["kept_classes"] = kept_agreement(model, made, scans)

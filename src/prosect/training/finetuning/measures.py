@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from prosect.data.labelled import LabelledScan
-from prosect.data.labels import read_labelled
-from prosect.errors import ProsectWarning
 from prosect.evaluation.dice import dice
 from prosect.evaluation.protocols import Rules, clicks
 from prosect.evaluation.scores import Target
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetuning.recipe_of import FinetunePlan
 
-__all__ = ["click_dice", "kept_agreement", "mean_dice"]
-
-MOST_SCANS = 8  # of a validation
-
-
-def mean_dice(model: Vista3DModel, plan: FinetunePlan) -> float:
-    """Return the mean over the new classes of their mean Dice on the scans of validation.
-
-    The whole pipeline runs, as a user will meet it; what is found where it is known not to be counts 0.
-    """
-    found: dict[int, list[float]] = {index: [] for index in plan.numbering.classes}
-    for entry in plan.validation.entries[:MOST_SCANS]:
-        scan = read_labelled(entry, plan.validation)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ProsectWarning)
-            labels = model.segment(scan.volume, plan.numbering.classes)
-        for index in set(plan.numbering.classes) & set(scan.known):
-            overlap = dice(labels.mask(index, whole=True), scan.truth(index))
-            if overlap is not None:
-                found[index].append(overlap)
-    means = [float(np.mean(each)) for each in found.values() if each]
-    return float(np.mean(means)) if means else 0.0
+__all__ = ["click_dice", "kept_agreement"]
 
 
 def click_dice(model: Vista3DModel, scans: Sequence[LabelledScan], classes: Sequence[int], seed: int) -> float | None:

@@ -1,343 +1,124 @@
-"""What finetuning on a list will do, settled and checked before its first step."""
+"""The recipe of a finetuning: class vectors first, then everything, made of what a user asks for."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from prosect import vocabulary as vocabularies
 from prosect.case import Intensity
-from prosect.data.datalist import DataList
-from prosect.data.labels import read_manual
-from prosect.errors import ProsectWarning, RecipeError
-from prosect.geometry import Grid
-from prosect.inference.windows import Shape
-from prosect.io import read
-from prosect.models.checks import not_hounsfield
-from prosect.models.spec import ModelSpec, with_structures
+from prosect.errors import RecipeError
+from prosect.models.spec import ModelSpec
 from prosect.models.vista3d import Vista3DModel
-from prosect.resample import respaced_grid
-from prosect.training.export import added_to, ordinary
-from prosect.training.finetuning.warm_start import trained_classes
-from prosect.training.scans import Numbering, numbering_of
-from prosect.vocabulary import Structure, Vocabulary
+from prosect.training.export import Before
+from prosect.training.finetuning.settings import FinetuneSettings
+from prosect.training.recipe import Part, Recipe, Shape, Stage, Triple, read_into, shipped_recipe
 
-__all__ = ["FinetunePlan", "FinetuneSettings", "plan_finetuning", "words_of"]
+__all__ = ["before_of", "recipe_of", "shape_of", "trained_classes"]
 
-# What the official code of the CVPR 2025 challenge gives scans other than CT.
-PERCENTILES = Intensity("percentile", 1.0, 99.0)
-FEWEST_TO_HOLD_OUT = 5
-# Strides of a patch: an instance norm needs two voxels, and mixed precision a third; see `loop.mixed_is_sound`.
-FEWEST_STRIDES = (3, 2, 2)
-FEW_VOXELS = 100  # at the working spacing; of smaller structures little is left to learn
-REASON = "it was not among the structures of the finetuning; --keep-classes keeps what the model knew"
+RECIPE = "finetuning"
 
 
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """How a model learns new structures.
-
-    Attributes:
-        steps: Optimiser steps at most.
-        head_steps: Steps before these that fit embeddings alone to the features of the start; see `fit_head`.
-        learning_rate: Peak rate of AdamW for decoder and class head.
-        encoder_share: The encoder's share of that rate.
-        patches_per_step: Patches of one step.
-        spacing_mm: Working spacing; None keeps the model's.
-        patch: Voxels of a patch and of the window of the result; None takes the model's, shrunk to smaller scans.
-        intensity: `model` scales intensities as the model does, `percentile` between the 1st and 99th of each scan,
-            `auto` takes percentiles where most scans cannot be the Hounsfield units that the model takes.
-        clicks: Teach clicks the new structures, too; twice the work.
-        freeze_encoder: Leave everything as it is that answers to clicks depend on.
-        from_scratch: Start from random weights of the same shape, to compare with; they take no clicks.
-        keep_classes: Keep the classes that the model knows, too.
-        sources: Known class by new class to start from; by default the most similar is looked for.
-        validation: Share of the scans held out to stop early by, where the list names no validation scans.
-        validate_every: Steps between validations; 0 never validates.
-        patience: Validations in a row without a gain that end the run; 0 never ends it.
-        bfloat16: Compute the network in mixed bfloat16.
-        seed: Of sampling and augmentation, and of random weights.
-    """
-
-    steps: int = 400
-    head_steps: int = 100
-    learning_rate: float = 2e-3
-    encoder_share: float = 0.5
-    patches_per_step: int = 1
-    spacing_mm: float | None = None
-    patch: Shape | None = None
-    intensity: Literal["auto", "model", "percentile"] = "auto"
-    clicks: bool = False
-    freeze_encoder: bool = False
-    from_scratch: bool = False
-    keep_classes: bool = False
-    sources: tuple[tuple[str, str], ...] = ()
-    validation: float = 0.2
-    validate_every: int = 50
-    patience: int = 4
-    bfloat16: bool = True
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class FinetunePlan:
-    """What will be trained, on what, and what the result will be.
-
-    Attributes:
-        spec: Of the result.
-        numbering: How structures are numbered in training.
-        training: Scans that train.
-        validation: Scans that choose; those that train where there are too few to hold some out.
-        held_out: Whether the latter were kept from training.
-        added: Structures that the result's vocabulary has beside those of the named one, or in their place.
-        notes: What a person should know before it begins.
-    """
-
-    spec: ModelSpec
-    numbering: Numbering
-    training: DataList
-    validation: DataList
-    held_out: bool
-    added: tuple[Structure, ...]
-    notes: tuple[str, ...]
-
-
-def words_of(model: Vista3DModel) -> Vocabulary:
-    """Return a model's vocabulary with nothing marked as unknown to it: what labels for it may speak of."""
-    words = vocabularies.load(model.vocabulary.name)
-    return words.extend(words.name, added_to(words, model.vocabulary))
-
-
-def plan_finetuning(
-    model: Vista3DModel,
-    datalist: DataList,
-    settings: FinetuneSettings,
-    name: str = "",
-    classes: Sequence[str | int] | None = None,
-) -> FinetunePlan:
-    """Return what finetuning will do.
+def recipe_of(model: Vista3DModel, settings: FinetuneSettings, shape: Shape, name: str) -> Recipe:
+    """Return the recipe of a finetuning: its class vectors first, then everything.
 
     Args:
         model: Where it starts.
-        datalist: Scans with manual labels; its vocabulary must be that of `words_of`, or extend it.
-        settings: See `FinetuneSettings`.
+        settings: What the user asks for.
+        shape: The model's network, and how it will see the scans.
         name: Of the result.
-        classes: Structures to learn; by default all that the list teaches.
+    """
+    tables = shipped_recipe(RECIPE)
+    values = {**tables["defaults"], "patch": list(shape.window), "bfloat16": settings.bfloat16, "seed": settings.seed}
+    stages = []
+    if settings.head_steps and not settings.from_scratch:  # random features are nothing to fit a vector to
+        stages.append(stage_of("head", values, tables["stage"]["head"], steps=settings.head_steps))
+    train, shares = learning_parts(model, settings)
+    asked = {
+        "branch": "both" if settings.clicks else "automatic",
+        "train": list(train),
+        "shares": list(shares),
+        "steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": min(100, settings.steps // 10 + 1),
+        "patches_per_step": settings.patches_per_step,
+        "validate_every": settings.validate_every,
+        "patience": settings.patience,
+        "save_every": settings.validate_every or 50,
+    }
+    stages.append(stage_of("all", values, tables["stage"]["all"], **asked))
+    return Recipe(name, (), shape, tuple(stages), settings.seed, licence_of(model))
+
+
+def stage_of(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any], **asked: Any) -> Stage:
+    """Return a stage of the shipped recipe with what a user asks for."""
+    values = {**defaults, **own, **asked, "name": name}
+    return read_into(Stage, values, f"{RECIPE}, stage {name}", Path())
+
+
+def learning_parts(model: Vista3DModel, settings: FinetuneSettings) -> tuple[tuple[Part, ...], tuple[float, ...]]:
+    """Return the parts of the network that learn, and their shares of the learning rate."""
+    architecture = model.network.architecture
+    train: list[Part] = ["automatic"]
+    shares = [1.0]
+    if not settings.freeze_encoder:
+        train.append("encoder")
+        shares.append(1.0 if settings.from_scratch else settings.encoder_share)
+    elif architecture.interactive and architecture.click_head == "maps":
+        # This click head looks at the automatic branch's features, so they have to stay, too.
+        train = ["class_vectors"]
+    if settings.clicks:
+        train.append("interactive")
+        shares.append(settings.encoder_share)
+    return tuple(train), tuple(shares)
+
+
+def shape_of(
+    model: Vista3DModel, settings: FinetuneSettings, spacing: float, patch: Triple, intensity: Intensity
+) -> Shape:
+    """Return the model's network as a recipe describes it, and how it will see the scans.
 
     Raises:
-        RecipeError: A class occurs in no scan (`CLASS_UNTAUGHT`), the model has no row left (`CLASSES_TOO_MANY`), a
-            scan has no labels (`LABEL_MISSING`), or a setting cannot be (`RECIPE_INVALID`).
-        VocabularyError: A structure is unknown.
+        RecipeError: The model takes intensities as no recipe of a VISTA3D does (`RECIPE_INVALID`).
     """
-    refuse_unlabelled(datalist)
-    refuse_click_training(model, settings)
-    numbering = numbering_of(datalist, classes)
-    refuse_classes(model, numbering)
-    training, validation, held_out = split(datalist, settings)
-    spacing = spacing_of(model.spec, settings)
-    seen = look(training, numbering, model, spacing)
-    intensity, why = intensity_of(model.spec, settings, seen)
-    refuse_unseen(numbering, seen)
-    kept = trained_classes(model.spec) if settings.keep_classes else ()
-    shown = [s.index for s in model.vocabulary if s.supported and settings.keep_classes]
-    everyone = tuple(sorted({*shown, *numbering.classes}))
-    base = vocabularies.load(model.vocabulary.name)
-    added = tuple(added_to(base, numbering.vocabulary))
-    added += tuple(ordinary(with_structures(base, added), everyone))
-    rivals = tuple(i for i in numbering.classes if i not in numbering.bits)
-    if settings.keep_classes:
-        rivals = tuple(sorted({*kept, *rivals})) if model.spec.exclusive else ()
-    spec = replace(
-        model.spec,
-        name=name or f"{model.spec.name} finetuned",
-        vocabulary=with_structures(base, added).restrict(everyone, REASON, everything="TRAINED"),
-        spacing_mm=(spacing, spacing, spacing),
-        patch=patch_of(model, settings, seen),
-        intensity=intensity,
-        everything="TRAINED",
-        exclusive=rivals,
-        largest_ml={i: ml for i, ml in largest_of(seen).items() if i in everyone},
-        base=model.spec.base or model.spec.name,
-    )
-    few = () if held_out else ("few scans: validated on the training scans themselves, not on others",)
-    notes = (*why, *tiny(numbering, seen, spacing), *few)
-    return FinetunePlan(spec, numbering, training, validation, held_out, added, notes)
-
-
-def refuse_unlabelled(datalist: DataList) -> None:
-    """Refuse a list of which a scan has no manual labels.
-
-    Raises:
-        RecipeError: `LABEL_MISSING`.
-    """
-    bare = [entry.name for entry in datalist if entry.label is None]
-    if bare:
+    if intensity.kind == "clip":
         raise RecipeError(
-            f"{len(bare)} scans have no manual labels to learn from, such as {bare[0]}.", code="LABEL_MISSING"
-        )
-
-
-def refuse_click_training(model: Vista3DModel, settings: FinetuneSettings) -> None:
-    """Refuse to teach clicks what cannot learn, or must not.
-
-    Raises:
-        RecipeError: There is no click branch, or it is to stay as it is (`RECIPE_INVALID`).
-    """
-    if not settings.clicks:
-        return
-    if not model.network.architecture.interactive or model.spec.automatic_only or settings.from_scratch:
-        raise RecipeError("There is no click branch to teach; leave it to the automatic one.", code="RECIPE_INVALID")
-    if settings.freeze_encoder:
-        raise RecipeError(
-            "Clicks cannot both learn and stay as they are; give one of --clicks and --freeze-encoder.",
+            "The model clips intensities and does not scale them; finetuning needs a window or percentiles. Give "
+            "--intensity percentile.",
             code="RECIPE_INVALID",
         )
+    architecture = model.network.architecture
+    return Shape(
+        width=architecture.width,
+        blocks=architecture.blocks,
+        click_head=architecture.click_head,
+        rows=architecture.classes,
+        spacing_mm=spacing,
+        window=patch,
+        click_patch=model.spec.click_patch,
+        intensity=intensity.kind,
+        low=intensity.low,
+        high=intensity.high,
+        profile=model.profile.name,
+        keep_classes=settings.keep_classes,
+    )
 
 
-def refuse_classes(model: Vista3DModel, numbering: Numbering) -> None:
-    """Refuse classes that the model has no row for, or that nothing may be called any more.
-
-    Raises:
-        RecipeError: `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired structure or a group.
-    """
-    rows = model.network.architecture.classes
-    beyond = [numbering.vocabulary[i].name for i in numbering.classes if i >= rows]
-    if beyond:
-        raise RecipeError(
-            f"The model has {rows} rows for classes, and none is left for {', '.join(beyond[:3])}.",
-            code="CLASSES_TOO_MANY",
-        )
-    for index in numbering.classes:
-        structure = numbering.vocabulary[index]
-        if structure.status in ("retired", "group"):
-            raise RecipeError(
-                f"'{structure.name}' is {'a group' if structure.status == 'group' else 'no longer used'} and cannot be "
-                "trained; give the structure another name.",
-                code="CLASS_UNFIT",
-            )
+def before_of(model: Vista3DModel, settings: FinetuneSettings) -> Before:
+    """Return what is known of the model that a finetuning begins with."""
+    spec = model.spec
+    shown = tuple(s.index for s in model.vocabulary if s.supported)
+    learnt = trained_classes(spec) if spec.exclusive and settings.keep_classes else ()
+    return Before(shown, learnt, spec.base or spec.name, spec.automatic_only)
 
 
-def split(datalist: DataList, settings: FinetuneSettings) -> tuple[DataList, DataList, bool]:
-    """Return the scans that train, those that choose, and whether the latter were held out."""
-    train = datalist.part("training")
-    if any(entry.split == "validation" for entry in datalist):
-        return train, datalist.part("validation"), True
-    count = round(len(train) * settings.validation)
-    if len(train) < FEWEST_TO_HOLD_OUT or not count or not settings.validate_every:
-        return train, train, False
-    order = np.random.default_rng(settings.seed).permutation(len(train))
-    chosen = set(order[:count].tolist())
-    parts = [tuple(e for n, e in enumerate(train) if (n in chosen) is kept) for kept in (False, True)]
-    return replace(train, entries=parts[0]), replace(train, entries=parts[1]), True
+def trained_classes(spec: ModelSpec) -> tuple[int, ...]:
+    """Return the classes whose embeddings a model has learnt, shown to people or not."""
+    return tuple(sorted({s.index for s in spec.vocabulary if s.supported} | set(spec.exclusive)))
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What matters of one scan before it is prepared: voxels at the working spacing, doubts, volumes by structure."""
-
-    shape: Shape
-    doubt: str
-    volumes_ml: Mapping[int, float]
-
-
-def look(datalist: DataList, numbering: Numbering, model: Vista3DModel, spacing: float) -> list[Seen]:
-    """Return what is seen in each scan."""
-    seen = []
-    for entry in datalist:
-        volume = read(entry.image)
-        own = read_manual(entry, datalist, volume.grid)
-        sizes = {i: np.count_nonzero(own.mask(i, whole=True)) for i in numbering.classes}
-        volumes = {i: int(n) * volume.grid.voxel_volume_ml for i, n in sizes.items()}
-        seen.append(Seen(prepared_shape(volume.grid, spacing), not_hounsfield(volume, model.spec), volumes))
-    return seen
-
-
-def prepared_shape(grid: Grid, spacing: float) -> Shape:
-    """Return the shape of a scan at the working spacing, axes nearest to RAS."""
-    return respaced_grid(grid.reorder(grid.to_ras()), (spacing, spacing, spacing)).shape
-
-
-def refuse_unseen(numbering: Numbering, seen: Sequence[Seen]) -> None:
-    """Refuse classes that no scan shows.
-
-    Raises:
-        RecipeError: `CLASS_UNTAUGHT`.
-    """
-    found = largest_of(seen)
-    unseen = [numbering.vocabulary[i].name for i in numbering.classes if not found.get(i)]
-    if unseen:
-        raise RecipeError(
-            f"No training scan shows {', '.join(unseen)}; is its label value right? Labels without it teach nothing.",
-            code="CLASS_UNTAUGHT",
-        )
-
-
-def largest_of(seen: Sequence[Seen]) -> dict[int, float]:
-    """Return the largest volume of each structure."""
-    return {i: round(max(each.volumes_ml[i] for each in seen), 3) for i in seen[0].volumes_ml}
-
-
-def spacing_of(spec: ModelSpec, settings: FinetuneSettings) -> float:
-    """Return the working spacing.
-
-    Raises:
-        RecipeError: It is not the same along all axes, or not above 0 (`RECIPE_INVALID`).
-    """
-    spacing = settings.spacing_mm or spec.spacing_mm[0]
-    if settings.spacing_mm is None and len(set(spec.spacing_mm)) > 1:
-        raise RecipeError(f"The model's spacing {spec.spacing_mm} is not even; give one.", code="RECIPE_INVALID")
-    if not 0.01 <= spacing <= 100:
-        raise RecipeError(f"A working spacing of {spacing} mm cannot be.", code="RECIPE_INVALID")
-    return float(spacing)
-
-
-def patch_of(model: Vista3DModel, settings: FinetuneSettings, seen: Sequence[Seen]) -> Shape:
-    """Return the patch: as asked for, or the model's, shrunk on axes where no scan is as long.
-
-    Raises:
-        RecipeError: It is no multiple of the network's stride (`RECIPE_INVALID`).
-    """
-    step = model.network.architecture.divisor
-    if settings.patch is not None:
-        if any(n % step or n < 2 * step for n in settings.patch):
-            raise RecipeError(
-                f"The patch {settings.patch} must be multiples of {step}, and at least {2 * step}.",
-                code="RECIPE_INVALID",
-            )
-        return settings.patch
-    longest = [max(each.shape[axis] for each in seen) for axis in range(3)]
-    needed = (max(-(-n // step), few) * step for n, few in zip(longest, FEWEST_STRIDES, strict=True))
-    a, b, c = (min(p, n) for p, n in zip(model.spec.patch, needed, strict=True))
-    return a, b, c
-
-
-def intensity_of(
-    spec: ModelSpec, settings: FinetuneSettings, seen: Sequence[Seen]
-) -> tuple[Intensity, tuple[str, ...]]:
-    """Return how intensities are scaled, and why where that was chosen here."""
-    if settings.intensity == "percentile":
-        return PERCENTILES, ()
-    doubts = [each.doubt for each in seen if each.doubt]
-    if settings.intensity == "model" or 2 * len(doubts) <= len(seen):
-        return spec.intensity, ()
-    why = f"{len(doubts)} of {len(seen)} scans are no CT ({doubts[0]}): intensities are taken between percentiles"
-    return PERCENTILES, (why,)
-
-
-def tiny(numbering: Numbering, seen: Sequence[Seen], spacing: float) -> tuple[str, ...]:
-    """Return, and warn of, classes too small for the working spacing."""
-    notes = []
-    for index in numbering.classes:
-        sizes = [each.volumes_ml[index] for each in seen if each.volumes_ml[index] > 0]
-        voxels = float(np.median(sizes)) * 1000 / spacing**3
-        if voxels < FEW_VOXELS:
-            note = (
-                f"{numbering.vocabulary[index].name} fills {voxels:.0f} voxels at {spacing:g} mm; give a finer spacing"
-            )
-            warnings.warn(f"{note}.", ProsectWarning, stacklevel=3)
-            notes.append(note)
-    return tuple(notes)
+def licence_of(model: Vista3DModel) -> str:
+    """Return the licence of weights made from a model's; of the new scans nothing is known here."""
+    said = "Finetuned on further scans, whose terms hold as well."
+    before = model.spec.licence
+    return before if said in before else f"{before} {said}".strip()

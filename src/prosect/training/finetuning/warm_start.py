@@ -1,33 +1,36 @@
-"""Where a new class begins: at the embedding of the known class most like it, then fitted to the features there are."""
+"""Where a new class begins: at the embedding of the known class that is most like it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_labelled
 from prosect.errors import ProsectWarning
+from prosect.io.atomic import write_atomically
 from prosect.labelmap import LabelMap
-from prosect.models.spec import ModelSpec
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D
-from prosect.training.objectives.automatic import AutomaticObjective
-from prosect.training.patches import Patch
+from prosect.training.finetuning.plan import FinetunePlan
+from prosect.training.finetuning.recipe_of import trained_classes
+from prosect.training.finetuning.settings import FinetuneSettings
+from prosect.training.prepared import content_of
 
-__all__ = ["LEAST_DICE", "Start", "fit_head", "most_similar", "place_rows", "trained_classes"]
+__all__ = ["LEAST_DICE", "Start", "first_rows", "most_similar", "place_rows", "remember_starts"]
 
 # Below it, what overlaps does so by chance: a large organ meets anything that lies in it.
 LEAST_DICE = 0.1
-HEAD_RATE = 1e-2
-FEATURE_BYTES = 2 << 30
-MOST_PATCHES = 8
+STARTS = "starts.json"
+SIMILAR_SCANS = 2  # a whole segmentation each
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,6 @@ class Start:
 
     sources: tuple[int, ...]
     reason: str
-
-
-def trained_classes(spec: ModelSpec) -> tuple[int, ...]:
-    """Return the classes whose embeddings a model has learnt, shown to people or not."""
-    return tuple(sorted({s.index for s in spec.vocabulary if s.supported} | set(spec.exclusive)))
 
 
 def most_similar(
@@ -97,46 +95,71 @@ def place_rows(network: Vista3D, starts: Mapping[int, Start]) -> None:
             table[index] = before[list(start.sources)].mean(0)
 
 
-def fit_head(objective: AutomaticObjective, draw: Callable[[int], Patch], steps: int) -> None:
-    """Fit embeddings and their mapping to the features that a network gives now, in place.
+def remember_starts(
+    folder: Path, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings
+) -> dict[int, Start]:
+    """Return where classes begin, looked for once and kept: looking takes whole segmentations."""
+    path, key = folder / STARTS, key_of(model, plan, settings)
+    kept = _kept_starts(path, key)
+    if kept is not None:
+        return kept
+    starts = first_rows(model, plan, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [[index, list(start.sources), start.reason] for index, start in starts.items()]
+    write_atomically(path, [json.dumps({"identity": key, "starts": rows}).encode()])
+    return starts
 
-    A new class means nothing at first, and its gradients would tear at an encoder and a decoder that are good at other
-    things. The features of some patches are computed once, so a step costs next to nothing. Ten scans of the
-    hippocampus in MR, the shipped CT model: after 60 further steps a Dice of 0.2 where it had been 0 without.
 
-    Args:
-        objective: What the network is to be trained for.
-        draw: Returns a patch by number.
-        steps: Steps of Adam.
+def _kept_starts(path: Path, key: str) -> dict[int, Start] | None:
+    """Return the starts in a file; None where there is none, or they are another run's."""
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["identity"] != key:
+            return None
+        return {int(index): Start(tuple(sources), reason) for index, sources, reason in kept["starts"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def key_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> str:
+    """Return a hash of what decides where classes begin: the model, the scans that are looked at, the classes."""
+    files = []
+    for entry in plan.training.entries[:SIMILAR_SCANS]:
+        files.append([content_of(path) for path in (entry.image, entry.label) if path is not None])
+    facts = [
+        model.spec.weights_sha256, model.profile.name, files, plan.numbering.order, settings.sources,
+        settings.from_scratch,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def first_rows(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
+    """Return where each class begins: where it is, at the class that the user names, at the most similar one, or in
+    the middle of all.
+
+    Raises:
+        VocabularyError: A class to start from is unknown (`STRUCTURE_UNKNOWN`).
     """
-    network = objective.network
-    seen: list[tuple[Patch, Tensor]] = []
-    for number in range(MOST_PATCHES):
-        patch = draw(number)
-        image = patch.image.to(next(network.parameters()).device)
-        with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16, enabled=objective.bfloat16):
-            seen.append((patch, network.automatic_features(image).float()))
-        if (number + 2) * seen[0][1].nbytes > FEATURE_BYTES:
-            break
-    head = network.class_head
-    optimizer = torch.optim.Adam([*head.class_embeddings.parameters(), *head.mlp.parameters()], lr=HEAD_RATE)
-    only = AutomaticObjective(
-        cast(Vista3D, _Head(network)), objective.classes, objective.nested_bits, objective.draw, objective.generator,
-        background=objective.background,
-    )  # fmt: skip
-    for step in range(steps):
-        patch, features = seen[step % len(seen)]
-        optimizer.zero_grad(set_to_none=True)
-        only.loss(patch, [features]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    if settings.from_scratch:
+        return {}
+    known, words = trained_classes(model.spec), plan.numbering.vocabulary
+    named = {words[new].index: words[old].index for new, old in settings.sources}
+    starts: dict[int, Start] = {}
+    for index in plan.numbering.classes:
+        if index in known:
+            starts[index] = Start((), "known already, goes on from there")
+    for index, old in named.items():
+        starts[index] = Start((old,), f"starts as {words[old].name}, as asked for")
+    open_ones = [index for index in plan.numbering.classes if index not in starts]
+    if open_ones and model.vocabulary.lists:
+        for index, (other, overlap) in most_similar(model, _similar_scans(plan, settings), open_ones).items():
+            if overlap >= LEAST_DICE:
+                reason = f"starts as {words[other].name}, which overlaps it with Dice {overlap:.2f}"
+                starts[index] = Start((other,), reason)
+    middle = Start(known, "starts as the mean of the known classes, none of which is like it")
+    return {index: starts.get(index, middle) for index in plan.numbering.classes}
 
 
-class _Head:
-    """A network of which only the class head is computed: its pyramid is the features themselves."""
-
-    def __init__(self, network: Vista3D) -> None:
-        self._network = network
-
-    def class_logits(self, pyramid: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
-        """Return class logits (b q i j k) of features (b c i j k)."""
-        return torch.einsum("qc,bcijk->bqijk", self._network.class_vectors(classes), pyramid[0])
+def _similar_scans(plan: FinetunePlan, settings: FinetuneSettings) -> list[LabelledScan]:
+    entries = plan.training.entries[:SIMILAR_SCANS]
+    return [read_labelled(entry, plan.training, settings.tolerance_mm) for entry in entries]

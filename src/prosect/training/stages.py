@@ -1,0 +1,201 @@
+"""A course carried out: its stages, one after another, each going on from the averaged weights of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from prosect.networks.vista3d import Vista3D
+from prosect.training.beginning import first_network
+from prosect.training.course import Course
+from prosect.training.export import describe, export, largest_ml, one_piece
+from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
+from prosect.training.patches import PatchSampler, PatchSource
+from prosect.training.recipe import Stage
+from prosect.training.sources import judged_by
+from prosect.training.stage_scans import Weighted, weighted_scans
+from prosect.training.stream import PatchStream
+from prosect.training.validation import Validator
+from prosect.training.vista3d import objective_of, parts_of
+
+__all__ = ["Trained", "carry_out", "train_stages"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """How far a course has come.
+
+    Attributes:
+        network: With the weights that the last stage chose.
+        history: Steps of the stages that are done, by name.
+        loop: Of the last stage that was begun; None where none was.
+        finished: Whether all stages that were asked for are done.
+    """
+
+    network: Vista3D
+    history: dict[str, int]
+    loop: TrainingLoop | None
+    finished: bool
+
+
+def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str] | None = None) -> Path | None:
+    """Carry out the stages of a recipe and return the weights file; None where the time was over before.
+
+    Killed at any time, the same call goes on from the last saved state; stages that are done are not done again.
+
+    Args:
+        course: See `prepare_course`.
+        stop_at: Time (`time.time()`) after which the current stage saves its state and the call returns.
+        stages: Train only these, in the recipe's order, from the weights of those before them that are done.
+
+    Raises:
+        RecipeError: A stage diverges, or its folder holds another run.
+        FormatError: A scan cannot be read.
+    """
+    recipe = course.recipe
+    trained = train_stages(course, stop_at, stages)
+    if not trained.finished:
+        return None
+    path = course.folder / f"{recipe.name}.safetensors"
+    scans = [scan for scan, _ in weighted_scans(course, recipe.stages[-1])]  # by all processes, because they share it
+    if course.ranks.rank == 0:
+        volumes, single = largest_ml(scans, course.numbering), one_piece(scans, course.numbering)
+        about = describe(recipe, course.numbering, volumes, trained.history, single)
+        export(trained.network.state_dict(), about, path)
+    return path
+
+
+def train_stages(course: Course, stop_at: float | None = None, stages: Sequence[str] | None = None) -> Trained:
+    """Train the stages of a course, and return how far it has come; arguments and errors as in `carry_out`."""
+    network = _first(course)
+    history: dict[str, int] = {}
+    loop = None
+    for stage in course.recipe.stages:
+        wanted = stages is None or stage.name in stages
+        if not wanted and not (course.folder / stage.name).exists():
+            continue
+        loop = loop_of(course, stage, network)
+        if loop.resume() and not loop.finished:
+            course.log(stage.name, {"step": loop.step, "event": "resumed"})
+        if wanted:
+            _run(loop, stage, stop_at)
+        if not loop.finished and not wanted:
+            continue
+        network.load_state_dict(loop.chosen()[0])
+        if not loop.finished:
+            return Trained(network, history, loop, finished=False)
+        history[stage.name] = loop.step
+    return Trained(network, history, loop, finished=True)
+
+
+def _first(course: Course) -> Vista3D:
+    """Return the network that the first stage begins with; the caller's random numbers stay as they are."""
+    if course.beginning.network is not None:
+        return course.beginning.network()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(course.recipe.seed)
+        network = first_network(course.recipe, course.numbering)
+    return network.to(course.device)
+
+
+def _run(loop: TrainingLoop, stage: Stage, stop_at: float | None) -> None:
+    try:
+        loop.run(stage.save_every, stop_at)
+    finally:
+        if loop.stream is not None:
+            loop.stream.close()
+
+
+def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
+    """Return the loop of one stage, with its parts of the network set to learn."""
+    trained = learning_parts(network, stage)
+    if not mixed_is_sound(network, course.device, stage.patch):
+        stage = replace(stage, bfloat16=False)
+    settings = settings_of(course, stage)
+    scans = weighted_scans(course, stage)
+    generator = np.random.default_rng(settings.seed)
+    stream = stream_over(course, stage, scans, generator)
+    validator = Validator(course, stage) if stage.validate_every else None
+    return TrainingLoop(
+        network,
+        objective_of(course.recipe, course.numbering, stage, network, stream, generator),
+        generator,
+        settings,
+        course.folder / stage.name,
+        trained,
+        validate=validator,
+        stream=stream,
+        identity=identity_of(course, stage, scans, network),
+        watchers=[partial(course.log, stage.name)],
+        ranks=course.ranks,
+    )
+
+
+def stream_over(course: Course, stage: Stage, scans: Sequence[Weighted], generator: np.random.Generator) -> PatchStream:
+    """Return the patches of a stage."""
+    sampler = PatchSampler(
+        stage.patch, course.recipe.shape.spacing_mm, generator, stage.max_degrees, stage.zoom, stage.foreground,
+        turned=stage.turned,
+    )  # fmt: skip
+    source = PatchSource([scan for scan, _ in scans], [weight for _, weight in scans], sampler)
+    return PatchStream(source, settings_of(course, stage).seed, course.threads)
+
+
+def learning_parts(network: Vista3D, stage: Stage) -> list[tuple[list[nn.Parameter], float]]:
+    """Return the parameters that a stage trains with their share of the rate; all others are frozen."""
+    network.requires_grad_(False)
+    parts = parts_of(network)
+    groups = []
+    for name in stage.train:
+        parameters = parts.get(name, [])  # a network may lack a branch
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        if parameters:
+            groups.append((parameters, stage.share_of(name)))
+    return groups
+
+
+def settings_of(course: Course, stage: Stage) -> LoopSettings:
+    """Return a stage's settings of the loop."""
+    shared = {name: getattr(stage, name) for name in LoopSettings.__dataclass_fields__ if hasattr(stage, name)}
+    if stage.seed is None:  # stages alike would draw the same patches
+        names = [each.name for each in course.recipe.stages]
+        shared["seed"] = course.recipe.seed + names.index(stage.name)
+    return LoopSettings(**shared)
+
+
+def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network: Vista3D) -> str:
+    """Return a hash of all that makes a stage what it is, besides the settings of the loop.
+
+    Args:
+        course: What is carried out.
+        stage: One of its stages.
+        scans: What the stage draws from, with weights; a changed file is another scan.
+        network: As the stage begins with it, so that the end of another stage before it does not go unnoticed.
+    """
+    begins = hashlib.sha256()
+    for value in network.state_dict().values():
+        begins.update(value.detach().cpu().contiguous().numpy().tobytes())
+    shape = asdict(replace(course.recipe.shape, start=None))
+    for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
+        del shape[name]
+    facts = {
+        "stage": asdict(stage),
+        "shape": shape,
+        "order": [course.numbering.classes, course.numbering.others],
+        "begins": begins.hexdigest(),
+        "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
+        "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],
+    }
+    mirrored = [scan.name for scan, _ in scans if scan.sides is not None]
+    if mirrored:
+        facts["mirrored"] = mirrored
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,126 @@
+"""How a recipe's stages train a VISTA3D: which parameters are a part, and what the loss of a stage is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prosect.labelmap import extent
+from prosect.networks.vista3d import Vista3D
+from prosect.training.augment import Augmentation, augment_intensities
+from prosect.training.extra import load_extra
+from prosect.training.losses import clicked_loss, published_loss
+from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+from prosect.training.objectives.both import BothBranches
+from prosect.training.objectives.cached import CachedFeatures
+from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
+from prosect.training.recipe import Part, Recipe, Stage
+from prosect.training.scans import Numbering
+from prosect.training.stream import PatchStream
+from prosect.training.targets import SamplerRules
+
+__all__ = ["objective_of", "parts_of"]
+
+OFFICIAL_AUGMENTATION = "prosect.training.augment_official"
+
+
+def parts_of(network: Vista3D) -> dict[Part, list[torch.nn.Parameter]]:
+    """Return the parameters of a network by the part that stages name; the class vectors are a part of a part."""
+    image = network.image_encoder
+    modules: dict[Part, list[torch.nn.Module]] = {"encoder": [image.encoder]}
+    if network.architecture.automatic:
+        head = network.class_head
+        modules["automatic"] = [image.up_layers_auto, head]
+        modules["class_vectors"] = [head.class_embeddings, head.mlp]
+    if network.architecture.interactive:
+        modules["interactive"] = [image.up_layers, network.point_head]
+    parts: dict[Part, list[torch.nn.Parameter]] = {}
+    for name, found in modules.items():
+        parts[name] = [parameter for module in found for parameter in module.parameters()]
+    return parts
+
+
+def objective_of(
+    recipe: Recipe,
+    numbering: Numbering,
+    stage: Stage,
+    network: Vista3D,
+    stream: PatchStream,
+    generator: np.random.Generator,
+) -> Callable[[], Tensor]:
+    """Return the loss of a stage on one freshly drawn patch.
+
+    Args:
+        recipe: What is trained.
+        numbering: How its structures are numbered.
+        stage: One of its stages.
+        network: To be trained.
+        stream: Where patches come from.
+        generator: Decides on everything else.
+
+    Raises:
+        ResourceError: The stage's augmentation needs a package that is not installed (`EXTRA_MISSING`).
+    """
+    automatic = _automatic(numbering, stage, network, stream, generator)
+    if stage.cached_patches:
+        return CachedFeatures(automatic, stream, stage.cached_patches)
+    if stage.branch == "automatic":
+        return automatic
+    interactive = _interactive(recipe, numbering, stage, network, stream, generator)
+    return BothBranches(automatic, interactive) if stage.branch == "both" else interactive
+
+
+def _automatic(
+    numbering: Numbering, stage: Stage, network: Vista3D, stream: PatchStream, generator: np.random.Generator
+) -> AutomaticObjective:
+    prompted = None
+    if stage.loss == "independent":
+        prompted = Prompted(stage.foreground_classes, stage.background_classes)
+    return AutomaticObjective(
+        network, numbering.classes, _own_bits(numbering), stream, generator, stage.bfloat16, prompted,
+        _augmentation(stage), stage.background,
+    )  # fmt: skip
+
+
+def _interactive(
+    recipe: Recipe,
+    numbering: Numbering,
+    stage: Stage,
+    network: Vista3D,
+    stream: PatchStream,
+    generator: np.random.Generator,
+) -> InteractiveObjective:
+    # The automatic branch knows the classes by their labels, and those that contain others by their bits.
+    supported = [*range(1, len(numbering.classes) + 1), *(-1 - bit for bit in _own_bits(numbering).values())]
+    clicked: dict[int, int] = {}
+    for index, bit in numbering.bits.items():
+        if stage.click_containers or not holds_most(numbering, index):
+            clicked[numbering.order.index(index)] = bit
+    rules = ClickRules(rounds=stage.rounds, objects=stage.objects, remap=stage.remap)
+    return InteractiveObjective(
+        network, stream, generator, supported, clicked, rules, stage.bfloat16,
+        sampler=SamplerRules().at(recipe.shape.spacing_mm), train_encoder="encoder" in stage.train,
+        augment=_augmentation(stage), loss=clicked_loss if stage.click_loss == "balanced" else published_loss,
+    )  # fmt: skip
+
+
+def _own_bits(numbering: Numbering) -> dict[int, int]:
+    """Return the bits of the automatic branch's classes by their place (q) among them."""
+    return {q: bit for q, bit in numbering.nested.items() if q < len(numbering.classes)}
+
+
+def _augmentation(stage: Stage) -> Augmentation:
+    if stage.augmentation == "prosect":
+        return augment_intensities
+    official: Any = load_extra(OFFICIAL_AUGMENTATION)
+    return official.augment_official  # type: ignore[no-any-return]
+
+
+def holds_most(numbering: Numbering, index: int) -> bool:
+    """Return whether a structure, such as the body, contains most others: no piece of it would be unlabelled."""
+    inside = extent(numbering.vocabulary, index, whole=True) & set(numbering.order)
+    return len(inside) > max(len(numbering.order) / 2, 2)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prosect.data.datalist import DataList
 from prosect.data.labels import TOLERANCE_MM
 from prosect.errors import RecipeError
-from prosect.networks.vista3d import Vista3D
-from prosect.training.export import describe
+from prosect.training.families import family_of
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.recipe import Recipe
 from prosect.training.scans import Numbering, numbering_of
@@ -34,7 +33,7 @@ class Beginning:
         scans: Where prepared scans are kept; by default in the course's folder.
     """
 
-    network: Callable[[], Vista3D] | None = None
+    network: Callable[[], nn.Module] | None = None
     model_of: Callable[[Mapping[str, Tensor]], Any] | None = None
     scans: Path | None = None
 
@@ -85,16 +84,18 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
         RecipeError: See `read_sources`, `numbering_of` and `describe`.
     """
     sources = read_sources(recipe)
-    numbering = numbering_of(_every_list(sources), recipe.shape.classes)
+    # A SAM-Med3D has no classes: everything is clicked.
+    classes = recipe.shape.classes if recipe.sam_med3d is None else ()
+    numbering = numbering_of(_every_list(sources), classes)
     if not numbering.order:
         raise RecipeError("The lists name no structure to learn. Give `map`, or `pseudo_classes` in a list.")
-    if not numbering.classes and any(stage.branch != "interactive" for stage in recipe.stages):
+    if not numbering.classes and any(stage.finds for stage in recipe.stages):
         raise RecipeError("The automatic branch has no class to learn: `classes` of [shape] is empty.")
     refuse_unjudged(recipe, sources)
     largest = max(numbering.classes, default=0)
     if largest >= recipe.shape.rows:
         raise RecipeError(f"The class index {largest} needs more than {recipe.shape.rows} rows of [shape].")
-    describe(recipe, numbering)  # what could not be offered afterwards is refused before
+    family_of(recipe).describe(recipe, numbering, {}, {}, ())  # what could not be offered afterwards is refused before
     return Course(recipe, sources, numbering, folder, **settings)
 
 

@@ -205,7 +205,7 @@ def spec_of(
 
 def classes_and_rivals(recipe: Recipe, numbering: Numbering, before: Before) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the classes that a recipe's weights know, and those among them that compete for each voxel."""
-    losses = [stage.loss for stage in recipe.stages if stage.branch != "interactive"]
+    losses = [stage.loss for stage in recipe.stages if stage.finds]
     if not losses and recipe.shape.start is None:
         return (), before.exclusive  # a branch that nothing has taught must not be offered
     if not losses:

@@ -24,6 +24,7 @@ __all__ = [
     "Data",
     "Part",
     "Recipe",
+    "SamMed3dShape",
     "Shape",
     "Stage",
     "Triple",
@@ -34,8 +35,8 @@ __all__ = [
     "shortened",
 ]
 
-Branch = Literal["interactive", "automatic", "both"]
-Part = Literal["encoder", "automatic", "interactive", "class_vectors"]
+Branch = Literal["interactive", "automatic", "both", "chained"]
+Part = Literal["encoder", "automatic", "interactive", "class_vectors", "decoder"]
 Loss = Literal["exclusive", "independent"]
 ClickLoss = Literal["published", "balanced"]
 Schedule = Literal["cosine", "constant"]
@@ -43,7 +44,13 @@ Augmentation = Literal["prosect", "official"]
 Triple = tuple[int, int, int]
 T = TypeVar("T")
 
+KEYS = ("name", "data", "shape", "sam_med3d", "stages", "defaults", "stage", "seed", "licence")
 FOLDERS = ("scans", "tensorboard")  # of the work folder
+
+# What a SAM-Med3D is trained for where a recipe names no stages.
+CHAINED = ("chained",)
+# Stages whose values come with the package.
+SHIPPED = ("chained", "chained_from_nothing")
 
 # Sec. 3.4: the interactive branch first, because it shapes the encoder; then, that being frozen, the automatic one.
 PUBLISHED = ("1_interactive", "2_interactive_finetuning", "3_automatic", "4_automatic_finetuning")
@@ -120,14 +127,53 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class SamMed3dShape:
+    """A SAM-Med3D in place of a VISTA3D. The numbers are those of `build`, but for what is given here.
+
+    Attributes:
+        build: One of the network's builds; `small` is one to train on little hardware.
+        crop: Voxels of the crop along each axis; every stage's patch must be as large.
+        token: Voxels of a token along each axis.
+        width: Channels of the encoder.
+        depth: Blocks of the encoder.
+        heads: Attention heads of the encoder.
+        global_blocks: Blocks that attend over the whole crop.
+        attention: Tokens of a window of attention along each axis, for the other blocks.
+        embedding: Channels of features and prompts; a multiple of 48.
+        decoder_hidden: Width of the decoder's MLP.
+        positions: `official`, or `fixed` for training from nothing: a click then has the code of its place.
+        waves: Factor on the frequencies of the position code at the beginning. Slow waves make neighbouring tokens
+            look alike.
+        sharpness: Factor on the projections by which clicks and image attend to one another at the beginning.
+        loudness: Factor on image features at the beginning, which mean nothing yet and would drown positions.
+    """
+
+    build: Literal["vit_b_ori", "vit_b", "vit_l", "vit_h", "small"] = "small"
+    crop: int | None = None
+    token: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    heads: int | None = None
+    global_blocks: tuple[int, ...] | None = None
+    attention: int | None = None
+    embedding: int | None = None
+    decoder_hidden: int | None = None
+    positions: Literal["official", "fixed"] | None = None
+    waves: float = 0.3
+    sharpness: float = 3.0
+    loudness: float = 0.3
+
+
+@dataclass(frozen=True)
 class Stage:
     """One run of the training loop. Defaults are those of the official configurations where these say.
 
     Attributes:
         name: Names its folder.
-        branch: Which loss is taken; `both` from one encoding.
+        branch: Which loss is taken; `both` from one encoding, `chained` for a SAM-Med3D.
         train: Parts of the network that change: `encoder`, `automatic` (decoder and class head), `interactive`
-            (decoder and click head), or `class_vectors`, the embeddings of the classes and their mapping alone.
+            (decoder and click head), or `class_vectors`, the embeddings of the classes and their mapping alone; of a
+            SAM-Med3D `encoder` and `decoder`, with which its prompt encoder learns.
         shares: Share of the learning rate of each part of `train`; all of it by default.
         steps: Optimiser steps.
         learning_rate: Peak rate.
@@ -159,8 +205,10 @@ class Stage:
         max_degrees: Largest rotation (official: none).
         zoom: Smallest and largest magnification.
         remap: Probability that clicks are asked for on intensities seen through a random curve.
-        rounds: Clicks on an object at most (Sec. 3.4: five rounds).
+        rounds: Clicks on an object at most (Sec. 3.4: five rounds); of `chained`, answers in a chain.
         objects: Objects of a patch that are clicked.
+        smallest: Objects of fewer voxels in the patch are not clicked.
+        unasked: Whether one round between and the last of a chain show the network its answer and no click.
         click_containers: Click structures that contain most of the others, too, such as the body.
         validate_every: Steps between validations; 0 never validates.
         validate_on: Validation scans looked at.
@@ -202,12 +250,19 @@ class Stage:
     remap: float = 0.0
     rounds: int = 5
     objects: int = 4
+    smallest: int = 12
+    unasked: bool = True
     click_containers: bool = False
     validate_every: int = 0
     validate_on: int = 8
     patience: int = 0
     save_every: int = 100
     seed: int | None = None
+
+    @property
+    def finds(self) -> bool:
+        """Whether it teaches the network to find classes without clicks."""
+        return self.branch in ("automatic", "both")
 
     def share_of(self, part: Part) -> float:
         """Return a part's share of the learning rate."""
@@ -221,7 +276,8 @@ class Recipe:
     Attributes:
         name: Of the model.
         data: Its lists.
-        shape: The network.
+        shape: The network, and how it sees scans.
+        sam_med3d: The network, where it is a SAM-Med3D; of `shape` then only how it sees scans counts.
         stages: In their order.
         seed: Of everything drawn.
         licence: Written into the weights.
@@ -233,6 +289,7 @@ class Recipe:
     stages: tuple[Stage, ...] = ()
     seed: int = 0
     licence: str = ""
+    sam_med3d: SamMed3dShape | None = None
 
 
 def published_stages() -> dict[str, dict[str, Any]]:
@@ -249,8 +306,9 @@ def shipped_recipe(name: str) -> dict[str, Any]:
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a TOML file. Paths in it start at its folder.
 
-    Tables: `[[data]]`, `[shape]`, `[defaults]` for all stages, and `[stage.NAME]` for what differs in one. The order
-    and choice of stages is `stages = [...]`, by default the four published ones.
+    Tables: `[[data]]`, `[shape]`, `[defaults]` for all stages, `[stage.NAME]` for what differs in one, and
+    `[sam_med3d]` where the network is a SAM-Med3D. The order and choice of stages is
+    `stages = [...]`, by default the four published ones, or the chain of clicks.
 
     Raises:
         FormatError: There is no such file, or it cannot be read.
@@ -261,15 +319,19 @@ def read_recipe(path: Path) -> Recipe:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name}: this is no TOML ({error}).") from error
-    refuse_unknown(told, ("name", "data", "shape", "stages", "defaults", "stage", "seed", "licence"), path.name)
+    refuse_unknown(told, KEYS, path.name)
     data = tuple(
         read_into(Data, each, f"{path.name}, data {n}", path.parent) for n, each in enumerate(listed(told, path))
     )
+    network = None
+    if "sam_med3d" in told:
+        network = read_into(SamMed3dShape, told["sam_med3d"], f"{path.name}, sam_med3d", path.parent)
     recipe = Recipe(
         name=valid(str, told.get("name", path.stem), f"{path.name}, name", path.parent),
         data=data,
         shape=read_into(Shape, told.get("shape", {}), f"{path.name}, shape", path.parent),
         stages=stages_of(told, path),
+        sam_med3d=network,
         seed=valid(int, told.get("seed", 0), f"{path.name}, seed", path.parent),
         licence=valid(str, told.get("licence", ""), f"{path.name}, licence", path.parent),
     )
@@ -289,19 +351,22 @@ def listed(told: Mapping[str, Any], path: Path) -> list[Any]:
 
 
 def stages_of(told: Mapping[str, Any], path: Path) -> tuple[Stage, ...]:
-    """Return the stages of a recipe: the published values, then the recipe's defaults, then what it says of each."""
-    published, tables = published_stages(), [told.get("stage", {}), told.get("defaults", {})]
-    tables += list(tables[0].values()) if isinstance(tables[0], Mapping) else []
+    """Return the stages of a recipe: the shipped values, then the recipe's defaults, then what it says of each."""
+    own, defaults = told.get("stage", {}), told.get("defaults", {})
+    tables = [own, defaults]
+    if isinstance(own, Mapping):
+        tables += own.values()
     if not all(isinstance(table, Mapping) for table in tables):
         raise RecipeError(f"{path.name}: [defaults] and every [stage.NAME] must be tables.")
-    own = dict(tables[0])
-    names = valid(tuple[str, ...], told.get("stages", list(PUBLISHED)), f"{path.name}, stages", path.parent)
+    usual = CHAINED if "sam_med3d" in told else PUBLISHED
+    names = valid(tuple[str, ...], told.get("stages", list(usual)), f"{path.name}, stages", path.parent)
     unknown = [name for name in own if name not in names]
     if unknown:
         raise RecipeError(f"{path.name}: stage '{unknown[0]}' is described, but `stages` has only {', '.join(names)}.")
     stages = []
     for name in names:
-        values = {**published.get(name, {}), **told.get("defaults", {}), **own.get(name, {}), "name": name}
+        shipped = shipped_recipe(name) if name in (*PUBLISHED, *SHIPPED) else {}
+        values = {**shipped, **defaults, **own.get(name, {}), "name": name}
         stages.append(read_into(Stage, values, f"{path.name}, stage {name}", path.parent))
     return tuple(stages)
 
@@ -314,7 +379,8 @@ def checked(recipe: Recipe, name: str) -> Recipe:
     """
     if not recipe.shape.blocks:
         raise RecipeError(f"{name}, shape: blocks is empty.")
-    divisor = 2 ** (len(recipe.shape.blocks) - 1)
+    check_branches(recipe, name)
+    divisor = 1 if recipe.sam_med3d is not None else 2 ** (len(recipe.shape.blocks) - 1)
     clicked = recipe.shape.click_patch or recipe.shape.window
     shapes = [
         ("window", recipe.shape.window),
@@ -337,6 +403,31 @@ def checked(recipe: Recipe, name: str) -> Recipe:
     for source in recipe.data:
         refuse_unknown(source.stages, [stage.name for stage in recipe.stages], f"{name}, stages of {source.list.name}")
     return recipe
+
+
+def check_branches(recipe: Recipe, name: str) -> None:
+    """Refuse stages that are not of the recipe's network.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    chained = recipe.sam_med3d is not None
+    known = ("encoder", "decoder") if chained else ("encoder", "automatic", "interactive", "class_vectors")
+    for stage in recipe.stages:
+        if (stage.branch == "chained") != chained:
+            need = '"chained", because the recipe has [sam_med3d]' if chained else "another, or the recipe [sam_med3d]"
+            raise RecipeError(f'{name}, stage {stage.name}: branch is "{stage.branch}"; it must be {need}.')
+        others = [part for part in stage.train if part not in known]
+        if others:
+            raise RecipeError(
+                f"{name}, stage {stage.name}: train names {others[0]}, which this network does not have. Its parts are "
+                f"{', '.join(known)}."
+            )
+        if chained and stage.unasked and stage.rounds < 3:
+            raise RecipeError(
+                f"{name}, stage {stage.name}: rounds is {stage.rounds}; with unasked rounds it must be 3 or more. Give "
+                "more, or unasked = false."
+            )
 
 
 def check_shape(shape: Shape, name: str) -> None:

@@ -54,7 +54,7 @@ def teaches(scan: TrainingScan, stage: Stage) -> bool:
     if scan.present:
         return True
     # Of a scan that is known not to show something, only the automatic branch learns.
-    if stage.branch != "interactive":
+    if stage.finds:
         return bool(scan.known.any())
     return scan.supervoxels is not None
 

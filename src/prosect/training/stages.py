@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from prosect.networks.vista3d import Vista3D
-from prosect.training.beginning import first_network
 from prosect.training.course import Course
-from prosect.training.export import describe, export, largest_ml, one_piece
-from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
+from prosect.training.export import export, largest_ml, one_piece
+from prosect.training.families import family_of
+from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.patches import PatchSampler, PatchSource
-from prosect.training.recipe import Stage
+from prosect.training.recipe import Part, Stage
 from prosect.training.sources import judged_by
 from prosect.training.stage_scans import Weighted, weighted_scans
 from prosect.training.stream import PatchStream
 from prosect.training.validation import Validator
-from prosect.training.vista3d import objective_of, parts_of
 
 __all__ = ["Trained", "carry_out", "train_stages"]
 
@@ -40,7 +39,7 @@ class Trained:
         finished: Whether all stages that were asked for are done.
     """
 
-    network: Vista3D
+    network: nn.Module
     history: dict[str, int]
     loop: TrainingLoop | None
     finished: bool
@@ -68,7 +67,7 @@ def carry_out(course: Course, stop_at: float | None = None, stages: Sequence[str
     scans = [scan for scan, _ in weighted_scans(course, recipe.stages[-1])]  # by all processes, because they share it
     if course.ranks.rank == 0:
         volumes, single = largest_ml(scans, course.numbering), one_piece(scans, course.numbering)
-        about = describe(recipe, course.numbering, volumes, trained.history, single)
+        about = family_of(recipe).describe(recipe, course.numbering, volumes, trained.history, single)
         export(trained.network.state_dict(), about, path)
     return path
 
@@ -96,13 +95,13 @@ def train_stages(course: Course, stop_at: float | None = None, stages: Sequence[
     return Trained(network, history, loop, finished=True)
 
 
-def _first(course: Course) -> Vista3D:
+def _first(course: Course) -> nn.Module:
     """Return the network that the first stage begins with; the caller's random numbers stay as they are."""
     if course.beginning.network is not None:
         return course.beginning.network()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(course.recipe.seed)
-        network = first_network(course.recipe, course.numbering)
+        network: nn.Module = family_of(course.recipe).first(course.recipe, course.numbering)
     return network.to(course.device)
 
 
@@ -114,10 +113,11 @@ def _run(loop: TrainingLoop, stage: Stage, stop_at: float | None) -> None:
             loop.stream.close()
 
 
-def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
+def loop_of(course: Course, stage: Stage, network: nn.Module) -> TrainingLoop:
     """Return the loop of one stage, with its parts of the network set to learn."""
-    trained = learning_parts(network, stage)
-    if not mixed_is_sound(network, course.device, stage.patch):
+    family = family_of(course.recipe)
+    trained = learning_parts(network, stage, family.parts(network))
+    if not family.mixed_is_sound(network, course.device, stage.patch):
         stage = replace(stage, bfloat16=False)
     settings = settings_of(course, stage)
     scans = weighted_scans(course, stage)
@@ -126,7 +126,7 @@ def loop_of(course: Course, stage: Stage, network: Vista3D) -> TrainingLoop:
     validator = Validator(course, stage) if stage.validate_every else None
     return TrainingLoop(
         network,
-        objective_of(course.recipe, course.numbering, stage, network, stream, generator),
+        family.objective(course.recipe, course.numbering, stage, network, stream, generator),
         generator,
         settings,
         course.folder / stage.name,
@@ -149,10 +149,11 @@ def stream_over(course: Course, stage: Stage, scans: Sequence[Weighted], generat
     return PatchStream(source, settings_of(course, stage).seed, course.threads)
 
 
-def learning_parts(network: Vista3D, stage: Stage) -> list[tuple[list[nn.Parameter], float]]:
+def learning_parts(
+    network: nn.Module, stage: Stage, parts: Mapping[Part, list[nn.Parameter]]
+) -> list[tuple[list[nn.Parameter], float]]:
     """Return the parameters that a stage trains with their share of the rate; all others are frozen."""
     network.requires_grad_(False)
-    parts = parts_of(network)
     groups = []
     for name in stage.train:
         parameters = parts.get(name, [])  # a network may lack a branch
@@ -172,7 +173,7 @@ def settings_of(course: Course, stage: Stage) -> LoopSettings:
     return LoopSettings(**shared)
 
 
-def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network: Vista3D) -> str:
+def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network: nn.Module) -> str:
     """Return a hash of all that makes a stage what it is, besides the settings of the loop.
 
     Args:
@@ -187,7 +188,7 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network
     shape = asdict(replace(course.recipe.shape, start=None))
     for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
         del shape[name]
-    facts = {
+    facts: dict[str, Any] = {
         "stage": asdict(stage),
         "shape": shape,
         "order": [course.numbering.classes, course.numbering.others],
@@ -195,6 +196,8 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
         "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],
     }
+    if course.recipe.sam_med3d is not None:
+        facts["sam_med3d"] = asdict(course.recipe.sam_med3d)
     mirrored = [scan.name for scan, _ in scans if scan.sides is not None]
     if mirrored:
         facts["mirrored"] = mirrored

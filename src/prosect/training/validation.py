@@ -19,7 +19,8 @@ from prosect.evaluation.protocols import Rules, auto, automatic_targets, clicked
 from prosect.evaluation.scores import Row
 from prosect.preview import render
 from prosect.training.course import Course
-from prosect.training.export import describe, export
+from prosect.training.export import export
+from prosect.training.families import family_of
 from prosect.training.recipe import Recipe, Stage
 from prosect.training.sources import judged_by
 
@@ -77,7 +78,8 @@ class Validator:
         if course.beginning.model_of is not None:
             return course.beginning.model_of(average)
         path = course.folder / self.stage.name / CANDIDATE
-        export(average, describe(self._until_now(), course.numbering), path)
+        recipe = self._until_now()
+        export(average, family_of(recipe).describe(recipe, course.numbering, {}, {}, ()), path)
         return models.load(weights=path, device=course.device)
 
     def _until_now(self) -> Recipe:
@@ -100,7 +102,7 @@ class Validator:
             yield read_labelled(entry, found, self.course.tolerance_mm)
 
     def _rows(self, model: Any, scan: LabelledScan) -> list[Row]:
-        if self.stage.branch != "interactive":
+        if self.stage.finds:
             targets, _ = automatic_targets(scan, model.vocabulary)
             return auto(scan, model, targets, Rules())
         targets = clicked_targets(scan, model.vocabulary, None, False)
@@ -109,6 +111,6 @@ class Validator:
         return list(last.values())
 
     def _picture(self, model: Any, scan: LabelledScan) -> None:
-        if self.stage.branch != "interactive":
+        if self.stage.finds:
             place = self.course.folder / self.stage.name / PICTURE
             render(scan.volume, model.segment(scan.volume), place, title=scan.name)

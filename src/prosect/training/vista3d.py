@@ -100,7 +100,7 @@ def _interactive(
     for index, bit in numbering.bits.items():
         if stage.click_containers or not holds_most(numbering, index):
             clicked[numbering.order.index(index)] = bit
-    rules = ClickRules(rounds=stage.rounds, objects=stage.objects, remap=stage.remap)
+    rules = ClickRules(rounds=stage.rounds, objects=stage.objects, smallest=stage.smallest, remap=stage.remap)
     return InteractiveObjective(
         network, stream, generator, supported, clicked, rules, stage.bfloat16,
         sampler=SamplerRules().at(recipe.shape.spacing_mm), train_encoder="encoder" in stage.train,

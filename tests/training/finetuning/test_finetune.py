@@ -35,6 +35,7 @@ from prosect.training.recipe import Stage
 from prosect.training.stages import learning_parts
 from prosect.training.stream import PatchStream
 from prosect.training.validation import Validator
+from prosect.training.vista3d import parts_of
 
 PAIRS = [(1, "bright box"), (2, "dark box")]
 # Of three seeds the worst came to a Dice of 0.58.
@@ -280,7 +281,7 @@ def test_class_vectors_are_fitted_to_features_that_are_computed_once_and_nothing
         draws.append(Patch(image, labels, torch.zeros_like(labels), torch.tensor([True])))
     network = model.network
     stage = Stage("head", train=("class_vectors",), steps=80, learning_rate=1e-2, schedule="constant", cached_patches=2)
-    trained = learning_parts(network, stage)
+    trained = learning_parts(network, stage, parts_of(network))
     source = InTurn(draws)
     stream = PatchStream(cast(PatchSource, source), 0)
     objective = AutomaticObjective(network, [400], {}, stream, np.random.default_rng(0))

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ def finetune(
     for index, start in starts.items():
         say(f"{names[index].name}: {start.reason}")
     trained = train_stages(course_of(model, plan, settings, starts, folder, say, scans_folder), stop_at)
-    made = finished_model(trained.network, model, plan, settings)
+    made = finished_model(cast(Vista3D, trained.network), model, plan, settings)
     report = report_of(trained, model, plan, settings, starts)
     if measure:
         report |= measured(model, made, plan, settings)

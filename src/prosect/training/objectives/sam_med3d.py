@@ -15,7 +15,7 @@ from prosect.networks.sam_med3d import SamMed3D
 from prosect.networks.two_way_transformer import Attention
 from prosect.training.augment import augment_intensities
 from prosect.training.losses import binary_loss
-from prosect.training.objectives.interactive import objects_of
+from prosect.training.objectives.interactive import MOST_DRAWN, nothing_to_click, objects_of
 from prosect.training.patches import Patch
 
 __all__ = ["ChainRules", "ChainedClicks", "begin", "learning_shares"]
@@ -84,15 +84,25 @@ class ChainedClicks:
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn crop that holds an object, averaged over chains and rounds."""
-        objects: list[tuple[int, Mask]] = []
-        while not objects:
-            patch = self.draw()
-            objects = objects_of(patch, self.rules.smallest, self.nested_bits)
+        patch, objects = self._clickable()
         chosen = self.generator.permutation(len(objects))[: self.rules.objects]
         truth = np.stack([objects[int(n)][1] for n in chosen])
-        image = augment_intensities(patch.image, self.generator)
+        image = augment_intensities(patch.image, self.generator).to(next(self.network.parameters()).device)
         mean, spread = mean_and_spread(image)
         return self._chain((image - mean) / spread, truth)
+
+    def _clickable(self) -> tuple[Patch, list[tuple[int, Mask]]]:
+        """Return the next crop that holds an object, and its objects.
+
+        Raises:
+            RecipeError: There seems to be none (`DATALIST_INVALID`).
+        """
+        for _ in range(MOST_DRAWN):
+            patch = self.draw()
+            objects = objects_of(patch, self.rules.smallest, self.nested_bits)
+            if objects:
+                return patch, objects
+        raise nothing_to_click()
 
     def _chain(self, image: Tensor, truth: Mask) -> Tensor:
         """Return the loss of chains on objects (q i j k) of an image (1 1 i j k) as the network takes it."""

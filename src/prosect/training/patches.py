@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from prosect.training.copies import Copies, synthesize_patch, warped_places
 
 __all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan", "mirrored"]
 
@@ -33,6 +35,7 @@ class TrainingScan:
         places: For what is present, some of its voxels (flat indices); None where they have to be looked for.
         origin: Hash of all that the scan was made from; empty where nobody took it.
         sides: Local label by local label on the other side (n), where the scan may be seen in a mirror.
+        copies: How its patches are bent or drawn anew; None where they never are.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TrainingScan:
     places: Mapping[int, NDArray[np.int64]] | None = None
     origin: str = ""
     sides: NDArray[np.int64] | None = None
+    copies: Copies | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +99,33 @@ class PatchSampler:
 
     def __call__(self, scan: TrainingScan) -> Patch:
         """Return one patch of `scan`."""
-        voxels = self._voxels(scan, self._centre(scan), self._transform())
+        centre, transform = self._centre(scan), self._transform()
+        copies, g = scan.copies, self.generator
+        # A scan without copies draws no more numbers than before there were any, so its patches stay the same.
+        places = None
+        if copies is not None and g.random() < copies.warp:
+            places = warped_places(self.shape, self.spacing_mm, g)
+        patch = self._cut(scan, self._voxels(scan, centre, transform, places))
+        if copies is not None and g.random() < copies.synthesis:
+            image = synthesize_patch(patch.image, patch.labels, copies, self.spacing_mm, g)
+            patch = replace(patch, image=image)
+        if scan.sides is not None and g.random() < 0.5:
+            return mirrored(patch, scan.sides)
+        return patch
+
+    def _cut(self, scan: TrainingScan, voxels: NDArray[np.float64]) -> Patch:
+        """Return what a scan shows at places (i j k 3) in its voxels."""
         box = _box_around(voxels, scan.labels.shape)
         grid = _normalised(voxels - [side.start for side in box], [side.stop - side.start for side in box])
         image = torch.from_numpy(scan.intensities[box].astype(np.float32))[None, None]
-        maps = [scan.labels[box], scan.nested[box], *([] if scan.supervoxels is None else [scan.supervoxels[box]])]
+        maps = [scan.labels[box], scan.nested[box]]
+        if scan.supervoxels is not None:
+            maps.append(scan.supervoxels[box])
         integers = torch.from_numpy(np.stack([each.astype(np.float32) for each in maps]))[None]
         image = F.grid_sample(image, grid, mode="bilinear", align_corners=True)
         sampled = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().int()
         regions = None if scan.supervoxels is None else sampled[2]
-        patch = Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
-        return mirrored(patch, scan.sides) if scan.sides is not None and self.generator.random() < 0.5 else patch
+        return Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
 
     def _centre(self, scan: TrainingScan) -> NDArray[np.float64]:
         """Return a patch centre in voxels of the scan."""
@@ -140,12 +160,24 @@ class PatchSampler:
         return scaled
 
     def _voxels(
-        self, scan: TrainingScan, centre: NDArray[np.float64], transform: NDArray[np.float64]
+        self,
+        scan: TrainingScan,
+        centre: NDArray[np.float64],
+        transform: NDArray[np.float64],
+        places: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return where in the scan each voxel of the patch lies (i j k 3), in voxels."""
-        axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
-        offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ transform.T
-        return np.asarray(centre + offsets / np.asarray(scan.spacing_mm))
+        """Return where in the scan each voxel of the patch lies (i j k 3), in voxels.
+
+        Args:
+            scan: The scan.
+            centre: The patch's middle (3), in voxels of the scan.
+            transform: Rotation times zoom (3 3), mm of the patch -> mm of the scan.
+            places: Where each voxel is read (i j k 3), in mm from the middle; by default where it lies.
+        """
+        if places is None:
+            axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
+            places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        return np.asarray(centre + places @ transform.T / np.asarray(scan.spacing_mm))
 
 
 def mirrored(patch: Patch, sides: NDArray[np.int64]) -> Patch:

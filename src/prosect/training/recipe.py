@@ -72,6 +72,9 @@ class Data:
         stages: Only these stages use it; all by default.
         mirror: Show every second patch mirrored, left and right structures exchanged. For regions that are alike on
             both sides, such as the neck, and not for the abdomen.
+        warp: Share of the patches that are bent at random, so that a few scans are not learnt by heart.
+        synthesis: Share of the patches whose intensities are drawn anew from the labels, so that shape and contrast are
+            learnt and not one scanner's look. Of a CT they stay Hounsfield units.
     """
 
     list: Path
@@ -84,6 +87,8 @@ class Data:
     fold: int | None = None
     stages: tuple[str, ...] = ()
     mirror: bool = False
+    warp: float = 0.0
+    synthesis: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -401,6 +406,11 @@ def checked(recipe: Recipe, name: str) -> Recipe:
     if any(source.weight <= 0 for source in recipe.data):
         raise RecipeError(f"{name}: a [[data]] has a weight that is not above 0; leave the list out instead.")
     for source in recipe.data:
+        for key in ("warp", "synthesis"):
+            if not 0 <= getattr(source, key) <= 1:
+                raise RecipeError(
+                    f"{name}: {key} of {source.list.name} is {getattr(source, key)}; it must lie in 0 to 1."
+                )
         refuse_unknown(source.stages, [stage.name for stage in recipe.stages], f"{name}, stages of {source.list.name}")
     return recipe
 

@@ -9,15 +9,17 @@ import numpy as np
 
 from prosect.data.datalist import DataList, Entry
 from prosect.errors import FormatError, RecipeError
-from prosect.inference.windows import Shape
+from prosect.phantom.tissues import tissues
+from prosect.training.copies import Copies
 from prosect.training.course import Course
 from prosect.training.export import preparation_of
 from prosect.training.mirror import other_sides
 from prosect.training.patches import TrainingScan
 from prosect.training.prepared import prepared_scans
-from prosect.training.recipe import Stage
+from prosect.training.recipe import Data, Shape, Stage, Triple
+from prosect.training.scans import Numbering
 
-__all__ = ["pad_to_patch", "weighted_scans"]
+__all__ = ["copies_of", "pad_to_patch", "weighted_scans"]
 
 KEPT = "scans"
 LEFT_OUT = 0.01  # share of a list's scans that may turn out unreadable after all were looked at
@@ -37,16 +39,30 @@ def weighted_scans(course: Course, stage: Stage) -> list[Weighted]:
         if source.data.stages and stage.name not in source.data.stages:
             continue
         sides = other_sides(course.numbering) if source.data.mirror else None
+        copies = copies_of(source.data, course.recipe.shape, course.numbering)
         for scan in readable_scans(course, stage, usable_labels(source.training, stage)):
             fitted = scan if stage.supervoxels else replace(scan, supervoxels=None)
             if not teaches(fitted, stage):
                 continue
             if stage.beyond == "edge":
                 fitted = pad_to_patch(fitted, stage.patch)
-            chosen.append((replace(fitted, sides=sides), source.data.weight))
+            chosen.append((replace(fitted, sides=sides, copies=copies), source.data.weight))
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
     return oversample(chosen) if stage.oversample else chosen
+
+
+def copies_of(data: Data, shape: Shape, numbering: Numbering) -> Copies | None:
+    """Return how a list of a recipe is copied; None where it is not."""
+    if not data.warp and not data.synthesis:
+        return None
+    by_index = tissues(numbering.vocabulary)
+    kinds = {}
+    for label, index in enumerate(numbering.order, 1):
+        if index in by_index:
+            kinds[label] = by_index[index]
+    window = (shape.low, shape.high) if shape.intensity == "window" else None
+    return Copies(data.warp, data.synthesis, kinds, window)
 
 
 def teaches(scan: TrainingScan, stage: Stage) -> bool:
@@ -118,7 +134,7 @@ def oversample(scans: Sequence[Weighted]) -> list[Weighted]:
     return weighted
 
 
-def pad_to_patch(scan: TrainingScan, patch: Shape) -> TrainingScan:
+def pad_to_patch(scan: TrainingScan, patch: Triple) -> TrainingScan:
     """Return a scan with its outermost voxels repeated around it on axes (i j k) that are shorter than a patch.
 
     Inference repeats them, too, and beyond a scan a patch would show air that the scan never had.

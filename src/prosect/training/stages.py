@@ -201,4 +201,7 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network
     mirrored = [scan.name for scan, _ in scans if scan.sides is not None]
     if mirrored:
         facts["mirrored"] = mirrored
+    copied = [(scan.name, scan.copies.warp, scan.copies.synthesis) for scan, _ in scans if scan.copies is not None]
+    if copied:
+        facts["copied"] = copied
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -23,7 +23,7 @@ from prosect.cli.work_folder import lock_work_folder
 from prosect.training.beginning import first_network
 from prosect.training.course import prepare_course
 from prosect.training.export import describe
-from prosect.training.recipe import read_recipe
+from prosect.training.recipe_file import read_recipe
 from prosect.training.stage_scans import weighted_scans
 
 RECIPE = """

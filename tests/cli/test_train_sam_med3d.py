@@ -13,7 +13,7 @@ import prosect
 from prosect.cli.main import main
 from prosect.errors import RecipeError
 from prosect.models.sam_med3d import SamMed3DModel
-from prosect.training.recipe import read_recipe
+from prosect.training.recipe_file import read_recipe
 from prosect.training.sam_med3d import architecture_of
 
 RECIPE = """

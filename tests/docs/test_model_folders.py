@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prosect.cli.arguments import build_parser
-from prosect.training.recipe import read_recipe
+from prosect.training.recipe_file import read_recipe
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 FOLDERS = sorted(path for path in MODELS.iterdir() if path.is_dir())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prosect.errors import FormatError, ProsectWarning, RecipeError
-from prosect.training.recipe import PUBLISHED, Recipe, published_stages, read_recipe, shortened
+from prosect.training.recipe import PUBLISHED, Recipe, shortened
+from prosect.training.recipe_file import published_stages, read_recipe
 from prosect.training.sources import read_sources
 
 SMALL = """
@@ -71,7 +72,7 @@ def test_shortening_keeps_every_stage(tmp_path: Path) -> None:
         (SMALL.replace("steps = 3", "step = 3"), "nearest: steps"),
         (SMALL.replace("steps = 3", 'steps = "3"'), "must be of type int"),
         (SMALL.replace("steps = 3", "steps = true"), "must be of type int"),
-        (SMALL.replace("steps = 3", "steps = 0"), "need more"),
+        (SMALL.replace("steps = 3", "steps = 0"), "steps is 0; it must be 1 or more"),
         (SMALL.replace("[16, 16, 16]\n\n", "[16, 16]\n\n"), "a list of 3"),
         (SMALL.replace("[16, 16, 16]\n\n", "[16, 16, 15]\n\n"), "multiple of 2"),
         (SMALL.replace('list = "list.json"', ""), "list"),

@@ -24,7 +24,8 @@ from prosect.models import device_named
 from prosect.training.course import Course, prepare_course
 from prosect.training.extra import load_extra
 from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, joined
-from prosect.training.recipe import Recipe, read_recipe, shortened
+from prosect.training.recipe import Recipe, shortened
+from prosect.training.recipe_file import read_recipe
 from prosect.training.stages import carry_out
 
 __all__ = ["run"]

@@ -12,7 +12,9 @@ from prosect.models.spec import ModelSpec
 from prosect.models.vista3d import Vista3DModel
 from prosect.training.export import Before
 from prosect.training.finetuning.settings import FinetuneSettings
-from prosect.training.recipe import Part, Recipe, Shape, Stage, Triple, read_into, shipped_recipe
+from prosect.training.recipe import Part, Recipe, Shape, Stage, Triple
+from prosect.training.recipe_file import shipped_recipe
+from prosect.training.recipe_table import read_into
 
 __all__ = ["before_of", "recipe_of", "shape_of", "trained_classes"]
 

@@ -151,6 +151,47 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path: Path) -> No
     assert digest(again) == digest(whole)
 
 
+def flip_a_bit(path: Path, tensor: torch.Tensor) -> None:
+    """Flip a bit in the middle of a tensor of a file, which torch reads without complaint."""
+    content = bytearray(path.read_bytes())
+    values = tensor.numpy().tobytes()
+    content[bytes(content).index(values) + len(values) // 2 | 3] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_a_state_with_a_flipped_bit_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    whole = loop(tmp_path / "whole")
+    whole.run()
+    run = loop(tmp_path / "cut")
+    run.run(save_every=4)
+    flip_a_bit(tmp_path / "cut" / "state.pt", run.network.get_parameter("class_head.mlp.0.weight").detach())
+    again = loop(tmp_path / "cut")
+    assert again.resume()
+    assert again.step == 4, "the state before"
+    again.run()
+    assert digest(again) == digest(whole)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_best_weights_that_are_damaged_are_not_chosen_and_the_log_says_so(tmp_path: Path, damage: str) -> None:
+    scores = iter([0.5, 0.9, 0.1])
+    run = loop(tmp_path, 6, validate=lambda _: next(scores), validate_every=2)
+    run.run()
+    path = tmp_path / "best.pt"
+    best, step = run.chosen()
+    assert step == 4
+    if damage == "flipped":
+        flip_a_bit(path, best["class_head.mlp.0.weight"])
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        path.unlink()
+    chosen, step = run.chosen()
+    assert step == 6
+    assert chosen is run.average
+    assert rows(tmp_path)[-1]["event"] == "best weights lost"
+
+
 def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
     loop(tmp_path).run()
     with pytest.raises(RecipeError) as refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import time
@@ -17,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from prosect.errors import FormatError, RecipeError, ResourceError
-from prosect.io.atomic import atomic_file, write_atomically
+from prosect.io.atomic import write_atomically
 from prosect.io.temporary import sweep
 from prosect.networks.vista3d import Vista3D
 from prosect.training.parallel import ALONE, Ranks
+from prosect.training.states import read_state, write_state
 from prosect.training.stream import PatchStream, stream_of
 
 __all__ = ["LoopSettings", "TrainingLoop", "mixed_is_sound"]
@@ -159,11 +159,16 @@ class TrainingLoop:
         return self.step >= s.steps or (stale > 0 and judged - self.best_step >= stale)
 
     def chosen(self) -> tuple[dict[str, Tensor], int]:
-        """Return the averaged weights of the best validation, or of the last step where none was, and the step."""
-        if self.best_step:  # else the file, if there is one, is of an earlier run
-            best = torch.load(self.folder / BEST, weights_only=True, map_location="cpu")
-            if best["step"] == self.best_step:
-                return best["average"], self.best_step
+        """Return the averaged weights of the best validation, and its step.
+
+        Where none was, or its file is damaged, which the log then says, they are those of the last step.
+        """
+        if not self.best_step:  # the file, if there is one, is of an earlier run
+            return self.average, self.step
+        best = read_state(self.folder / BEST)
+        if best is not None and best["step"] == self.best_step:
+            return best["average"], self.best_step
+        self._log(event="best weights lost", best_step=self.best_step, instead=self.step)
         return self.average, self.step
 
     def rate(self) -> float:
@@ -255,7 +260,7 @@ class TrainingLoop:
     def _kept(self, score: float) -> bool:
         """Keep the averaged weights as the best; return whether that worked, which all processes must agree on."""
         try:
-            self._write(self.folder / BEST, {"average": self.average, "step": self.step, "score": score})
+            self._write(BEST, {"average": self.average, "step": self.step, "score": score})
             failed = ""
         except (FormatError, ResourceError) as error:
             failed = str(error)
@@ -319,16 +324,11 @@ class TrainingLoop:
             "identity": self.identity,
             "threads": torch.get_num_threads(),
         }
-        self._write(self.folder / STATE, state, self.folder / PREVIOUS)
+        self._write(STATE, state, PREVIOUS)
 
-    def _write(self, path: Path, state: Any, previous: Path | None = None) -> None:
-        if self.ranks.rank:
-            return
-        with atomic_file(path, previous=previous) as handle:
-            try:
-                torch.save(state, handle)
-            except RuntimeError as error:  # torch's own word for a disk that is full
-                raise OSError(errno.EIO, str(error)) from error
+    def _write(self, name: str, state: Row, previous: str | None = None) -> None:
+        if self.ranks.rank == 0:
+            write_state(self.folder / name, state, None if previous is None else self.folder / previous)
 
     def resume(self) -> bool:
         """Load a saved state if there is one, or the one before where the last is damaged; return whether there was.
@@ -337,7 +337,7 @@ class TrainingLoop:
             RecipeError: It is the state of another run (`RESUME_OTHER_RUN`).
         """
         for path in (self.folder / STATE, self.folder / PREVIOUS):
-            state = _readable(path)
+            state = read_state(path)
             if state is None:
                 continue
             settings = asdict(self.settings)
@@ -389,14 +389,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf
-
-
-def _readable(path: Path) -> Row | None:
-    """Return a saved state; None where there is none or it is damaged."""
-    try:
-        state: Row = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        return None
-    except Exception:  # a damaged archive surfaces as almost any error; the state before may be whole
-        return None
-    return state

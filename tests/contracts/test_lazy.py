@@ -69,7 +69,7 @@ def test_what_stands_for_a_module_has_its_name_and_types() -> None:
 def test_every_entry_is_used_and_is_there() -> None:
     used = {module for path in FILES for _, module in late_imports(path)}
     used |= {row.module for row in FORMATS}
-    used |= {"prosect.training.tensorboard"}
+    used |= {"prosect.training.augment_official", "prosect.training.tensorboard"}
     assert used == set(MODULES)
     for name in MODULES:
         assert importlib.util.find_spec(name) is not None

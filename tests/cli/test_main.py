@@ -223,3 +223,21 @@ def test_the_module_is_the_command(words: list[str], run) -> None:
     command = [sys.executable, "-m", "prosect", *words]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
+
+
+def test_what_can_be_typed_is_what_there_is() -> None:
+    """The words are repeated so that `--help` loads no model; here they are held to what they choose from."""
+    from typing import get_args, get_type_hints
+
+    from prosect.cli.arguments import evaluate, groups
+    from prosect.evaluation.clickers import RULES
+    from prosect.evaluation.running import PROTOCOLS
+    from prosect.jobs import EvaluateJob
+    from prosect.models.spec import PROFILES
+
+    assert tuple(PROFILES) == groups.PROFILES
+    assert set(evaluate.RULES) == set(RULES)
+    assert (*PROTOCOLS, "fewshot") == evaluate.PROTOCOLS
+    hints = get_type_hints(EvaluateJob)
+    assert get_args(hints["protocol"]) == PROTOCOLS
+    assert get_args(get_args(hints["split"])[0]) == evaluate.SPLITS

@@ -19,7 +19,7 @@ from few_scans import random_weights
 from prosect.checkpoints.files import read_weights, write_weights
 from prosect.cli.commands.train import own_device
 from prosect.cli.main import main
-from prosect.cli.work_folder import lock_work_folder
+from prosect.jobs.work_folder import lock_work_folder
 from prosect.training.beginning import first_network
 from prosect.training.course import prepare_course
 from prosect.training.export import describe

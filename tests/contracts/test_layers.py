@@ -66,6 +66,11 @@ def test_imports_go_downwards(path: Path) -> None:
     assert not upwards, f"{path.name} imports from above it: {upwards}"
 
 
+def test_only_the_command_line_knows_the_command_line() -> None:
+    others = [path for path in FILES if home(path) not in ("cli", "__main__") and "cli" in imported(path)]
+    assert not others, "what the command line can do belongs into a job, which every front door can ask for"
+
+
 def test_parts_of_one_layer_form_no_cycle() -> None:
     edges: dict[str, set[str]] = {}
     for path in FILES:
@@ -112,7 +117,7 @@ def test_every_kind_of_error_has_its_own_code() -> None:
 
 
 def test_models_are_asked_what_they_can_do_and_never_for_their_class() -> None:
-    allowed = {"cli/commands/finetune.py", "training/validation.py"}
+    allowed = {"jobs/finetune.py", "training/validation.py"}
     asked = re.compile(r"isinstance\([^)]*Model\b|\bmodel: Any\b")
     found = {path.relative_to(SOURCE).as_posix() for path in FILES if asked.search(path.read_text(encoding="utf-8"))}
     assert found <= allowed, f"ask by a `require_` function of models.protocols instead: {sorted(found - allowed)}"

@@ -19,6 +19,7 @@ from prosect.jobs import (
     ClickJob,
     Edited,
     EvaluateJob,
+    FinetuneJob,
     Job,
     ListInput,
     ModelChoice,
@@ -29,8 +30,15 @@ from prosect.jobs import (
 )  # fmt: skip
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.results import request_for
+from prosect.training.finetuning.settings import FinetuneSettings
 
 EXAMPLES: list[Job] = [
+    FinetuneJob(Path("images"), Path("labels"), ("1=lesion", "2="), Path("my.safetensors")),
+    FinetuneJob(
+        Path("images"), Path("labels"), ("1=x",), Path("my.safetensors"),
+        FinetuneSettings(steps=9, spacing_mm=1.5, patch=(48, 32, 32), intensity="model", sources=(("x", "liver"),)),
+        "mine", Path("work"), ModelChoice(weights=Path("w")), True,
+    ),
     ClickJob(ScanInput(Path("a")), Path("b.nii.gz")),
     ClickJob(
         ScanInput(Path("a"), "1.2", 3), Path("b.nii.gz"), (PlacedClick((1.0, 2.5, -3.0), False),), "voxel",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prosect.jobs.click import Clicked, ClickJob, Edited, PlacedClick, Resumed
     from prosect.jobs.cohort import CohortJob
     from prosect.jobs.evaluate import Evaluated, EvaluateJob
+    from prosect.jobs.finetune import FinetuneJob
     from prosect.jobs.inputs import ModelChoice, ScanInput
     from prosect.jobs.job import Job
     from prosect.jobs.lists import ListInput
@@ -28,6 +29,7 @@ _HOMES = {
     "Edited": "prosect.jobs.click",
     "EvaluateJob": "prosect.jobs.evaluate",
     "Evaluated": "prosect.jobs.evaluate",
+    "FinetuneJob": "prosect.jobs.finetune",
     "Job": "prosect.jobs.job",
     "ListInput": "prosect.jobs.lists",
     "ModelChoice": "prosect.jobs.inputs",
@@ -48,6 +50,7 @@ __all__ = [
     "Edited",
     "EvaluateJob",
     "Evaluated",
+    "FinetuneJob",
     "Job",
     "ListInput",
     "ModelChoice",

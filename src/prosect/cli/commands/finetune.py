@@ -8,80 +8,59 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import prosect
 from prosect.cli.choices import tolerance_of
 from prosect.cli.console import open_console
-from prosect.cli.work_folder import lock_work_folder
-from prosect.data.check import check_datalist, refuse_unfit
-from prosect.data.mapping import parse_pair
-from prosect.data.pairs import pair_files
-from prosect.errors import CheckpointError, FormatError, RecipeError
-from prosect.io.atomic import probe
-from prosect.jobs.warning_log import keep_warnings
+from prosect.errors import RecipeError
+from prosect.jobs import FinetuneJob, ModelChoice
 from prosect.models.vista3d import Vista3DModel
-from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
-from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
+from prosect.training.finetuning.finetune import Finetuned
+from prosect.training.finetuning.plan import FinetunePlan
 from prosect.training.finetuning.settings import FinetuneSettings
 
-__all__ = ["learnable", "run", "settings_of"]
+__all__ = ["run", "settings_of", "silent"]
 
-SUFFIX = ".safetensors"
-NEED_BYTES = 64 << 20
 OWN = ("validation", "validate_every", "patience", "keep_classes", "freeze_encoder", "clicks")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check everything, finetune, and write the weights; return 0."""
-    refuse_output(args)
+    job = job_of(args)
     say = silent if args.quiet else open_console().print
-    model = learnable(prosect.load(args.model, weights=args.weights, device=args.device))
-    pairs = [parse_pair(text) for text in args.classes]
-    datalist = pair_files(args.images, args.labels, pairs, words_of(model))
-    refuse_unfit(check_datalist(datalist, tolerance_of(args)))
-    settings = settings_of(args)
-    with keep_warnings(show=not args.quiet):
-        plan = plan_finetuning(model, datalist, settings, args.name or args.output.stem)
-        tell(say, plan, settings, model)
-        if args.dry_run:
-            return 0
-        stop_at = None if args.minutes is None else time.time() + 60 * args.minutes
-        work = args.work or args.output.with_suffix(".work")
-        with lock_work_folder(work):
-            result = finetune(model, plan, settings, work, stop_at, say)
-    save_finetuned(result, args.output)
-    conclude(say, result, args.output)
+    if args.dry_run:
+        plan, model = job.plan(show_warnings=not args.quiet)
+        tell(say, plan, job.settings, model)
+        return 0
+    done = job.run(
+        on_plan=lambda plan, model: tell(say, plan, job.settings, model),
+        say=say,
+        stop_at=None if args.minutes is None else time.time() + 60 * args.minutes,
+        show_warnings=not args.quiet,
+    )
+    conclude(say, done, args.output)
     return 0
+
+
+def job_of(args: argparse.Namespace) -> FinetuneJob:
+    """Return what the flags ask for.
+
+    Raises:
+        RecipeError: A number cannot be (`RECIPE_INVALID`).
+    """
+    return FinetuneJob(
+        images=args.images,
+        labels=args.labels,
+        classes=tuple(args.classes),
+        output=args.output,
+        settings=settings_of(args),
+        name=args.name,
+        work=args.work,
+        model=ModelChoice(args.model, args.weights, device=args.device),
+        overwrite=args.overwrite,
+    )
 
 
 def silent(_text: str) -> None:
     """Say nothing."""
-
-
-def refuse_output(args: argparse.Namespace) -> None:
-    """Refuse an output that cannot be written, before anything is read.
-
-    Raises:
-        FormatError: It has another ending (`OUTPUT_FORMAT_UNKNOWN`), exists (`OUTPUT_EXISTS`), or cannot be written.
-    """
-    if args.output.suffix.lower() != SUFFIX:
-        raise FormatError(f"{args.output}: weights are written as {SUFFIX}.", code="OUTPUT_FORMAT_UNKNOWN")
-    if args.output.exists() and not args.overwrite:
-        raise FormatError(f"{args.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
-    if not args.dry_run:
-        probe(args.output, NEED_BYTES)
-
-
-def learnable(model: Any) -> Vista3DModel:
-    """Return the model if it can learn classes.
-
-    Raises:
-        CheckpointError: It has none (`MODEL_WRONG_NETWORK`).
-    """
-    if not isinstance(model, Vista3DModel):
-        raise CheckpointError(
-            "Only VISTA3D models learn classes; this one answers clicks only.", code="MODEL_WRONG_NETWORK"
-        )
-    return model
 
 
 def settings_of(args: argparse.Namespace, **fixed: Any) -> FinetuneSettings:

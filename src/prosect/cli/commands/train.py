@@ -17,9 +17,9 @@ from rich.console import Console
 
 from prosect.cli.choices import tolerance_of
 from prosect.cli.console import open_console
-from prosect.cli.work_folder import lock_work_folder
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.errors import ProsectWarning, RecipeError, ResourceError
+from prosect.jobs.work_folder import lock_work_folder
 from prosect.models import device_named
 from prosect.training.course import Course, prepare_course
 from prosect.training.extra import load_extra

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prosect.cohort.listing import listed_scans
+from prosect.cohort.listing import read_scans_of_list
 from prosect.errors import FormatError
 
 
@@ -18,7 +18,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_a_text_file_has_a_path_per_line_from_its_own_folder(tmp_path: Path) -> None:
     path = write(tmp_path / "list.txt", "# scans\n\na.nii.gz\nsub/ct.nrrd\n/abs/b.mha\n")
-    found = listed_scans(path).scans
+    found = read_scans_of_list(path).scans
     assert [(s.name, s.path) for s in found] == [
         ("a", tmp_path / "a.nii.gz"), ("ct", tmp_path / "sub" / "ct.nrrd"), ("b", Path("/abs/b.mha")),
     ]  # fmt: skip
@@ -27,7 +27,7 @@ def test_a_text_file_has_a_path_per_line_from_its_own_folder(tmp_path: Path) -> 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_table_names_cases_and_series(tmp_path: Path, mark: str) -> None:
     path = write(tmp_path / "list.csv", f"{mark}Case,age,Image,series\nfirst,40,x/ct.nii.gz,\nsecond,50,study,1.2.3\n")
-    found = listed_scans(path).scans
+    found = read_scans_of_list(path).scans
     assert [(s.name, s.origin, s.series) for s in found] == [
         ("first", "x/ct.nii.gz", None), ("second", "study", "1.2.3"),
     ]  # fmt: skip
@@ -45,14 +45,14 @@ def test_a_table_names_cases_and_series(tmp_path: Path, mark: str) -> None:
 )
 def test_a_list_that_is_none_is_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
     with pytest.raises(FormatError, match=said) as refused:
-        listed_scans(write(tmp_path / name, text))
+        read_scans_of_list(write(tmp_path / name, text))
     assert refused.value.code == "LIST_INVALID"
 
 
 def test_a_list_of_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FormatError, match="not a list"):
-        listed_scans(tmp_path / "l.txt")
+        read_scans_of_list(tmp_path / "l.txt")
 
 
 def test_listed_scans_are_segmented_and_missing_ones_named(

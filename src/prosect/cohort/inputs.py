@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from prosect.cohort.listing import listed_scans
+from prosect.cohort.listing import read_scans_of_list
 from prosect.cohort.manifest import Manifest, find_scans
 from prosect.errors import FormatError, UsageError
 from prosect.io.paths import file_name
@@ -37,7 +37,7 @@ def scans_of(
         refuse_one_file(path, output)
         return None
     if not path.is_dir():
-        return listed_scans(path)
+        return read_scans_of_list(path)
     if output is not None and output.is_dir() and os.path.samefile(output, path):
         raise FormatError(
             f"{file_name(output)}: results in the folder of the scans would be taken for scans the next time. "
@@ -61,7 +61,7 @@ def refuse_one_file(path: Path, output: Path) -> None:
     Raises:
         UsageError: `USAGE`.
     """
-    scans = (find_scans(path) if path.is_dir() else listed_scans(path)).scans
+    scans = (find_scans(path) if path.is_dir() else read_scans_of_list(path)).scans
     if any(not scan.path.is_dir() for scan in scans):
         raise UsageError(
             f"{file_name(output)}: one file cannot hold the results of the {len(scans)} scans of {file_name(path)}. "

@@ -11,14 +11,14 @@ from prosect.cohort.manifest import Manifest, Scan, stem
 from prosect.errors import FormatError
 from prosect.io.paths import file_name, require_file
 
-__all__ = ["listed_scans"]
+__all__ = ["read_scans_of_list"]
 
 PATH_COLUMNS = ("path", "image", "input", "scan", "file")
 NAME_COLUMNS = ("case", "name", "id")
 MAX_BYTES = 64 << 20
 
 
-def listed_scans(path: Path) -> Manifest:
+def read_scans_of_list(path: Path) -> Manifest:
     """Return the scans that a list names, in its order; paths count from the folder of the list.
 
     A `.txt` has a path per line; empty lines and those that begin with # are passed over. A `.csv` or `.tsv` has a
@@ -41,7 +41,7 @@ def listed_scans(path: Path) -> Manifest:
         ) from error
     if not rows:
         raise FormatError(f"{file_name(path)}: the list names no scan.", code="LIST_INVALID")
-    return Manifest(tuple(listed(path.parent, row) for row in rows), {})
+    return Manifest(tuple(scan_of(path.parent, row) for row in rows), {})
 
 
 def entries(text: str, suffix: str) -> Iterator[Mapping[str, str]]:
@@ -82,7 +82,7 @@ def cell(row: Mapping[str, str | None], column: str | None) -> str:
     return "" if column is None else (row.get(column) or "").strip()
 
 
-def listed(top: Path, row: Mapping[str, str]) -> Scan:
+def scan_of(top: Path, row: Mapping[str, str]) -> Scan:
     """Return the scan of one entry.
 
     Raises:

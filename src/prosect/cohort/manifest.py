@@ -193,14 +193,17 @@ def refuse_clashes(
     Raises:
         OutputError: `OUTPUT_NAME_CLASH`; the message names the scans.
     """
-    owners: dict[str, str] = {folded(name): "a file of the run itself" for name in reserved}
+    owners = dict.fromkeys(map(fold_name, reserved), "a file of the run itself")
     clashes: list[str] = []
     for scan in scans:
-        mine = described(scan)
-        taken = {owners[key] for name in planned(scan.name) if (key := folded(name)) in owners}
-        clashes += [f"{other} and {mine} (both {file_name(scan.name)})" for other in sorted(taken)]
-        for name in planned(scan.name):
-            owners.setdefault(folded(name), mine)
+        mine = origin_of(scan)
+        keys = [fold_name(name) for name in planned(scan.name)]
+        taken = {owners[key] for key in keys if key in owners}
+        for other in sorted(taken):
+            clashes.append(f"{other} and {mine} (both {file_name(scan.name)})")
+        # The first owner keeps a name, so that every later one is told with it.
+        for key in keys:
+            owners.setdefault(key, mine)
     if clashes:
         more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
         raise OutputError(
@@ -210,12 +213,15 @@ def refuse_clashes(
         )
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return the name as a file system that ignores case and Unicode form sees it."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(PurePosixPath(name))).casefold())
 
 
-def described(scan: Scan) -> str:
+def origin_of(scan: Scan) -> str:
     """Return the input for a message."""
-    place = "/".join(file_name(part) for part in scan.origin.split("/")[-2:]) if scan.origin else file_name(scan.path)
+    place = file_name(scan.path)
+    if scan.origin:
+        # Of a long path the last folder and the file tell scans apart.
+        place = "/".join(map(file_name, scan.origin.split("/")[-2:]))
     return f"{place} series {scan.series}" if scan.series else place

@@ -52,7 +52,7 @@ def case_row(plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
     return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
 
 
-def joined(tables: Iterable[Path]) -> Iterator[bytes]:
+def join_tables(tables: Iterable[Path]) -> Iterator[bytes]:
     """Yield one table made of tables with the same header."""
     header = b""
     for path in tables:
@@ -70,12 +70,14 @@ def write_statistics(out: Path, known: History, names: Sequence[str], path: Path
     Raises:
         ProsectError: The place cannot be written, or the disk is full.
     """
-    done = [known.done[name] for name in names if name in known.done]
-    tables = [out / file for event in done for file in event["files"] if file.endswith(TABLE_ENDING)]
-    present = [table for table in tables if table.is_file()]
+    present: list[Path] = []
+    for name in names:
+        files = known.done[name]["files"] if name in known.done else ()
+        tables = [out / file for file in files if file.endswith(TABLE_ENDING)]
+        present += [table for table in tables if table.is_file()]
     if not present:
         return None
-    write_atomically(path, joined(present))
+    write_atomically(path, join_tables(present))
     return path
 
 

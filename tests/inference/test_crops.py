@@ -140,7 +140,7 @@ class Clicker:
     vocabulary = vocabulary.load("vista3d-ct").restrict((), "click on it")
     identity: ClassVar = {"model": "bright", "weights_sha256": "0" * 64, "profile": "prosect"}
 
-    def draft(self, volume: Volume, indices: object, overlap: bool) -> NoReturn:
+    def draft(self, volume: Volume, indices: object, overlap: bool, watch: object = None) -> NoReturn:
         """Refuse."""
         raise AssertionError
 

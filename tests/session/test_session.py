@@ -17,8 +17,10 @@ from prosect.case import Case, Preparation
 from prosect.errors import FormatError, GeometryError, PromptError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.progress import Watch
 from prosect.session import Session, read_record
 from prosect.volume import Volume
 
@@ -61,7 +63,7 @@ class Model:
         self.vocabulary = vocabulary.load("vista3d-ct")
         self.identity = {"name": "balls", "weights_sha256": "0" * 64, "profile": "prosect"}
 
-    def draft(self, volume: Volume, indices: Any, overlap: bool) -> LabelMap | LabelLayers:
+    def draft(self, volume: Volume, indices: Any, overlap: bool, watch: Watch | None = None) -> LabelMap | LabelLayers:
         """Return the blocks, or the flat map of them."""
         masks = np.zeros((len(indices), *SHAPE), dtype=bool)
         for mask, index in zip(masks, indices, strict=True):
@@ -69,10 +71,11 @@ class Model:
         layers = LabelLayers(masks, tuple(indices), volume.grid, self.vocabulary)
         return layers if overlap else layers.flatten()
 
-    def responder(self, volume: Volume) -> ClickResponder:
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> ClickResponder:
         """Return patches of 16 voxels of 2 mm."""
         case = Case.prepare(volume, Preparation(spacing_mm=(2.0, 2.0, 2.0)))
-        return ClickResponder(case, self.network, plan_windows(case.grid.shape, (16, 16, 16), 0.25), "replicate")
+        plan = plan_windows(case.grid.shape, (16, 16, 16), 0.25)
+        return ClickResponder(case, self.network, plan, "replicate", kept or FeatureBudget())
 
 
 def scan() -> Volume:
@@ -123,7 +126,7 @@ def test_token_and_label_follow_from_the_structure(
 ) -> None:
     session.click((30, 25, 20), structure=structure, space="voxel")
     assert (model.network.labels, model.network.zero_shot) == ([label], [zero_shot])
-    session.click((30, 25, 28), positive=False, structure=structure, space="voxel")
+    session.click((30, 25, 21), positive=False, structure=structure, space="voxel")
     assert sorted(model.network.labels) == sorted([label, label - 1])
 
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from prosect.inference.merge_official import merge_official
 from prosect.morphology import Components
 
-__all__ = ["COMPATS", "NEAR_MISS_MM", "Compat", "merge"]
+__all__ = ["COMPATS", "NEAR_MISS_MM", "Compat", "is_near", "merge"]
 
 Compat = Literal["official"]
 COMPATS: tuple[str, ...] = get_args(Compat)
@@ -65,6 +65,18 @@ def merge(
         added |= _touched(interactive, positive, offsets)
     removed = _touched(automatic & ~interactive, negative, offsets)
     return np.asarray((automatic | added) & ~removed)
+
+
+def is_near(mask: Mask, click: Voxel, voxel_axes_mm: ArrayLike, near_miss_mm: float = NEAR_MISS_MM) -> bool:
+    """Return whether a click selects a voxel of a mask: its own, or one within `near_miss_mm`; see `merge`.
+
+    Args:
+        mask: Any mask (i j k).
+        click: Voxel counted as in the mask; it may lie outside.
+        voxel_axes_mm: As for `merge`.
+        near_miss_mm: As for `merge`.
+    """
+    return bool(_hits(mask, click, _offsets(voxel_axes_mm, near_miss_mm)))
 
 
 def _as_official(automatic: Mask, interactive: Mask, positive: Sequence[Voxel], negative: Sequence[Voxel]) -> Mask:

@@ -49,6 +49,8 @@ def resume(
             "near_miss_mm": float(record.header["near_miss_mm"]),
             "compat": record.header["compat"],
         }
+        if "undo_bytes" in record.header:  # sessions from before undo had a limit do not say
+            options["undo_bytes"] = int(record.header["undo_bytes"])
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
     chosen = model or require_clicks(load(name, None if weights is None else Path(weights), device, profile))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from prosect.morphology import Components, innermost
 from prosect.session.edits import Edit, Sheet
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["Change", "Suggestion", "change_of", "disputed", "flat_labels"]
+__all__ = ["Change", "StructureState", "Suggestion", "change_of", "disputed", "flat_labels", "labels_in"]
 
 Mask = NDArray[np.bool_]
 
@@ -25,12 +25,14 @@ class Change:
     """What an action changed.
 
     Attributes:
-        structure: Name of the structure, or of several.
-        added: Voxels gained.
-        removed: Voxels lost.
-        box: Where, in voxels of the scan as stored; None where nothing changed.
+        structure: Name of the structure the action was for, or of several.
+        added: Voxels it gained.
+        removed: Voxels it lost.
+        box: Where masks changed, those of other structures too, in voxels of the scan as stored; None where none did.
         seconds: How long it took.
         notes: What was assumed, for the user to read.
+        counts: Voxels gained and lost by each structure whose mask changed, those that lost to another included.
+        revision: That of the session after the action.
     """
 
     structure: str
@@ -39,6 +41,24 @@ class Change:
     box: Box | None
     seconds: float
     notes: tuple[str, ...] = ()
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    revision: int = 0
+    _edits: tuple[Edit, ...] = field(default=(), repr=False, compare=False)
+
+    def flipped(self, structure: str, box: Box | None = None) -> Mask:
+        """Return which voxels of a structure's mask changed (i j k).
+
+        Args:
+            structure: Its name.
+            box: Where, in voxels of the scan as stored; by default `self.box`.
+        """
+        place = self.box if box is None else box
+        out = np.zeros((0, 0, 0) if place is None else place.shape, dtype=np.bool_)
+        if place is not None:
+            for edit in self._edits:
+                if edit.structure == structure and "shown" in edit.layers:
+                    out ^= edit.read(place)
+        return out
 
 
 @dataclass(frozen=True)
@@ -58,25 +78,78 @@ class Suggestion:
     volume_ml: float
 
 
+@dataclass(frozen=True)
+class StructureState:
+    """A structure of a session, for a list of them.
+
+    Attributes:
+        name: Its name.
+        index: Its label value.
+        voxels: How many its mask has.
+        clicks: How many clicks it has.
+        drafted: Whether there is a draft that clicks correct.
+        locked: Whether it must not change.
+        zero_shot: Whether it is an object of its own, which no class of the model describes.
+    """
+
+    name: str
+    index: int
+    voxels: int
+    clicks: int
+    drafted: bool
+    locked: bool
+    zero_shot: bool
+
+    @classmethod
+    def of(cls, sheet: Sheet) -> StructureState:
+        """Return the state of a structure."""
+        target = sheet.target
+        return cls(
+            target.name,
+            target.index,
+            voxels=sheet.shown.count,
+            clicks=len(sheet.clicks),
+            drafted=sheet.draft.count > 0,
+            locked=sheet.locked,
+            zero_shot=target.zero_shot,
+        )
+
+
 def change_of(
-    edits: Iterable[Edit], sheets: Mapping[str, Sheet], names: Iterable[str], seconds: float, notes: Iterable[str] = ()
+    edits: Iterable[Edit],
+    sheets: Mapping[str, Sheet],
+    names: Iterable[str],
+    notes: Iterable[str],
+    revision: int,
 ) -> Change:
-    """Return what edits change that are not done yet, for the structures named; what others lose goes to the notes."""
-    counts: dict[str, list[int]] = {name: [0, 0] for name in names}
-    notes, box = list(notes), EMPTY
-    for edit in edits:
-        if "shown" not in edit.layers:
-            continue
-        before = sheets[edit.structure].shown.read(edit.box)
-        lost = int(np.count_nonzero(edit.bits & before))
-        if edit.structure in counts:
-            counts[edit.structure][0] += int(np.count_nonzero(edit.bits)) - lost
-            counts[edit.structure][1] += lost
-        else:
-            notes.append(f"{lost} voxels taken from '{edit.structure}'")
+    """Return what edits change that are not done yet, for the structures named; what others lose goes to the notes.
+
+    How long it took is not known yet.
+    """
+    shown = tuple(edit for edit in edits if "shown" in edit.layers)
+    counts: dict[str, tuple[int, int]] = {}
+    asked, notes, box = list(names), list(notes), EMPTY
+    for edit in shown:
+        bits = edit.bits
+        lost = int(np.count_nonzero(bits & sheets[edit.structure].shown.read(edit.box)))
+        gained = int(np.count_nonzero(bits)) - lost
+        added, removed = counts.get(edit.structure, (0, 0))
+        counts[edit.structure] = (added + gained, removed + lost)
         box |= edit.box
-    added, removed = (sum(count[n] for count in counts.values()) for n in (0, 1))
-    return Change(", ".join(counts), added, removed, box if box.size else None, seconds, tuple(notes))
+    for name, (_, lost) in counts.items():
+        if name not in asked:
+            notes.append(f"{lost} voxels taken from '{name}'")
+    return Change(
+        ", ".join(asked),
+        added=sum(counts[name][0] for name in asked if name in counts),
+        removed=sum(counts[name][1] for name in asked if name in counts),
+        box=box if box.size else None,
+        seconds=0.0,
+        notes=tuple(notes),
+        counts=counts,
+        revision=revision,
+        _edits=shown,
+    )
 
 
 def disputed(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, name: str) -> Suggestion | None:
@@ -84,8 +157,8 @@ def disputed(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, name: s
 
     Args:
         asked: Where the network was asked (i j k).
-        yes: Where it says yes.
-        edited: The mask.
+        yes: Where it says yes (i j k).
+        edited: The mask (i j k).
         box: Where these lie in the scan.
         grid: The scan's grid.
         name: The structure.
@@ -100,16 +173,48 @@ def disputed(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, name: s
     return Suggestion(name, (r, a, s), bool(yes[inner]), float(parts.sizes[largest]) * grid.voxel_volume_ml)
 
 
+def labels_in(
+    sheets: Mapping[str, Sheet], vocabulary: Vocabulary, box: Box, undone: Change | None = None
+) -> NDArray[np.uint16]:
+    """Return one label per voxel of a box (i j k): by the vocabulary's precedence, locked structures above all.
+
+    Args:
+        sheets: All structures.
+        vocabulary: Says which structure covers which.
+        box: In voxels of the scan as stored.
+        undone: The newest change; given, the labels are those from before it.
+    """
+    out = np.zeros(box.shape, dtype=np.uint16)
+    for sheet in painting_order(sheets, vocabulary, undone):
+        mask = sheet.shown.read(box)
+        if undone is not None:
+            mask ^= undone.flipped(sheet.target.name, box)
+        out[mask] = sheet.target.index
+    return out
+
+
 def flat_labels(
     sheets: Mapping[str, Sheet], grid: Grid, vocabulary: Vocabulary, provenance: Mapping[str, object]
 ) -> LabelMap:
-    """Return one label per voxel: by the vocabulary's precedence, locked structures above all."""
-    present = [sheet for sheet in sheets.values() if sheet.shown.count]
-    tiers = vocabulary.tiers([sheet.target.index for sheet in present])
-    order = sorted(zip(tiers, present, strict=True), key=lambda pair: (pair[1].locked, pair[0]))
-    highest = max((sheet.target.index for sheet in present), default=0)
+    """Return one label per voxel of the scan (i j k); see `labels_in`."""
+    order = painting_order(sheets, vocabulary)
+    highest = max((sheet.target.index for sheet in order), default=0)
     array = np.zeros(grid.shape, dtype=np.uint8 if highest < 256 else np.uint16)
-    for _, sheet in order:
+    for sheet in order:
         box = sheet.shown.box
         array[box.slices][sheet.shown.read(box)] = sheet.target.index
     return LabelMap(array, grid, vocabulary, provenance)
+
+
+def painting_order(
+    sheets: Mapping[str, Sheet], vocabulary: Vocabulary, undone: Change | None = None
+) -> Sequence[Sheet]:
+    """Return the structures that have a voxel, the lowest first: each covers those before it."""
+    present = []
+    for name, sheet in sheets.items():
+        added, removed = (0, 0) if undone is None else undone.counts.get(name, (0, 0))
+        if sheet.shown.count - added + removed:
+            present.append(sheet)
+    tiers = vocabulary.tiers([sheet.target.index for sheet in present])
+    ranked = sorted(zip(tiers, present, strict=True), key=lambda pair: (pair[1].locked, pair[0]))
+    return [sheet for _, sheet in ranked]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,36 +12,53 @@ from numpy.typing import NDArray
 from prosect.boxes import Box, SparseMask
 from prosect.geometry import Grid
 from prosect.prompts import Click, Target, click_at, voxel_of
-from prosect.session.journal import decode_bits, encode_bits
+from prosect.session.bits import box_from_json, pack, packed_from_json, to_json, unpack
 
-__all__ = ["OVERLAPS", "Action", "Edit", "Overlap", "PlacedClick", "Sheet", "apply_action", "plan_mask"]
+__all__ = [
+    "OVERLAPS",
+    "Action",
+    "Clicks",
+    "Edit",
+    "Overlap",
+    "PlacedClick",
+    "Sheet",
+    "apply_action",
+    "changes_between",
+    "count_from_now",
+    "joined",
+    "plan_mask",
+]
 
 Overlap = Literal["allow", "take", "keep"]
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 Mask: TypeAlias = NDArray[np.bool_]
 Voxel: TypeAlias = tuple[int, int, int]
 LAYERS = ("draft", "edited", "shown")
+POINTER_BYTES = 8
 
 
 @dataclass(frozen=True)
 class PlacedClick:
-    """A click that counts.
+    """A click of a structure.
 
     Attributes:
         position_ras: Where, in mm.
         voxel: The scan's voxel it lies in.
         positive: Its sign.
         patch: The patch that answers it, as its start on the network grid.
+        turn: When it began to count among the clicks of its structure, from 1; None while it waits. A negative click
+            where the structure has no voxel waits until the mask grows over it.
     """
 
     position_ras: tuple[float, float, float]
     voxel: Voxel
     positive: bool
     patch: Voxel = (0, 0, 0)
+    turn: int | None = None
 
     @classmethod
     def of(cls, click: Click, grid: Grid) -> PlacedClick:
-        """Return a click that has no patch yet."""
+        """Return a click that has no patch yet and waits."""
         return cls(click.position_ras, voxel_of(click.position_ras, grid), click.positive)
 
     def within(self, box: Box) -> Voxel:
@@ -51,14 +68,41 @@ class PlacedClick:
 
     def to_json(self) -> dict[str, Any]:
         """Return the click for the journal."""
-        return {"position_ras": list(self.position_ras), "positive": self.positive, "patch": list(self.patch)}
+        return {
+            "position_ras": list(self.position_ras),
+            "positive": self.positive,
+            "patch": list(self.patch),
+            "turn": self.turn,
+        }
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any], grid: Grid) -> PlacedClick:
-        """Return a click from the journal."""
+    def from_json(cls, entry: Mapping[str, Any], grid: Grid, clicks: Clicks = ()) -> PlacedClick:
+        """Return a click from the journal; one from before clicks could wait counts after those given."""
         i, j, k = (int(n) for n in entry["patch"])
+        turn = entry.get("turn", next_turn(clicks))
         click = click_at(entry["position_ras"], grid, positive=entry["positive"])
-        return replace(cls.of(click, grid), patch=(i, j, k))
+        return replace(cls.of(click, grid), patch=(i, j, k), turn=None if turn is None else int(turn))
+
+
+Clicks: TypeAlias = tuple[PlacedClick, ...]
+
+
+def next_turn(clicks: Iterable[PlacedClick]) -> int:
+    """Return the turn after the last that clicks had."""
+    return 1 + max((each.turn for each in clicks if each.turn is not None), default=0)
+
+
+def count_from_now(clicks: Clicks, which: Iterable[PlacedClick]) -> Clicks:
+    """Return clicks of which some that waited begin to count, in their order."""
+    chosen = list(which)
+    turn = next_turn(clicks)
+    counted = []
+    for each in clicks:
+        if each in chosen:
+            each = replace(each, turn=turn)
+            turn += 1
+        counted.append(each)
+    return tuple(counted)
 
 
 class Sheet:
@@ -69,37 +113,79 @@ class Sheet:
         draft: The mask that clicks correct: M_a of Algorithm 1.
         edited: The draft after its clicks.
         shown: What is left of that under the overlap rule: the structure's mask.
-        clicks: The clicks that count, in order.
+        clicks: Its clicks, in the order in which they were made.
         locked: Whether it must not change.
     """
 
     def __init__(self, target: Target, shape: Voxel) -> None:
         self.target = target
         self.draft, self.edited, self.shown = SparseMask(shape), SparseMask(shape), SparseMask(shape)
-        self.clicks: tuple[PlacedClick, ...] = ()
+        self.clicks: Clicks = ()
         self.locked = False
+
+    def copy(self) -> Sheet:
+        """Return a sheet of its own with the same content."""
+        other = Sheet(self.target, self.draft.shape)
+        for layer in LAYERS:
+            mask: SparseMask = getattr(self, layer)
+            getattr(other, layer).toggle(mask.box, mask.read(mask.box))
+        other.clicks, other.locked = self.clicks, self.locked
+        return other
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """Voxels of one structure that flip, in one or more of its masks."""
+    """Voxels of one structure that flip, in one or more of its masks.
+
+    Attributes:
+        structure: Its name.
+        layers: Which of its masks: `draft`, `edited`, `shown`.
+        box: Where, in voxels of the scan as stored.
+        packed: The bits of the box; see `pack`.
+    """
 
     structure: str
     layers: tuple[str, ...]
     box: Box
-    bits: Mask
+    packed: bytes
+
+    @classmethod
+    def of(cls, structure: str, layers: tuple[str, ...], box: Box, bits: Mask) -> Edit:
+        """Return the edit that flips bits (i j k) of a box; its own box is cut to them, and empty where none flips."""
+        inner = Box.of(bits)
+        return cls(structure, layers, inner.moved(box.start), pack(bits[inner.slices]))
+
+    @property
+    def bits(self) -> Mask:
+        """The voxels of the box that flip (i j k)."""
+        return unpack(self.packed, self.box.shape)
+
+    def read(self, box: Box) -> Mask:
+        """Return which voxels of another box flip (i j k)."""
+        out = np.zeros(box.shape, dtype=np.bool_)
+        shared = box & self.box
+        if shared.size:
+            out[shared.within(box)] = self.bits[shared.within(self.box)]
+        return out
 
     def to_json(self) -> dict[str, Any]:
         """Return the edit for the journal."""
-        return {"structure": self.structure, "layers": list(self.layers), **encode_bits(self.box, self.bits)}
+        return {"structure": self.structure, "layers": list(self.layers), **to_json(self.box, self.packed)}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], shape: Voxel) -> Edit:
-        """Return an edit from the journal; damage is refused."""
-        box, bits = decode_bits(entry, shape)
-        return cls(str(entry.get("structure")), tuple(n for n in LAYERS if n in entry.get("layers", ())), box, bits)
+        """Return an edit from the journal.
+
+        Raises:
+            SessionError: It is damaged (`SESSION_DAMAGED`).
+        """
+        box, packed = box_from_json(entry, shape), packed_from_json(entry)
+        unpack(packed, box.shape)
+        layers = tuple(layer for layer in LAYERS if layer in entry.get("layers", ()))
+        return cls(str(entry.get("structure")), layers, box, packed)
 
     def __eq__(self, other: object) -> bool:
+        # The bits are compared, not how they are packed: another zlib packs the same bits otherwise.
         return (
             isinstance(other, Edit)
             and (self.structure, self.layers, self.box) == (other.structure, other.layers, other.box)
@@ -113,11 +199,17 @@ class Action:
 
     Attributes:
         edits: What flips.
-        clicks: For each structure concerned, its clicks before and after.
+        clicks: For each structure whose clicks change, its clicks before and after.
     """
 
     edits: tuple[Edit, ...]
-    clicks: Mapping[str, tuple[tuple[PlacedClick, ...], tuple[PlacedClick, ...]]] = field(default_factory=dict)
+    clicks: Mapping[str, tuple[Clicks, Clicks]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, about: packed bits and references to clicks."""
+        of_edits = sum(len(edit.packed) for edit in self.edits)
+        return of_edits + sum(POINTER_BYTES * (len(a) + len(b)) for a, b in self.clicks.values())
 
     def reversed(self) -> Action:
         """Return the action that undoes this one."""
@@ -127,9 +219,10 @@ class Action:
 def apply_action(action: Action, sheets: Mapping[str, Sheet]) -> None:
     """Do an action."""
     for edit in action.edits:
+        bits = edit.bits
         for layer in edit.layers:
             mask: SparseMask = getattr(sheets[edit.structure], layer)
-            mask.toggle(edit.box, edit.bits)
+            mask.toggle(edit.box, bits)
     for name, (_, after) in action.clicks.items():
         sheets[name].clicks = after
 
@@ -147,9 +240,9 @@ def plan_mask(
         sheets: All structures.
         name: The one that changes.
         box: Where.
-        wanted: Its mask there before the rule.
+        wanted: Its mask there before the rule (i j k).
         overlap: The rule.
-        draft: Its new draft there, or None where that stays.
+        draft: Its new draft there (i j k), or None where that stays.
     """
     sheet = sheets[name]
     flipped = wanted ^ sheet.edited.read(box)
@@ -160,21 +253,44 @@ def plan_mask(
         if overlap == "keep" or other.locked:
             gained &= ~other.shown.read(box)
     visible = gained | (flipped & ~wanted & shown)
-    edits = [] if draft is None else [trimmed(name, ("draft",), box, draft ^ sheet.draft.read(box))]
+    edits = []
+    if draft is not None:
+        edits.append(Edit.of(name, ("draft",), box, draft ^ sheet.draft.read(box)))
     if np.array_equal(visible, flipped):
-        edits.append(trimmed(name, ("edited", "shown"), box, flipped))
+        edits.append(Edit.of(name, ("edited", "shown"), box, flipped))
     else:
-        edits += [trimmed(name, ("edited",), box, flipped), trimmed(name, ("shown",), box, visible)]
+        edits += [Edit.of(name, ("edited",), box, flipped), Edit.of(name, ("shown",), box, visible)]
     if overlap == "take":
-        edits += [
-            trimmed(n, ("shown",), box, gained & other.shown.read(box))
-            for n, other in others.items()
-            if not other.locked
-        ]
+        for other_name, other in others.items():
+            if not other.locked:
+                edits.append(Edit.of(other_name, ("shown",), box, gained & other.shown.read(box)))
     return tuple(edit for edit in edits if edit.box.size)
 
 
-def trimmed(structure: str, layers: tuple[str, ...], box: Box, bits: Mask) -> Edit:
-    """Return an edit whose box is no larger than needed; an empty one where nothing flips."""
-    inner = Box.of(bits)
-    return Edit(structure, layers, inner.moved(box.start), bits[inner.slices])
+def changes_between(before: Mapping[str, Sheet], after: Mapping[str, Sheet]) -> Action:
+    """Return the action that leads from some sheets to others of the same structures."""
+    edits, clicks = [], {}
+    for name, old in before.items():
+        new = after[name]
+        if new is old:
+            continue
+        box = old.edited.box | new.edited.box | old.shown.box | new.shown.box
+        edited = old.edited.read(box) ^ new.edited.read(box)
+        shown = old.shown.read(box) ^ new.shown.read(box)
+        if np.array_equal(edited, shown):
+            edits.append(Edit.of(name, ("edited", "shown"), box, shown))
+        else:
+            edits += [Edit.of(name, ("edited",), box, edited), Edit.of(name, ("shown",), box, shown)]
+        if new.clicks != old.clicks:
+            clicks[name] = (old.clicks, new.clicks)
+    return Action(tuple(edit for edit in edits if edit.box.size), clicks)
+
+
+def joined(actions: Iterable[Action]) -> Action:
+    """Return one action that does what several do in turn; each structure has clicks in one of them at most."""
+    edits: list[Edit] = []
+    clicks: dict[str, tuple[Clicks, Clicks]] = {}
+    for action in actions:
+        edits += action.edits
+        clicks.update(action.clicks)
+    return Action(tuple(edits), clicks)

@@ -6,25 +6,18 @@ out; damage anywhere else is refused. `save` writes the same actions as one JSON
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from prosect.boxes import Box
 from prosect.errors import SessionError
 from prosect.io.atomic import write_atomically
 from prosect.io.line_log import append_line, decode_lines, encode_line
 
-__all__ = ["Journal", "Record", "decode_bits", "encode_bits", "read_record", "refuse_other", "write_record"]
+__all__ = ["Journal", "Record", "read_record", "refuse_other", "write_record"]
 
 FORMAT = "prosect-session"
 VERSION = 1
@@ -155,30 +148,3 @@ def lines_of(content: bytes, name: str) -> list[Any]:
             code="SESSION_DAMAGED",
         )
     return list(lines.entries)
-
-
-def encode_bits(box: Box, bits: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the bits of a box (i j k) as JSON."""
-    packed = zlib.compress(np.packbits(bits.ravel()).tobytes(), 6)
-    return {"start": list(box.start), "stop": list(box.stop), "bits": base64.b64encode(packed).decode()}
-
-
-def decode_bits(entry: Entry, shape: Sequence[int]) -> tuple[Box, NDArray[np.bool_]]:
-    """Return the box and bits of `encode_bits`, checked against the shape of the scan.
-
-    Raises:
-        SessionError: They do not fit (`SESSION_DAMAGED`).
-    """
-    try:
-        i, j, k = (int(n) for n in entry["start"])
-        a, b, c = (int(n) for n in entry["stop"])
-        box = Box((i, j, k), (a, b, c))
-        inside = all(0 <= s < e <= n for s, e, n in zip(box.start, box.stop, shape, strict=True))
-        length = (box.size + 7) // 8
-        unpacked = zlib.decompressobj().decompress(base64.b64decode(entry["bits"], validate=True), length + 1)
-    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
-        raise SessionError("A mask in the session is damaged.", code="SESSION_DAMAGED") from error
-    if not inside or len(unpacked) != length:
-        raise SessionError("A mask in the session does not fit its scan.", code="SESSION_DAMAGED")
-    bits = np.unpackbits(np.frombuffer(unpacked, dtype=np.uint8), count=box.size).view(np.bool_)
-    return box, bits.reshape(box.shape)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
-from prosect.inference.merge import Compat, merge
+from prosect.inference.merge import Compat, is_near, merge
 from prosect.inference.question import Question
-from prosect.prompts import LabelledClick, click_label
+from prosect.progress import Watch
+from prosect.prompts import LabelledClick, click_label, clicks_beside
 from prosect.session.changes import Suggestion, disputed
-from prosect.session.edits import Action, Edit, PlacedClick, Sheet, plan_mask
+from prosect.session.edits import (
+    Action,
+    Clicks,
+    PlacedClick,
+    Sheet,
+    apply_action,
+    changes_between,
+    count_from_now,
+    next_turn,
+    plan_mask,
+)
 from prosect.session.protocols import ClickModel, Responder
 from prosect.volume import Volume
 
@@ -52,21 +64,103 @@ class Planner:
         """What answers clicks on the scan."""
         return self.model.responder(self.volume) if self._given is None else self._given
 
-    def draft(self, sheets: Mapping[str, Sheet], sheet: Sheet, mask: Mask) -> tuple[Edit, ...]:
-        """Return the edits that make a mask (i j k) a structure's draft and apply its clicks to it."""
-        box = Box.of(mask) | sheet.draft.box | sheet.edited.box | self._extent(sheet, sheet.clicks)
-        draft = mask[box.slices]
-        wanted = self._merged(sheet, sheet.clicks, box, draft)
-        return plan_mask({**sheets, sheet.target.name: sheet}, sheet.target.name, box, wanted, self.overlap, draft)
+    def draft(self, sheets: Mapping[str, Sheet], sheet: Sheet, mask: Mask, watch: Watch | None = None) -> Action:
+        """Return the action that makes a mask (i j k) a structure's draft and applies its clicks to it."""
+        box = Box.of(mask) | sheet.draft.box | sheet.edited.box
+        return self._action(sheets, sheet, sheet.clicks, watch, box, mask)
 
-    def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: tuple[PlacedClick, ...]) -> Action:
+    def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""
-        box = self._extent(sheet, clicks) | self._extent(sheet, sheet.clicks)
+        if _question(sheet, clicks) == _question(sheet, sheet.clicks):
+            return Action((), {sheet.target.name: (sheet.clicks, clicks)})  # only what waits has changed
+        box = self._extent(sheet, sheet.clicks)
         if any(each.positive and sheet.draft[each.voxel] for each in clicks):
             box |= sheet.draft.box  # parts of the answer may hang together through the whole mask
-        wanted = self._merged(sheet, clicks, box, sheet.draft.read(box))
-        edits = plan_mask({**sheets, sheet.target.name: sheet}, sheet.target.name, box, wanted, self.overlap)
-        return Action(edits, {sheet.target.name: (sheet.clicks, clicks)})
+        return self._action(sheets, sheet, clicks, watch, box)
+
+    def all_clicks(
+        self, sheets: Mapping[str, Sheet], sheet: Sheet, wanted: Sequence[PlacedClick], watch: Watch | None = None
+    ) -> Action:
+        """Return the one action that does what clicking these on a structure in turn would do.
+
+        Clicks that the structure has already, in the same order, stand as they are; where it has others, all its clicks
+        are taken away first.
+
+        Args:
+            sheets: All structures.
+            sheet: The structure.
+            wanted: Its clicks to be; patches and turns are worked out here.
+            watch: Called while the network is asked.
+        """
+        name = sheet.target.name
+        # Under the rule `take` an intermediate mask may take voxels from others, so theirs are followed as well.
+        before = {**sheets, name: sheet}
+        concerned = before if self.overlap == "take" else {name: sheet}
+        after = {**before, **{each: before[each].copy() for each in concerned}}
+        work = after[name]
+        kept = len(work.clicks)
+        if not _begins_with(wanted, work.clicks):
+            apply_action(self.clicks(after, work, (), watch), after)
+            kept = 0
+        clicks = work.clicks
+        for each in wanted[kept:]:
+            if not each.positive or self.overlap != "allow" or any(one.turn is None for one in clicks):
+                # What this click does depends on the mask that those before it make.
+                clicks = self._follow(after, work, clicks, watch)
+            clicks = self.added(after, work, clicks, each) or clicks
+        self._follow(after, work, clicks, watch)
+        return changes_between(before, after)
+
+    def _follow(self, sheets: Mapping[str, Sheet], work: Sheet, clicks: Clicks, watch: Watch | None) -> Clicks:
+        """Bring the sheet of a structure that is worked on up to its clicks, and return them."""
+        if clicks != work.clicks:
+            apply_action(self.clicks(sheets, work, clicks, watch), sheets)
+        return work.clicks
+
+    def added(
+        self,
+        sheets: Mapping[str, Sheet],
+        sheet: Sheet,
+        clicks: Clicks,
+        new: PlacedClick,
+        notes: list[str] | None = None,
+        may_begin: bool = True,
+    ) -> Clicks | None:
+        """Return the clicks of a structure with a new one, or None where it says nothing new.
+
+        Args:
+            sheets: All structures; a patch of any of them may serve.
+            sheet: The structure, with the mask that the clicks so far make.
+            clicks: Its clicks so far.
+            new: The click; its patch and turn are worked out here.
+            notes: What was assumed is added to these.
+            may_begin: Whether a negative click may be the first of a structure without a draft.
+
+        Raises:
+            PromptError: The click cannot be taken; see `clicks_beside`.
+        """
+        notes = [] if notes is None else notes
+        kept = clicks_beside(clicks, new, sheet.target.name, may_begin or bool(sheet.draft.count), notes)
+        if kept is None:
+            return None
+        others = [each.patch for name, other in sheets.items() if name != sheet.target.name for each in other.clicks]
+        existing = [*others, *(each.patch for each in clicks)]
+        new = replace(new, patch=self.responder.place(new.position_ras, existing), turn=next_turn(kept))
+        # A click that takes the place of another counts: without that one the mask is another already.
+        if len(kept) == len(clicks) and self.waits(sheet, new):
+            notes.append("there is nothing to remove here; the click counts once the mask grows over it")
+            new = replace(new, turn=None)
+        return (*kept, new)
+
+    def waits(self, sheet: Sheet, click: PlacedClick) -> bool:
+        """Return whether a click has nothing to remove: a negative one where the structure has no voxel near."""
+        if click.positive or self.compat == "official":
+            return False
+        axes = self.volume.grid.affine[:3, :3]
+        box = sheet.shown.box
+        if not box.size:
+            return True
+        return not is_near(sheet.shown.read(box), click.within(box), axes, self.near_miss_mm)
 
     def clear(self, sheets: Mapping[str, Sheet], sheet: Sheet) -> Action:
         """Return the action that empties a structure."""
@@ -78,31 +172,85 @@ class Planner:
     def disputed(self, sheet: Sheet) -> Suggestion | None:
         """Return where network and mask disagree most about a structure that has clicks."""
         box = self._extent(sheet, sheet.clicks)
-        asked, yes = self._propose(sheet, sheet.clicks, box)
+        if not box.size:
+            return None
+        asked, yes = self.responder.propose(_question(sheet, sheet.clicks), box)
         return disputed(asked, yes, sheet.edited.read(box), box, self.volume.grid, sheet.target.name)
 
-    def _merged(self, sheet: Sheet, clicks: Sequence[PlacedClick], box: Box, draft: Mask) -> Mask:
+    def _action(
+        self,
+        sheets: Mapping[str, Sheet],
+        sheet: Sheet,
+        clicks: Clicks,
+        watch: Watch | None,
+        least: Box,
+        draft: Mask | None = None,
+    ) -> Action:
+        """Return the action that gives a structure clicks, and a draft where there is a new one.
+
+        Clicks that waited begin to count where the new mask grows over them. That changes the mask, so it is asked for
+        again, until it grows over no other.
+
+        Args:
+            sheets: All structures.
+            sheet: The one that changes.
+            clicks: Its clicks to be.
+            watch: Called while the network is asked.
+            least: Box that may change whatever the network answers.
+            draft: Its new draft on the whole scan (i j k), or None where that stays.
+        """
+        name, before = sheet.target.name, sheet.clicks
+        while True:
+            box = least | self._extent(sheet, clicks, watch)
+            old = sheet.draft.read(box) if draft is None else draft[box.slices]
+            wanted = self._merged(sheet, clicks, box, old, watch)
+            reached = []
+            for each in clicks:
+                inside = each.turn is None and (box & Box(each.voxel, _next(each.voxel))).size
+                if inside and wanted[each.within(box)] and not sheet.edited[each.voxel]:
+                    reached.append(each)
+            if not reached:
+                break
+            clicks = count_from_now(clicks, reached)
+        new = None if draft is None else old
+        edits = plan_mask({**sheets, name: sheet}, name, box, wanted, self.overlap, new)
+        return Action(edits, {} if clicks == before else {name: (before, clicks)})
+
+    def _merged(self, sheet: Sheet, clicks: Clicks, box: Box, draft: Mask, watch: Watch | None) -> Mask:
         """Return the draft in a box, corrected by clicks (Alg. 1); where nothing was asked the draft stands."""
-        if not clicks:
+        counting = [each for each in clicks if each.turn is not None]
+        if not counting:
             return draft
-        asked, yes = self._propose(sheet, clicks, box)
-        at = {sign: [each.within(box) for each in clicks if each.positive == sign] for sign in (True, False)}
+        asked, yes = self.responder.propose(_question(sheet, clicks), box, watch)
+        positive = [each.within(box) for each in counting if each.positive]
+        negative = [each.within(box) for each in counting if not each.positive]
         axes = self.volume.grid.affine[:3, :3]
-        return merge(draft, np.where(asked, yes, draft), at[True], at[False], axes, self.near_miss_mm, self.compat)
+        return merge(draft, np.where(asked, yes, draft), positive, negative, axes, self.near_miss_mm, self.compat)
 
-    def _propose(self, sheet: Sheet, clicks: Sequence[PlacedClick], box: Box) -> tuple[Mask, Mask]:
-        """Return where in a box the network was asked about clicks, and where it says yes."""
-        return self.responder.propose(_question(sheet, clicks), box)
-
-    def _extent(self, sheet: Sheet, clicks: Sequence[PlacedClick]) -> Box:
+    def _extent(self, sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Box:
         """Return the box that the answer to clicks covers."""
-        return self.responder.extent(_question(sheet, clicks)) if clicks else EMPTY
+        question = _question(sheet, clicks)
+        return self.responder.extent(question, watch) if question.clicks else EMPTY
 
 
-def _question(sheet: Sheet, clicks: Sequence[PlacedClick]) -> Question:
-    """Return clicks on a structure as a responder takes them."""
+def _question(sheet: Sheet, clicks: Clicks) -> Question:
+    """Return the clicks on a structure that count, as a responder takes them: in the order of their turns."""
     target = sheet.target
-    labelled = [
-        LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch) for each in clicks
-    ]
+    counting = [(each.turn, each) for each in clicks if each.turn is not None]
+    counting.sort(key=lambda pair: pair[0])
+    labelled = []
+    for _, each in counting:
+        labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
     return Question(tuple(labelled), target.zero_shot)
+
+
+def _begins_with(wanted: Sequence[PlacedClick], clicks: Clicks) -> bool:
+    """Return whether a row of clicks begins with those there are."""
+    if len(wanted) < len(clicks):
+        return False
+    return all((a.voxel, a.positive) == (b.voxel, b.positive) for a, b in zip(wanted, clicks, strict=False))
+
+
+def _next(voxel: tuple[int, int, int]) -> tuple[int, int, int]:
+    i, j, k = voxel
+    return i + 1, j + 1, k + 1

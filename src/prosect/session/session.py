@@ -1,7 +1,7 @@
 """One person editing one scan: drafts, clicks, undo, redo, and a journal that survives a kill.
 
-There is one mask per structure, on the scan's own voxels. A mask is a function of its draft and of the set of its
-clicks (VISTA3D, Alg. 1), not of the way that led there. Every action is kept as the bits it flipped: undo, redo and
+There is one mask per structure, on the scan's own voxels. A mask is a function of its draft and of the set of clicks
+that count (VISTA3D, Alg. 1), not of the way that led there. Every action is kept as the bits it flipped: undo, redo and
 resuming restore them exactly, on any machine.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError, GeometryError, PromptError
+from prosect.boxes import Box
+from prosect.errors import PromptError, SessionError
 from prosect.inference.merge import COMPATS, NEAR_MISS_MM, Compat
-from prosect.labelmap import LabelMap, Labels
-from prosect.prompts import (
-    Target,
-    click_at,
-    clicks_beside,
-    extend_vocabulary,
-    target_of,
-)
-from prosect.session.changes import Change, Suggestion, change_of, flat_labels
-from prosect.session.edits import OVERLAPS, Action, Edit, PlacedClick, Sheet, apply_action
+from prosect.labelmap import LabelMap
+from prosect.progress import Watch
+from prosect.prompts import MAX_CLICKS, Click, Target, click_at, extend_vocabulary, refuse_only_negative, target_of
+from prosect.session.board import Board
+from prosect.session.changes import Change, StructureState, Suggestion
+from prosect.session.drafts import Draft, Masks, drafts_of
+from prosect.session.edits import OVERLAPS, Action, Clicks, PlacedClick, apply_action, joined
+from prosect.session.entries import Entries
 from prosect.session.journal import Journal, Record, refuse_other, write_record
 from prosect.session.planning import Planner
 from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
+from prosect.session.replaying import clicks_to_json, recorded_action
+from prosect.session.undoing import UNDO_BYTES
+from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
 __all__ = ["Session"]
@@ -41,6 +43,9 @@ Mask = NDArray[np.bool_]
 
 class Session:
     """Edits of one scan.
+
+    Every action takes effect as a whole or not at all: where it is refused, fails or is cancelled by its `watch`, the
+    session and its journal are as before.
 
     Args:
         volume: The scan.
@@ -52,11 +57,12 @@ class Session:
         compat: `official` merges as the official code does, defects included; None is Algorithm 1. See `merge`.
         journal: File to which every action is written before it takes effect.
         responder: What `model.responder(volume)` returned, for several sessions of one scan: it is made ready once.
+        undo_bytes: What undo may keep; the oldest actions can no longer be undone where they need more.
         clock: Returns seconds.
 
     Raises:
         PromptError: No such rule (`OVERLAP_UNKNOWN`), no such code to be compatible with (`COMPAT_UNKNOWN`).
-        FormatError: The journal exists (`JOURNAL_EXISTS`) or cannot be written.
+        SessionError: The journal exists (`JOURNAL_EXISTS`) or cannot be written.
     """
 
     def __init__(
@@ -69,38 +75,67 @@ class Session:
         compat: Compat | None = None,
         journal: str | os.PathLike[str] | None = None,
         responder: Responder | None = None,
+        undo_bytes: int = UNDO_BYTES,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if overlap not in OVERLAPS:
             raise PromptError(f"There is no rule {overlap!r}; use {', '.join(OVERLAPS)}.", code="OVERLAP_UNKNOWN")
         if compat is not None and compat not in COMPATS:
             raise PromptError(f"There is no mode {compat!r}; use {', '.join(COMPATS)}.", code="COMPAT_UNKNOWN")
-        self.volume, self.vocabulary = volume, model.vocabulary
+        self.volume = volume
         self._model, self._clock, self._overlap = model, clock, overlap
         self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat, responder)
-        self._sheets: dict[str, Sheet] = {}
-        self._done: list[Action] = []
-        self._undone: list[Action] = []
-        self._entries: list[Mapping[str, Any]] = []
         self.header: Mapping[str, Any] = {
             "scan_sha256": scan_hash(volume),
             "model": dict(model.identity),
             "overlap": overlap,
             "near_miss_mm": float(near_miss_mm),
             "compat": compat,
+            "undo_bytes": int(undo_bytes),
         }
         if journal is not None and Path(journal).exists():
-            raise FormatError(
+            raise SessionError(
                 f"{Path(journal).name}: there is a session in this file already; go on with it by `prosect.resume`, or "
                 "give another name.",
                 code="JOURNAL_EXISTS",
             )
-        self._journal = None if journal is None else Journal(Path(journal), self.header)
+        entries = Entries(None if journal is None else Journal(Path(journal), self.header))
+        self._board = Board(volume.grid, model.vocabulary, entries, int(undo_bytes))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures that the model knows by name, and those that were made by clicks."""
+        return self._board.vocabulary
+
+    @property
+    def revision(self) -> int:
+        """How many actions there were, undo and redo included."""
+        return self._board.revision
 
     @property
     def structures(self) -> tuple[str, ...]:
         """Names of the structures that have a voxel, in the order in which they came."""
-        return tuple(name for name, sheet in self._sheets.items() if sheet.shown.count)
+        return tuple(name for name, sheet in self._board.sheets.items() if sheet.shown.count)
+
+    @property
+    def states(self) -> tuple[StructureState, ...]:
+        """What there is of each structure that was ever drafted or clicked, in the order in which they came."""
+        return tuple(StructureState.of(sheet) for sheet in self._board.sheets.values())
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` has an action to take back."""
+        return self._board.undoing.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` has an action to do again."""
+        return self._board.undoing.can_redo
+
+    @property
+    def undo_nbytes(self) -> int:
+        """Bytes that undo and redo hold."""
+        return self._board.undoing.nbytes
 
     @property
     def responder(self) -> Responder:
@@ -109,19 +144,51 @@ class Session:
 
     @property
     def labels(self) -> LabelMap:
-        """One label per voxel on the scan's grid; where structures overlap, see `flat_labels`."""
-        clicks = {name: len(sheet.clicks) for name, sheet in self._sheets.items() if sheet.clicks}
-        sought = sorted(sheet.target.index for sheet in self._sheets.values())
-        provenance = {**self.header["model"], "classes": sought, "clicks": clicks}
-        return flat_labels(self._sheets, self.volume.grid, self.vocabulary, provenance)
+        """One label per voxel on the scan's grid (i j k); where structures overlap, see `labels_in`."""
+        return self._board.labels(self.header["model"])
 
     def mask(self, structure: str | int) -> Mask:
         """Return where a structure is (i j k); all False where it has no voxel."""
-        sheet = self._sheets.get(target_of(structure, self.vocabulary).name)
-        return np.zeros(self.volume.grid.shape, dtype=np.bool_) if sheet is None else sheet.shown.full()
+        return self.read(structure, Box((0, 0, 0), self.volume.grid.shape))
 
-    def segment(self, structures: Sequence[str | int]) -> Change:
+    def read(self, structure: str | int, box: Box) -> Mask:
+        """Return where a structure is in a box (i j k); all False where it has no voxel.
+
+        Args:
+            structure: Name or index.
+            box: In voxels of the scan as stored.
+
+        Raises:
+            GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).
+        """
+        return self._board.read(structure, box)
+
+    def read_labels(self, box: Box, before: Change | None = None) -> NDArray[np.uint16]:
+        """Return one label per voxel of a box (i j k), as `labels` has them; nothing is built outside the box.
+
+        Args:
+            box: In voxels of the scan as stored.
+            before: The newest change; given, the labels are those from before it.
+
+        Raises:
+            GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).
+            PromptError: Something has been done since that change (`CHANGE_OLD`).
+        """
+        return self._board.read_labels(box, before)
+
+    def clicks(self, structure: str | int) -> tuple[Click, ...]:
+        """Return the clicks of a structure in the order in which they were made, those that wait included."""
+        sheet = self._board.sheets.get(self._board.target(structure).name)
+        if sheet is None:
+            return ()
+        return tuple(Click(each.position_ras, each.positive, sheet.target.name) for each in sheet.clicks)
+
+    def segment(self, structures: Sequence[str | int], *, watch: Watch | None = None) -> Change:
         """Draft structures automatically; clicks made before are applied to the new draft.
+
+        Args:
+            structures: Names or indices.
+            watch: Told of each window.
 
         Raises:
             VocabularyError: A structure is unknown, or the model was not trained for it.
@@ -130,31 +197,48 @@ class Session:
         started = self._clock()
         indices = self._model.vocabulary.resolve(structures).indices
         for index in indices:
-            self._sheet(target_of(index, self.vocabulary))
-        labels = require_drafts(self._model).draft(self.volume, indices, self._overlap == "allow")
-        return self._draft(labels, indices, started)
+            self._board.sheet(self._board.target(index))
+        labels = require_drafts(self._model).draft(self.volume, indices, self._overlap == "allow", watch)
+        return self._draft(drafts_of(labels, indices, None, self.volume.grid, self.vocabulary), started, watch)
 
-    def start_from(self, labels: Labels, structures: Sequence[str | int] | None = None) -> Change:
+    def start_from(
+        self,
+        labels: Masks,
+        structures: Sequence[str | int] | None = None,
+        *,
+        name: str | None = None,
+        watch: Watch | None = None,
+    ) -> Change:
         """Take masks as drafts; clicks made before are applied to them.
 
         Args:
-            labels: Masks on the scan's grid.
+            labels: Masks on the scan's grid: a label map, layers, what `prosect.read_labels` returns, the path of a
+                label file, or a bool array (i j k) of one structure.
             structures: Which of them; all that occur by default.
+            name: What the one structure is to be called; a new name makes an object of its own.
+            watch: Called while the network is asked about clicks made before.
 
         Raises:
-            GeometryError: The labels lie on another grid.
-            PromptError: A structure is locked (`STRUCTURE_LOCKED`).
+            GeometryError: The labels lie on another grid, or have another shape (`DRAFT_GRID`).
+            PromptError: They are no masks (`DRAFT_INVALID`), do not hold the structure (`DRAFT_MISSING`), or the
+                structure is locked (`STRUCTURE_LOCKED`).
+            FormatError: The file cannot be read as labels.
         """
         started = self._clock()
-        if labels.grid.distance_to(self.volume.grid) > min(self.volume.grid.spacing_mm) / 2:
-            raise GeometryError("The labels lie on another grid than the scan; resample them to it first.")
-        chosen = labels.present if structures is None else [labels.vocabulary[each].index for each in structures]
-        return self._draft(labels, chosen, started)
+        return self._draft(drafts_of(labels, structures, name, self.volume.grid, self.vocabulary), started, watch)
 
     def click(
-        self, position: Sequence[float], positive: bool = True, structure: str | int | None = None, space: str = "ras"
+        self,
+        position: Sequence[float],
+        positive: bool = True,
+        structure: str | int | None = None,
+        space: str = "ras",
+        *,
+        watch: Watch | None = None,
     ) -> Change:
         """Correct a structure where a person clicked, and nowhere else.
+
+        A negative click where the structure has no voxel changes nothing; it counts once the mask grows over it.
 
         Args:
             position: Where, in mm or voxels.
@@ -162,24 +246,57 @@ class Session:
             structure: Name or index; a name that nobody knows makes an object of its own. None takes the only
                 structure there is.
             space: `ras`, `lps` or `voxel`.
+            watch: Called while the network is asked.
 
         Raises:
-            PromptError: The click cannot be honoured; see `click_at`, `target_of` and `replaced`. Nothing has changed.
+            PromptError: The click cannot be honoured; see `click_at`, `target_of`, `clicks_beside`. Nothing changes.
         """
         started = self._clock()
         click = click_at(position, self.volume.grid, positive=positive, space=space)
-        target = target_of(self._only() if structure is None else structure, self.vocabulary)
-        sheet = self._sheet(target)
-        notes = [target.note] if target.note and target.name not in self._sheets else []
-        made = PlacedClick.of(click, self.volume.grid)
-        kept = clicks_beside(sheet.clicks, made, sheet.target.name, bool(sheet.draft.count), notes)
-        if kept is None:
-            seconds = self._clock() - started
-            return Change(target.name, 0, 0, None, seconds, (*notes, "this voxel was clicked so before"))
-        existing = [each.patch for other in self._sheets.values() for each in other.clicks]
-        made = replace(made, patch=self.responder.place(made.position_ras, existing))
-        action = self._planner.clicks(self._sheets, sheet, (*kept, made))
-        return self._do({"do": "click", **made.to_json()}, action, [sheet], started, notes)
+        target = self._board.target(self._board.only_name() if structure is None else structure)
+        sheet = self._board.sheet(target)
+        notes = self._board.notes_on(target)
+        new = PlacedClick.of(click, self.volume.grid)
+        clicks = self._planner.added(self._board.sheets, sheet, sheet.clicks, new, notes, may_begin=False)
+        if clicks is None:
+            notes.append("this voxel was clicked so before")
+            return self._nothing(target, started, notes)
+        action = self._planner.clicks(self._board.sheets, sheet, clicks, watch)
+        return self._timed(self._board.do(click_entry(clicks, action), action, [sheet], notes), started)
+
+    def set_clicks(self, structure: str | int, clicks: Iterable[Click], *, watch: Watch | None = None) -> Change:
+        """Make these all the clicks of a structure, in one action; the mask is as if they were clicked in turn.
+
+        For clients that send all their points each time: what the structure has already stands, only new clicks are
+        asked about.
+
+        Args:
+            structure: Name or index; a name that nobody knows makes an object of its own.
+            clicks: All its clicks, in order; none takes its clicks away. The structure they name is of no consequence.
+            watch: Called while the network is asked.
+
+        Raises:
+            PromptError: A click cannot be honoured; see `click` and `target_of`. Nothing has changed.
+        """
+        started = self._clock()
+        target = self._board.target(structure)
+        sheet = self._board.sheet(target)
+        wanted = []
+        for each in clicks:
+            click = click_at(each.position_ras, self.volume.grid, positive=each.positive)
+            wanted.append(PlacedClick.of(click, self.volume.grid))
+        if len(wanted) > MAX_CLICKS:
+            raise PromptError(
+                f"{len(wanted)} clicks on '{target.name}'; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY"
+            )
+        if wanted and not sheet.draft.count and not any(each.positive for each in wanted):
+            refuse_only_negative(target.name)
+        action = self._planner.all_clicks(self._board.sheets, sheet, wanted, watch)
+        notes = self._board.notes_on(target)
+        if not action.edits and not action.clicks:
+            return self._nothing(target, started, notes)
+        about = {"do": "clicks", "clicks": clicks_to_json(action)}
+        return self._timed(self._board.do(about, action, [sheet], notes), started)
 
     def clear(self, structure: str | int) -> Change:
         """Remove a structure's draft, clicks and mask; `undo` brings them back.
@@ -188,8 +305,9 @@ class Session:
             PromptError: There is no such structure here (`STRUCTURE_ABSENT`), or it is locked (`STRUCTURE_LOCKED`).
         """
         started = self._clock()
-        sheet = self._sheet(self._here(structure).target)
-        return self._do({"do": "clear"}, self._planner.clear(self._sheets, sheet), [sheet], started)
+        sheet = self._board.sheet(self._board.existing(structure).target)
+        action = self._planner.clear(self._board.sheets, sheet)
+        return self._timed(self._board.do({"do": "clear"}, action, [sheet]), started)
 
     def undo(self) -> Change:
         """Take the last action back, bit for bit.
@@ -197,7 +315,8 @@ class Session:
         Raises:
             PromptError: There is none (`NOTHING_TO_UNDO`), or it concerns a locked structure (`STRUCTURE_LOCKED`).
         """
-        return self._step("undo", self._done, self._undone)
+        started = self._clock()
+        return self._timed(self._board.undo(), started)
 
     def redo(self) -> Change:
         """Do again what was undone last, bit for bit.
@@ -205,7 +324,8 @@ class Session:
         Raises:
             PromptError: There is nothing (`NOTHING_TO_REDO`), or it concerns a locked structure (`STRUCTURE_LOCKED`).
         """
-        return self._step("redo", self._undone, self._done)
+        started = self._clock()
+        return self._timed(self._board.redo(), started)
 
     def lock(self, structure: str | int, locked: bool = True) -> None:
         """Protect a structure's mask from every change, or release it.
@@ -213,9 +333,7 @@ class Session:
         Raises:
             PromptError: There is no such structure here (`STRUCTURE_ABSENT`).
         """
-        sheet = self._here(structure)
-        self._record({"do": "lock", "structures": [sheet.target.name], "locked": bool(locked)})
-        sheet.locked = bool(locked)
+        self._board.lock(structure, bool(locked))
 
     def suggest(self, structure: str | int | None = None) -> Suggestion | None:
         """Return where to click next, or None where network and masks agree in every patch that was asked.
@@ -226,21 +344,22 @@ class Session:
         Raises:
             PromptError: There is no such structure here (`STRUCTURE_ABSENT`).
         """
-        sheets = self._sheets.values() if structure is None else [self._here(structure)]
-        found = []
+        sheets = self._board.sheets.values() if structure is None else [self._board.existing(structure)]
+        best: Suggestion | None = None
         for sheet in sheets:
-            if sheet.clicks and not sheet.locked:
-                found.append(self._planner.disputed(sheet))
-        return max((each for each in found if each is not None), key=lambda each: each.volume_ml, default=None)
+            found = self._planner.disputed(sheet) if sheet.clicks and not sheet.locked else None
+            if found is not None and (best is None or found.volume_ml > best.volume_ml):
+                best = found
+        return best
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the session, from which `prosect.resume` restores it, and return the path.
 
         Raises:
-            FormatError: The file cannot be written.
+            FormatError: The file cannot be written, or the journal was taken away.
             ResourceError: The disk is full.
         """
-        write_record(Record(self.header, tuple(self._entries)), Path(path))
+        write_record(Record(self.header, tuple(self._board.entries)), Path(path))
         return Path(path)
 
     def replay(
@@ -254,17 +373,23 @@ class Session:
             journal: File to go on writing to, the actions so far first.
 
         Raises:
-            FormatError: Another scan, model or rule (`SESSION_OTHER`), a damaged action (`SESSION_DAMAGED`), or a click
+            SessionError: Another scan, model or rule (`SESSION_OTHER`), a damaged action (`SESSION_DAMAGED`), or a click
                 that is answered otherwise now (`REPLAY_DIFFERS`).
         """
-        refuse_other(record, self.header)
+        refuse_other(record, {key: value for key, value in self.header.items() if key != "undo_bytes"})
+        undoing = self._board.undoing
+        own_limit = undoing.limit_bytes
+        # With the limit of then, each undo finds what it found then. Before there was a limit, there was none.
+        undoing.limit_bytes = record.header.get("undo_bytes")
         for number, entry in enumerate(record.entries):
             try:
                 self._again(entry, recompute)
             except (LookupError, TypeError, ValueError, PromptError) as error:
-                raise FormatError(f"Action {number} of the session is damaged.", code="SESSION_DAMAGED") from error
+                raise SessionError(f"Action {number} of the session is damaged.", code="SESSION_DAMAGED") from error
+        undoing.limit_bytes = own_limit
+        undoing.trim()
         if journal is not None:
-            self._journal = Journal(Path(journal), self.header, self._entries)
+            self._board.entries = Entries(Journal(Path(journal), self.header, self._board.entries))
         return self
 
     def _again(self, entry: Mapping[str, Any], recompute: bool) -> None:
@@ -276,102 +401,48 @@ class Session:
         if kind in ("undo", "redo"):
             self.undo() if kind == "undo" else self.redo()
             return
-        edits = tuple(Edit.from_json(each, self.volume.grid.shape) for each in entry["edits"])
-        if kind == "click" and recompute:
-            self.click(entry["position_ras"], entry["positive"], names[0])
-            if self._done[-1].edits != edits:
-                raise FormatError("A click is answered otherwise now than then.", code="REPLAY_DIFFERS")
-            return
         vocabulary, sheets = self.vocabulary, []
         for name in names:
             target = target_of(name, vocabulary)
             vocabulary = extend_vocabulary(vocabulary, target)
-            sheets.append(self._sheet(target))
-        clicks = {}
-        if kind == "click":
-            made = PlacedClick.from_json(entry, self.volume.grid)
-            kept = tuple(each for each in sheets[0].clicks if each.voxel != made.voxel)
-            clicks[sheets[0].target.name] = (sheets[0].clicks, (*kept, made))
-        elif kind == "clear":
-            clicks[sheets[0].target.name] = (sheets[0].clicks, ())
+            sheets.append(self._board.sheet(target))
+        action = recorded_action(entry, sheets, self.volume.grid)
+        if recompute and kind in ("click", "clicks"):
+            _, after = action.clicks[sheets[0].target.name]
+            plan = self._planner.clicks if kind == "click" else self._planner.all_clicks
+            if plan(self._board.sheets, sheets[0], after).edits != action.edits:
+                raise SessionError("A click is answered otherwise now than then.", code="REPLAY_DIFFERS")
         about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
-        self._do(about, Action(edits, clicks), sheets, self._clock())
+        self._board.do(about, action, sheets)
 
-    def _draft(self, labels: Labels, indices: Sequence[int], started: float) -> Change:
+    def _draft(self, drafts: Sequence[Draft], started: float, watch: Watch | None) -> Change:
         """Take masks as the drafts of structures, one after another."""
-        vocabulary, new = self.vocabulary, {}
-        for index in indices:
-            target = target_of(labels.name_of(index), vocabulary)
-            vocabulary = extend_vocabulary(vocabulary, target)
-            new[index] = self._sheet(target)
-        sheets = {**self._sheets, **{sheet.target.name: sheet for sheet in new.values()}}
-        edits: list[Edit] = []
+        new = {draft.target.name: self._board.sheet(draft.target) for draft in drafts}
+        sheets = {**self._board.sheets, **new}
+        planned: list[Action] = []
         try:
-            for index, sheet in new.items():
-                planned = self._planner.draft(sheets, sheet, np.asarray(labels.mask(index)))
-                apply_action(Action(planned), sheets)  # the next one must see what this one took
-                edits += planned
+            for draft in drafts:
+                action = self._planner.draft(sheets, new[draft.target.name], draft.read(), watch)
+                apply_action(action, sheets)  # the next one must see what this one took
+                planned.append(action)
         finally:
-            apply_action(Action(tuple(edits)), sheets)
-        return self._do({"do": "draft"}, Action(tuple(edits)), list(new.values()), started)
+            for action in reversed(planned):
+                apply_action(action.reversed(), sheets)
+        whole = joined(planned)
+        about = {"do": "draft", "clicks": clicks_to_json(whole)} if whole.clicks else {"do": "draft"}
+        return self._timed(self._board.do(about, whole, list(new.values())), started)
 
-    def _sheet(self, target: Target) -> Sheet:
-        """Return the sheet of a structure, a new one where there is none; a locked one is refused."""
-        sheet = self._sheets.get(target.name)
-        if sheet is not None and sheet.locked:
-            raise PromptError(f"'{target.name}' is locked; unlock it first.", code="STRUCTURE_LOCKED")
-        return sheet or Sheet(target, self.volume.grid.shape)
+    def _nothing(self, target: Target, started: float, notes: Sequence[str]) -> Change:
+        """Return the change of an action that says nothing new."""
+        return self._timed(Change(target.name, 0, 0, None, 0.0, tuple(notes), revision=self.revision), started)
 
-    def _here(self, structure: str | int) -> Sheet:
-        found = self.vocabulary.get(structure)
-        if found is None or found.name not in self._sheets:
-            raise PromptError(f"{structure!r:.60} is not in this session.", code="STRUCTURE_ABSENT")
-        return self._sheets[found.name]
+    def _timed(self, change: Change, started: float) -> Change:
+        """Return a change with how long it took."""
+        return replace(change, seconds=self._clock() - started)
 
-    def _only(self) -> str:
-        if len(self._sheets) != 1:
-            raise PromptError(
-                f"Say which structure the click is for; the session has {len(self._sheets)}.", code="STRUCTURE_MISSING"
-            )
-        return next(iter(self._sheets))
 
-    def _do(
-        self,
-        about: Mapping[str, Any],
-        action: Action,
-        sheets: Sequence[Sheet],
-        started: float,
-        notes: Sequence[str] = (),
-    ) -> Change:
-        """Write an action to the journal, then do it, and return what it changed."""
-        names = [sheet.target.name for sheet in sheets]
-        everything = {**self._sheets, **dict(zip(names, sheets, strict=True))}
-        self._record({**about, "structures": names, "edits": [edit.to_json() for edit in action.edits]})
-        change = change_of(action.edits, everything, names, self._clock() - started, notes)
-        self._sheets.update(zip(names, sheets, strict=True))
-        for sheet in sheets:
-            self.vocabulary = extend_vocabulary(self.vocabulary, sheet.target)
-        apply_action(action, self._sheets)
-        self._done.append(action)
-        self._undone.clear()
-        return change
-
-    def _step(self, kind: str, source: list[Action], to: list[Action]) -> Change:
-        started = self._clock()
-        if not source:
-            raise PromptError(f"There is nothing to {kind}.", code=f"NOTHING_TO_{kind.upper()}")
-        action = source[-1].reversed()
-        names = dict.fromkeys([*action.clicks, *(edit.structure for edit in action.edits)])
-        for name in names:
-            self._sheet(self._sheets[name].target)
-        self._record({"do": kind})
-        change = change_of(action.edits, self._sheets, names, self._clock() - started)
-        apply_action(action, self._sheets)
-        to.append(source.pop().reversed())
-        return change
-
-    def _record(self, entry: Mapping[str, Any]) -> None:
-        """Bring an action to the disk before it takes effect."""
-        if self._journal is not None:
-            self._journal.append(entry)
-        self._entries.append(entry)
+def click_entry(clicks: Clicks, action: Action) -> dict[str, Any]:
+    """Return what the record says of one more click; where others begin to count with it, it holds them all."""
+    about = {"do": "click", **clicks[-1].to_json()}
+    (after,) = (after for _, after in action.clicks.values())
+    return about if after == clicks else {**about, "clicks": clicks_to_json(action)}

@@ -1,0 +1,187 @@
+"""Masks that a person brings along, as the drafts of a session: arrays, label maps and label files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import GeometryError, PromptError
+from prosect.geometry import Grid
+from prosect.io import read_labels
+from prosect.io.stored import StoredLabels
+from prosect.labelmap import LabelLayers, LabelMap, Labels
+from prosect.prompts import Target, extend_vocabulary, target_of
+from prosect.vocabulary import Vocabulary
+from prosect.vocabulary.matching import spelling
+
+__all__ = ["Draft", "Masks", "drafts_of"]
+
+Mask: TypeAlias = NDArray[np.bool_]
+Masks: TypeAlias = Labels | StoredLabels | Mask | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The mask of one structure.
+
+    Attributes:
+        target: The structure.
+        read: Returns its mask (i j k) on the scan's grid.
+    """
+
+    target: Target
+    read: Callable[[], Mask]
+
+
+def drafts_of(
+    labels: Masks, structures: Sequence[str | int] | None, name: str | None, grid: Grid, vocabulary: Vocabulary
+) -> list[Draft]:
+    """Return the drafts in masks of any kind.
+
+    Args:
+        labels: Masks on the scan's grid: a label map, layers, what `read_labels` returns, a label file, or a bool array
+            (i j k) of one structure.
+        structures: Which of them; all that occur by default.
+        name: What the one structure is to be called.
+        grid: The scan's grid.
+        vocabulary: The structures known so far.
+
+    Raises:
+        GeometryError: The masks lie on another grid, or have another shape (`DRAFT_GRID`).
+        PromptError: They are no masks (`DRAFT_INVALID`), hold no such structure, or several where one is meant
+            (`DRAFT_MISSING`).
+        FormatError: The file cannot be read as labels.
+    """
+    if isinstance(labels, str | os.PathLike):
+        labels = read_labels(Path(labels))
+    if isinstance(labels, np.ndarray):
+        return [of_array(labels, name, grid, vocabulary)]
+    if not isinstance(labels, LabelMap | LabelLayers | StoredLabels):
+        raise PromptError(
+            f"A {type(labels).__name__} cannot be a draft; give a label map, a label file or a bool array.",
+            code="DRAFT_INVALID",
+        )
+    if labels.grid.distance_to(grid) > min(grid.spacing_mm) / 2:
+        raise GeometryError(
+            "The labels lie on another grid than the scan; resample them to it first.", code="DRAFT_GRID"
+        )
+    if isinstance(labels, StoredLabels):
+        return of_file(labels, structures, name, vocabulary)
+    chosen = labels.present if structures is None else [labels.vocabulary[each].index for each in structures]
+    if name is not None:
+        require_one(chosen)
+    drafts = []
+    for index in chosen:
+        target = target_of(labels.name_of(index) if name is None else name, vocabulary)
+        vocabulary = extend_vocabulary(vocabulary, target)
+        drafts.append(Draft(target, reader(labels, index)))
+    return drafts
+
+
+def of_array(array: NDArray[np.generic], name: str | None, grid: Grid, vocabulary: Vocabulary) -> Draft:
+    """Return the draft in a bool array (i j k)."""
+    if array.dtype != np.bool_:
+        raise PromptError(
+            f"An array of {array.dtype} cannot be a draft; give a bool mask of one structure, such as `labels == 3`.",
+            code="DRAFT_INVALID",
+        )
+    if array.shape != grid.shape:
+        raise GeometryError(
+            f"The mask has shape {array.shape}, the scan {grid.shape}; give the mask on the scan's own voxels.",
+            code="DRAFT_GRID",
+        )
+    if name is None:
+        raise PromptError("Say by `name` which structure the mask is.", code="STRUCTURE_MISSING")
+    return Draft(target_of(name, vocabulary), lambda: np.asarray(array, dtype=np.bool_))
+
+
+def of_file(
+    stored: StoredLabels, structures: Sequence[str | int] | None, name: str | None, vocabulary: Vocabulary
+) -> list[Draft]:
+    """Return the drafts in what a label file holds.
+
+    Labels are found by the names in the file. Those without a name are found by the vocabulary's indices; a single one
+    is the mask of the one structure that is asked for.
+    """
+    values = [value for value in (stored.layers or np.unique(stored.array).tolist()) if value]
+    if name is not None:
+        only = len(values) == 1 and structures is None
+        wanted = name if structures is None else one_of(structures)
+        value = values[0] if only else value_of(wanted, values, stored, vocabulary, alone=True)
+        chosen: list[tuple[str | int, int]] = [(name, value)]
+    elif structures is None:
+        chosen = [(stored.names.get(value, value), value) for value in values]
+    else:
+        alone = len(structures) == 1
+        chosen = [(each, value_of(each, values, stored, vocabulary, alone)) for each in structures]
+    drafts = []
+    for structure, value in chosen:
+        target = target_of(structure, vocabulary)
+        vocabulary = extend_vocabulary(vocabulary, target)
+        drafts.append(Draft(target, stored_reader(stored, value)))
+    return drafts
+
+
+def value_of(
+    structure: str | int, values: Sequence[int], stored: StoredLabels, vocabulary: Vocabulary, alone: bool
+) -> int:
+    """Return the label value of a structure in a file.
+
+    Args:
+        structure: Its name or index.
+        values: The label values in the file.
+        stored: The file.
+        vocabulary: The structures known so far.
+        alone: Whether a single label is that structure, whatever the file calls it by number.
+
+    Raises:
+        PromptError: The file does not hold it (`DRAFT_MISSING`).
+    """
+    target = target_of(structure, vocabulary)
+    for value in values:
+        if spelling(stored.names.get(value, "")) == spelling(target.name):
+            return value
+    unnamed = [value for value in values if value not in stored.names]
+    if alone and len(values) == len(unnamed) == 1:
+        return values[0]
+    if target.index in unnamed:
+        return target.index
+    found = ", ".join(f"{value} '{stored.names[value]}'" if value in stored.names else f"{value}" for value in values)
+    raise PromptError(f"The labels hold no '{target.name}'; they are: {found or 'none'}.", code="DRAFT_MISSING")
+
+
+def one_of(structures: Sequence[str | int]) -> str | int:
+    """Return the only structure of a list."""
+    require_one(structures)
+    return structures[0]
+
+
+def require_one(structures: Sequence[object]) -> None:
+    """Refuse a name for several structures.
+
+    Raises:
+        PromptError: There are several, or none (`DRAFT_MISSING`).
+    """
+    if len(structures) != 1:
+        raise PromptError(
+            f"One name is given, but the labels hold {len(structures)} structures; choose one by `structures`.",
+            code="DRAFT_MISSING",
+        )
+
+
+def reader(labels: Labels, index: int) -> Callable[[], Mask]:
+    """Return what reads the mask of a structure from labels."""
+    return lambda: np.asarray(labels.mask(index))
+
+
+def stored_reader(stored: StoredLabels, value: int) -> Callable[[], Mask]:
+    """Return what reads the mask of a label from a file's content."""
+    if stored.layers:
+        return lambda: np.asarray(stored.array[stored.layers.index(value)], dtype=np.bool_)
+    return lambda: np.asarray(stored.array == value)

@@ -257,6 +257,23 @@ def test_a_click_costs_as_much_as_the_first_however_many_came_before() -> None:
     assert network.asked - before <= MILESTONE, "after many undos few passes lead back"
 
 
+def test_a_patch_that_comes_late_costs_few_passes_and_is_shown_every_click() -> None:
+    volume, network = scan(), Building()
+    answers = responder(volume, network)
+    rng = np.random.default_rng(0)
+    old = answers.place(volume.grid.to_world((20, 18, 9)), [])
+    clicks = [(volume.grid.to_world(rng.uniform((20, 14, 6), (24, 22, 12))), old) for _ in range(40)]
+    answers.propose(ask(*clicks), whole(volume))
+    far = volume.grid.to_world((28, 18, 9))
+    late = answers.place(far, [old])
+    assert late != old
+    assert all(answers.sees(late, position) for position, _ in clicks)
+    before = network.asked
+    _, yes = answers.propose(ask(*clicks, (far, late)), whole(volume))
+    assert network.asked - before <= MILESTONE + 2, "nine for the new patch, one for the old"
+    assert yes[28, 18, 9]
+
+
 def test_what_is_forgotten_is_answered_the_same_again() -> None:
     volume = scan()
     position = volume.grid.to_world((20, 18, 9))

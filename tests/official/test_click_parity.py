@@ -58,7 +58,7 @@ def test_the_first_click_is_the_official_one(structure: str, point: tuple[float,
     label = click_label(True, known is not None and known.ambiguous)
     patch = answers.place(position, [])
     answers.propose(Question((LabelledClick(position, label, patch),), known is None), answers.box(patch))
-    found = answers.answers.find((patch, ((position, label),), known is None))
+    found = answers.answers.find((patch, ((position, label),), 1, known is None))
 
     image = spec.intensity.scale(torch.from_numpy(array.copy()))[None, None]
     expected = official_click(net, image, [point], [label], 133 if known is None else known.index)

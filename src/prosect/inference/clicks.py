@@ -48,7 +48,8 @@ class PointNetwork(Protocol):
     ) -> Tensor:
         """Return mask logits (q 1 i j k) for points (q n 3), labels (q n) and kinds (q).
 
-        `previous` is the answer without the last point, where the network builds on it.
+        `previous` is the answer without the last point, where the network builds on it; one of zeros says that there
+        was none.
         """
 
 
@@ -105,7 +106,8 @@ class ClickResponder:
 
     A network that builds on its answer before makes a row of answers, one for each click on a patch. The newest is
     looked for first, so that one more click costs one pass. After many undos it may have been forgotten; every eighth
-    answer is kept apart, so that few passes lead from there to the present.
+    answer is kept apart, so that few passes lead from there to the present. A patch that comes late sees clicks that
+    others answered: it is shown all but the last eight of them together, so that it costs nine passes at most.
 
     Args:
         case: The scan made ready, not cropped: a click may lie anywhere.
@@ -177,7 +179,8 @@ class ClickResponder:
 
         def answer(start: Start) -> Tensor:
             patch = asked_of[start]
-            return self._answer(patch, seen[patch], question.zero_shot)
+            first = self._first_step(question, patch, seen[patch])
+            return self._answer(patch, seen[patch], first, question.zero_shot)
 
         return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch)
 
@@ -193,26 +196,41 @@ class ClickResponder:
                 seen[patch] = inside
         return seen
 
-    def _answer(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool) -> Tensor:
-        """Return the logits (i j k) of a patch, from the longest part of its answer that is remembered."""
-        first = 1 if self._in_order else len(points)
+    def _first_step(self, question: Question, patch: Start, points: tuple[LabelledPoint, ...]) -> int:
+        """Return how many of the clicks that a patch sees are shown to the network in the first pass."""
+        if not self._in_order:
+            return len(points)
+        first_own = next(click for click in question.clicks if click.patch == patch)
+        before = points.index((first_own.position_ras, first_own.label))
+        return max(1, before - MILESTONE + 1)
+
+    def _answer(self, patch: Start, points: tuple[LabelledPoint, ...], first: int, zero_shot: bool) -> Tensor:
+        """Return the logits (i j k) of a patch, from the longest part of its answer that is remembered.
+
+        Args:
+            patch: Its start on the padded network grid.
+            points: The clicks that it sees.
+            first: How many of them the network is shown in the first pass.
+            zero_shot: Whether the structure is an object of its own.
+        """
         steps = range(first, len(points) + 1)
         answer: Tensor | None = None
         waiting: list[int] = []
         for count in reversed(steps):
-            answer = self._find((patch, points[:count], zero_shot))
+            answer = self._find((patch, points[:count], first, zero_shot))
             if answer is not None:
                 break
             waiting.append(count)
         for count in reversed(waiting):
             answer = self._ask(patch, points[:count], zero_shot, answer)
-            self.answers.put((patch, points[:count], zero_shot), answer)
+            key = (patch, points[:count], first, zero_shot)
+            self.answers.put(key, answer)
             if self._in_order and count % MILESTONE == 0:
-                self._milestones.put((patch, points[:count], zero_shot), answer)
+                self._milestones.put(key, answer)
         assert answer is not None  # a patch that sees no click is not asked
         return answer
 
-    def _find(self, key: tuple[Start, tuple[LabelledPoint, ...], bool]) -> Tensor | None:
+    def _find(self, key: tuple[Start, tuple[LabelledPoint, ...], int, bool]) -> Tensor | None:
         """Return an answer that is remembered, or None."""
         found = self.answers.find(key)
         return self._milestones.find(key) if found is None else found
@@ -222,6 +240,8 @@ class ClickResponder:
         features = self.features.get(patch, lambda: self._network.interactive_features(self._window(patch)))
         positions = np.stack([self._position(position) - patch for position, _ in points])
         where = features.device
+        if previous is None and self._in_order and len(points) > 1:
+            previous = features.new_zeros(self._plan.roi)  # no answer before, though there are clicks before
         return self._network.point_logits(
             features,
             torch.tensor(positions[None], dtype=torch.float32, device=where),

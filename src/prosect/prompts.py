@@ -18,6 +18,7 @@ import numpy as np
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
+from prosect.vocabulary.matching import can_be_name
 
 __all__ = [
     "MAX_CLICKS",
@@ -306,9 +307,10 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
     if not isinstance(structure, str) or INTEGER.fullmatch(structure.strip()):
         vocabulary.find(structure)
     name = str(structure).strip()
-    if not name or not name.isprintable() or len(name) > MAX_NAME:
+    if not can_be_name(name) or not name.isprintable() or len(name) > MAX_NAME:
         raise PromptError(
-            f"{name!r:.60} cannot be the name of a structure: 1 to {MAX_NAME} printable characters are needed.",
+            f"{name!r:.60} cannot be the name of a structure; 1 to {MAX_NAME} printable characters are needed, and a "
+            "letter among them.",
             code="STRUCTURE_NAME",
         )
     near = ", ".join(f"'{other}'" for other in vocabulary.nearest(name))

@@ -10,7 +10,7 @@ import pytest
 
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
-from prosect.data.mapping import mapping_of, parse_pair, published_mappings, read_mappings
+from prosect.data.mapping import mapping_of, parse_pair, published_mappings, read_mappings, with_new
 from prosect.data.splits import published_split
 from prosect.errors import FormatError, RecipeError, VocabularyError
 
@@ -244,3 +244,14 @@ def test_a_new_structure_is_named_as_new_and_never_by_mistake(tmp_path: Path) ->
     assert mapping_of([(1, "+liver")], WORDS).values == {1: LIVER}, "what is known already is not new"
     with pytest.raises(VocabularyError):
         read_datalist(path, mappings={"default": [(1, "liver"), (2, "kidney stone")]})
+
+
+def test_new_names_that_differ_in_a_sign_are_two_and_in_a_capital_are_refused() -> None:
+    words = vocabulary.load("vista3d-ct")
+    pairs = [("1", "+HER2+ tumor"), ("2", "+HER2- tumor"), ("3", "+HER2+ tumor")]
+    more = with_new(words, pairs)
+    values = mapping_of(pairs, more).values
+    assert values[1] == values[3] != values[2]
+    pairs = [("1", "+a"), ("2", "+A")]
+    with pytest.raises(RecipeError, match="are one name"):
+        mapping_of(pairs, with_new(words, pairs))

@@ -269,3 +269,21 @@ def test_a_journal_of_version_1_resumes_bit_for_bit(tmp_path: Path) -> None:
     while resumed.can_undo:
         resumed.undo()
     assert resumed.structures == ()
+
+
+def test_objects_whose_names_differ_in_a_sign_are_two() -> None:
+    session = Session(scan(), Model())
+    for n, name in enumerate(("HER2+ tumor", "HER2- tumor", "<1cm", ">1cm", "node (1)", "node [1]")):
+        change = session.click((12 + n, 10, 9), structure=name, space="voxel")
+        assert change.structure == name
+    assert len(session.structures) == 6
+    note = session.click((20, 20, 9), structure="her2+  Tumor", space="voxel").notes[0]
+    assert note == "'her2+  Tumor' is taken as 'HER2+ tumor', which is here already"
+
+
+@pytest.mark.parametrize("name", ["#1", "\U0001f600", "background", "Background", "(2)"])
+def test_what_cannot_be_a_name_is_refused(name: str) -> None:
+    session = Session(scan(), Model())
+    with pytest.raises(PromptError) as caught:
+        session.click((12, 10, 9), structure=name, space="voxel")
+    assert caught.value.code == "STRUCTURE_NAME"

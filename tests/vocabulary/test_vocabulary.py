@@ -294,3 +294,35 @@ def test_an_extension_cannot_take_a_name_or_an_index() -> None:
         with pytest.raises(VocabularyError) as caught:
             OURS.extend("more", [taken])
         assert caught.value.code == "VOCABULARY_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("HER2+ tumor", "HER2- tumor"),
+        ("HER2+", "HER2"),
+        ("HER2-", "HER2"),
+        ("<1cm", ">1cm"),
+        ("node (1)", "node [1]"),
+        ("node #1", "node 1"),
+        ("stage 1/2", "stage 1 2"),
+        ("ER\u2212", "ER+"),
+    ],
+)
+def test_names_that_differ_in_a_sign_are_two(one: str, other: str) -> None:
+    words = load("vista3d-ct")
+    words = words.extend("own", [Structure(200, one, "unsupported"), Structure(201, other, "unsupported")])
+    assert (words[one].index, words[other].index) == (200, 201)
+    assert words[f" {one.upper().replace(' ', '_')} "].index == 200
+
+
+@pytest.mark.parametrize("text", ["kidney_left", "Left kidney", "left-kidney", "LEFT  KIDNEY", "kidney (left)",
+                                  "kidney, left", "kidney - left", "left\u2013kidney"])  # fmt: skip
+def test_a_known_name_is_found_by_any_tolerant_spelling(text: str) -> None:
+    assert load("vista3d-ct")[text].name == "left kidney"
+
+
+@pytest.mark.parametrize("text", ["#1", "\U0001f600", "---", "(12)"])
+def test_a_name_without_a_letter_names_nothing(text: str) -> None:
+    with pytest.raises(VocabularyError, match="needs a letter"):
+        load("vista3d-ct").extend("own", [Structure(200, text, "unsupported")])

@@ -124,12 +124,21 @@ def mapping_of(
         VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
     """
     values: dict[int, int | None] = {}
+    texts: dict[int, str] = {}
     for pair in pairs:
         value, structure = split_pair(pair)
         if value == 0:
             continue
         nothing = structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
         index = None if nothing else vocabulary[plain_name(structure)].index
+        if index is not None and isinstance(structure, str) and structure.startswith(NEW):
+            first = texts.setdefault(index, structure)
+            if first.strip() != structure.strip():
+                raise RecipeError(
+                    f"'{first}' and '{structure}' are one name: capitals, spaces, underscores and hyphens between "
+                    "words do not count. Write the same name twice, or two that differ in more.",
+                    code="MAPPING_INVALID",
+                )
         if values.setdefault(value, index) != index:
             raise RecipeError(f"The label value {value} is mapped to two structures.", code="MAPPING_INVALID")
     for value in known:

@@ -241,7 +241,7 @@ class ClickResponder:
         positions = np.stack([self._position(position) - patch for position, _ in points])
         where = features.device
         if previous is None and self._in_order and len(points) > 1:
-            previous = features.new_zeros(self._plan.roi)  # no answer before, though there are clicks before
+            previous = features.new_zeros(self._plan.window)  # no answer before, though there are clicks before
         return self._network.point_logits(
             features,
             torch.tensor(positions[None], dtype=torch.float32, device=where),

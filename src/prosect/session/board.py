@@ -19,6 +19,7 @@ from prosect.session.edits import Action, Sheet, apply_action
 from prosect.session.entries import Entries
 from prosect.session.undoing import Undoing
 from prosect.vocabulary import Vocabulary
+from prosect.vocabulary.matching import spelling
 
 __all__ = ["Board"]
 
@@ -47,7 +48,16 @@ class Board:
         self.revision = 0
 
     def target(self, structure: str | int) -> Target:
-        """Return what clicks on a structure mean here; see `target_of`."""
+        """Return what clicks on a structure mean here; see `target_of`.
+
+        Raises:
+            PromptError: As there, or it is the background (`STRUCTURE_NAME`).
+        """
+        if isinstance(structure, str) and spelling(structure) == "background":
+            raise PromptError(
+                "The background is no structure; click on a structure negatively where it is none.",
+                code="STRUCTURE_NAME",
+            )
         return target_of(structure, self.vocabulary)
 
     def sheet(self, target: Target) -> Sheet:
@@ -108,9 +118,17 @@ class Board:
         about = {**provenance, "classes": sought, "clicks": clicks}
         return flat_labels(self.sheets, self.grid, self.vocabulary, about)
 
-    def notes_on(self, target: Target) -> list[str]:
-        """Return what was assumed of a structure that is new here."""
-        return [target.note] if target.note and target.name not in self.sheets else []
+    def notes_on(self, target: Target, asked: str | int | None = None) -> list[str]:
+        """Return what was assumed of a structure that is new here, or that a person named otherwise before.
+
+        Args:
+            target: The structure.
+            asked: What it was called now.
+        """
+        if target.name not in self.sheets:
+            return [target.note] if target.note else []
+        known = isinstance(asked, str) and asked.strip() != target.name and target.zero_shot
+        return [f"'{asked}' is taken as '{target.name}', which is here already"] if known else []
 
     def do(
         self, about: Mapping[str, Any], action: Action, sheets: Sequence[Sheet], notes: Sequence[str] = ()

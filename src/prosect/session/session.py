@@ -255,7 +255,7 @@ class Session:
         click = click_at(position, self.volume.grid, positive=positive, space=space)
         target = self._board.target(self._board.only_name() if structure is None else structure)
         sheet = self._board.sheet(target)
-        notes = self._board.notes_on(target)
+        notes = self._board.notes_on(target, structure)
         new = PlacedClick.of(click, self.volume.grid)
         clicks = self._planner.added(self._board.sheets, sheet, sheet.clicks, new, notes, may_begin=False)
         if clicks is None:
@@ -292,7 +292,7 @@ class Session:
         if wanted and not sheet.draft.count and not any(each.positive for each in wanted):
             refuse_only_negative(target.name)
         action = self._planner.all_clicks(self._board.sheets, sheet, wanted, watch)
-        notes = self._board.notes_on(target)
+        notes = self._board.notes_on(target, structure)
         if not action.edits and not action.clicks:
             return self._nothing(target, started, notes)
         about = {"do": "clicks", "clicks": clicks_to_json(action)}
@@ -373,8 +373,8 @@ class Session:
             journal: File to go on writing to, the actions so far first.
 
         Raises:
-            SessionError: Another scan, model or rule (`SESSION_OTHER`), a damaged action (`SESSION_DAMAGED`), or a click
-                that is answered otherwise now (`REPLAY_DIFFERS`).
+            SessionError: Another scan, model or rule (`SESSION_OTHER`), a damaged action (`SESSION_DAMAGED`), or a
+                click that is answered otherwise now (`REPLAY_DIFFERS`).
         """
         refuse_other(record, {key: value for key, value in self.header.items() if key != "undo_bytes"})
         undoing = self._board.undoing

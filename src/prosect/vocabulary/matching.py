@@ -7,22 +7,35 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-__all__ = ["nearest", "spelling"]
+__all__ = ["can_be_name", "nearest", "spelling"]
 
 WORD = re.compile(r"[^\W_]+")
+TOKEN = re.compile(r"[^\W_]+|[^\w\s]")  # a word, or one sign
+DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | {"_": " "})
+# A hyphen joins words where a word or a bracket, or a space, is on either side; elsewhere it is a sign: `HER2- tumor`.
+JOINT = re.compile(r"(?:(?<=[^\W_])|(?<=[)\]]))-+(?=[^\W_]|[(\[])|(?<=\s)-+(?=\s)")
+ASIDE = re.compile(r"[(\[,]?\s*\b(left|right)\b\s*[)\]]?")
 SPACE_NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 SIDE_WORDS = ("left", "right")
 
 
 def spelling(text: str) -> str:
-    """Return what stays of a name when case, spaces, underscores and hyphens do not count.
+    """Return what stays of a name when case, spaces, underscores and hyphens between words do not count.
 
-    The side may stand anywhere: `kidney_left`, `Left kidney` and `left-kidney` are one name. Digits that stood apart
-    stay apart, so `rib 1 2` is not rib 12.
+    The side may stand anywhere: `kidney_left`, `Left kidney`, `left-kidney` and `kidney (left)` are one name. Digits
+    that stood apart stay apart, so `rib 1 2` is not rib 12. Every other sign counts, because names that people give may
+    differ in nothing else: `HER2+` and `HER2-`, `<1cm` and `>1cm`, `node (1)` and `node [1]`.
     """
-    words = WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    words.sort(key=lambda word: word not in SIDE_WORDS)
-    return SPACE_NOT_BETWEEN_DIGITS.sub("", " ".join(words))
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(DASHES)
+    tokens = TOKEN.findall(ASIDE.sub(r" \1 ", JOINT.sub(" ", folded)))
+    tokens.sort(key=lambda token: token not in SIDE_WORDS)
+    return SPACE_NOT_BETWEEN_DIGITS.sub("", " ".join(tokens))
+
+
+def can_be_name(text: str) -> bool:
+    """Return whether a text has a letter or digit that people can say, and is no mere number such as `#1`."""
+    words = WORD.findall(unicodedata.normalize("NFKC", text))
+    return bool(words) and not (len(words) == 1 and words[0].isdecimal())
 
 
 def nearest(text: str, names: Mapping[str, str], count: int = 3) -> tuple[str, ...]:

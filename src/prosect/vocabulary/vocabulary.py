@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, SupportsIndex
 
 from prosect.errors import VocabularyError
-from prosect.vocabulary.matching import nearest, spelling
+from prosect.vocabulary.matching import can_be_name, nearest, spelling
 from prosect.vocabulary.rows import invalid, row_of, structure_of
 from prosect.vocabulary.structure import BACKGROUND, Structure
 
@@ -91,7 +91,8 @@ class Vocabulary:
     def find(self, request: str | SupportsIndex) -> Structure:
         """Return a structure by official name, alias, TotalSegmentator name or index (a number or its digits).
 
-        Case, spaces, underscores, hyphens and the place of `left` or `right` do not count; nothing else is forgiven.
+        Case, spaces, underscores, hyphens between words and the place of `left` or `right` do not count; nothing else
+        is forgiven, see `spelling`.
         The structure may be one that cannot be asked for; `resolve` checks that.
 
         Raises:
@@ -288,13 +289,18 @@ def as_index(request: object) -> int | None:
 def by_spelling(structures: Iterable[Structure]) -> dict[str, Structure]:
     """Return structures by every spelling of their names and aliases; an ambiguous spelling is refused."""
     found: dict[str, Structure] = {}
+    texts: dict[str, str] = {}
     for structure in structures:
         for text in (structure.name, *structure.aliases):
             key = spelling(text)
-            if found.setdefault(key, structure) is not structure or not key or key.isdecimal():
+            if not can_be_name(text):
+                raise invalid(f"'{text}' cannot name {structure.index}; a name needs a letter.")
+            if found.setdefault(key, structure) is not structure:
                 raise invalid(
-                    f"'{text}' cannot name {structure.index}: it already names {found[key].index} or a number."
+                    f"'{text}' cannot name {structure.index}: it is spelled as '{texts[key]}', which names "
+                    f"{found[key].index}. Capitals, spaces, underscores and hyphens between words do not count."
                 )
+            texts.setdefault(key, text)
     return found
 
 

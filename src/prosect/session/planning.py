@@ -15,6 +15,7 @@ from prosect.inference.question import Question
 from prosect.progress import Watch
 from prosect.prompts import LabelledClick, click_label, clicks_beside
 from prosect.session.changes import Suggestion, disputed
+from prosect.session.drafts import Draft
 from prosect.session.edits import (
     Action,
     Clicks,
@@ -23,6 +24,7 @@ from prosect.session.edits import (
     apply_action,
     changes_between,
     count_from_now,
+    joined,
     next_turn,
     plan_mask,
 )
@@ -68,6 +70,25 @@ class Planner:
         """Return the action that makes a mask (i j k) a structure's draft and applies its clicks to it."""
         box = Box.of(mask) | sheet.draft.box | sheet.edited.box
         return self._action(sheets, sheet, sheet.clicks, watch, box, mask)
+
+    def drafts(self, sheets: Mapping[str, Sheet], drafts: Sequence[Draft], watch: Watch | None = None) -> Action:
+        """Return the one action that makes masks the drafts of their structures, one after another.
+
+        Args:
+            sheets: All structures, those of the drafts too.
+            drafts: The masks.
+            watch: Called while the network is asked about clicks made before.
+        """
+        planned: list[Action] = []
+        try:
+            for draft in drafts:
+                action = self.draft(sheets, sheets[draft.target.name], draft.read(), watch)
+                apply_action(action, sheets)  # the next one must see what this one took
+                planned.append(action)
+        finally:
+            for action in reversed(planned):
+                apply_action(action.reversed(), sheets)
+        return joined(planned)
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""

@@ -5,10 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prosect.errors import PromptError, SessionError
 from prosect.geometry import Grid
+from prosect.prompts import extend_vocabulary, target_of
+from prosect.session.board import Board
 from prosect.session.edits import Action, Clicks, Edit, PlacedClick, Sheet
+from prosect.session.journal import Record
+from prosect.session.planning import Planner
 
-__all__ = ["clicks_of_entry", "clicks_to_json", "recorded_action"]
+__all__ = ["click_entry", "clicks_to_json", "replay_record"]
+
+
+def replay_record(board: Board, planner: Planner, record: Record, recompute: bool) -> None:
+    """Do the actions of a record on a new board.
+
+    Args:
+        board: Of a new session.
+        planner: Asks the network where that is wanted.
+        record: What to do.
+        recompute: Ask the network again instead of taking the recorded bits, and refuse where they differ.
+
+    Raises:
+        SessionError: A damaged action (`SESSION_DAMAGED`), or a click that is answered otherwise now
+            (`REPLAY_DIFFERS`).
+    """
+    own_limit = board.undoing.limit_bytes
+    # With the limit of then, each undo finds what it found then. Before there was a limit, there was none.
+    board.undoing.limit_bytes = record.header.get("undo_bytes")
+    for number, entry in enumerate(record.entries):
+        try:
+            replay_entry(board, planner, entry, recompute)
+        except (LookupError, TypeError, ValueError, PromptError) as error:
+            raise SessionError(f"Action {number} of the session is damaged.", code="SESSION_DAMAGED") from error
+    board.undoing.limit_bytes = own_limit
+    board.undoing.trim()
+
+
+def replay_entry(board: Board, planner: Planner, entry: Mapping[str, Any], recompute: bool) -> None:
+    """Do one action of a record; see `replay_record`."""
+    kind, names = entry["do"], entry.get("structures", ())
+    if kind == "lock":
+        board.lock(names[0], bool(entry["locked"]))
+        return
+    if kind in ("undo", "redo"):
+        board.undo() if kind == "undo" else board.redo()
+        return
+    vocabulary, sheets = board.vocabulary, []
+    for name in names:
+        target = target_of(name, vocabulary)
+        vocabulary = extend_vocabulary(vocabulary, target)
+        sheets.append(board.sheet(target))
+    action = recorded_action(entry, sheets, board.grid)
+    if recompute and kind in ("click", "clicks"):
+        _, after = action.clicks[sheets[0].target.name]
+        plan = planner.clicks if kind == "click" else planner.all_clicks
+        if plan(board.sheets, sheets[0], after).edits != action.edits:
+            raise SessionError("A click is answered otherwise now than then.", code="REPLAY_DIFFERS")
+    about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
+    board.do(about, action, sheets)
 
 
 def recorded_action(entry: Mapping[str, Any], sheets: Sequence[Sheet], grid: Grid) -> Action:
@@ -47,3 +101,10 @@ def clicks_of_entry(entry: Mapping[str, Any], name: str, grid: Grid) -> Clicks:
 def clicks_to_json(action: Action) -> dict[str, list[dict[str, Any]]]:
     """Return the clicks after an action, by structure, for the record."""
     return {name: [each.to_json() for each in after] for name, (_, after) in action.clicks.items()}
+
+
+def click_entry(clicks: Clicks, action: Action) -> dict[str, Any]:
+    """Return what the record says of one more click; where others begin to count with it, it holds them all."""
+    about = {"do": "click", **clicks[-1].to_json()}
+    (after,) = (after for _, after in action.clicks.values())
+    return about if after == clicks else {**about, "clicks": clicks_to_json(action)}

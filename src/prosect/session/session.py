@@ -22,16 +22,16 @@ from prosect.errors import PromptError, SessionError
 from prosect.inference.merge import COMPATS, NEAR_MISS_MM, Compat
 from prosect.labelmap import LabelMap
 from prosect.progress import Watch
-from prosect.prompts import MAX_CLICKS, Click, Target, click_at, extend_vocabulary, refuse_only_negative, target_of
+from prosect.prompts import MAX_CLICKS, Click, Target, click_at, refuse_only_negative
 from prosect.session.board import Board
 from prosect.session.changes import Change, StructureState, Suggestion
 from prosect.session.drafts import Draft, Masks, drafts_of
-from prosect.session.edits import OVERLAPS, Action, Clicks, PlacedClick, apply_action, joined
+from prosect.session.edits import OVERLAPS, PlacedClick
 from prosect.session.entries import Entries
 from prosect.session.journal import Journal, Record, refuse_other, write_record
 from prosect.session.planning import Planner
 from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
-from prosect.session.replaying import clicks_to_json, recorded_action
+from prosect.session.replaying import click_entry, clicks_to_json, replay_record
 from prosect.session.undoing import UNDO_BYTES
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -377,58 +377,15 @@ class Session:
                 click that is answered otherwise now (`REPLAY_DIFFERS`).
         """
         refuse_other(record, {key: value for key, value in self.header.items() if key != "undo_bytes"})
-        undoing = self._board.undoing
-        own_limit = undoing.limit_bytes
-        # With the limit of then, each undo finds what it found then. Before there was a limit, there was none.
-        undoing.limit_bytes = record.header.get("undo_bytes")
-        for number, entry in enumerate(record.entries):
-            try:
-                self._again(entry, recompute)
-            except (LookupError, TypeError, ValueError, PromptError) as error:
-                raise SessionError(f"Action {number} of the session is damaged.", code="SESSION_DAMAGED") from error
-        undoing.limit_bytes = own_limit
-        undoing.trim()
+        replay_record(self._board, self._planner, record, recompute)
         if journal is not None:
             self._board.entries = Entries(Journal(Path(journal), self.header, self._board.entries))
         return self
 
-    def _again(self, entry: Mapping[str, Any], recompute: bool) -> None:
-        """Do a recorded action."""
-        kind, names = entry["do"], entry.get("structures", ())
-        if kind == "lock":
-            self.lock(names[0], entry["locked"])
-            return
-        if kind in ("undo", "redo"):
-            self.undo() if kind == "undo" else self.redo()
-            return
-        vocabulary, sheets = self.vocabulary, []
-        for name in names:
-            target = target_of(name, vocabulary)
-            vocabulary = extend_vocabulary(vocabulary, target)
-            sheets.append(self._board.sheet(target))
-        action = recorded_action(entry, sheets, self.volume.grid)
-        if recompute and kind in ("click", "clicks"):
-            _, after = action.clicks[sheets[0].target.name]
-            plan = self._planner.clicks if kind == "click" else self._planner.all_clicks
-            if plan(self._board.sheets, sheets[0], after).edits != action.edits:
-                raise SessionError("A click is answered otherwise now than then.", code="REPLAY_DIFFERS")
-        about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
-        self._board.do(about, action, sheets)
-
     def _draft(self, drafts: Sequence[Draft], started: float, watch: Watch | None) -> Change:
         """Take masks as the drafts of structures, one after another."""
         new = {draft.target.name: self._board.sheet(draft.target) for draft in drafts}
-        sheets = {**self._board.sheets, **new}
-        planned: list[Action] = []
-        try:
-            for draft in drafts:
-                action = self._planner.draft(sheets, new[draft.target.name], draft.read(), watch)
-                apply_action(action, sheets)  # the next one must see what this one took
-                planned.append(action)
-        finally:
-            for action in reversed(planned):
-                apply_action(action.reversed(), sheets)
-        whole = joined(planned)
+        whole = self._planner.drafts({**self._board.sheets, **new}, drafts, watch)
         about = {"do": "draft", "clicks": clicks_to_json(whole)} if whole.clicks else {"do": "draft"}
         return self._timed(self._board.do(about, whole, list(new.values())), started)
 
@@ -439,10 +396,3 @@ class Session:
     def _timed(self, change: Change, started: float) -> Change:
         """Return a change with how long it took."""
         return replace(change, seconds=self._clock() - started)
-
-
-def click_entry(clicks: Clicks, action: Action) -> dict[str, Any]:
-    """Return what the record says of one more click; where others begin to count with it, it holds them all."""
-    about = {"do": "click", **clicks[-1].to_json()}
-    (after,) = (after for _, after in action.clicks.values())
-    return about if after == clicks else {**about, "clicks": clicks_to_json(action)}

@@ -17,7 +17,7 @@ class FinetuneSettings:
 
     Attributes:
         steps: Optimiser steps at most.
-        head_steps: Steps before these that fit embeddings alone to the features of the start; see `fit_head`.
+        head_steps: Steps before these that fit embeddings alone to the features of the start; see `CachedFeatures`.
         learning_rate: Peak rate of AdamW for decoder and class head.
         encoder_share: The encoder's share of that rate.
         patches_per_step: Patches of one step.

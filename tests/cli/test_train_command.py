@@ -206,6 +206,8 @@ def test_classes_compete_only_where_the_last_automatic_stage_had_them_compete(fo
     made = read_recipe(folder / "boxes.toml")
     numbering = prepare_course(made, folder / "run").numbering
     assert describe(made, numbering)["exclusive"] == list(numbering.classes)
+    marginal = replace(made, stages=tuple(replace(stage, loss="marginal") for stage in made.stages))
+    assert describe(marginal, numbering)["exclusive"] == list(numbering.classes)
     until = replace(made, stages=made.stages[:3])
     assert describe(until, numbering)["exclusive"] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from prosect.training.losses import binary_loss, exclusive_loss, soft_dice_loss
+from prosect.training.losses import binary_loss, exclusive_loss, marginal_loss, soft_dice_loss
 
 
 def example() -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +46,44 @@ def test_scans_without_any_known_class_cost_nothing() -> None:
     labels = torch.zeros(6, 6, 6, dtype=torch.uint8)
     loss = exclusive_loss(logits, labels, torch.zeros(3, dtype=torch.bool))
     assert float(loss.detach()) == 0
+
+
+def test_marginal_loss_is_exclusive_loss_where_all_is_known() -> None:
+    logits, labels = example()
+    everything = torch.ones(3, dtype=torch.bool)
+    for background in (1.0, 0.3):
+        expected = exclusive_loss(logits, labels, everything, background)
+        torch.testing.assert_close(marginal_loss(logits, labels, everything, background), expected)
+
+
+def test_marginal_loss_adds_up_what_an_unlabelled_voxel_may_be() -> None:
+    logits, labels = example()
+    labels[labels == 3] = 0
+    known = torch.tensor([True, False, False])
+    probability = torch.cat([torch.zeros(1, 6, 6, 6), logits]).softmax(0)
+    inside = labels == 1
+    cost = -probability[1][inside].log().sum() - 0.5 * (1 - probability[1][~inside]).log().sum()
+    expected = cost / (inside.sum() + 0.5 * (~inside).sum()) + soft_dice_loss(
+        probability[1].view(1, -1), inside.view(1, -1)
+    )
+    torch.testing.assert_close(marginal_loss(logits, labels, known, 0.5), expected)
+
+
+def test_what_is_labelled_excludes_classes_that_the_scan_says_nothing_about() -> None:
+    labels = torch.zeros(6, 6, 6, dtype=torch.uint8)
+    labels[:2] = 1
+    known = torch.tensor([True, False])
+    kidney = torch.where(labels == 1, 5.0, -5.0)
+    vertebra_in_kidney = torch.where(labels == 1, 9.0, -9.0)
+    vertebra_elsewhere = torch.where(labels == 1, -9.0, 9.0)
+    assert marginal_loss(torch.stack([kidney, vertebra_in_kidney]), labels, known) > 1
+    assert marginal_loss(torch.stack([kidney, vertebra_elsewhere]), labels, known) < 0.1
+
+
+def test_marginal_loss_of_a_scan_of_which_nothing_is_known_is_nothing() -> None:
+    logits, _ = example()
+    labels = torch.zeros(6, 6, 6, dtype=torch.uint8)
+    assert abs(float(marginal_loss(logits, labels, torch.zeros(3, dtype=torch.bool)).detach())) < 1e-6
 
 
 def test_nested_masks_are_judged_one_by_one() -> None:

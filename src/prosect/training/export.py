@@ -213,7 +213,7 @@ def classes_and_rivals(recipe: Recipe, numbering: Numbering, before: Before) -> 
         known = numbering.classes if before.classes is None else before.classes
         return tuple(c for c in known if numbering.vocabulary.get(c) is not None), before.exclusive
     rivals: tuple[int, ...] = ()
-    if losses[-1] == "exclusive":
+    if losses[-1] in ("exclusive", "marginal"):
         rivals = tuple(c for c in numbering.classes if c not in numbering.bits)
     if not recipe.shape.keep_classes:
         return numbering.classes, rivals
@@ -244,8 +244,8 @@ def offered_of(recipe: Recipe, numbering: Numbering, classes: Sequence[int], riv
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         raise RecipeError(
             "Only classes that compete can be left out of `offered`: those that contain no others, where the last "
-            f'automatic stage has loss = "exclusive". Not so: {", ".join(lost[:3])}{more}. Name them in `offered`, or '
-            "name `classes` without them."
+            f'automatic stage has loss = "exclusive" or "marginal". Not so: {", ".join(lost[:3])}{more}. Name them in '
+            "`offered`, or name `classes` without them."
         )
     return offered
 

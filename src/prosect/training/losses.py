@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["binary_loss", "clicked_loss", "exclusive_loss", "published_loss"]
+__all__ = ["binary_loss", "clicked_loss", "exclusive_loss", "marginal_loss", "published_loss"]
 
 SMOOTH = 1.0
 
@@ -42,6 +42,41 @@ def exclusive_loss(logits: Tensor, labels: Tensor, known: Tensor, background: fl
     probability = flat.softmax(0)[present]
     mask = target[None] == present[:, None]
     return cross_entropy + soft_dice_loss(probability, mask.float())
+
+
+def marginal_loss(logits: Tensor, labels: Tensor, known: Tensor, background: float = 1.0) -> Tensor:
+    """Return what `exclusive_loss` does, and let classes that a scan says nothing about compete, too.
+
+    What is labelled as one class is none of the others, those included of which the scan says nothing. What is
+    labelled as no class may be any of these: there the probabilities of background and unknown classes are added up
+    (Shi et al., Medical Image Analysis 70, 2021). Without this, classes that are learnt from other scans win voxels
+    of those that are labelled here.
+
+    Args:
+        logits: Class logits (q i j k) of classes that exclude each other.
+        labels: 0 for background, n + 1 for class n (i j k) integer; values of no known class are background, too.
+        known: Classes (q) the scan is labelled for.
+        background: Weight of the background in the cross-entropy, see `exclusive_loss`.
+    """
+    count = len(known)
+    place = torch.arange(max(int(labels.max()), count) + 1, device=logits.device)
+    place[1 : count + 1] *= known
+    place[count + 1 :] = 0
+    target = place[labels.long()].flatten()
+    flat = logits.flatten(1)
+    logs = torch.cat([flat.new_zeros(1, flat.shape[1]), flat]).log_softmax(0)
+    # Background, or any class of which nothing is known.
+    rest = torch.cat([known.new_ones(1), ~known]).nonzero().flatten()
+    none_of_known = logs[rest].logsumexp(0)
+    likelihood = torch.where(target == 0, none_of_known, logs.gather(0, target[None])[0])
+    weight = torch.where(target == 0, background, 1.0)
+    cross_entropy = -(likelihood * weight).sum() / weight.sum()
+    present = torch.unique(target)
+    present = present[present > 0]
+    if len(present) == 0:
+        return cross_entropy
+    mask = target[None] == present[:, None]
+    return cross_entropy + soft_dice_loss(logs[present].exp(), mask.float())
 
 
 def binary_loss(logits: Tensor, masks: Tensor) -> Tensor:

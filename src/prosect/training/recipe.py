@@ -30,7 +30,7 @@ __all__ = [
 
 Branch = Literal["interactive", "automatic", "both", "chained"]
 Part = Literal["encoder", "automatic", "interactive", "class_vectors", "decoder"]
-Loss = Literal["exclusive", "independent"]
+Loss = Literal["exclusive", "marginal", "independent"]
 ClickLoss = Literal["published", "balanced"]
 Schedule = Literal["cosine", "constant"]
 Augmentation = Literal["prosect", "official"]
@@ -187,7 +187,9 @@ class Stage:
             where the class vectors alone learn, because the features must stay as they are.
         bfloat16: Mixed precision.
         loss: `independent` losses per class, as published, or `exclusive` ones, which a small network learns better.
-        background: Weight of the background in the exclusive loss; 0.3 or so where a network begins from nothing.
+            `marginal` is the latter for lists that are labelled for different structures: they compete everywhere.
+        background: Weight of the background in the exclusive and marginal loss; 0.3 or so where a network begins from
+            nothing.
         click_loss: `published`, or `balanced`, with which a network that begins from nothing does not fall silent; it
             draws objects too large, so a later stage must be `published`.
         foreground_classes: Classes of a patch that the independent loss takes at most.

@@ -82,7 +82,7 @@ def _automatic(
         prompted = Prompted(stage.foreground_classes, stage.background_classes)
     return AutomaticObjective(
         network, numbering.classes, _own_bits(numbering), stream, generator, stage.bfloat16, prompted,
-        _augmentation(stage), stage.background,
+        _augmentation(stage), stage.background, stage.loss == "marginal",
     )  # fmt: skip
 
 

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
-from prosect.training.losses import binary_loss, exclusive_loss, published_loss
+from prosect.training.losses import binary_loss, exclusive_loss, marginal_loss, published_loss
 from prosect.training.patches import Patch
 
 __all__ = ["AutomaticObjective", "Prompted"]
+
+IMPOSSIBLE = -1e4  # a logit
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class AutomaticObjective:
             knows compete for each voxel.
         augment: Changes intensities.
         background: Weight of the background where classes compete, see `exclusive_loss`.
+        marginal: Let classes that the scan says nothing about compete, too, see `marginal_loss`.
     """
 
     def __init__(
@@ -57,10 +60,12 @@ class AutomaticObjective:
         prompted: Prompted | None = None,
         augment: Augmentation = augment_intensities,
         background: float = 1.0,
+        marginal: bool = False,
     ) -> None:
         self.network, self.classes, self.nested_bits = network, tuple(classes), nested_bits
         self.draw, self.generator, self.bfloat16 = draw, generator, bfloat16
         self.prompted, self.augment, self.background = prompted, augment, background
+        self.marginal = marginal
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
@@ -75,15 +80,27 @@ class AutomaticObjective:
         if self.prompted is not None:
             return self._independent(patch, pyramid, self.prompted)
         logits = self._logits(pyramid, range(len(self.classes)))
-        known, labels = patch.known[: len(self.classes)], patch.labels.to(logits.device)
-        exclusive = known.clone()
-        exclusive[list(self.nested_bits)] = False
-        loss = exclusive_loss(logits, labels, exclusive.to(logits.device), self.background)
+        known = patch.known[: len(self.classes)]
+        loss = self._competing(logits, patch, known)
         nested = [q for q in self.nested_bits if known[q]]
         if nested:
             masks = torch.stack([self._mask(patch, q) for q in nested]).to(logits.device)
             loss = loss + 0.5 * binary_loss(logits[nested], masks)
         return loss
+
+    def _competing(self, logits: Tensor, patch: Patch, known: Tensor) -> Tensor:
+        """Return the loss of the classes that exclude each other: all but those that contain others."""
+        labels = patch.labels.to(logits.device)
+        exclusive = known.clone()
+        exclusive[list(self.nested_bits)] = False
+        exclusive = exclusive.to(logits.device)
+        if not self.marginal:
+            return exclusive_loss(logits, labels, exclusive, self.background)
+        hidden = torch.zeros_like(exclusive)
+        hidden[list(self.nested_bits)] = True
+        # As good as impossible, so that they keep their place among the labels and win nothing.
+        rivals = logits.masked_fill(hidden[:, None, None, None], IMPOSSIBLE)
+        return marginal_loss(rivals, labels, exclusive, self.background)
 
     def _independent(self, patch: Patch, pyramid: Sequence[Tensor], prompted: Prompted) -> Tensor:
         """Return the mean of the losses of some classes, each against the rest of the patch."""

@@ -38,6 +38,7 @@ class CachedFeatures:
         self.head = AutomaticObjective(
             cast(Vista3D, _Head(objective.network)), objective.classes, objective.nested_bits, objective.draw,
             objective.generator, prompted=objective.prompted, background=objective.background,
+            marginal=objective.marginal,
         )  # fmt: skip
 
     def __call__(self) -> Tensor:

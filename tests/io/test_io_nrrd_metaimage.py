@@ -6,12 +6,15 @@ import bz2
 import warnings
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nrrd
 import numpy as np
 import pytest
 import SimpleITK
+from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import Grid
@@ -319,6 +322,37 @@ def test_layers_round_trip_through_slicer_layers(tmp_path: Path) -> None:
     assert back.layers == (300, 3)
     assert back.names == {300: "high value", 3: "spleen"}
     assert np.array_equal(back.array, layers.masks)
+
+
+def overlapping_segments(path: Path, values: Sequence[int]) -> NDArray[np.uint8]:
+    """Write liver and spleen in one layer and a tumour inside the liver in another, as Slicer does."""
+    stored = np.zeros((2, *SHAPE), dtype=np.uint8)
+    stored[0, 1:3], stored[0, 4], stored[1, 2, 2, 2] = values[0], values[1], values[2]
+    lps = LPS @ GRID.affine
+    header: dict[str, Any] = {
+        "space": "left-posterior-superior",
+        "space directions": [[np.nan] * 3, *lps[:3, :3].T],
+        "space origin": lps[:3, 3],
+        "kinds": ["list", "domain", "domain", "domain"],
+    }
+    for n, (name, layer) in enumerate((("liver", 0), ("spleen", 0), ("my tumour", 1))):
+        header |= {f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(values[n]), f"Segment{n}_Layer": str(layer)}
+    nrrd.write(str(path), stored, header)
+    return stored
+
+
+@pytest.mark.parametrize(("values", "labels"), [((1, 2, 1), (1, 2, 3)), ((4, 2, 9), (4, 2, 9))])
+def test_layers_of_several_segments_are_read_segment_by_segment_with_their_own_names(
+    values: tuple[int, ...], labels: tuple[int, ...], tmp_path: Path
+) -> None:
+    stored = overlapping_segments(tmp_path / "a.seg.nrrd", values)
+    back = read_labels(tmp_path / "a.seg.nrrd")
+    assert back.layers == labels
+    assert back.names == dict(zip(labels, ("liver", "spleen", "my tumour"), strict=True))
+    for mask, layer, value in zip(back.array, (0, 0, 1), values, strict=True):
+        assert np.array_equal(mask, stored[layer] == value)
+    assert read_labels(tmp_path / "a.seg.nrrd", volume=0).names == {values[0]: "liver", values[1]: "spleen"}
+    assert read_labels(tmp_path / "a.seg.nrrd", volume=1).names == {values[2]: "my tumour"}
 
 
 def test_labels_written_by_pynrrd_without_names_are_read(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from prosect.io.payload import (
     too_long,
     truncated,
 )
-from prosect.io.segments import segment_fields, segment_names, segmentation_fields
+from prosect.io.segments import layered_segments, segment_fields, segment_names, segmentation_fields
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
 __all__ = ["NrrdHeader", "encode", "load"]
@@ -133,7 +133,20 @@ def load(path: Path) -> StoredImage:
     array = np.frombuffer(raw, dtype).reshape(sizes, order="F")
     array = array[..., np.newaxis] if array.ndim == 3 else np.moveaxis(array, other_axis(spatial), 3)
     names, layers = segment_names(keys, array.shape[3])
-    return StoredImage(name, "nrrd", array, grid, header=header, sha256=sha256, notes=notes, names=names, layers=layers)
+    # Where each layer is one mask its number says enough.
+    segments = () if layers else layered_segments(keys, array.shape[3])
+    return StoredImage(
+        name,
+        "nrrd",
+        array,
+        grid,
+        header=header,
+        sha256=sha256,
+        notes=notes,
+        names=names,
+        layers=layers,
+        segments=segments,
+    )
 
 
 def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str], int]:

@@ -72,7 +72,8 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
 
     Args:
         path: NIfTI, NRRD or MetaImage file.
-        volume: Which volume of a 4D file that is not one mask per structure.
+        volume: Which volume of a 4D file that is not one mask per structure. Layers of Slicer, which hold several
+            structures each, need none: every segment becomes a mask.
 
     Raises:
         FormatError: As for `read`, or values that are no labels (`LABELS_OUT_OF_RANGE`, `LABELS_NOT_INTEGER`).
@@ -88,14 +89,34 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
     image: StoredImage = reader(place, found).load(place)
     repairs = name_conflict(place, found) + image.repairs
     warn(image.name, repairs)
+    names, layers = dict(image.names), image.layers if volume is None else ()
     if image.layers and volume is None:
         array = np.moveaxis(image.array != 0, 3, 0)
+    elif image.segments and volume is None:
+        array = segment_masks(image)
+        layers = tuple(segment.label for segment in image.segments)
+        names = {segment.label: segment.name for segment in image.segments}
     else:
         values = picked(image, volume)
         scales = (image.slope, image.inter) != (1.0, 0.0)
         array = integral(scaled(values, image.slope, image.inter) if scales else values, image.name)
-    layers = image.layers if volume is None else ()
-    return StoredLabels(array, image.grid, dict(image.names), layers, image.sha256, repairs + image.notes)
+        if image.segments:
+            names = {segment.value: segment.name for segment in image.segments if segment.volume == volume}
+    return StoredLabels(array, image.grid, names, layers, image.sha256, repairs + image.notes)
+
+
+def segment_masks(image: StoredImage) -> NDArray[np.bool_]:
+    """Return one mask per segment (c i j k), in the order of the segments.
+
+    Raises:
+        ResourceError: Larger than the free memory.
+    """
+    shape = (len(image.segments), *image.grid.shape)
+    check_memory("The masks of the segments", int(np.prod(shape)))
+    masks = np.zeros(shape, dtype=np.bool_)
+    for mask, segment in zip(masks, image.segments, strict=True):
+        np.equal(image.array[..., segment.volume], segment.value, out=mask)
+    return masks
 
 
 def known_modality(modality: str | None) -> str | None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prosect.io.stored import Label, Outgoing
+from prosect.io.stored import Label, Outgoing, Segment
 from prosect.vocabulary import Code, Structure
 
-__all__ = ["segment_fields", "segment_names", "segmentation_fields"]
+__all__ = ["layered_segments", "segment_fields", "segment_names", "segmentation_fields"]
 
 LABEL_VALUE_TAG = "prosect.label_value"
 # Slicer's names for the lists from which categories with types, and regions, are taken.
@@ -86,6 +86,31 @@ def segment_names(keys: Mapping[str, str], volumes: int) -> tuple[dict[int, str]
     if one_each and (volumes > 1 or lone_mask):
         return names_of_layers(segments, tagged)
     return {segment.value: segment.name for segment in segments if segment.value}, ()
+
+
+def layered_segments(keys: Mapping[str, str], volumes: int) -> tuple[Segment, ...]:
+    """Return where each segment lies in a file of several layers, as Slicer writes segments that overlap.
+
+    A layer holds several segments, and two layers may give one value to two segments. Label values are then those that
+    we left in the tags, or the values themselves, where they differ; else 1, 2, ... in the order of the segments.
+
+    Args:
+        keys: What the file says of its segments.
+        volumes: Its layers; a file of one layer has no need of this, and nothing is returned.
+    """
+    segments = [segment for segment in stored_segments(keys) if segment.value and segment.layer.isdecimal()]
+    if volumes < 2 or any(int(segment.layer) >= volumes for segment in segments):
+        return ()
+    values = list(range(1, len(segments) + 1))
+    for own in ([segment.tag for segment in segments], [segment.value for segment in segments]):
+        known = [value for value in own if value]
+        if len(set(known)) == len(segments):
+            values = known
+            break
+    found: list[Segment] = []
+    for value, segment in zip(values, segments, strict=True):
+        found.append(Segment(value, segment.name, int(segment.layer), segment.value))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

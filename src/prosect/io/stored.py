@@ -13,9 +13,26 @@ from prosect.errors import FormatError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure
 
-__all__ = ["Label", "Outgoing", "StoredImage", "StoredLabels", "voxel_chunks"]
+__all__ = ["Label", "Outgoing", "Segment", "StoredImage", "StoredLabels", "voxel_chunks"]
 
 CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where one structure lies in a file of several volumes, each of which may hold several structures.
+
+    Attributes:
+        label: Its label value among all of the file.
+        name: Its name, empty where it has none.
+        volume: In which volume it lies, from 0.
+        value: Its value there; another volume may give the same value to another structure.
+    """
+
+    label: int
+    name: str
+    volume: int
+    value: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +52,7 @@ class StoredImage:
         notes: Facts worth recording.
         names: Structure name by label value (by layer value where `layers` is not empty).
         layers: Label value of each volume along `c` where the file holds one mask per structure, else empty.
+        segments: Where each structure lies, if several share a volume and there are several volumes, else empty.
     """
 
     name: str
@@ -49,6 +67,7 @@ class StoredImage:
     notes: tuple[str, ...] = ()
     names: dict[int, str] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,9 +111,10 @@ def from_multilabel(path: Path, grid: Grid, vocabulary: Vocabulary, scheme: Cros
     """
     stored = read_labels(path)
     refuse_other_grid(stored.grid, grid, file_name(path))
-    table = np.zeros(int(stored.array.max(initial=0)) + 1, dtype=np.uint16)
+    present = values_in(stored)
+    table = np.zeros(max(present, default=0) + 1, dtype=np.uint16)
     left: list[str] = []
-    for value in values_in(stored):
+    for value in present:
         name, index = meaning(value, stored, scheme, path)
         if index is None:
             left.append(name)
@@ -163,7 +164,9 @@ def from_masks(masks: Mapping[str, Path], grid: Grid, vocabulary: Vocabulary, sc
             continue
         stored = read_labels(path)
         refuse_other_grid(stored.grid, grid, file_name(path))
-        array[stored.array > 0] = index
+        # Overlapping segments of one mask file are that mask together.
+        mask = stored.array.any(axis=0) if stored.layers else stored.array > 0
+        array[mask] = index
         known.append(index)
     return PseudoLabels(LabelMap(array, grid, vocabulary), tuple(sorted(known)), left_out(left))
 

@@ -18,12 +18,14 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from prosect.checkpoints.exhaustion import ran_out, refuse_exhaustion_of_loading
 from prosect.errors import CheckpointError
 from prosect.io.atomic import write_atomically
 
 __all__ = ["RawWeights", "content_sha256", "read_metadata", "read_weights", "write_weights"]
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "net")
+SPARE_BYTES = 32 << 20
 KEY = "prosect"
 CONTENT = "content_sha256"
 LONGEST_HEADER = 100 << 20  # the format's own limit
@@ -53,6 +55,7 @@ class RawWeights:
     wrapper: tuple[str, ...] = ()
 
 
+@refuse_exhaustion_of_loading()
 def read_weights(path: str | Path) -> RawWeights:
     """Return the weights in a safetensors or torch file.
 
@@ -61,12 +64,15 @@ def read_weights(path: str | Path) -> RawWeights:
     content hash that our own files carry.
 
     Raises:
-        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT` or `MODEL_NONFINITE`.
+        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT`, `MODEL_NUMBER_TYPE` or `MODEL_NONFINITE`.
+        ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
+        if ran_out(error):
+            raise
         raise CheckpointError(
             f"{path.name}: the weights cannot be read ({error.strerror}). Check the path.", code="MODEL_MISSING"
         ) from error
@@ -81,6 +87,7 @@ def read_weights(path: str | Path) -> RawWeights:
             f"{path.name}: this is neither a safetensors nor a torch file ({len(data)} bytes). Download it again.",
             code="MODEL_CORRUPT",
         )
+    _require_dense(path, found.tensors)
     _require_finite(path, found.tensors)
     return found
 
@@ -100,6 +107,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:
+    # The library copies every tensor, and panics where it gets no memory for that: so the memory is asked for first.
+    bytearray(len(data) + SPARE_BYTES)
     try:
         tensors = load_safetensors(data)
         length = int.from_bytes(data[:8], "little")
@@ -135,6 +144,8 @@ def _read_torch(path: Path, is_zip: bool) -> tuple[dict[str, Tensor], tuple[str,
         ) from error
     # A damaged archive or pickle surfaces as almost any error of the reader; none of its content has been used.
     except Exception as error:
+        if ran_out(error):
+            raise
         raise CheckpointError(
             f"{path.name}: the file is damaged, cut short or no torch file. Download it again.", code="MODEL_CORRUPT"
         ) from error
@@ -158,8 +169,25 @@ def _unwrap(path: Path, found: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]
     return {str(k): v for k, v in found.items()}, tuple(wrapper)
 
 
+def _require_dense(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that do not hold one number for each of their places."""
+    for key, value in tensors.items():
+        if value.is_meta:
+            kind = "has a shape but no numbers"
+        elif value.layout != torch.strided or value.is_nested:
+            kind = f"is packed ({str(value.layout).removeprefix('torch.')})"
+        else:
+            continue
+        raise CheckpointError(
+            f"{path.name}: the tensor {key} {kind}. Plain tensors are needed: save the weights as they were before "
+            "they were packed, or unpack them with to_dense().",
+            code="MODEL_NUMBER_TYPE",
+        )
+
+
 def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    bad = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    """Refuse weights that are not finite as the float32 that networks run in; double precision holds larger ones."""
+    bad = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v.float()).all())]
     if bad:
         raise CheckpointError(
             f"{path.name}: {len(bad)} tensors hold NaN or infinite weights, the first is {bad[0]}. The training that "

@@ -10,13 +10,14 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from prosect.checkpoints.exhaustion import refuse_exhaustion_of_loading
 from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.layouts import Renamed, canonical
 from prosect.errors import CheckpointError
 from prosect.networks.vista3d import Architecture, Vista3D
 from prosect.networks.vista3d.map_head import MAPS
 
-__all__ = ["FitReport", "architecture_of", "fit", "named_network", "place"]
+__all__ = ["FitReport", "architecture_of", "fit", "named_network", "place", "require_channels"]
 
 Numbers = TypeVar("Numbers")
 Network = TypeVar("Network", bound=nn.Module)
@@ -25,6 +26,8 @@ INIT = "image_encoder.encoder.conv_init.weight"
 EMBEDDINGS = "class_head.class_embeddings.weight"
 MAP_HEAD = "point_head.start.weight"
 BLOCK = re.compile(r"image_encoder\.encoder\.layers\.(\d+)\.blocks\.(\d+)\.conv1\.weight$")
+# Number types whose every value float32 stands for, or, of doubles, the nearest.
+WIDENED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Keys by which other networks that users try are told apart.
 OTHERS = {
     "image_encoder.patch_embed.proj.weight": "a SAM-like network with a vision transformer (SAM or SAM-Med3D)",
@@ -116,14 +119,30 @@ def fit(weights: RawWeights) -> tuple[Vista3D, FitReport[Architecture]]:
     """Return a network in evaluation mode with these weights in float32, and the report.
 
     Raises:
-        CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
+        CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`),
+            or numbers of another kind (`MODEL_NUMBER_TYPE`).
     """
     layout = canonical(weights.tensors)
     a = architecture_of(layout.tensors)
+    require_channels(a.in_channels, 1, "VISTA3D")
     layout = replace(layout, tensors=with_memory(layout.tensors, a))
     branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
     summary = f"width {a.width}, blocks {a.blocks}, {' and '.join(branches)}"
     return place(lambda: Vista3D(a), layout, weights, a, "VISTA3D", summary)
+
+
+def require_channels(found: int, needed: int, name: str) -> None:
+    """Refuse weights that see another number of channels than they would be given.
+
+    Raises:
+        CheckpointError: They do (`MODEL_WRONG_NETWORK`).
+    """
+    if found != needed:
+        raise CheckpointError(
+            f"These {name} weights take {found} channels at once, and prosect gives them {needed}. Use weights that "
+            f"were trained with {needed}.",
+            code="MODEL_WRONG_NETWORK",
+        )
 
 
 def with_memory(tensors: dict[str, Tensor], a: Architecture) -> dict[str, Tensor]:
@@ -134,6 +153,7 @@ def with_memory(tensors: dict[str, Tensor], a: Architecture) -> dict[str, Tensor
     return {**tensors, MAP_HEAD: torch.cat([weight, torch.zeros_like(weight[:, :1])], dim=1)}
 
 
+@refuse_exhaustion_of_loading()
 def place(
     build: Callable[[], Network], layout: Renamed, weights: RawWeights, architecture: Numbers, name: str, summary: str
 ) -> tuple[Network, FitReport[Numbers]]:
@@ -151,15 +171,25 @@ def place(
         summary: Its architecture, for people.
 
     Raises:
-        CheckpointError: Missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
+        CheckpointError: Missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`), or numbers of a kind that
+            cannot be widened to float32 (`MODEL_NUMBER_TYPE`).
+        ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
-    with torch.device("meta"):
-        network = build()
+    try:
+        with torch.device("meta"):
+            network = build()
+    except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        raise CheckpointError(
+            f"These look like {name} weights ({summary}), but no such network can be built ({error}). Give weights of "
+            "a size that the network comes in.",
+            code="MODEL_WRONG_NETWORK",
+        ) from error
     expected = network.state_dict()
     wrong = [k for k in expected if k in layout.tensors and layout.tensors[k].shape != expected[k].shape]
     _require_none("missing", expected.keys() - layout.tensors.keys(), name)
     _require_none("left over", layout.tensors.keys() - expected.keys(), name)
     _require_none("of the wrong shape", wrong, name)
+    _require_floats(layout.tensors, expected, name)
     converted = sum(v.is_floating_point() and v.dtype != torch.float32 for v in layout.tensors.values())
     values = {k: v.float() if v.is_floating_point() else v for k, v in layout.tensors.items()}
     network.load_state_dict(values, strict=True, assign=True)
@@ -169,6 +199,19 @@ def place(
         converted, architecture,
     )  # fmt: skip
     return network.eval(), report
+
+
+def _require_floats(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> None:
+    """Refuse numbers that are no weights by themselves, such as the integers of a quantised file without its scales."""
+    bad = [k for k, v in expected.items() if v.is_floating_point() and tensors[k].dtype not in WIDENED]
+    if bad:
+        kinds = sorted({str(tensors[k].dtype).removeprefix("torch.") for k in bad})
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in WIDENED)
+        raise CheckpointError(
+            f"{len(bad)} tensors of this {name} hold {', '.join(kinds)} numbers; the first is {bad[0]}. {known} can be "
+            "read. Give the weights as they were before they were quantised or converted.",
+            code="MODEL_NUMBER_TYPE",
+        )
 
 
 def _require_none(what: str, keys: Iterable[str], name: str) -> None:

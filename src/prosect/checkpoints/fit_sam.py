@@ -14,7 +14,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from prosect.checkpoints.files import RawWeights
-from prosect.checkpoints.fit import FitReport, place
+from prosect.checkpoints.fit import FitReport, place, require_channels
 from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError
 from prosect.networks.sam import SamFeatures, TinyVariant, VitVariant
@@ -25,6 +25,7 @@ Variant = VitVariant | TinyVariant
 
 ENCODER = "image_encoder."
 VIT, TINY = ENCODER + "patch_embed.proj.weight", ENCODER + "patch_embed.seq.0.c.weight"
+COLOURS = 3  # its pictures are red, green and blue
 UPSCALING = "mask_decoder.output_upscaling."
 # MobileSAM: a classifier that is never asked, and an index that some versions save.
 UNUSED = re.compile(r"image_encoder\.(head|norm_head)\.|.*\.attention_bias_idxs$")
@@ -107,6 +108,8 @@ def fit_sam(weights: RawWeights) -> tuple[SamFeatures, FitReport[Variant]]:
     """
     layout = canonical(weights.tensors)
     variant = variant_of(layout.tensors)
+    first = VIT if isinstance(variant, VitVariant) else TINY
+    require_channels(int(layout.tensors[first].shape[1]), COLOURS, "Segment Anything")
     unused = [key for key in layout.tensors if UNUSED.match(key) or not key.startswith((ENCODER, UPSCALING))]
     kept = {key: value for key, value in layout.tensors.items() if key not in set(unused)}
     needed = replace(layout, tensors=kept, dropped=(*layout.dropped, *unused))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from prosect.checkpoints.files import RawWeights
-from prosect.checkpoints.fit import INIT, FitReport, named_network, place
+from prosect.checkpoints.fit import INIT, FitReport, named_network, place, require_channels
 from prosect.checkpoints.layouts import canonical
 from prosect.errors import CheckpointError
 from prosect.networks.sam_med3d import Architecture, SamMed3D
@@ -91,6 +91,8 @@ def fit_sam_med3d(weights: RawWeights) -> tuple[SamMed3D, FitReport[Architecture
         CheckpointError: Another network's weights, or missing, left-over or misshapen tensors (`MODEL_WRONG_NETWORK`).
     """
     layout = canonical(weights.tensors)
+    if is_sam_med3d(layout.tensors):
+        require_channels(int(layout.tensors[PATCHES].shape[1]), 1, "SAM-Med3D")
     said = weights.metadata.get("architecture", {})
     a = architecture_of(layout.tensors, said.get("positions", "official"))
     boxes = ", with box embeddings (never trained, not used)" if a.box_embeddings else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, overload
 
 from prosect.checkpoints.catalog import locate, segmenter
+from prosect.checkpoints.exhaustion import refuse_exhaustion_of_loading
 from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fitting import network_of
 from prosect.models.devices import device_named
@@ -58,6 +59,7 @@ def load(
 ) -> LoadedModel: ...
 
 
+@refuse_exhaustion_of_loading()
 def load(
     name: str | None = None,
     weights: str | Path | None = None,
@@ -80,7 +82,8 @@ def load(
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's.
         PromptError: The profile is unknown.
-        ResourceError: The device is not there.
+        ResourceError: The device is not there, or its memory or the computer's is not sufficient (`GPU_MEMORY`,
+            `MEMORY_EXHAUSTED`).
     """
     placed = device_named(device)
     # Refused before the weights are read, which takes seconds.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prosect.checkpoints.catalog import entry, locate
+from prosect.checkpoints.exhaustion import refuse_exhaustion_of_loading
 from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fit_sam import fit_sam
 from prosect.errors import CheckpointError, ResourceError
@@ -89,6 +90,7 @@ class SamModel:
         return features.float().cpu()
 
 
+@refuse_exhaustion_of_loading()
 def load_sam(name: str, weights: str | Path | None = None, device: str = "auto") -> SamModel:
     """Return an image encoder ready for use.
 
@@ -100,7 +102,7 @@ def load_sam(name: str, weights: str | Path | None = None, device: str = "auto")
 
     Raises:
         CheckpointError: The name is unknown, or the weights are missing, unsafe, damaged or another network's.
-        ResourceError: The device is not there.
+        ResourceError: The device is not there, or memory is not sufficient (`GPU_MEMORY`, `MEMORY_EXHAUSTED`).
     """
     if entry(name).network != "sam":
         raise CheckpointError(f"'{name}' is no Segment Anything encoder.", code="MODEL_WRONG_NETWORK")

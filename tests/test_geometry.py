@@ -63,7 +63,7 @@ def test_ras_order_leaves_every_axis_nearest_to_its_direction(grid: Grid) -> Non
 def test_orientation_names_the_axes(order: AxisOrder) -> None:
     ras = Grid((3, 4, 5), np.diag([1.0, 2.0, 3.0, 1.0]))
     name = ras.reorder(order).orientation
-    expected = "".join(("LPS" if flip else "RAS")[axis] for axis, flip in zip(order.axes, order.flips, strict=True))
+    expected = "".join(("LPI" if flip else "RAS")[axis] for axis, flip in zip(order.axes, order.flips, strict=True))
     assert name == expected
 
 
@@ -96,3 +96,13 @@ def test_the_border_of_the_scan_is_half_a_voxel_out() -> None:
     grid = Grid((4, 4, 4), np.eye(4))
     points = [[-0.5, 0, 0], [-0.51, 0, 0], [3.49, 0, 0], [3.5, 0, 0], [np.nan, 0, 0]]
     assert grid.contains(points).tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LPI", "RAI", "SAR", "PIR", "IRP"])
+def test_the_orientation_names_where_each_axis_points(axes: str) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, letter in enumerate(axes):
+        row = next(row for row, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
+        affine[row, axis] = 2.0 if letter in "RAS" else -2.0
+    assert Grid((4, 5, 6), affine).orientation == axes

@@ -67,3 +67,35 @@ def test_spacings_in_other_units_are_doubted(hu: NDArray[np.float32], factor: fl
     other = Volume(hu, Grid(volume.grid.shape, affine), "CT", volume.source)
     with pytest.warns(ProsectWarning, match="hardly in millimetres"):
         assert len(unlike_training(other, SPEC)) == 1
+
+
+def test_scans_that_cannot_be_hounsfield_units_are_doubted(hu: NDArray[np.float32]) -> None:
+    zero_one = (hu - hu.min()) / (hu.max() - hu.min())
+    generator = np.random.default_rng(0)
+    mr = np.abs(hu)
+    rings = generator.random(mr.shape) < 0.009  # as resampling leaves beside sharp edges
+    mr[rings] = -250.0
+    padded = np.abs(hu)
+    padded[:4] = -3024.0  # padding alone is no air
+    scaled = {"0..1": zero_one, "z": (hu - hu.mean()) / hu.std(), "SUV": zero_one * 9, "MR": mr, "padded": padded}
+    for kind, array in scaled.items():
+        with pytest.warns(ProsectWarning, match="Hounsfield"):
+            assert len(unlike_training(scan(array.astype(np.float32)), SPEC)) == 1, kind
+
+
+def test_crops_and_clipped_windows_of_a_ct_are_not_doubted(hu: NDArray[np.float32]) -> None:
+    fat_and_muscle = np.random.default_rng(0).normal(60, 20, (20, 20, 20))
+    fat_and_muscle[:3] -= 160
+    bone = np.where(fat_and_muscle > 110, 900, fat_and_muscle)
+    padded = hu.copy()
+    padded[:4] = -3024.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for array in (np.clip(hu, -125, 275), np.clip(hu, -160, 240), bone, padded):
+            assert unlike_training(scan(array.astype(np.float32)), SPEC) == []
+
+
+@pytest.mark.parametrize("modality", ["MR", "PT", "NM", "US", "XA"])
+def test_every_modality_but_ct_is_told_to_models_of_ct(hu: NDArray[np.float32], modality: str) -> None:
+    with pytest.warns(ProsectWarning, match=f"is {modality}"):
+        assert len(unlike_training(scan(hu, modality), SPEC)) == 1

@@ -8,17 +8,30 @@ from typing import TYPE_CHECKING
 
 from prosect import jobs
 from prosect.data.labels import TOLERANCE_MM
-from prosect.jobs import ModelChoice
+from prosect.jobs import ModelChoice, ScanInput
 
 if TYPE_CHECKING:
     from prosect.jobs.lists import ListInput
 
-__all__ = ["classes_of", "list_of", "model_of", "tolerance_of"]
+__all__ = ["classes_of", "list_of", "model_of", "scan_of", "tolerance_of"]
 
 
 def classes_of(args: argparse.Namespace) -> tuple[str, ...] | None:
     """Return the structures that the flags name; None for everything."""
     return None if args.roi_subset is None else tuple(args.roi_subset)
+
+
+def scan_of(args: argparse.Namespace) -> ScanInput:
+    """Return the scan that the flags name, and how it is read."""
+    return ScanInput(
+        args.input,
+        args.series,
+        args.volume,
+        getattr(args, "phantom", None),
+        args.modality,
+        args.nan_as,
+        args.assume_orientation,
+    )
 
 
 def model_of(args: argparse.Namespace) -> ModelChoice:

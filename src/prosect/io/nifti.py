@@ -36,8 +36,12 @@ SIZE_TOLERANCE = 1e-2
 SHEAR_TOLERANCE = 1e-3
 
 
-def load(path: Path) -> StoredImage:
+def load(path: Path, assumed: str | None = None) -> StoredImage:
     """Return the image in a NIfTI file, all bytes verified.
+
+    Args:
+        path: The file.
+        assumed: Where the voxel axes point, such as `RAS`, for a file that does not say.
 
     Raises:
         FormatError: Truncated, corrupt, impossible header, colour or complex voxels, fewer than three axes.
@@ -57,7 +61,7 @@ def load(path: Path) -> StoredImage:
         whole = check_length(payload.raw, total, name)
     array = np.frombuffer(whole, dtype, offset=offset).reshape(shape, order="F")
     slope, inter = scaling(header, name)
-    grid, repairs, notes = geometry(header, shape[:3], name)
+    grid, repairs, notes = geometry(header, shape[:3], name, assumed)
     names, layers = label_names(whole, len(stored.raw), offset, stored.endianness)
     layers = layers if len(layers) == shape[3] else ()
     return StoredImage(
@@ -133,7 +137,9 @@ def header_invalid(name: str, cause: str) -> FormatError:
     return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
 
 
-def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Grid, tuple[str, ...], tuple[str, ...]]:
+def geometry(
+    header: Header, shape: tuple[int, int, int], name: str, assumed: str | None = None
+) -> tuple[Grid, tuple[str, ...], tuple[str, ...]]:
     """Return the grid in RAS mm, repairs worth a warning, and notes.
 
     Raises:
@@ -145,10 +151,14 @@ def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Gr
         raise header_invalid(name, f"declares the unknown length unit {unit}")
     if not (sform in XFORM_CODES and qform in XFORM_CODES):
         raise header_invalid(name, f"says sform_code {sform} and qform_code {qform}; 0 to 5 have a meaning")
+    if sform == qform == 0 and assumed is not None:
+        note = f"The file does not say where its voxels are; {assumed} was assumed, as asked, with 0 at its centre."
+        return assumed_grid(header, assumed, shape, MM_PER_UNIT[unit], name), (), (note,)
     if sform == qform == 0:
         raise GeometryError(
             f"{name}: sform_code and qform_code are both 0, so the file does not say where its voxels are, and "
-            "programs disagree on which side is left. Set the sform from the original scan.",
+            "programs disagree on which side is left. Set the sform from the original scan, or state the orientation "
+            "(`--assume-orientation RAS`).",
         )
     grids = [placed(header, form, shape, MM_PER_UNIT[unit]) for form, on in (("s", sform), ("q", qform)) if on > 0]
     if isinstance(grids[0], GeometryError):
@@ -157,6 +167,25 @@ def geometry(header: Header, shape: tuple[int, int, int], name: str) -> tuple[Gr
     sizes = np.abs(header["pixdim"][1:4].astype(np.float64)) * MM_PER_UNIT[unit]
     doubts = form_conflict(grids) or size_conflict(grids[0], sizes)
     return grids[0], doubts if sform else (*doubts, *odd_handedness(header)), notes
+
+
+def assumed_grid(header: Header, assumed: str, shape: tuple[int, int, int], scale: float, name: str) -> Grid:
+    """Return the grid in RAS mm of voxels whose axes point as `assumed` says, sized by `pixdim`, centred at 0.
+
+    Raises:
+        GeometryError: `pixdim` holds no sizes.
+    """
+    sizes = header["pixdim"][1:4].astype(np.float64) * scale
+    affine = np.eye(4)
+    affine[:3, :3] = 0.0
+    for axis, letter in enumerate(assumed):
+        row = next(row for row, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
+        affine[row, axis] = sizes[axis] if letter in "RAS" else -sizes[axis]
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    try:
+        return Grid(shape, affine)
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error}") from None
 
 
 def placed(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:

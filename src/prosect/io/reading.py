@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterable
@@ -12,22 +13,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import FormatError, ProsectWarning, UsageError
+from prosect.errors import FormatError, GeometryError, ProsectWarning, UsageError
+from prosect.geometry import Grid, known_orientation
 from prosect.io.formats import content_endings, reading_module
 from prosect.io.paths import file_name
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
 from prosect.lazy import load_module
-from prosect.volume import Source, Volume
+from prosect.volume import Source, Volume, known_modality
 
 __all__ = ["read", "read_labels"]
 
-MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR"}
-
 
 def read(
-    path: str | os.PathLike[str], *, series: str | None = None, volume: int | None = None, modality: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    series: str | None = None,
+    volume: int | None = None,
+    modality: str | None = None,
+    nan_as: float | None = None,
+    assume_orientation: str | None = None,
 ) -> Volume:
     """Return the scan at `path`, verified to the last byte, on its own grid in RAS mm.
 
@@ -35,7 +41,10 @@ def read(
         path: NIfTI, NRRD or MetaImage file; DICOM folder, file or zip.
         series: Which DICOM series, by its UID or the end of it, where there are several.
         volume: Which volume of a file that holds several, from 0.
-        modality: `CT` or `MR`, for formats that do not say. DICOM says; a different value is refused.
+        modality: `CT`, `MR`, `PT`, ... for formats that do not say. DICOM says; a different value is refused.
+        nan_as: Intensity of voxels that are NaN, as resampling leaves them outside the field of view: -1024 in CT.
+        assume_orientation: Where the voxel axes of a NIfTI file point that does not say (both codes 0): `RAS`, `LPS`,
+            ... A file that says something else is refused.
 
     Raises:
         FormatError: Not an image, damaged, a segmentation, or not one 3D scan of real intensities; the code says which.
@@ -46,21 +55,28 @@ def read(
         raise FormatError("The path of the scan is empty. Give a file or a folder.", code="INPUT_NOT_FOUND")
     place = Path(path)
     wanted = known_modality(modality)
+    asked = known_orientation(assume_orientation)
+    if nan_as is not None and not math.isfinite(nan_as):
+        raise UsageError(f"NaN cannot be read as {nan_as}; give a number, such as -1024 for CT.")
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
         if volume is not None:
             raise UsageError(f"{file_name(place)}: `volume` picks from 4D files; for DICOM use `series`.")
         scan: Volume = module.load(place, series=series, modality=wanted)
+        refuse_orientation(scan.source.name, scan.grid, asked)
         return scan
     if series is not None:
         raise UsageError(f"{file_name(place)}: `series` picks a DICOM series; this is not DICOM.")
-    image: StoredImage = module.load(place)
+    # Only NIfTI can leave open where its voxels are.
+    image: StoredImage = module.load(place, asked) if found.kind == "nifti" else module.load(place)
+    refuse_orientation(image.name, image.grid, asked)
     refuse_labels(image)
     repairs = name_conflict(place, found) + image.repairs
     warn(image.name, repairs)
     array = scaled(picked(image, volume), image.slope, image.inter)
-    source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes)
+    filled = () if nan_as is None else replace_nan(array, nan_as)
+    source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes + filled)
     try:
         return Volume(array, image.grid, wanted, source)
     except FormatError as error:
@@ -119,17 +135,29 @@ def segment_masks(image: StoredImage) -> NDArray[np.bool_]:
     return masks
 
 
-def known_modality(modality: str | None) -> str | None:
-    """Return `CT`, `MR` or None.
+def refuse_orientation(name: str, grid: Grid, asked: str | None) -> None:
+    """Refuse a scan whose file says another orientation than was stated.
 
     Raises:
-        FormatError: Another word.
+        GeometryError: They differ.
     """
-    if modality is None:
-        return None
-    if modality.upper() not in MODALITIES:
-        raise UsageError(f"The modality {modality!r} is unknown; `CT` and `MR` are known.")
-    return MODALITIES[modality.upper()]
+    if asked is not None and grid.orientation != asked:
+        raise GeometryError(
+            f"{name}: the file says that its voxel axes point to {grid.orientation}, but {asked} was to be assumed. "
+            "Leave that out: the file is right, or must be corrected."
+        )
+
+
+def replace_nan(array: NDArray[np.float32], value: float) -> tuple[str, ...]:
+    """Set NaN in intensities (i j k) to `value`, in place, slice by slice; return the note of it, if any was there."""
+    count = 0
+    for k in range(array.shape[2]):
+        missing = np.isnan(array[..., k])
+        count += int(np.count_nonzero(missing))
+        array[..., k][missing] = value
+    if not count:
+        return ()
+    return (f"{count} of {array.size} voxels were NaN; they were set to {value:g}, as asked.",)
 
 
 def reader(path: Path, found: Sniffed) -> ModuleType:

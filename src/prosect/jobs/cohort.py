@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +39,9 @@ class CohortJob(Job):
         overlap: One layer per structure, so that none hides another.
         model: Who is asked.
         volume: Which volume of a 4D file, from 0.
+        modality: What kind of scans they are, for formats that do not say.
+        nan_as: Intensity of voxels that are NaN; None refuses such scans.
+        assume_orientation: Where the voxel axes of files point that do not say.
         kinds: Formats of the labels; NIfTI where there is none.
         per_class: One mask per structure: each scan has a folder of its own.
         multilabel: One file with all structures, too, where there are masks.
@@ -57,6 +60,9 @@ class CohortJob(Job):
     overlap: bool = False
     model: ModelChoice = field(default_factory=ModelChoice)
     volume: int | None = None
+    modality: str | None = None
+    nan_as: float | None = None
+    assume_orientation: str | None = None
     kinds: tuple[Kind, ...] = ()
     per_class: bool = False
     multilabel: bool = False
@@ -65,6 +71,16 @@ class CohortJob(Job):
     preview: bool = False
     report: bool = False
     overwrite: bool = False
+
+    @property
+    def any_input(self) -> ScanInput:
+        """How each scan is read."""
+        return ScanInput(
+            volume=self.volume,
+            modality=self.modality,
+            nan_as=self.nan_as,
+            assume_orientation=self.assume_orientation,
+        )
 
     def request(self, name: str) -> Request:
         """Return what is written of one scan: `OUTPUT/<name>` with the ending of its format, or a folder of that name.
@@ -103,7 +119,7 @@ class CohortJob(Job):
         # A folder holds a series, and a series one volume.
         volume = None if path.is_dir() else self.volume
         return SegmentJob(
-            input=ScanInput(path, series, volume),
+            input=replace(self.any_input, path=path, series=series, volume=volume),
             classes=self.classes,
             overlap=self.overlap,
             model=self.model,
@@ -119,7 +135,5 @@ class CohortJob(Job):
         Raises:
             VocabularyError: A structure is unknown.
         """
-        any_scan = SegmentJob(
-            ScanInput(volume=self.volume), self.classes, self.overlap, self.model, self.request("case")
-        )
+        any_scan = SegmentJob(self.any_input, self.classes, self.overlap, self.model, self.request("case"))
         return any_scan.identity(model)

@@ -37,12 +37,18 @@ class ScanInput:
         series: Which DICOM series, by its UID or the end of it.
         volume: Which volume of a 4D file, from 0.
         phantom: Which synthetic person, `torso` or `head-neck`.
+        modality: What kind of scan it is, for formats that do not say.
+        nan_as: Intensity of voxels that are NaN; None refuses them.
+        assume_orientation: Where the voxel axes of a file point that does not say, such as `RAS`.
     """
 
     path: Path | None = None
     series: str | None = None
     volume: int | None = None
     phantom: str | None = None
+    modality: str | None = None
+    nan_as: float | None = None
+    assume_orientation: str | None = None
 
     def read(self) -> Volume:
         """Return the scan.
@@ -52,7 +58,14 @@ class ScanInput:
         """
         if self.phantom is None:
             assert self.path is not None
-            return prosect.read(self.path, series=self.series, volume=self.volume)
+            return prosect.read(
+                self.path,
+                series=self.series,
+                volume=self.volume,
+                modality=self.modality,
+                nan_as=self.nan_as,
+                assume_orientation=self.assume_orientation,
+            )
         draw = phantom.torso if self.phantom == "torso" else phantom.head_neck
         return draw(np.random.default_rng(PHANTOM_SEED))[0]
 

@@ -100,6 +100,9 @@ class SegmentJob(Job):
             series=self.input.series,
             volume=self.input.volume,
             phantom=self.input.phantom,
+            modality=self.input.modality,
+            nan_as=self.input.nan_as,
+            assume_orientation=self.input.assume_orientation,
         )
 
     @classmethod
@@ -115,7 +118,15 @@ class SegmentJob(Job):
         path = None if asked.phantom is not None else checking.input_name(report)
         weights = None if asked.weights is None else Path(asked.weights)
         return cls(
-            input=ScanInput(path, asked.series, asked.volume, asked.phantom),
+            input=ScanInput(
+                path,
+                asked.series,
+                asked.volume,
+                asked.phantom,
+                asked.modality,
+                asked.nan_as,
+                asked.assume_orientation,
+            ),
             classes=asked.classes,
             overlap=asked.overlap,
             model=ModelChoice(asked.model, weights, asked.profile, asked.device),
@@ -136,6 +147,12 @@ class SegmentJob(Job):
         statistics: str | bool = request.statistics is not False
         if statistics and request.extra:
             statistics = "extra"
+        # Only where stated, so that ledgers of runs before these could be stated stay valid.
+        stated = {
+            "modality": self.input.modality,
+            "nan_as": self.input.nan_as,
+            "assume_orientation": self.input.assume_orientation,
+        }
         return {
             "prosect": prosect.__version__,
             "model": model.spec.name,
@@ -150,6 +167,7 @@ class SegmentJob(Job):
             "statistics": statistics,
             "preview": request.preview,
             "report": bool(request.report),
+            **{name: value for name, value in stated.items() if value is not None},
         }
 
     def refuse(self, volume: Volume | None = None) -> None:

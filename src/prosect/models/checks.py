@@ -25,8 +25,16 @@ __all__ = ["blank", "implausible", "keep_pieces", "not_hounsfield", "unlike_trai
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
-# Fat and air are below 0 HU, and in every CT that shows more than the inside of one organ.
-NEGATIVE_HU, LEAST_NEGATIVE, ONE_ORGAN_HU = -10.0, 1e-3, 200.0
+# In 97 whole CTs at least 26 % of the voxels outside the padding lie below -200 HU (air, lung), in 279 scans of other
+# kinds none; crops without air show fat instead (docs/reference/formats.md).
+AIR_HU, LEAST_AIR = -200.0, 0.01
+FAT_HU, LEAST_FAT = -50.0, 0.05
+# Scanners fill what lies outside their circle with -2000, -3024 or -32768: that is no air.
+PADDING_HU = -1500.0
+# The inside of one organ shows neither, but a narrow range around 0.
+ONE_ORGAN_HU = 200.0
+# A range this narrow is no scan in HU at all: scaled to 0..1 or to its standard deviation, or PET in SUV.
+SCALED_RANGE, SCALED_LOW = 100.0, -10.0
 # Spacings in metres or micrometres make a person a thousand times too small or large.
 SMALLEST_MM, LARGEST_MM = 3.0, 3000.0
 # Metal and padding go further, but are small or lie outside the body.
@@ -77,24 +85,38 @@ def _odd_size(grid: Grid) -> str:
 
 
 def not_hounsfield(volume: Volume, spec: ModelSpec) -> str:
-    """Return why intensities cannot be the Hounsfield units that a model takes, or nothing."""
+    """Return why intensities cannot be the Hounsfield units that a model takes, or nothing.
+
+    A CT whose values were clipped to a window that keeps fat, such as -125 to 275, is not doubted.
+    """
     if spec.intensity.kind != "window":
         return ""
-    if volume.modality == "MR":
-        return f"the scan is MR, and {spec.name} was trained on CT"
-    negative = wild = 0
+    if volume.modality not in (None, "CT"):
+        return f"the scan is {volume.modality}, and {spec.name} was trained on CT"
+    air = fat = padding = wild = 0
     for plane in volume.array:  # plane by plane: a mask of the whole scan would be a quarter of its size
-        negative += int(np.count_nonzero(plane < NEGATIVE_HU))
+        padded = int(np.count_nonzero(plane < PADDING_HU))
+        air += int(np.count_nonzero(plane < AIR_HU)) - padded
+        fat += int(np.count_nonzero(plane < FAT_HU)) - padded
+        padding += padded
         wild += int(np.count_nonzero(np.abs(plane) > WILDEST_HU))
     low, high = float(volume.array.min()), float(volume.array.max())
     if wild > MOST_WILD * volume.array.size:
         return f"intensities from {low:g} to {high:g} are not Hounsfield units"
-    if negative < LEAST_NEGATIVE * volume.array.size and high - low > ONE_ORGAN_HU:
+    if high == low:
+        return ""  # `blank` says what such a scan is
+    if high - low < SCALED_RANGE and low > SCALED_LOW:
         return (
-            f"intensities from {low:g} to {high:g} have neither air nor fat below 0, so they are hardly Hounsfield "
-            "units (stored values without their offset, an 8-bit export, or another modality?)"
+            f"intensities from {low:g} to {high:g} are hardly Hounsfield units (a scan scaled to 0..1, or another "
+            "modality?)"
         )
-    return ""
+    shown = volume.array.size - padding
+    if air >= LEAST_AIR * shown or fat >= LEAST_FAT * shown or (low < 0 and high - low <= ONE_ORGAN_HU):
+        return ""
+    return (
+        f"intensities from {low:g} to {high:g} have hardly any air or fat below {FAT_HU:g}, so they are hardly "
+        "Hounsfield units (stored values without their offset, an 8-bit export, or another modality?)"
+    )
 
 
 def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -> list[str]:

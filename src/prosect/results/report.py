@@ -40,6 +40,9 @@ class Parameters:
         series: Which DICOM series.
         volume: Which volume of a 4D file.
         phantom: Which synthetic person, where there is no input file.
+        modality: What kind of scan it was said to be.
+        nan_as: Intensity that NaN was given.
+        assume_orientation: Orientation that was stated for a file without one.
     """
 
     classes: tuple[str, ...] | None = None
@@ -51,6 +54,9 @@ class Parameters:
     series: str | None = None
     volume: int | None = None
     phantom: str | None = None
+    modality: str | None = None
+    nan_as: float | None = None
+    assume_orientation: str | None = None
 
 
 @dataclass(frozen=True)

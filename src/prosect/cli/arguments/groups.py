@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from prosect.cli.arguments.words import at_least_one, count, device, path, positive
+from prosect.cli.arguments.words import (
+    at_least_one,
+    count,
+    device,
+    modality,
+    number,
+    orientation,
+    path,
+    positive,
+)
 
 __all__ = [
     "LIST",
@@ -34,6 +43,11 @@ def add_picking(parser: argparse._ActionsContainer) -> None:
     """Add the flags that pick one scan of several."""
     parser.add_argument("--series", metavar="UID", help="which DICOM series, by its UID or the end of it")
     parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file, from 0")
+    kind = "what kind of scan it is, where the file does not say: CT, MR, PT, NM, US, ..."
+    parser.add_argument("--modality", metavar="KIND", type=modality, help=kind)
+    parser.add_argument("--nan-as", metavar="VALUE", type=number, help="intensity of NaN voxels, such as -1024 in CT")
+    axes = "where the voxel axes point, such as RAS or LPS, where a NIfTI file does not say"
+    parser.add_argument("--assume-orientation", metavar="AXES", type=orientation, help=axes)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
-__all__ = ["at_least_one", "count", "device", "not_negative", "path", "positive"]
+from prosect.errors import UsageError
+from prosect.geometry import known_orientation
+from prosect.volume import known_modality
+
+__all__ = [
+    "at_least_one",
+    "count",
+    "device",
+    "modality",
+    "not_negative",
+    "number",
+    "orientation",
+    "path",
+    "positive",
+]
 
 DEVICE = re.compile(r"(auto|cpu|mps|(?:gpu|cuda)(?::\d{1,3})?)")
 
@@ -54,3 +69,30 @@ def positive(text: str) -> float:
 def not_negative(text: str) -> float:
     """Return a number from 0."""
     return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
+def number(text: str) -> float:
+    """Return a finite number of either sign."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return found
+
+
+def modality(text: str) -> str:
+    """Return a kind of scan as DICOM writes it."""
+    try:
+        return known_modality(text) or text
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def orientation(text: str) -> str:
+    """Return where three voxel axes point, in capitals."""
+    try:
+        return known_orientation(text) or text
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

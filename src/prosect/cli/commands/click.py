@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from prosect.cli.choices import model_of
+from prosect.cli.choices import model_of, scan_of
 from prosect.cli.console import open_console
-from prosect.jobs import ClickJob, Edited, PlacedClick, Resumed, ScanInput
+from prosect.jobs import ClickJob, Edited, PlacedClick, Resumed
 from prosect.prompts import parse_at
 
 __all__ = ["run"]
@@ -30,7 +30,7 @@ def job_of(args: argparse.Namespace) -> ClickJob:
         PromptError: A word is no click.
     """
     return ClickJob(
-        input=ScanInput(args.input, args.series, args.volume),
+        input=scan_of(args),
         output=args.output,
         clicks=tuple(PlacedClick(*parse_at(text)) for text in args.at),
         space=args.space,

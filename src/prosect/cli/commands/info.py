@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-import prosect
+from prosect.cli.choices import scan_of
 from prosect.cli.console import open_console
 from prosect.volume import Volume
 
@@ -16,7 +16,7 @@ __all__ = ["run"]
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts about one scan and return 0."""
-    facts = described(prosect.read(args.input, series=args.series, volume=args.volume))
+    facts = described(scan_of(args).read())
     if args.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return 0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from prosect.cli.choices import classes_of, model_of
+from prosect.cli.choices import classes_of, model_of, scan_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
-from prosect.jobs import ScanInput, Segmented, SegmentJob
+from prosect.jobs import Segmented, SegmentJob
 from prosect.jobs.cohort import may_hold_many
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.lazy import lazy_module
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 def job_of(args: argparse.Namespace) -> SegmentJob:
     """Return what the flags ask for."""
     return SegmentJob(
-        ScanInput(args.input, args.series, args.volume, args.phantom),
+        scan_of(args),
         classes_of(args),
         args.overlap,
         model_of(args),

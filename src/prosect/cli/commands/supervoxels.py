@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import prosect
 from prosect import results, supervoxels
+from prosect.cli.choices import scan_of
 from prosect.cli.console import open_console
 from prosect.cli.progress import counting
 from prosect.errors import FormatError
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     request = None if args.dry_run else request_of(args)
     if request is not None:
         results.refuse(request, args.input, args.overwrite)
-    volume = prosect.read(args.input, series=args.series, volume=args.volume)
+    volume = scan_of(args).read()
     if request is None:
         print(supervoxels.plan(volume, supervoxels.planned_encoder(args.encoder, args.weights, args.device)))
         return 0

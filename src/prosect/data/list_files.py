@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prosect.data.tables import read_text, separator_of
 from prosect.errors import RecipeError
-from prosect.io.formats import SCAN_ENDINGS, scan_stem
+from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name, require_file
 
 __all__ = ["SPLITS", "Written", "read_written"]
@@ -76,10 +77,9 @@ def read_written(path: Path) -> Written:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError("it is too large")
-            text = path.read_text("utf-8-sig")
-            tables = {".csv": ",", ".tsv": "\t"}
-            delimiter = tables.get(path.suffix.lower())
-            written = from_json(json.loads(text)) if delimiter is None else from_table(text, delimiter)
+            text = read_text(path)
+            is_table = path.suffix.lower() in (".csv", ".tsv")
+            written = from_table(text) if is_table else from_json(json.loads(text))
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RecipeError(
                 f"{file_name(path)}: this is no data list ({error}). Give the official JSON form, a .csv or .tsv "
@@ -158,16 +158,17 @@ def refuse_misspelt(name: str, known: Iterable[str]) -> None:
         raise ValueError(f"it has {name!r}; is {near[0]!r} meant?")
 
 
-def from_table(text: str, delimiter: str) -> Written:
-    """Return a list from a table with a header.
+def from_table(text: str) -> Written:
+    """Return a list from a table with a header; commas, tabs or semicolons are between its columns.
 
     Raises:
         ValueError: It has no column of images, or a row is malformed.
     """
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
-    header = [COLUMNS.get((name or "").strip().lower()) for name in reader.fieldnames or ()]
-    if "image" not in header:
-        raise ValueError("it has no column `image`")
+    try:
+        separator = separator_of(text, names_images)
+    except ValueError as error:
+        raise ValueError(f"it has no column `image`; {error}") from None
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator, strict=True)
     rows = []
     for row in reader:
         if None in row or None in row.values():
@@ -179,6 +180,11 @@ def from_table(text: str, delimiter: str) -> Written:
     return Written(tuple(rows))
 
 
+def names_images(names: list[str]) -> bool:
+    """Return whether one of these columns is that of the images."""
+    return any(COLUMNS.get(name) == "image" for name in names)
+
+
 def from_folder(folder: Path) -> Written:
     """Return a list of the files in `images` and their namesakes in `labels`, `pseudo_labels` and `supervoxels`.
 
@@ -187,7 +193,7 @@ def from_folder(folder: Path) -> Written:
     Raises:
         RecipeError: There are no images, or a label without an image (`DATALIST_INVALID`).
     """
-    found = {column: dict(stems(folder, names)) for column, names in FOLDERS.items()}
+    found = {column: dict(stems(folder, names, column != "image")) for column, names in FOLDERS.items()}
     if not found["image"]:
         raise RecipeError(
             f"{file_name(folder)}: the folder needs a folder `images` with scans, and `labels` with files of the same "
@@ -212,7 +218,7 @@ def from_folder(folder: Path) -> Written:
     return Written(tuple(rows))
 
 
-def stems(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+def stems(folder: Path, names: Iterable[str], are_labels: bool) -> Iterator[tuple[str, Path]]:
     """Yield the images in the first of these folders that exists, relative to `folder`, by name without ending."""
     for name in names:
         place = folder / name
@@ -220,6 +226,7 @@ def stems(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
             continue
         for path in sorted(place.iterdir()):
             if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
+                stem = label_stem(path.name) if are_labels else scan_stem(path.name)
                 # nnU-Net ends an image's name with the number of its channel, and a label's without.
-                yield scan_stem(path.name).removesuffix("_0000"), path.relative_to(folder)
+                yield stem.removesuffix("_0000"), path.relative_to(folder)
         return

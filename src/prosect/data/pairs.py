@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prosect.data.datalist import DataList, Entry
 from prosect.data.mapping import NEW, NOTHING, mapping_of, split_pair, with_new
 from prosect.errors import RecipeError
-from prosect.io.formats import SCAN_ENDINGS, scan_stem
+from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
@@ -23,7 +23,7 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
 
     Args:
         images: Folder of scans; `_0000` at the end of a name does not count.
-        labels: Folder of label maps.
+        labels: Folder of label maps; `a.seg.nrrd` belongs to `a.nii.gz` as `a.nrrd` does.
         pairs: Label value and structure; a name that the vocabulary has not is taken as a new structure.
         vocabulary: Finds the structures.
 
@@ -34,7 +34,7 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
     """
     chosen = mark_new(pairs, vocabulary)
     words = with_new(vocabulary, chosen)
-    scans, maps = files_in(images), files_in(labels)
+    scans, maps = files_in(images, scan_stem), files_in(labels, label_stem)
     if not scans:
         raise RecipeError(f"{file_name(images)}: no scan is in the folder.", code="DATALIST_INVALID")
     for here, there, what in ((scans, maps, "no labels for"), (maps, scans, "no scan for")):
@@ -69,8 +69,8 @@ def is_new(name: str, vocabulary: Vocabulary) -> bool:
     return not name.startswith(NEW) and name not in vocabulary
 
 
-def files_in(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by name without ending.
+def files_in(folder: Path, stem_of: Callable[[str], str]) -> dict[str, Path]:
+    """Return the images of a folder by name without ending, which `stem_of` takes off.
 
     Raises:
         RecipeError: It is no folder, or two files have one name (`DATALIST_INVALID`).
@@ -80,7 +80,7 @@ def files_in(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
-            stem = scan_stem(path.name).removesuffix("_0000")
+            stem = stem_of(path.name).removesuffix("_0000")
             if stem in found:
                 raise RecipeError(
                     f"{file_name(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",

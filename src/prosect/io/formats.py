@@ -20,6 +20,7 @@ __all__ = [
     "content_endings",
     "format_for",
     "format_named",
+    "label_stem",
     "reading_module",
     "scan_stem",
     "written_ending",
@@ -121,6 +122,13 @@ def written_ending(file: str) -> str:
 def scan_stem(file: str, endings: Iterable[str] = SCAN_ENDINGS) -> str:
     """Return a file name without the ending of an image."""
     return file[: len(file) - len(longest_ending(file, endings))]
+
+
+def label_stem(file: str) -> str:
+    """Return the name of a label file without its ending; 3D Slicer calls the labels of `a.nrrd` `a.seg.nrrd`."""
+    stem = scan_stem(file)
+    is_slicers = stem.lower().endswith(".seg") and len(stem) > len(".seg")
+    return stem[: -len(".seg")] if is_slicers else stem
 
 
 def longest_ending(file: str, endings: Iterable[str]) -> str:

@@ -13,8 +13,9 @@ import pytest
 import prosect
 from prosect import vocabulary
 from prosect.data.check import EntryReport, check_datalist, refuse_unfit
-from prosect.data.datalist import DataList, read_datalist
-from prosect.data.labels import read_labelled
+from prosect.data.datalist import DataList, read_datalist, write_datalist
+from prosect.data.labels import read_labelled, refuse_other_grid
+from prosect.data.mapping import mapping_of, parse_pair, with_new
 from prosect.errors import ProsectError, RecipeError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers, LabelMap
@@ -141,7 +142,7 @@ def test_an_unfit_list_is_refused_with_the_first_few(tmp_path: Path) -> None:
 
 
 def test_more_may_be_tolerated_by_name(tmp_path: Path) -> None:
-    write_labels(tmp_path / "label.nii.gz", values((1, 2)), np.diag([2.0, 2.0, 3.001, 1.0]))
+    write_labels(tmp_path / "label.nii.gz", values((1, 2)), np.diag([2.0, 2.0, 3.01, 1.0]))
     datalist = listed(tmp_path)
     assert problems(datalist) == [("label", "LABEL_AFFINE", True)]
     assert check_datalist(datalist, tolerance_mm=0.1)[0].fit
@@ -161,3 +162,111 @@ def test_labels_above_255_keep_their_values(tmp_path: Path) -> None:
     prosect.write(LabelMap(values((300, 2)), GRID, vocabulary.load("vista3d-ctmr")), tmp_path / "label.nii.gz")
     datalist = listed(tmp_path, label_mapping=[[300, 300], [44, 3]])
     assert read_labelled(datalist.entries[0], datalist).labels.present == (300,)
+
+
+def test_a_name_in_the_file_that_is_not_the_mappings_is_refused(tmp_path: Path) -> None:
+    labels = LabelMap(values((1, 3), (3, 2)), GRID, WORDS)
+    prosect.write(labels, tmp_path / "label.nii.gz")  # its names: 1 liver, 3 spleen
+    assert problems(listed(tmp_path)) == []
+    swapped = listed(tmp_path, label_mapping=[[1, "spleen"], [3, "liver"]])
+    (report,) = check_datalist(swapped)
+    (problem,) = report.problems
+    assert (problem.code, problem.fatal) == ("LABELS_CONTRADICTED", True)
+    for part in ("label.nii.gz", "value 1 'liver'", "'spleen'"):
+        assert part in problem.message
+
+
+def test_new_structures_whose_names_are_swapped_in_the_file_are_refused(tmp_path: Path) -> None:
+    names = {1: "lesion A", 2: "lesion B"}
+    mapping = mapping_of([(1, "+lesion B"), (2, "+lesion A")], with_new(WORDS, [(1, "+lesion B"), (2, "+lesion A")]))
+    words = with_new(WORDS, [(1, "+lesion B"), (2, "+lesion A")])
+    with pytest.raises(RecipeError) as refused:
+        mapping.in_file(names, (1,), words, "a.nrrd")
+    assert refused.value.code == "LABELS_CONTRADICTED"
+    assert mapping.in_file({1: "Segment_1"}, (1, 2), words, "a.nrrd").values == mapping.values
+
+
+@pytest.mark.parametrize("pairs", [["Liver", "spleen", "bone="], ["hepar X=liver", "spleen", "bone="]])
+def test_a_mapping_by_name_follows_the_values_of_each_file(pairs: list[str], tmp_path: Path) -> None:
+    own_name = pairs[0].partition("=")[0]
+    for case, (liver, spleen) in {"a": (1, 2), "b": (7, 1)}.items():
+        names = {liver: own_name, spleen: "spleen", 9: "bone"}
+        keys = "".join(f"Segment{v}_Name:={n}\nSegment{v}_LabelValue:={v}\n" for v, n in names.items())
+        header = (
+            "NRRD0004\ntype: uint8\ndimension: 3\nspace: RAS\nsizes: 6 5 4\n"
+            "space directions: (2,0,0) (0,2,0) (0,0,3)\nencoding: raw\nspace origin: (0,0,0)\n"
+        )
+        array = values((liver, 3), (spleen, 2), (9, 1)).astype(np.uint8)
+        (tmp_path / f"{case}.nrrd").write_bytes((header + keys + "\n").encode() + array.tobytes(order="F"))
+        prosect.write(Volume(np.zeros(SHAPE, np.float32), GRID), tmp_path / f"{case}.nii.gz")
+    entries = [{"image": f"{case}.nii.gz", "label": f"{case}.nrrd", "labelled": "liver"} for case in ("a", "b")]
+    (tmp_path / "list.json").write_text(json.dumps({"training": entries}))
+    given = {"default": [parse_pair(text) for text in pairs]}
+    refused = read_datalist(tmp_path / "list.json", mappings=given)
+    assert problems(refused) == [("label", "LABELS_UNLISTED", True)], "the spleen was not looked for"
+    for entry in entries:
+        del entry["labelled"]
+    (tmp_path / "list.json").write_text(json.dumps({"training": entries}))
+    found = read_datalist(tmp_path / "list.json", mappings=given)
+    for entry in found:
+        scan = read_labelled(entry, found)
+        assert scan.known == (1, 3)
+        assert (scan.truth("liver").sum(), scan.truth("spleen").sum()) == (3, 2)
+    again = read_datalist(write_datalist(found, tmp_path / "again.json"))
+    assert again.mappings == found.mappings
+
+
+def test_names_are_needed_where_the_mapping_goes_by_names(tmp_path: Path) -> None:
+    assert problems(listed(tmp_path, label_mapping=[["liver", "liver"]])) == [("label", "LABELS_UNMAPPED", True)]
+
+
+def test_pseudo_labels_with_the_names_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    datalist = listed(tmp_path, {"pseudo_label": "pseudo.nrrd"})
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nspace: RAS\nsizes: 6 5 4\nencoding: raw\nspace origin: (0,0,0)\n"
+    header += "space directions: (2,0,0) (0,2,0) (0,0,3)\nSegment0_Name:=spleen\nSegment0_LabelValue:=1\n\n"
+    (tmp_path / "pseudo.nrrd").write_bytes(header.encode() + values((1, 3)).astype(np.uint8).tobytes(order="F"))
+    assert problems(datalist) == [("pseudo_label", "LABELS_CONTRADICTED", True)]
+
+
+def test_overlapping_segments_are_labels_like_others(tmp_path: Path) -> None:
+    stored = np.zeros((2, *SHAPE), np.uint8)
+    stored[0, :3, 0, 0], stored[0, 4, 0, 0], stored[1, 1, 0, 0] = 1, 2, 1
+    header = "NRRD0004\ntype: uint8\ndimension: 4\nspace: RAS\nsizes: 2 6 5 4\nkinds: list domain domain domain\n"
+    header += "space directions: none (2,0,0) (0,2,0) (0,0,3)\nencoding: raw\nspace origin: (0,0,0)\n"
+    for n, (name, value, layer) in enumerate((("liver", 1, 0), ("spleen", 2, 0), ("hepatic tumor", 1, 1))):
+        header += f"Segment{n}_Name:={name}\nSegment{n}_LabelValue:={value}\nSegment{n}_Layer:={layer}\n"
+    (tmp_path / "a.seg.nrrd").write_bytes((header + "\n").encode() + stored.tobytes(order="F"))
+    pairs = [["liver", "liver"], ["spleen", "spleen"], ["hepatic tumor", "hepatic tumor"]]
+    datalist = listed(tmp_path, {"label": "a.seg.nrrd"}, label_mapping=pairs)
+    assert problems(datalist) == []
+    labels = read_labelled(datalist.entries[0], datalist).labels
+    counts = [int(labels.mask(name).sum()) for name in ("liver", "spleen", "hepatic tumor")]
+    assert counts == [3, 1, 1]
+
+
+def test_label_values_beside_whole_numbers_are_taken_and_said(tmp_path: Path) -> None:
+    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.0005))
+    with pytest.warns(prosect.errors.ProsectWarning, match="rounded"):
+        assert problems(listed(tmp_path)) == []
+    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.002))
+    (report,) = check_datalist(listed(tmp_path))
+    assert report.problems[0].code == "LABELS_NOT_INTEGER"
+    assert "1.002" in report.problems[0].message
+    array = values((1, 3)).astype(np.float32)
+    array[5] = np.nan
+    write_labels(tmp_path / "label.nii.gz", array)
+    (report,) = check_datalist(listed(tmp_path))
+    assert "20 values are NaN" in report.problems[0].message
+
+
+@pytest.mark.parametrize(("shift_mm", "fits"), [(0.007, True), (0.02, False)])
+def test_headers_that_differ_by_rounding_are_one_grid(shift_mm: float, fits: bool, tmp_path: Path) -> None:
+    affine = GRID.affine.copy()
+    affine[0, 3] += shift_mm
+    write_labels(tmp_path / "label.nii.gz", values((1, 3)), affine)
+    assert problems(listed(tmp_path)) == ([] if fits else [("label", "LABEL_AFFINE", True)])
+
+
+def test_a_negative_tolerance_is_refused() -> None:
+    with pytest.raises(prosect.errors.UsageError, match="-1 mm"):
+        refuse_other_grid(GRID, GRID, "a.nii.gz", -1.0)

@@ -11,6 +11,7 @@ import pytest
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
 from prosect.data.mapping import mapping_of, parse_pair, published_mappings, read_mappings, with_new
+from prosect.data.pairs import pair_files
 from prosect.data.splits import published_split
 from prosect.errors import FormatError, RecipeError, VocabularyError
 
@@ -224,7 +225,7 @@ def test_mappings_are_read_from_files(tmp_path: Path) -> None:
 
 def test_a_typed_pair_may_map_to_nothing() -> None:
     assert mapping_of([parse_pair("1=left kidney"), parse_pair("2=")], WORDS).values == {1: LEFT_KIDNEY, 2: None}
-    for text in ("liver", "x=liver", "-1=liver", "1.5=liver", "70000=liver"):
+    for text in ("3", "=liver", "-1=liver", "1.5=liver", "70000=liver"):
         with pytest.raises(RecipeError) as refused:
             mapping_of([parse_pair(text)], WORDS)
         assert refused.value.code == "MAPPING_INVALID"
@@ -255,3 +256,35 @@ def test_new_names_that_differ_in_a_sign_are_two_and_in_a_capital_are_refused() 
     pairs = [("1", "+a"), ("2", "+A")]
     with pytest.raises(RecipeError, match="are one name"):
         mapping_of(pairs, with_new(words, pairs))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_of_spreadsheets_are_read(separator: str, encoding: str, tmp_path: Path) -> None:
+    path, mapping = tmp_path / "list.csv", tmp_path / "mapping.csv"
+    path.write_text(f"image{separator}label\nä.nii.gz{separator}b.nii.gz\n", encoding=encoding)
+    mapping.write_text(f"value{separator}structure\n1{separator}liver\n", encoding=encoding)
+    found = read_datalist(path, mappings=read_mappings(mapping))
+    (entry,) = found.entries
+    assert (entry.image.name, entry.label) == ("ä.nii.gz", tmp_path / "b.nii.gz")
+    assert found.known(entry) == (LIVER,)
+
+
+def test_a_table_with_another_separator_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("image|label\na|b\n")
+    with pytest.raises(RecipeError, match=r"no column `image`.*one column: 'image\|label'"):
+        read_datalist(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_bytes("image,label\nä,b\n".encode("latin-1"))
+    with pytest.raises(RecipeError, match="neither UTF-8 nor UTF-16"):
+        read_datalist(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("image", ["p1.nii.gz", "p1.nrrd"])
+def test_slicers_segmentation_belongs_to_the_scan_of_its_name(image: str, tmp_path: Path) -> None:
+    for place in (f"images/{image}", "labels/p1.seg.nrrd"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+    pairs = pair_files(tmp_path / "images", tmp_path / "labels", [(1, "liver")], WORDS)
+    folder = read_datalist(tmp_path, mappings={"default": [(1, "liver")]})
+    for found in (pairs, folder):
+        assert [(e.name, e.label) for e in found] == [("p1", tmp_path / "labels/p1.seg.nrrd")]

@@ -40,7 +40,7 @@ class Entry:
         dataset: Names the mapping of the labels.
         split: `training`, `validation` or `testing`.
         fold: Which fold of the training scans.
-        labelled: Label values that this scan was labelled for; None for all of the set.
+        labelled: Label values, or names in its file, that this scan was labelled for; None for all of the set.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Entry:
     dataset: str = ""
     split: str = "training"
     fold: int | None = None
-    labelled: tuple[int, ...] | None = None
+    labelled: tuple[int | str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -348,8 +348,12 @@ def locate(written: str, data: Path, root: Path | None) -> Path:
     return root / Path(*path.parts[-TAIL:])
 
 
-def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabulary, name: str) -> tuple[int, ...] | None:
+def values_of(
+    labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabulary, name: str
+) -> tuple[int | str, ...] | None:
     """Return the label values that a scan is labelled for, given as values or structures, joined by `|` or listed.
+
+    Where the mapping goes by the names in each file, so does what is returned.
 
     Raises:
         RecipeError: The mapping has no such value (`LABELS_UNMAPPED`).
@@ -357,14 +361,17 @@ def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabular
     if labelled is None or mapping is None:
         return None
     words = labelled.split("|") if isinstance(labelled, str) else list(labelled)
-    found: set[int] = set()
+    found: set[int | str] = set()
     for word in words:
         text = str(word).strip()
+        values: set[int | str] = set()
         if text.isdigit():
-            values = {int(text)} & mapping.values.keys()
+            values.update({int(text)} & mapping.values.keys())
+        elif text in mapping.by_name:
+            values.add(text)
         else:
             index = vocabulary[text].index
-            values = {value for value, meaning in mapping.values.items() if meaning == index}
+            values.update(label for label in mapping.labels if mapping.meaning(label) == index)
         if not values:
             raise RecipeError(
                 f"{name}: the list says that the scan is labelled for {text!r}, but the mapping has no such value. "
@@ -372,7 +379,7 @@ def values_of(labelled: Any, mapping: LabelMapping | None, vocabulary: Vocabular
                 code="LABELS_UNMAPPED",
             )
         found |= values
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=lambda label: (isinstance(label, str), label)))
 
 
 def split_as_published(datalist: DataList) -> DataList:

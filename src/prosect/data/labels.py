@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from prosect.data.datalist import DataList, Entry
 from prosect.data.labelled import LabelledScan
-from prosect.errors import RecipeError
+from prosect.data.mapping import LabelMapping
+from prosect.errors import RecipeError, UsageError
 from prosect.geometry import Grid
 from prosect.io import read, read_labels
 from prosect.io.paths import file_name
@@ -29,7 +30,8 @@ __all__ = [
     "values_in",
 ]
 
-TOLERANCE_MM = 1e-3  # how far label voxels may lie from the scan's
+# How far label voxels may lie from the scan's: two float32 or qform headers of one grid differ by up to 0.007 mm.
+TOLERANCE_MM = 1e-2
 
 
 def read_labelled(entry: Entry, datalist: DataList, tolerance_mm: float = TOLERANCE_MM) -> LabelledScan:
@@ -43,7 +45,8 @@ def read_labelled(entry: Entry, datalist: DataList, tolerance_mm: float = TOLERA
     Raises:
         FormatError: A file is missing, damaged or no image.
         RecipeError: There are no manual labels (`LABEL_MISSING`), they lie elsewhere than the scan (`LABEL_SHAPE`,
-            `LABEL_AFFINE`), or hold values that the list does not know (`LABELS_UNMAPPED`, `LABELS_UNLISTED`).
+            `LABEL_AFFINE`), hold values that the list does not know (`LABELS_UNMAPPED`, `LABELS_UNLISTED`), or names
+            that say something else than the list (`LABELS_CONTRADICTED`).
     """
     volume = read(entry.image)
     labels = read_manual(entry, datalist, volume.grid, tolerance_mm)
@@ -69,12 +72,14 @@ def read_manual(
         raise RecipeError(f"{entry.name}: the list has no manual labels for it.", code="LABEL_MISSING")
     name = file_name(entry.label)
     stored = on_grid(entry.label, grid, tolerance_mm)
-    mapping = datalist.mapping(entry)
     present = values_in(stored)
+    # Names in the file and the mapping of the list meet here: they must not speak of two structures.
+    mapping = datalist.mapping(entry).in_file(stored.names, present, datalist.vocabulary, name)
     if entry.labelled is not None:
         unlisted = set(present) - set(entry.labelled)
-        # A value that means nothing in the vocabulary contradicts nothing.
-        strange = sorted(value for value in unlisted if mapping.values.get(value) is not None)
+        named = {datalist.mapping(entry).meaning(label) for label in entry.labelled}
+        # A value that means nothing in the vocabulary contradicts nothing; one that is listed by name is listed.
+        strange = sorted(value for value in unlisted if mapping.meaning(value) not in (None, *named))
         if strange:
             raise RecipeError(
                 f"{name}: the values {strange} are labelled, but the list says that this scan was not labelled for "
@@ -100,13 +105,16 @@ def read_pseudo(entry: Entry, datalist: DataList, grid: Grid, tolerance_mm: floa
     if entry.pseudo_label is None or entry.reliability <= 0:
         return None
     stored = on_grid(entry.pseudo_label, grid, tolerance_mm)
-    strange = [value for value in values_in(stored) if value not in datalist.vocabulary]
+    present = values_in(stored)
+    strange = [value for value in present if value not in datalist.vocabulary]
     if strange:
         raise RecipeError(
             f"{file_name(entry.pseudo_label)}: the values {strange[:8]} are no indices of "
             f"'{datalist.vocabulary.name}'; pseudo-labels must hold its indices.",
             code="LABELS_UNMAPPED",
         )
+    own = LabelMapping({value: value for value in present})
+    own.in_file(stored.names, present, datalist.vocabulary, file_name(entry.pseudo_label))
     if stored.layers:
         return LabelLayers(stored.array, stored.layers, grid, datalist.vocabulary).flatten()
     return LabelMap(stored.array, grid, datalist.vocabulary)
@@ -138,7 +146,10 @@ def refuse_other_grid(labels: Grid, scan: Grid, name: str, tolerance_mm: float =
 
     Raises:
         RecipeError: Another shape (`LABEL_SHAPE`), or other places (`LABEL_AFFINE`).
+        UsageError: The tolerance is negative.
     """
+    if not tolerance_mm >= 0:
+        raise UsageError(f"The tolerance is {tolerance_mm:g} mm; give 0 or more.")
     if labels.shape != scan.shape:
         raise RecipeError(
             f"{name}: the labels have shape {labels.shape} but the scan {scan.shape}; resample them to it.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.data.tables import read_text, separator_of
 from prosect.errors import RecipeError, VocabularyError
 from prosect.io.paths import file_name, require_file
 from prosect.prompts import extend_vocabulary, target_of
 from prosect.vocabulary import Vocabulary
+from prosect.vocabulary.matching import spelling
 
 __all__ = [
     "LabelMapping",
@@ -32,6 +35,8 @@ __all__ = [
 LARGEST = 65535
 SHOWN = 8
 NOTHING = ("", "-", "none", "null")
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
+MEANING = ("structure", "index", "name")  # columns that say what a value means
 NEW = "+"  # begins the name of a structure that no vocabulary has
 
 
@@ -43,19 +48,76 @@ class LabelMapping:
         values: Vocabulary index by label value of the set; None where the vocabulary has nothing like it. Several
             values may mean the same. 0 is the background and is not listed.
         absent: Structures that no scan of the set shows, so that finding one there is a mistake.
+        by_name: Vocabulary index by a name that files give their values, None where it means nothing here: what value
+            has the name may differ from file to file, as Slicer writes them.
     """
 
     values: Mapping[int, int | None]
     absent: tuple[int, ...] = field(default=())
+    by_name: Mapping[str, int | None] = field(default_factory=dict)
 
-    def known(self, labelled: Iterable[int] | None = None) -> tuple[int, ...]:
+    @property
+    def taught(self) -> tuple[int, ...]:
+        """The structures that the labels may show, ascending."""
+        meanings = {*self.values.values(), *self.by_name.values()}
+        return tuple(sorted(index for index in meanings if index is not None))
+
+    @property
+    def labels(self) -> list[int | str]:
+        """The label values and the names in files that are mapped."""
+        return [*self.values, *self.by_name]
+
+    def meaning(self, label: int | str) -> int | None:
+        """Return the structure of a label value, or of a name in the files; None where it means nothing here."""
+        if isinstance(label, str):
+            return self.by_name.get(label)
+        return self.values.get(label)
+
+    def in_file(
+        self, names: Mapping[int, str], present: Iterable[int], vocabulary: Vocabulary, file: str
+    ) -> LabelMapping:
+        """Return the mapping by value that holds in one file.
+
+        Args:
+            names: The names that the file gives its label values.
+            present: The values that occur in it.
+            vocabulary: Finds the structures that are meant by names.
+            file: Its name, for messages.
+
+        Raises:
+            RecipeError: A name in the file is that of another structure than the mapping says (`LABELS_CONTRADICTED`).
+        """
+        known = {spelling(name): index for name, index in self.by_name.items()}
+        values = dict(self.values)
+        for value in present:
+            name = names.get(value, "")
+            key = spelling(name)
+            structure = vocabulary.get(name) if name else None
+            own = None if structure is None else structure.index
+            if name and key in known:
+                values.setdefault(value, known[key])
+            elif own in known.values():
+                # Another spelling or alias of a structure that is mapped by name.
+                values.setdefault(value, own)
+            meant = values.get(value)
+            # What the user maps to nothing, and a name that nobody knows, contradict nothing.
+            if meant is not None and own not in (None, meant) and key not in known:
+                raise RecipeError(
+                    f"{file}: the file names its label value {value} '{name}', but the mapping says "
+                    f"'{vocabulary[meant].name}'. Correct the mapping or the names in the file; or map by the names in "
+                    f"each file: give '{name}' without a value.",
+                    code="LABELS_CONTRADICTED",
+                )
+        return LabelMapping(values, self.absent)
+
+    def known(self, labelled: Iterable[int | str] | None = None) -> tuple[int, ...]:
         """Return the structures that a scan says something about, ascending.
 
         Args:
-            labelled: Label values that this scan was labelled for; all of the set by default.
+            labelled: Label values, or names in the files, that this scan was labelled for; all of the set by default.
         """
-        values = self.values if labelled is None else labelled
-        found = {self.values.get(value) for value in values} | set(self.absent)
+        labels = self.labels if labelled is None else labelled
+        found = {self.meaning(label) for label in labels} | set(self.absent)
         return tuple(sorted(index for index in found if index is not None))
 
     def translate(self, array: NDArray[Any], present: Sequence[int], name: str) -> NDArray[np.uint16]:
@@ -85,18 +147,19 @@ class LabelMapping:
         if strange:
             raise RecipeError(
                 f"{name}: the label values {several(strange)} are not in the mapping, which has "
-                f"{several(sorted(self.values))}. Name them, or map them to nothing (`{strange[0]}=`).",
+                f"{several(sorted(self.values)) or 'none of the names in this file'}. Name them, or map them to "
+                f"nothing (`{strange[0]}=`).",
                 code="LABELS_UNMAPPED",
             )
 
     def to_json(self, vocabulary: Vocabulary, base: Vocabulary) -> list[list[Any]]:
         """Return pairs of label value and name, or null, for a file; what is not in `base` is written as new."""
         pairs: list[list[Any]] = []
-        for value, index in self.values.items():
+        for label, index in (*self.values.items(), *self.by_name.items()):
             name = None if index is None else vocabulary[index].name
             if name is not None and name not in base:
                 name = NEW + name
-            pairs.append([value, name])
+            pairs.append([label, name])
         return pairs
 
 
@@ -112,9 +175,9 @@ def mapping_of(
     """Return the mapping of pairs of a label value and a structure.
 
     Args:
-        pairs: Label value (a whole number or its digits), and name or index of the structure; None, an empty text or
-            `-` where the vocabulary has nothing like it. 0 may only mean the background. A name that begins with `+`
-            is new; see `with_new`.
+        pairs: Label value (a whole number or its digits), or the name that the files give it, and name or index of the
+            structure; None, an empty text or `-` where the vocabulary has nothing like it. 0 may only mean the
+            background. A name that begins with `+` is new; see `with_new`.
         vocabulary: Finds the structures, new ones too.
         absent: Structures that no scan shows.
         known: Further label values that occur and mean nothing here.
@@ -124,6 +187,7 @@ def mapping_of(
         VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
     """
     values: dict[int, int | None] = {}
+    by_name: dict[str, int | None] = {}
     texts: dict[int, str] = {}
     for pair in pairs:
         value, structure = split_pair(pair)
@@ -139,12 +203,13 @@ def mapping_of(
                     "words do not count. Write the same name twice, or two that differ in more.",
                     code="MAPPING_INVALID",
                 )
-        if values.setdefault(value, index) != index:
+        kept = by_name.setdefault(value, index) if isinstance(value, str) else values.setdefault(value, index)
+        if kept != index:
             raise RecipeError(f"The label value {value} is mapped to two structures.", code="MAPPING_INVALID")
     for value in known:
         values.setdefault(value, None)
     values.pop(0, None)
-    return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)))
+    return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)), by_name)
 
 
 def plain_name(structure: Any) -> Any:
@@ -168,20 +233,26 @@ def with_new(vocabulary: Vocabulary, pairs: Iterable[Sequence[Any]]) -> Vocabula
     return vocabulary
 
 
-def split_pair(pair: Any) -> tuple[int, Any]:
-    """Return label value and structure of one pair.
+def split_pair(pair: Any) -> tuple[int | str, Any]:
+    """Return label value, or the name that files give it, and structure of one pair.
 
     Raises:
-        RecipeError: It is not a pair that begins with a label value (`MAPPING_INVALID`).
+        RecipeError: It is not a pair that begins with a label value or a name (`MAPPING_INVALID`).
     """
     try:
         value, structure = pair
+        if not isinstance(pair, str) and isinstance(value, str) and not NUMBER.fullmatch(value.strip()):
+            name = value.strip().removeprefix(NEW).strip()
+            if not spelling(name):
+                raise ValueError
+            return name, structure
         number = int(value)
         if isinstance(pair, str) or isinstance(value, bool) or number != float(value) or not 0 <= number <= LARGEST:
             raise ValueError
     except (TypeError, ValueError):
         raise RecipeError(
-            f"{pair!r:.60} is no pair of a label value (0 to {LARGEST}) and a structure.", code="MAPPING_INVALID"
+            f"{pair!r:.60} is no pair of a label value (0 to {LARGEST}) or a name, and a structure.",
+            code="MAPPING_INVALID",
         ) from None
     return number, structure
 
@@ -189,12 +260,19 @@ def split_pair(pair: Any) -> tuple[int, Any]:
 def parse_pair(text: str) -> tuple[str, str]:
     """Return label value and structure of a typed pair: `3=left kidney`, or `3=` for nothing.
 
+    A name stands for the value that a file gives it: `liver`, or `Leber=liver` where the files say so.
+
     Raises:
-        RecipeError: There is no `=` (`MAPPING_INVALID`).
+        RecipeError: A value without a structure (`MAPPING_INVALID`).
     """
     value, found, structure = text.partition("=")
+    if not found and NUMBER.fullmatch(text.strip() or "0"):
+        raise RecipeError(
+            f"{text!r:.60}: write VALUE=STRUCTURE, such as 3=liver, or a name that the files give their values.",
+            code="MAPPING_INVALID",
+        )
     if not found:
-        raise RecipeError(f"{text!r:.60}: write VALUE=STRUCTURE, such as 3=liver.", code="MAPPING_INVALID")
+        return text.strip(), text.strip()
     return value.strip(), structure.strip()
 
 
@@ -228,25 +306,31 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
     """
     require_file(path)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
         if path.suffix.lower() == ".json":
             plain = json.loads(text)
             by_set = plain if isinstance(plain, dict) else {"default": plain}
             return {str(name): tuple(map(tuple, pairs)) for name, pairs in by_set.items()}
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-        return pairs_of_table(text, delimiter)
+        return pairs_of_table(text)
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise RecipeError(f"{file_name(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
 
 
-def pairs_of_table(text: str, delimiter: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
+def names_structures(names: list[str]) -> bool:
+    """Return whether these columns map label values to structures."""
+    return "value" in names and any(column in names for column in MEANING)
+
+
+def pairs_of_table(text: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
     """Return pairs by name of the data set from a table."""
     found: dict[str, list[Sequence[Any]]] = {}
-    for row in csv.DictReader(text.splitlines(), delimiter=delimiter):
+    try:
+        separator = separator_of(text, names_structures)
+    except ValueError as error:
+        raise ValueError(f"it has no column value, or none named structure, index or name; {error}") from None
+    for row in csv.DictReader(text.splitlines(), delimiter=separator):
         named = {str(key).strip().lower(): (value or "").strip() for key, value in row.items()}
-        column = next((key for key in ("structure", "index", "name") if key in named), None)
-        if column is None:
-            raise ValueError("it has no column named structure, index or name")
+        column = next(key for key in MEANING if key in named)
         found.setdefault(named.get("dataset") or "default", []).append((named["value"], named[column]))
     if not found:
         raise ValueError("it has no row")

@@ -104,7 +104,6 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
         )
     image: StoredImage = reader(place, found).load(place)
     repairs = name_conflict(place, found) + image.repairs
-    warn(image.name, repairs)
     names, layers = dict(image.names), image.layers if volume is None else ()
     if image.layers and volume is None:
         array = np.moveaxis(image.array != 0, 3, 0)
@@ -115,9 +114,13 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
     else:
         values = picked(image, volume)
         scales = (image.slope, image.inter) != (1.0, 0.0)
-        array = integral(scaled(values, image.slope, image.inter) if scales else values, image.name)
+        stored = scaled(values, image.slope, image.inter) if scales else values
+        array = integral(stored, image.name)
+        if not np.array_equal(array, stored):
+            repairs += ("Label values lay beside whole numbers by up to 0.001; they were rounded.",)
         if image.segments:
             names = {segment.value: segment.name for segment in image.segments if segment.volume == volume}
+    warn(image.name, repairs)
     return StoredLabels(array, image.grid, names, layers, image.sha256, repairs + image.notes)
 
 

@@ -16,6 +16,7 @@ from prosect.vocabulary import Structure
 __all__ = ["Label", "Outgoing", "Segment", "StoredImage", "StoredLabels", "voxel_chunks"]
 
 CHUNK_BYTES = 1 << 24
+ALMOST_WHOLE = 1e-3  # label values this near to a whole number are it
 
 
 @dataclass(frozen=True)
@@ -142,22 +143,42 @@ def voxel_chunks(array: NDArray[Any], dtype: DTypeLike) -> Iterator[bytes]:
 
 
 def integral(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return label values as the smallest unsigned type that holds them.
+    """Return label values (any shape) as the smallest unsigned type that holds them.
+
+    Fractions within 0.001 of a whole number are what resampling and a slope of 1.0000001 leave of one.
+
+    Args:
+        array: Label values as stored.
+        name: The file, for messages.
 
     Raises:
         FormatError: A value is negative, not finite or above 65535 (`LABELS_OUT_OF_RANGE`), or fractional
             (`LABELS_NOT_INTEGER`).
     """
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise FormatError(
+            f"{name}: {int(np.isnan(array).sum())} values are NaN, which is no label; label values must lie within "
+            "0 to 65535. Set them to 0 if they mean the background.",
+            code="LABELS_OUT_OF_RANGE",
+        )
     low, high = (array.min(), array.max()) if array.size else (0, 0)
+    # A resampled background of -1e-7 is 0.
+    if array.dtype.kind == "f" and -ALMOST_WHOLE <= low < 0:
+        low = 0
     if not (low >= 0 and high <= 65535):
         raise FormatError(
             f"{name}: values run from {low} to {high}; label values must lie within 0 to 65535. Is this a scan?",
             code="LABELS_OUT_OF_RANGE",
         )
-    labels = array.astype(np.uint8 if high <= 255 else np.uint16)
-    if array.dtype.kind == "f" and not np.array_equal(labels, array):
-        raise FormatError(
-            f"{name}: some values are fractions; label values must be whole numbers. Is this a scan or a probability?",
-            code="LABELS_NOT_INTEGER",
-        )
+    whole = np.rint(array) if array.dtype.kind == "f" else array
+    labels = whole.astype(np.uint8 if high <= 255 else np.uint16)
+    if array.dtype.kind == "f":
+        off = np.abs(array - whole)
+        worst = int(off.argmax()) if off.size else 0
+        if off.size and off.flat[worst] > ALMOST_WHOLE:
+            raise FormatError(
+                f"{name}: some values are fractions, such as {array.flat[worst]:.7g}; label values must be whole "
+                f"numbers (within {ALMOST_WHOLE:g}). Is this a scan or a probability?",
+                code="LABELS_NOT_INTEGER",
+            )
     return labels

@@ -105,7 +105,10 @@ def prepared_scan(
 
 def _key(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> str:
     files = (entry.image, entry.label, entry.pseudo_label, entry.supervoxels)
-    mapping = sorted(datalist.mapping(entry).values.items()) if entry.label is not None else []
+    mapping: list[tuple[int | str, int | None]] = []
+    if entry.label is not None:
+        own = datalist.mapping(entry)
+        mapping = [*sorted(own.values.items()), *sorted(own.by_name.items())]
     facts: dict[str, Any] = {
         "version": VERSION,
         "files": [None if path is None else input_content(path) for path in files],

@@ -75,7 +75,9 @@ def numbering_of(datalist: DataList, classes: Sequence[str | int] | None = None)
         VocabularyError: A class is unknown.
     """
     words = datalist.vocabulary
-    named = {i for mapping in datalist.mappings.values() for i in mapping.values.values() if i is not None}
+    named: set[int] = set()
+    for mapping in datalist.mappings.values():
+        named.update(mapping.taught)
     taught = sorted(named | set(datalist.pseudo_classes or ()))
     wanted = taught if classes is None else [words[each].index for each in classes]
     untaught = [words[index].name for index in wanted if index not in taught]

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--labels", metavar="DIR", type=path, required=True, help="label maps of the same file names")
     meaning = "what label values mean: '1=left hippocampus head'; an unknown name is new; 2= is nothing we want"
     data.add_argument("--classes", metavar="VALUE=NAME", nargs="+", required=True, help=meaning)
-    far = "how far label voxels may lie from the scan's (default: 0.001)"
+    far = "how far label voxels may lie from the scan's (default: 0.01)"
     data.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
     out = parser.add_argument_group("output")
     out.add_argument("-o", dest="output", metavar="FILE", type=path, required=True, help="weights, .safetensors")

@@ -67,10 +67,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--supervoxel-root", metavar="DIR", type=path, help="the same for supervoxels")
     named = "name of the data set, such as AMOS22 (default: as the list or its file is called)"
     group.add_argument("--dataset", metavar="NAME", help=named)
-    pairs = "what its label values mean: 1=liver '2=left kidney' 9= (nothing we know) '3=+my lesion' (a new structure)"
+    pairs = "what its label values mean: 1=liver 9= (nothing) '3=+my lesion' (new); liver alone: as each file names it"
     group.add_argument("--map", metavar="VALUE=NAME", nargs="+", default=[], help=pairs)
     group.add_argument("--mapping", metavar="FILE", type=path, help="the same from a .json, .tsv or .csv")
-    far = "how far label voxels may lie from the scan's (default: 0.001)"
+    far = "how far label voxels may lie from the scan's (default: 0.01)"
     group.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
 
 

@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=positive, metavar="M", help="save and stop after this time")
     parser.add_argument("--dry-run", action="store_true", help="check every file, say what would be trained, and stop")
     parser.add_argument("--unchecked", action="store_true", help="do not read all files before the first step")
-    near = "how far label voxels may lie from the scan's (default: 0.001)"
+    near = "how far label voxels may lie from the scan's (default: 0.01)"
     parser.add_argument("--tolerance-mm", type=positive, metavar="MM", help=near)
     parser.add_argument("--tensorboard", action="store_true", help="write the logs for TensorBoard, too")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")

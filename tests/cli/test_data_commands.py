@@ -177,3 +177,14 @@ def test_a_scan_that_cannot_be_read_leaves_the_others(run: Run, folder: Path, tm
     assert "p1: refused" in out
     plain = json.loads((tmp_path / "o" / "results.json").read_text())
     assert [entry["case"] for entry in plain["refused"]] == ["p1"]
+
+
+def test_masks_that_exist_are_judged_without_a_model(run: Run, folder: Path, tmp_path: Path) -> None:
+    truths = folder / "labels"
+    status, out, err = run("evaluate", "masks", truths, truths, "-o", tmp_path / "out", *MAP)
+    assert (status, err) == (0, "")
+    assert "liver" in out
+    assert "HD95" in (tmp_path / "out" / "report.md").read_text()
+    assert run("evaluate", "masks", truths, truths, "-o", tmp_path / "out", *MAP)[0] == 3, "nothing is overwritten"
+    assert run("evaluate", "masks", truths, "-o", tmp_path / "more")[0] == 2
+    assert run("evaluate", "auto", truths, truths, "-o", tmp_path / "more")[0] == 2

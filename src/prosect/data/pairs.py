@@ -13,7 +13,7 @@ from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["mark_new", "pair_files"]
+__all__ = ["label_files", "mark_new", "pair_files"]
 
 SHOWN = 3
 
@@ -67,6 +67,11 @@ def is_new(name: str, vocabulary: Vocabulary) -> bool:
     if name.strip().lower() in ("", *NOTHING):
         return False
     return not name.startswith(NEW) and name not in vocabulary
+
+
+def label_files(folder: Path) -> dict[str, Path]:
+    """Return the label files of a folder by name without ending; errors as in `files_in`."""
+    return files_in(folder, label_stem)
 
 
 def files_in(folder: Path, stem_of: Callable[[str], str]) -> dict[str, Path]:

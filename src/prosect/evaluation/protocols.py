@@ -179,7 +179,7 @@ def auto(
     for target in targets:
         box = found.box(target.asked) | truth.box(target.index)
         masks = found.mask(target.asked, box), truth.mask(target.index, box)
-        rows.append(row_of(scan, target, *masks, 0, seconds, rules.tolerance_mm))
+        rows.append(row_of(scan, target, *masks, 0, seconds, rules.tolerance_mm, distances=True))
     return rows
 
 

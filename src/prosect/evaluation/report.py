@@ -193,6 +193,15 @@ def section_lines(section: Section) -> list[str]:
     present = means.get("dice_present")
     total = ["**mean of structures**", interval(means.get("dice")), interval(means.get("nsd"))]
     body.append([*total, figure(None if present is None else present.value), "", "", ""])
+    if means.get("hd95_mm") is not None:
+        head += ["HD95 mm", "mean distance mm", "missed"]
+        for cells, summary in zip(body, section.structures, strict=False):
+            cells += [figure(summary.hd95_mm), figure(summary.surface_mm), f"{summary.missed} of {summary.present}"]
+        missed = sum(summary.missed for summary in section.structures)
+        for key in ("hd95_mm", "surface_mm"):
+            mean = means.get(key)
+            body[-1].append(figure(None if mean is None else mean.value))
+        body[-1].append(str(missed))
     return [f"## {section.title}", "", *table_lines(head, body), ""]
 
 

@@ -36,7 +36,7 @@ from prosect.evaluation.table1 import auto_as_published, auto_point_as_published
 from prosect.models.protocols import Learns, Model, require_both, require_clicks, require_finds
 from prosect.models.vista3d_clicks import refuse_clicks
 
-__all__ = ["PROTOCOLS", "Examination", "evaluation_of", "examine", "write"]
+__all__ = ["PROTOCOLS", "Examination", "evaluation_of", "examine", "section", "write"]
 
 # `fewshot` (Table 3) is not among these: it trains before it judges, so it lives in `training.fewshot`.
 PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from prosect.boxes import Box
 from prosect.data.labelled import LabelledScan
 from prosect.evaluation.dice import dice
+from prosect.evaluation.distances import surface_distances
 from prosect.evaluation.surface import surface_dice
 from prosect.geometry import Grid
 
-__all__ = ["Row", "Target", "row_of"]
+__all__ = ["Row", "Target", "row_between", "row_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -49,6 +50,8 @@ class Row:
         truth_ml: Volume of the structure; 0 where it is known not to be there.
         found_ml: Volume of the result.
         seconds: What the answer took: all structures of an automatic pass, or one click.
+        hd95_mm: See `Distances`; None where structure or result is empty, or distances were not asked for.
+        surface_mm: Mean distance of the surfaces; None in the same cases.
     """
 
     case: str
@@ -61,6 +64,8 @@ class Row:
     truth_ml: float
     found_ml: float
     seconds: float
+    hd95_mm: float | None = None
+    surface_mm: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -73,11 +78,22 @@ class Row:
         Raises:
             KeyError: A column is missing.
         """
-        return cls(**{column.name: plain[column.name] for column in fields(cls)})
+        values = dict(plain)
+        # Rows of earlier versions have no distances.
+        for name in ("hd95_mm", "surface_mm"):
+            values.setdefault(name, None)
+        return cls(**{column.name: values[column.name] for column in fields(cls)})
 
 
 def row_of(
-    scan: LabelledScan, target: Target, found: Mask, truth: Mask, clicks: int, seconds: float, tolerance_mm: float
+    scan: LabelledScan,
+    target: Target,
+    found: Mask,
+    truth: Mask,
+    clicks: int,
+    seconds: float,
+    tolerance_mm: float,
+    distances: bool = False,
 ) -> Row:
     """Return the row of a result.
 
@@ -89,13 +105,34 @@ def row_of(
         clicks: Clicks given so far.
         seconds: What the answer took.
         tolerance_mm: See `surface_dice`.
+        distances: Measure distances of the surfaces, too.
     """
     grid = scan.volume.grid
+    return row_between(
+        scan.name, scan.dataset, target, found, truth, grid, clicks, seconds, tolerance_mm, distances=distances
+    )
+
+
+def row_between(
+    case: str,
+    dataset: str,
+    target: Target,
+    found: Mask,
+    truth: Mask,
+    grid: Grid,
+    clicks: int,
+    seconds: float,
+    tolerance_mm: float,
+    *,
+    distances: bool,
+) -> Row:
+    """Return the row of two masks (i j k) on a grid; the rest as in `row_of`."""
     box = Box.of(found) | Box.of(truth)
     found, truth = found[box.slices], truth[box.slices]
+    apart = surface_distances(found, truth, grid) if distances else None
     return Row(
-        case=scan.name,
-        dataset=scan.dataset,
+        case=case,
+        dataset=dataset,
         structure=target.name,
         index=target.index,
         clicks=clicks,
@@ -104,6 +141,8 @@ def row_of(
         truth_ml=volume_ml(truth, grid),
         found_ml=volume_ml(found, grid),
         seconds=seconds,
+        hd95_mm=None if apart is None else apart.hd95_mm,
+        surface_mm=None if apart is None else apart.mean_mm,
     )
 
 

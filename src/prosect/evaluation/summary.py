@@ -63,6 +63,9 @@ class StructureSummary:
         absent: Scans that are known not to have it.
         false_positives: Those of them where it was found all the same.
         false_ml: Mean volume found in those.
+        hd95_mm: Mean HD95 over the scans where the structure is and something was found of it; a miss has no distance.
+        surface_mm: Mean surface distance in the same way.
+        missed: Scans that have the structure and where nothing was found of it.
     """
 
     structure: str
@@ -75,6 +78,9 @@ class StructureSummary:
     absent: int
     false_positives: int
     false_ml: float | None
+    hd95_mm: float | None = None
+    surface_mm: float | None = None
+    missed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as plain data."""
@@ -184,17 +190,34 @@ def summary_of(rows: Sequence[Row], generator: np.random.Generator) -> Structure
         absent=len(absent),
         false_positives=len(false_ml),
         false_ml=float(np.mean(false_ml)) if false_ml else None,
+        hd95_mm=mean_distance([row.hd95_mm for row in rows]),
+        surface_mm=mean_distance([row.surface_mm for row in rows]),
+        missed=sum(row.found_ml == 0 for row in there),
     )
 
 
+def mean_distance(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the distances that are defined; None where there is none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def over_all(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, Mean | None]:
-    """Return the means over structures: `dice` and `nsd` as a user meets them, `dice_present` the paper's way."""
+    """Return the means over structures: `dice` and `nsd` as a user meets them, `dice_present` the paper's way.
+
+    Where distances were measured, `hd95_mm` and `surface_mm`, too.
+    """
     there = [row for row in rows if row.truth_ml > 0]
-    return {
+    means = {
         "dice": mean_of(table_of(rows, "dice"), generator),
         "nsd": mean_of(table_of(rows, "nsd"), generator),
         "dice_present": mean_of(table_of(there, "dice"), generator),
     }
+    # Last, because every mean draws from the generator.
+    if any(row.hd95_mm is not None for row in rows):
+        means["hd95_mm"] = mean_of(table_of(rows, "hd95_mm"), generator)
+        means["surface_mm"] = mean_of(table_of(rows, "surface_mm"), generator)
+    return means
 
 
 def curve(rows: Iterable[Row], generator: np.random.Generator) -> Curve | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prosect.jobs.click import Clicked, ClickJob, Edited, PlacedClick, Resumed
     from prosect.jobs.cohort import CohortJob
     from prosect.jobs.evaluate import Evaluated, EvaluateJob
+    from prosect.jobs.evaluate_masks import EvaluateMasksJob
     from prosect.jobs.finetune import FinetuneJob
     from prosect.jobs.inputs import ModelChoice, ScanInput
     from prosect.jobs.job import Job
@@ -28,6 +29,7 @@ _HOMES = {
     "CohortJob": "prosect.jobs.cohort",
     "Edited": "prosect.jobs.click",
     "EvaluateJob": "prosect.jobs.evaluate",
+    "EvaluateMasksJob": "prosect.jobs.evaluate_masks",
     "Evaluated": "prosect.jobs.evaluate",
     "FinetuneJob": "prosect.jobs.finetune",
     "Job": "prosect.jobs.job",
@@ -49,6 +51,7 @@ __all__ = [
     "CohortJob",
     "Edited",
     "EvaluateJob",
+    "EvaluateMasksJob",
     "Evaluated",
     "FinetuneJob",
     "Job",

@@ -10,7 +10,7 @@ from prosect.cli.arguments.words import at_least_one, not_negative, path, positi
 
 __all__ = ["COMMAND"]
 
-PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed", "fewshot")
+PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed", "fewshot", "masks")
 RULES = ("person", "paper", "challenge", "random", "ritm")
 SPLITS = ("training", "validation", "testing", "all")
 
@@ -25,6 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  clicks      overlap by number of clicks (Fig. 5), and the CVPR 2025 challenge with --rules challenge\n"
         "  speed       seconds by size (Table 2)\n"
         "  fewshot     finetuning by number of labelled scans (Table 3)\n"
+        "  masks       label files that exist, by others: prosect evaluate masks TRUTHS RESULTS -o DIR\n"
         "examples:\n"
         "  prosect evaluate auto list.json -o auto\n"
         "  prosect evaluate clicks list.tsv -o clicks --clicks 10 --zero-shot -w model.pt -m vista3d\n"
@@ -33,6 +34,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("list", metavar="DATALIST", type=path, help=LIST)
+    judged = "of masks: the label files that are judged by those at DATALIST, a file or folder each"
+    parser.add_argument("results", metavar="RESULTS", type=path, nargs="?", help=judged)
     parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the results")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds results")
     which = parser.add_argument_group("scans and structures")

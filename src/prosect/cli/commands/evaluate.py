@@ -6,10 +6,11 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from prosect.cli.choices import classes_of, list_of, model_of
+from prosect.cli.choices import classes_of, list_of, model_of, tolerance_of
 from prosect.cli.console import open_console, plain_table
+from prosect.errors import UsageError
 from prosect.evaluation.report import Evaluation, interval
-from prosect.jobs import EvaluateJob
+from prosect.jobs import EvaluateJob, EvaluateMasksJob
 from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ def run(args: argparse.Namespace) -> int:
     """Judge a model and write the results; return 0, or 4 where some scans could not be judged."""
     if args.protocol == "fewshot":
         return evaluate_fewshot.run(args)
+    if args.protocol == "masks":
+        return judge_masks(args)
+    if args.results is not None:
+        raise UsageError(f"{args.protocol} takes one DATALIST; RESULTS ({args.results}) belong to masks.")
     done = job_of(args).run(on_case=None if args.quiet else say_case)
     if not args.quiet:
         for text, count in done.warnings.items():
@@ -35,6 +40,28 @@ def run(args: argparse.Namespace) -> int:
         summarise(done.evaluation)
         open_console().print(str(done.files[3]))
     return PARTLY if done.evaluation.refused else 0
+
+
+def judge_masks(args: argparse.Namespace) -> int:
+    """Judge label files by others and write the results; return 0, or 4 where some could not be judged."""
+    if args.results is None:
+        raise UsageError("masks takes two places: prosect evaluate masks TRUTHS RESULTS -o DIR.")
+    found, files = EvaluateMasksJob(
+        truths=args.list,
+        results=args.results,
+        output=args.output,
+        pairs=tuple(args.map),
+        nsd_mm=args.nsd_mm,
+        tolerance_mm=tolerance_of(args),
+        seed=args.seed,
+        overwrite=args.overwrite,
+    ).run()
+    for refused in found.refused:
+        print(f"prosect: {refused.case}: [{refused.code}] {refused.message}", file=sys.stderr)
+    if not args.quiet:
+        summarise(found)
+        open_console().print(str(files[3]))
+    return PARTLY if found.refused else 0
 
 
 def job_of(args: argparse.Namespace) -> EvaluateJob:

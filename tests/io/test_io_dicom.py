@@ -290,6 +290,24 @@ def test_forged_or_unusable_headers_are_refused(tmp_path: Path, tags: dict[str, 
     refused_file(tmp_path / "s", code, GeometryError if code.startswith("GEO") else FormatError, modality="CT")
 
 
+@pytest.mark.parametrize("excess", [2, 14, 128, 1000])
+def test_padding_after_the_pixels_is_no_damage(tmp_path: Path, excess: int) -> None:
+    for k in range(4):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))
+        data.PixelData += bytes(excess)
+        save_slice(tmp_path / "s", f"{k}", data)
+    volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN[..., :4])
+    assert f"Up to {excess} bytes of padding follow the pixels; they were left out." in volume.source.notes
+
+
+def test_values_after_the_pixels_are_refused(tmp_path: Path) -> None:
+    data = dicom_slice(SCAN[..., 0].T, (0, 0, 0))
+    data.PixelData += bytes(5) + b"\1"
+    save_slice(tmp_path / "s", "0", data)
+    refused_file(tmp_path / "s", "INPUT_CORRUPT")
+
+
 def test_ct_without_rescale_is_read_with_a_warning(tmp_path: Path) -> None:
     save_series(tmp_path / "s", SCAN, RescaleSlope=None, RescaleIntercept=None)
     with pytest.warns(ProsectWarning, match="no Rescale"):

@@ -26,6 +26,7 @@ from pydicom.uid import (
 
 from prosect.errors import FormatError, GeometryError
 from prosect.io import read
+from prosect.io.dicom import pixels
 from worlds.dicom import dicom_slice, save_series, save_slice
 from worlds.files import letter_f
 from worlds.refusals import refused_file
@@ -222,6 +223,27 @@ def test_bits_beyond_the_stored_ones_do_not_count(tmp_path: Path, make: Callable
     for k in range(3):
         save_slice(tmp_path, f"{k}", make(k))
     assert np.array_equal(read(tmp_path).array, SCAN[..., :3])
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("size", [64, 1024])
+def test_blank_slices_of_a_compressed_series_are_read(tmp_path: Path, syntax: str, size: int) -> None:
+    planes = np.random.default_rng(3).integers(0, 99, (size, size, 3), np.int16)
+    planes[..., 0] = 0
+    for k in range(3):
+        transcoded(save_slice(tmp_path / "s", f"{k}", dicom_slice(planes[..., k], (0, 0, 2.5 * k))), syntax)
+    assert np.array_equal(read(tmp_path / "s").array, planes.swapaxes(0, 1))
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless])
+def test_a_huge_blank_frame_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    blank = np.zeros((1024, 1024), np.int16)
+    path = transcoded(save_slice(tmp_path / "s", "0", dicom_slice(blank, (0, 0, 0))), syntax)
+    monkeypatch.setattr(pixels, "FREE_FRAME_BYTES", 1 << 20)
+    monkeypatch.setattr(pixels, "decompressed", None)
+    assert "1024 x 1024 pixels are declared" in refused_file(path.parent, "INPUT_CORRUPT")
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless])

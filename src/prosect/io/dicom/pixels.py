@@ -20,19 +20,22 @@ from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
-__all__ = ["PARSE_ERRORS", "compressions", "parse", "parse_beginning", "rescaled", "slice_values"]
+__all__ = ["PARSE_ERRORS", "compressions", "padding", "parse", "parse_beginning", "rescaled", "slice_values"]
 
 # What pydicom and its decoders raise on damaged data sets, besides their own classes (found by fuzzing).
 PARSE_ERRORS = (
     InvalidDicomError, BytesLengthException, struct.error, ValueError, TypeError, KeyError, IndexError,
     AttributeError, NotImplementedError, RuntimeError, EOFError, OSError, OverflowError, MemoryError,
 )  # fmt: skip
-# A lossless slice of nothing but air shrinks at most this much; Rows x Columns beyond it are forged.
 NEEDED = (
     ("PixelRepresentation", "Pixel Representation", (0, 1)),
     ("SamplesPerPixel", "Samples per Pixel", (1,)),
     ("PhotometricInterpretation", "Photometric Interpretation", ("MONOCHROME1", "MONOCHROME2")),
 )
+# A blank slice shrinks to next to nothing in JPEG-LS and JPEG 2000, so no ratio tells it from a forged one. A frame of
+# usual size is decoded whatever its ratio, since it costs no more than its neighbours; beyond it the ratio must be one
+# that scans reach. Before this, the memory of the whole series is checked, and the size that the stream itself tells.
+FREE_FRAME_BYTES = 64 << 20
 MAX_PIXEL_RATIO = 200
 # pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
 MAX_DEFLATED_BYTES = 2 << 20
@@ -108,12 +111,14 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
     if "PixelData" not in dataset:
         raise truncated(name, 0, need, "bytes of pixels")
     if syntax.is_compressed and not syntax.is_deflated:
-        check_compressed(name, dataset, syntax, need, size)
+        check_compressed(name, dataset, syntax, need // count, size)
         stream = get_frame(dataset.PixelData, frame, number_of_frames=count)
         check_stream(name, dataset, stream)
         values = decompressed(dataset, syntax, frame, stream)
     else:
-        check_native(name, len(dataset.PixelData), need)
+        check_native(name, dataset.PixelData, need)
+        if padding(dataset):
+            dataset.PixelData = dataset.PixelData[: need + need % 2]  # pydicom warns of what is left out
         values = np.asarray(pixel_array(dataset, index=frame))
     if values.shape != (rows, columns):
         raise corrupt(name, f"{values.shape} pixels were decoded, {(rows, columns)} are declared")
@@ -164,16 +169,34 @@ def transfer_syntax(dataset: Any) -> UID:
     return UID(meta.TransferSyntaxUID)
 
 
-def check_native(name: str, found: int, need: int) -> None:
-    """Refuse uncompressed pixels that are not as many as declared (one byte of padding aside)."""
-    if found < need:
-        raise truncated(name, found, need, "bytes of pixels")
-    if found > need + need % 2:
-        raise corrupt(name, f"{found} bytes of pixels, {need} declared")
+def check_native(name: str, found: bytes, need: int) -> None:
+    """Refuse uncompressed pixels that are fewer than declared, or more by anything but zeros.
+
+    Padding of any length may follow the pixels (PS3.5 8.1.1). Other values there mean that the size is wrong.
+    """
+    if len(found) < need:
+        raise truncated(name, len(found), need, "bytes of pixels")
+    if len(found) > need + need % 2 and any(memoryview(found)[need:]):
+        raise corrupt(name, f"{len(found)} bytes of pixels, {need} declared")
+
+
+def padding(dataset: Any) -> int:
+    """Return how many bytes of padding follow uncompressed pixels, beyond the one that makes their length even.
+
+    0 where the header is damaged: reading the pixels says so.
+    """
+    try:
+        if transfer_syntax(dataset).is_encapsulated:
+            return 0
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        need = int(dataset.Rows) * int(dataset.Columns) * frames * (int(dataset.BitsAllocated) // 8)
+        return max(0, len(dataset.PixelData) - need - need % 2)
+    except (*PARSE_ERRORS, FormatError):
+        return 0
 
 
 def check_compressed(name: str, dataset: Any, syntax: UID, need: int, size: int) -> None:
-    """Refuse compressed pixels that no decoder here takes, or whose declared size is forged.
+    """Refuse compressed pixels that no decoder here takes, or frames of `need` bytes that a file cannot hold.
 
     Raises:
         FormatError: See `slice_values`.
@@ -182,7 +205,7 @@ def check_compressed(name: str, dataset: Any, syntax: UID, need: int, size: int)
         plugin, _ = PLUGINS.get(syntax, ("", ""))
         if not plugin or plugin not in get_decoder(syntax).available_plugins:
             raise no_decoder(name, syntax)
-    if need > size * MAX_PIXEL_RATIO:
+    if need > max(FREE_FRAME_BYTES, size * MAX_PIXEL_RATIO):
         raise corrupt(name, f"{dataset.Rows} x {dataset.Columns} pixels are declared in a file of {size} bytes")
 
 

@@ -23,7 +23,7 @@ from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom.files import Member, file_member, members
 from prosect.io.dicom.header import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
-from prosect.io.dicom.pixels import parse, rescaled, slice_values
+from prosect.io.dicom.pixels import padding, parse, rescaled, slice_values
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff
@@ -82,7 +82,7 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
         slices, passed = image_slices(path, files, series)
         group = chosen_series(path, slices, series)
         ordered = in_order(group)
-        values, kept, hashes, dropped = pixels(path, ordered)
+        values, kept, hashes, dropped, padded = pixels(path, ordered)
     left_out, notes = passed_notes(passed, kept[0].series_uid)
     if own is not None and any(item.member is not kept[0].member for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
@@ -90,7 +90,7 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
     repairs = (*left_out, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
-    source = Source(file_name(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *geometry_notes))
+    source = Source(file_name(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *padded, *geometry_notes))
     return Volume(values, grid, agreed_modality(path, kept[0].modality, modality), source)
 
 
@@ -116,8 +116,10 @@ def in_order(group: Sequence[Slice]) -> list[Slice]:
     return sorted(group, key=lambda s: (round(s.depth_mm, 4), s.identity["SOPInstanceUID"], s.frame))
 
 
-def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], list[Slice], str, tuple[str, ...]]:
-    """Return intensities (i j k), the slices kept, the hash of all files, and a sentence on duplicates dropped.
+def pixels(
+    path: Path, ordered: Sequence[Slice]
+) -> tuple[NDArray[np.float32], list[Slice], str, tuple[str, ...], tuple[str, ...]]:
+    """Return intensities (i j k), the slices kept, the hash of all files, a sentence on duplicates, one on padding.
 
     Raises:
         FormatError: Slices are missing, two at one place differ, or a file is damaged.
@@ -129,11 +131,13 @@ def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], l
     out = np.empty(shape, np.float32, order="F")
     hashes: list[str] = []
     opened: OpenFile | None = None
+    padded = 0
     k = -1
     for item in ordered:
         if opened is None or opened.member is not item.member:
             opened = open_file(item.member)
             hashes.append(opened.sha256)
+            padded = max(padded, padding(opened.dataset))
         values = intensities(opened, item)
         if k + 1 < len(kept) and item is kept[k + 1]:
             k += 1
@@ -146,7 +150,9 @@ def pixels(path: Path, ordered: Sequence[Slice]) -> tuple[NDArray[np.float32], l
             )
     total = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
     extra = len(ordered) - len(kept)
-    return out, kept, total, (f"{extra} duplicate slices with identical pixels were dropped.",) if extra else ()
+    dropped = (f"{extra} duplicate slices with identical pixels were dropped.",) if extra else ()
+    excess = (f"Up to {padded} bytes of padding follow the pixels; they were left out.",) if padded else ()
+    return out, kept, total, dropped, excess
 
 
 def distinct(ordered: Sequence[Slice]) -> list[Slice]:

@@ -264,3 +264,13 @@ def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     data.save_as(path)
     assert "Convert the series" in refused_file(tmp_path, "DICOM_NO_DECODER")
+
+
+def test_a_file_of_several_frames_is_a_volume_by_itself(tmp_path: Path) -> None:
+    for name in "ab":
+        save_slice(tmp_path, name, enhanced(SCAN + np.int16(name == "b"), range(11)))
+    for name in "ab":
+        assert np.array_equal(read(tmp_path / name).array, SCAN + (name == "b"))
+    message = refused_file(tmp_path, "DICOM_SEVERAL_SERIES")
+    assert "file a" in message
+    assert np.array_equal(read(tmp_path, series="#2").array, SCAN + 1)

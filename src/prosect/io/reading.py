@@ -40,7 +40,7 @@ def read(
     Args:
         path: NIfTI, NRRD or MetaImage file; DICOM folder, file or zip.
         series: Which DICOM series, by its UID or the end of it, where there are several.
-        volume: Which volume of a file that holds several, from 0.
+        volume: Which volume of a file or series that holds several, from 0.
         modality: `CT`, `MR`, `PT`, ... for formats that do not say. DICOM says; a different value is refused.
         nan_as: Intensity of voxels that are NaN, as resampling leaves them outside the field of view: -1024 in CT.
         assume_orientation: Where the voxel axes of a NIfTI file point that does not say (both codes 0): `RAS`, `LPS`,
@@ -61,9 +61,7 @@ def read(
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
-        if volume is not None:
-            raise UsageError(f"{file_name(place)}: `volume` picks from 4D files; for DICOM use `series`.")
-        scan: Volume = module.load(place, series=series, modality=wanted)
+        scan: Volume = module.load(place, series=series, volume=volume, modality=wanted)
         refuse_orientation(scan.source.name, scan.grid, asked)
         return scan
     if series is not None:

@@ -35,7 +35,7 @@ class ScanInput:
     Attributes:
         path: A file, a DICOM folder or a zip; None for a synthetic person.
         series: Which DICOM series, by its UID or the end of it.
-        volume: Which volume of a 4D file, from 0.
+        volume: Which volume of a 4D file or DICOM series, from 0.
         phantom: Which synthetic person, `torso` or `head-neck`.
         modality: What kind of scan it is, for formats that do not say.
         nan_as: Intensity of voxels that are NaN; None refuses them.

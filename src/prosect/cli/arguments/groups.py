@@ -41,8 +41,10 @@ def add_quiet(parser: argparse._ActionsContainer) -> None:
 
 def add_picking(parser: argparse._ActionsContainer) -> None:
     """Add the flags that pick one scan of several."""
-    parser.add_argument("--series", metavar="UID", help="which DICOM series, by its UID or the end of it")
-    parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file, from 0")
+    parser.add_argument(
+        "--series", metavar="UID", help="which DICOM series, by its UID or the end of it, or which volume of one, as #2"
+    )
+    parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file or DICOM series, from 0")
     kind = "what kind of scan it is, where the file does not say: CT, MR, PT, NM, US, ..."
     parser.add_argument("--modality", metavar="KIND", type=modality, help=kind)
     parser.add_argument("--nan-as", metavar="VALUE", type=number, help="intensity of NaN voxels, such as -1024 in CT")

@@ -9,13 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["TAGS", "frames", "part_of"]
+__all__ = ["GROUPS", "ORDERS", "TAGS", "frames", "marks_of", "part_of"]
+
+# What tells the volumes of one series apart, in the order in which it is tried: classic images, then enhanced ones.
+MARKS = {
+    "time": ("TemporalPositionIdentifier", "TemporalPositionIndex"),
+    "acquisition": ("AcquisitionNumber", "FrameAcquisitionNumber"),
+    "echo": ("EchoNumbers",),
+    "echo time": ("EchoTime", "EffectiveEchoTime"),
+    "b value": ("DiffusionBValue",),
+    "inversion time": ("InversionTime",),
+    "flip angle": ("FlipAngle",),
+    "kVp": ("KVP",),
+    "heart phase": ("NominalPercentageOfCardiacPhase",),
+    "trigger time": ("TriggerTime", "NominalCardiacTriggerDelayTime"),
+    "type": ("ImageType", "FrameType"),
+    "frame of reference": ("FrameOfReferenceUID",),
+    "acquisition time": ("AcquisitionTime", "FrameAcquisitionDateTime"),
+    "content time": ("ContentTime",),
+}
+ORDERS = ("TriggerTime", "InstanceNumber", "AcquisitionTime", "ContentTime")
+MARK_TAGS = tuple(dict.fromkeys((*(tag for tags in MARKS.values() for tag in tags), *ORDERS)))
 
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesDescription", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
+    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", *MARK_TAGS,
 )  # fmt: skip
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 # What tells the volumes apart that one enhanced image can hold.
@@ -58,6 +78,27 @@ def part_of(frame: Mapping[str, Any]) -> str:
     for tag, word in PARTS.items():
         value = frame.get(tag)
         if value is not None:
-            several = [value] if isinstance(value, str | int | float) else value
-            words.append(f"{word} {'/'.join(str(each) for each in several)}")
+            words.append(f"{word} {words_of(value)}")
     return ", ".join(words)
+
+
+def marks_of(frame: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return what can tell the volume of a frame from others of its series, empty where absent.
+
+    Args:
+        frame: Its attributes.
+        name: Name of its file; a file of many frames is a volume by itself.
+    """
+    found: dict[str, str] = {}
+    for word, tags in MARKS.items():
+        values = [frame[tag] for tag in tags if frame.get(tag) not in (None, "")]
+        found[word] = words_of(values[0]) if values else ""
+    several = int(frame.get("NumberOfFrames") or 1) > 1
+    found["file"] = name if several else ""
+    return found
+
+
+def words_of(value: Any) -> str:
+    """Return the value of a tag in words, several of them with a slash between."""
+    several = [value] if isinstance(value, str | int | float) else value
+    return "/".join(str(each) for each in several)

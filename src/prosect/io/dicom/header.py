@@ -14,14 +14,14 @@ import numpy as np
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
 from prosect.io.dicom.files import Member
-from prosect.io.dicom.frames import GROUPS, TAGS, frames, part_of
+from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part_of
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
-__all__ = ["Passed", "Slice", "chosen_series", "image_slices", "passed_notes", "slices_or_reason"]
+__all__ = ["Passed", "Slice", "image_slices", "passed_notes", "slices_or_reason"]
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -61,6 +61,8 @@ class Slice:
         rescale: Rescale Slope and Intercept, None where both are absent; a missing slope is 1, a missing intercept 0.
         assumed: Which of the two is missing, empty where neither or both are.
         unit: Rescale Type, empty where absent.
+        marks: What can tell its volume from others of the series, as text, empty where absent.
+        order: What can tell which of the slices at its place it is, by tag name; absent where it does not say.
     """
 
     member: Member
@@ -77,6 +79,8 @@ class Slice:
     rescale: tuple[float, float] | None
     assumed: str
     unit: str
+    marks: Mapping[str, str]
+    order: Mapping[str, float]
 
     @property
     def normal(self) -> FloatArray:
@@ -286,7 +290,20 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         abs(thickness),
         *rescale_of(name, frame),
         text(frame, "RescaleType"),
+        marks_of(frame, name),
+        order_of(frame),
     )
+
+
+def order_of(frame: Mapping[str, Any]) -> dict[str, float]:
+    """Return times and numbers that order slices at one place; what is no number is left out."""
+    found: dict[str, float] = {}
+    for tag in ORDERS:
+        try:
+            found[tag] = float(text(frame, tag))
+        except ValueError:
+            continue
+    return found
 
 
 def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str]:
@@ -347,69 +364,6 @@ def text(dataset: Any, tag: str) -> str:
     return "" if raw is None else str(raw).strip()
 
 
-def chosen_series(path: Path, slices: Sequence[Slice], wanted: str | None) -> list[Slice]:
-    """Return the slices of the one series there is, or of the one asked for.
-
-    Raises:
-        FormatError: Several and none asked for (`DICOM_SEVERAL_SERIES`), or none or several match.
-    """
-    named = label_groups(group_slices(slices))
-    if wanted is None and len(named) == 1:
-        return next(iter(named.values()))
-    matching: list[str] = []
-    if wanted is not None:
-        # `1.2.3` is the end of `9.1.2.3` too, but names the series that is called so.
-        matching = [label for label in named if label.endswith(wanted) or uid(label).endswith(wanted)]
-        if wanted in named:
-            return named[wanted]
-    if len(matching) == 1:
-        return named[matching[0]]
-    listed = "; ".join(series_line(label, group) for label, group in named.items())
-    asked = f", and {wanted!r} matches {len(matching)} of them" if wanted is not None else ""
-    raise FormatError(
-        f"{file_name(path)}: {len(named)} series are here{asked}: {listed}. "
-        "Choose one by `series`, its UID or the end of it.",
-        code="DICOM_SEVERAL_SERIES",
-    )
-
-
 def uid(label: str) -> str:
-    """Return the series UID of a label of `label_groups`."""
+    """Return the series UID of a label such as `1.2.3#2`."""
     return label.partition("#")[0]
-
-
-def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Return slices that can form one volume together."""
-    groups: list[list[Slice]] = []
-    for item in slices:
-        group = next((g for g in groups if g[0].belongs_with(item)), None)
-        if group is None:
-            groups.append([item])
-        else:
-            group.append(item)
-    return groups
-
-
-def label_groups(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:
-    """Return groups by series UID, with #1, #2, ... after it where one series falls into several."""
-    uids = [group[0].series_uid for group in groups]
-    named: dict[str, list[Slice]] = {}
-    for number, group in enumerate(groups):
-        series = uids[number]
-        part = uids[: number + 1].count(series)
-        label = f"{series}#{part}" if uids.count(series) > 1 else series
-        named[label] = group
-    return named
-
-
-def series_line(label: str, group: Sequence[Slice]) -> str:
-    """Return one line on a series: UID, description, part, slices, size, spacing. Nothing of the patient."""
-    first = group[0]
-    depths = sorted(s.depth_mm for s in group)
-    gap = float(np.median(np.diff(depths))) if len(depths) > 1 else first.thickness_mm
-    title = "".join(c for c in first.identity["SeriesDescription"] if c.isprintable())[:64]
-    part = f" ({first.part})" if first.part and len(label) > len(first.series_uid) else ""
-    return (
-        f"{label} {title!r}{part} {first.modality} {len(group)} slices {first.columns}x{first.rows}, "
-        f"{first.spacing[1]:.3g} x {first.spacing[0]:.3g} x {gap:.3g} mm"
-    )

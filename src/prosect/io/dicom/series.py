@@ -14,16 +14,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
-from prosect.io.dicom.files import Member, file_member, members
-from prosect.io.dicom.header import Passed, Slice, chosen_series, image_slices, passed_notes, slices_or_reason
-from prosect.io.dicom.pixels import padding, parse, rescaled, slice_values
+from prosect.io.dicom.choosing import chosen_series
+from prosect.io.dicom.files import file_member, members
+from prosect.io.dicom.header import Passed, Slice, image_slices, passed_notes, slices_or_reason
+from prosect.io.dicom.opened import OpenFile, intensities, open_file
+from prosect.io.dicom.pixels import padding
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff
@@ -64,12 +65,14 @@ class DicomHeader:
     instance_uids: tuple[str, ...]
 
 
-def load(path: Path, *, series: str | None = None, modality: str | None = None) -> Volume:
+def load(path: Path, *, series: str | None = None, volume: int | None = None, modality: str | None = None) -> Volume:
     """Return the series at `path` as a volume, in Hounsfield units for CT.
 
     Args:
-        path: Folder (searched with all below it), zip, or one DICOM file, which stands for its series in its folder.
-        series: Series Instance UID or its end, where there are several.
+        path: Folder (searched with all below it), zip, or one DICOM file. A file of several frames is a volume by
+            itself; one of a single frame stands for the volume it is a slice of, in its folder.
+        series: Series Instance UID or its end, where there are several; `#2` is the second volume of a series.
+        volume: Which volume of the series, from 0.
         modality: What the caller expects; used where the tag is missing.
 
     Raises:
@@ -77,34 +80,37 @@ def load(path: Path, *, series: str | None = None, modality: str | None = None) 
         GeometryError: Positions or spacings are unusable.
     """
     with members(path) as files:
-        own = own_series(path)
-        series = series or own
-        slices, passed = image_slices(path, files, series)
-        group = chosen_series(path, slices, series)
-        ordered = in_order(group)
+        own = own_slices(path)
+        if len(own) > 1:
+            files = [own[0].member]
+        slices, passed = image_slices(path, files, series or (own[0].series_uid if own else None))
+        choice = chosen_series(path, slices, series, volume, own)
+        ordered = in_order(choice.slices)
         values, kept, hashes, dropped, padded = pixels(path, ordered)
     left_out, notes = passed_notes(passed, kept[0].series_uid)
-    if own is not None and any(item.member is not kept[0].member for item in kept):
+    if own and any(item.member.name != own[0].member.name for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
     grid, geometry_notes = placed(path, kept)
-    repairs = (*left_out, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
+    repairs = (*left_out, *choice.repairs, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
-    source = Source(file_name(path), "dicom", hashes, header_of(kept), (*repairs, *notes, *padded, *geometry_notes))
+    header = header_of(kept)
+    notes = (*repairs, *choice.notes, *notes, *padded, *geometry_notes)
+    source = Source(file_name(path), "dicom", hashes, header, notes)
     return Volume(values, grid, agreed_modality(path, kept[0].modality, modality), source)
 
 
-def own_series(path: Path) -> str | None:
-    """Return the series of the one file that was asked for; None for a folder or zip.
+def own_slices(path: Path) -> list[Slice]:
+    """Return the slices of the one file that was asked for; none for a folder or zip.
 
     Raises:
         FormatError: The file is DICOM but no image slice (`DICOM_NO_IMAGES`).
     """
     if path.is_dir() or sniff(path).kind == "zip":
-        return None
+        return []
     inside = slices_or_reason(file_member(path), None)
     if not isinstance(inside, Passed):
-        return inside[0].series_uid
+        return inside
     raise FormatError(
         f"{file_name(path)}: this DICOM file is no slice of a scan ({inside.reason}). Give the scan itself.",
         code="DICOM_NO_IMAGES",
@@ -162,28 +168,6 @@ def distinct(ordered: Sequence[Slice]) -> list[Slice]:
         if np.abs(item.position - kept[-1].position).max() > SAME_PLACE_MM:
             kept.append(item)
     return kept
-
-
-@dataclass(frozen=True, eq=False)
-class OpenFile:
-    """One DICOM file, parsed: frames of a multi-frame image share it."""
-
-    member: Member
-    dataset: Any
-    sha256: str
-
-
-def open_file(member: Member) -> OpenFile:
-    """Return a file, read and parsed."""
-    raw = member.read()
-    return OpenFile(member, parse(member.name, raw), hashlib.sha256(raw).hexdigest())
-
-
-def intensities(opened: OpenFile, item: Slice) -> NDArray[np.float32]:
-    """Return the intensities of one slice (i j)."""
-    stored = slice_values(opened.member.name, opened.dataset, opened.member.size, item.frame)
-    with np.errstate(over="ignore"):
-        return rescaled(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
 
 
 def check_positions(path: Path, kept: Sequence[Slice]) -> None:

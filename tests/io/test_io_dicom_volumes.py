@@ -1,0 +1,94 @@
+"""A series of several volumes gives each of them whole, by what tells them apart, and never two mixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prosect.errors import ProsectWarning
+from prosect.io import read
+from worlds.dicom import dicom_slice, save_slice
+from worlds.files import letter_f
+from worlds.refusals import refused_file
+
+SCAN = letter_f()[..., :4]
+PHASES = 3
+
+
+def save_phases(folder: Path, tags: Any, phases: int = PHASES) -> None:
+    """Write volumes of four slices, each 100 brighter than the one before, with `tags(phase, slice)`."""
+    for phase in range(phases):
+        for k in range(4):
+            pixels = SCAN[..., k].T + np.int16(100 * phase)
+            data = dicom_slice(pixels, (0, 0, 2.5 * k), **tags(phase, k))
+            save_slice(folder, f"{(7 * k + 5 * phase) % 12:02d}-{phase}{k}", data)
+
+
+MARKS = {
+    "time 2": lambda phase, k: {"TemporalPositionIdentifier": phase + 1, "AcquisitionNumber": 1},
+    "acquisition 2": lambda phase, k: {"AcquisitionNumber": phase + 1, "InstanceNumber": 1 + k + 4 * phase},
+    "echo time 5": lambda phase, k: {"EchoTime": [2.5, 5, 10][phase]},
+    "b value 500": lambda phase, k: {"DiffusionBValue": [0.0, 500.0, 1000.0][phase]},
+    "heart phase 40": lambda phase, k: {"NominalPercentageOfCardiacPhase": 40 * phase},
+    "trigger time 41": lambda phase, k: {"TriggerTime": 41 * phase},
+    "type DERIVED/PRIMARY/B": lambda phase, k: {"ImageType": ["DERIVED", "PRIMARY", "ABC"[phase]]},
+    "number 2": lambda phase, k: {"InstanceNumber": 1 + phase + PHASES * k},
+    "content time 120001": lambda phase, k: {"ContentTime": f"12000{phase}"},
+}
+
+
+@pytest.mark.parametrize("words", MARKS)
+def test_each_volume_of_a_series_is_listed_with_what_it_is_and_read_whole(tmp_path: Path, words: str) -> None:
+    save_phases(tmp_path / "s", MARKS[words])
+    message = refused_file(tmp_path / "s", "DICOM_SEVERAL_SERIES")
+    assert words in message
+    assert "1.2.3.4#3" in message
+    for phase in range(PHASES):
+        for choice in ({"series": f"#{phase + 1}"}, {"volume": phase}, {"series": "1.2.3.4", "volume": phase}):
+            volume = read(tmp_path / "s", **choice)
+            assert np.array_equal(volume.array, SCAN + 100 * phase)
+        assert f"The series holds 3 volumes; number {phase + 1}" in volume.source.notes[0]
+    refused_file(tmp_path / "s", "DICOM_SEVERAL_SERIES", volume=3)
+    refused_file(tmp_path / "s", "DICOM_SEVERAL_SERIES", series="#4")
+
+
+def test_two_marks_together_tell_volumes_apart(tmp_path: Path) -> None:
+    save_phases(
+        tmp_path, lambda phase, k: {"EchoNumbers": 1 + phase % 2, "TemporalPositionIdentifier": 1 + phase // 2}, 4
+    )
+    assert "time 2, echo 1" in refused_file(tmp_path, "DICOM_SEVERAL_SERIES")
+    assert np.array_equal(read(tmp_path, series="#3").array, SCAN + 200)
+
+
+def test_a_slice_given_by_name_stands_for_its_own_volume(tmp_path: Path) -> None:
+    save_phases(tmp_path, MARKS["time 2"])
+    for path in tmp_path.iterdir():
+        assert np.array_equal(read(path).array, SCAN + 100 * int(path.name[3]))
+
+
+def test_blank_slices_that_two_volumes_share_are_no_duplicates(tmp_path: Path) -> None:
+    for phase in range(2):
+        for k in range(4):
+            pixels = np.zeros((9, 7), np.int16) if k == 0 else SCAN[..., k].T + np.int16(phase)
+            tags = {"TemporalPositionIdentifier": phase}
+            save_slice(tmp_path, f"{phase}{k}", dicom_slice(pixels, (0, 0, 2.5 * k), **tags))
+    assert read(tmp_path, series="#2").grid.shape == (7, 9, 4)
+
+
+def test_one_slice_of_another_acquisition_does_not_cost_the_scan(tmp_path: Path) -> None:
+    for k in range(4):
+        save_slice(tmp_path, f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), AcquisitionNumber=2))
+    save_slice(tmp_path, "more", dicom_slice(SCAN[..., 0].T + np.int16(9), (0, 0, 5), AcquisitionNumber=1))
+    with pytest.warns(ProsectWarning, match="1 slices lie where others of the series do .acquisition 1. and were left"):
+        assert np.array_equal(read(tmp_path).array, SCAN)
+    with pytest.warns(ProsectWarning, match="single slice"):
+        assert read(tmp_path, series="#1").grid.shape == (7, 9, 1)
+
+
+def test_the_number_one_names_the_only_volume(tmp_path: Path) -> None:
+    save_phases(tmp_path, MARKS["time 2"], 1)
+    assert read(tmp_path, series="#1").grid == read(tmp_path, volume=0).grid
+    refused_file(tmp_path, "DICOM_SEVERAL_SERIES", volume=1)

@@ -92,3 +92,52 @@ def test_the_number_one_names_the_only_volume(tmp_path: Path) -> None:
     save_phases(tmp_path, MARKS["time 2"], 1)
     assert read(tmp_path, series="#1").grid == read(tmp_path, volume=0).grid
     refused_file(tmp_path, "DICOM_SEVERAL_SERIES", volume=1)
+
+
+@pytest.mark.parametrize("uids", [["1.9.1", "1.9.2", "1.9.3", "1.9.4"], ["1.9.1", None, "1.9.1", "1.9.1"], [None] * 4])
+def test_frames_of_reference_that_came_apart_are_one_scan(tmp_path: Path, uids: list[str | None]) -> None:
+    for k, uid in enumerate(uids):
+        save_slice(tmp_path, f"{k}", dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), FrameOfReferenceUID=uid))
+    if len(set(uids)) == 1:
+        assert np.array_equal(read(tmp_path).array, SCAN)
+        return
+    with pytest.warns(ProsectWarning, match="Frames of Reference; their positions fit together"):
+        assert np.array_equal(read(tmp_path).array, SCAN)
+
+
+def save_uneven(folder: Path, depths: tuple[float, ...], thickness: tuple[float, ...], lean: float = 0) -> None:
+    """Write slices whose value is their depth times 10, sheared by `lean` mm a mm."""
+    for n, (depth, thick) in enumerate(zip(depths, thickness, strict=True)):
+        pixels = np.full((9, 7), depth * 10, np.int16)
+        save_slice(folder, f"{n}", dicom_slice(pixels, (0, lean * depth, depth), SliceThickness=thick))
+
+
+HEAD = (0, 2.5, 5, 7.5, 10, 15, 20, 25)
+
+
+@pytest.mark.parametrize("lean", [0, 0.25])
+def test_slices_that_get_thicker_are_not_missing_and_resampled_on_request(tmp_path: Path, lean: float) -> None:
+    save_uneven(tmp_path, HEAD, (2.5,) * 5 + (5,) * 3, lean)
+    message = refused_file(tmp_path, "DICOM_IRREGULAR_SPACING")
+    for part in ("2.500 to 5.000 mm", "as their thickness does", "no slice is missing", "`regularise`"):
+        assert part in message
+    with pytest.warns(ProsectWarning, match="resampled linearly to 11, 2.500 mm apart"):
+        volume = read(tmp_path, regularise=True)
+    assert np.allclose(volume.array[3, 4], 25 * np.arange(11), atol=1e-4)
+    assert np.allclose(volume.grid.affine[:3, 2], (0, -2.5 * lean, 2.5))
+    assert "resampled linearly" in " ".join(volume.source.notes)
+
+
+def test_distances_of_no_whole_ratio_are_resampled_to_the_smallest(tmp_path: Path) -> None:
+    save_uneven(tmp_path, (0, 4.2, 8.4, 15.8, 23.2), (4.2,) * 3 + (7.4,) * 2)
+    with pytest.warns(ProsectWarning, match="4.200 mm apart"):
+        volume = read(tmp_path, regularise=True)
+    assert volume.grid.shape == (7, 9, 6)
+    assert np.allclose(volume.array[0, 0], 42 * np.arange(6), atol=1)
+
+
+def test_missing_slices_stay_refused_and_even_ones_as_they_are(tmp_path: Path) -> None:
+    save_uneven(tmp_path / "gap", HEAD, (2.5,) * 8)
+    refused_file(tmp_path / "gap", "DICOM_MISSING_SLICES", regularise=True)
+    save_uneven(tmp_path / "even", HEAD[:5], (2.5,) * 5)
+    assert read(tmp_path / "even", regularise=True).source.notes == ()

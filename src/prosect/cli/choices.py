@@ -31,6 +31,7 @@ def scan_of(args: argparse.Namespace) -> ScanInput:
         args.modality,
         args.nan_as,
         args.assume_orientation,
+        args.regularise,
     )
 
 

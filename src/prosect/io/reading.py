@@ -34,6 +34,7 @@ def read(
     modality: str | None = None,
     nan_as: float | None = None,
     assume_orientation: str | None = None,
+    regularise: bool = False,
 ) -> Volume:
     """Return the scan at `path`, verified to the last byte, on its own grid in RAS mm.
 
@@ -45,6 +46,8 @@ def read(
         nan_as: Intensity of voxels that are NaN, as resampling leaves them outside the field of view: -1024 in CT.
         assume_orientation: Where the voxel axes of a NIfTI file point that does not say (both codes 0): `RAS`, `LPS`,
             ... A file that says something else is refused.
+        regularise: Resample DICOM slices whose distance changes, linearly and to the smallest distance; else they are
+            refused.
 
     Raises:
         FormatError: Not an image, damaged, a segmentation, or not one 3D scan of real intensities; the code says which.
@@ -61,7 +64,7 @@ def read(
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
-        scan: Volume = module.load(place, series=series, volume=volume, modality=wanted)
+        scan: Volume = module.load(place, series=series, volume=volume, modality=wanted, regularise=regularise)
         refuse_orientation(scan.source.name, scan.grid, asked)
         return scan
     if series is not None:

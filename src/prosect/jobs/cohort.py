@@ -42,6 +42,7 @@ class CohortJob(Job):
         modality: What kind of scans they are, for formats that do not say.
         nan_as: Intensity of voxels that are NaN; None refuses such scans.
         assume_orientation: Where the voxel axes of files point that do not say.
+        regularise: Whether DICOM slices whose distance changes are resampled to the smallest one.
         kinds: Formats of the labels; NIfTI where there is none.
         per_class: One mask per structure: each scan has a folder of its own.
         multilabel: One file with all structures, too, where there are masks.
@@ -63,6 +64,7 @@ class CohortJob(Job):
     modality: str | None = None
     nan_as: float | None = None
     assume_orientation: str | None = None
+    regularise: bool = False
     kinds: tuple[Kind, ...] = ()
     per_class: bool = False
     multilabel: bool = False
@@ -80,6 +82,7 @@ class CohortJob(Job):
             modality=self.modality,
             nan_as=self.nan_as,
             assume_orientation=self.assume_orientation,
+            regularise=self.regularise,
         )
 
     def request(self, name: str) -> Request:

@@ -40,6 +40,7 @@ class ScanInput:
         modality: What kind of scan it is, for formats that do not say.
         nan_as: Intensity of voxels that are NaN; None refuses them.
         assume_orientation: Where the voxel axes of a file point that does not say, such as `RAS`.
+        regularise: Whether DICOM slices whose distance changes are resampled to the smallest one.
     """
 
     path: Path | None = None
@@ -49,6 +50,7 @@ class ScanInput:
     modality: str | None = None
     nan_as: float | None = None
     assume_orientation: str | None = None
+    regularise: bool = False
 
     def read(self) -> Volume:
         """Return the scan.
@@ -65,6 +67,7 @@ class ScanInput:
                 modality=self.modality,
                 nan_as=self.nan_as,
                 assume_orientation=self.assume_orientation,
+                regularise=self.regularise,
             )
         draw = phantom.torso if self.phantom == "torso" else phantom.head_neck
         return draw(np.random.default_rng(PHANTOM_SEED))[0]

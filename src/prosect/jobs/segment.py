@@ -103,6 +103,7 @@ class SegmentJob(Job):
             modality=self.input.modality,
             nan_as=self.input.nan_as,
             assume_orientation=self.input.assume_orientation,
+            regularise=self.input.regularise,
         )
 
     @classmethod
@@ -126,6 +127,7 @@ class SegmentJob(Job):
                 asked.modality,
                 asked.nan_as,
                 asked.assume_orientation,
+                asked.regularise,
             ),
             classes=asked.classes,
             overlap=asked.overlap,
@@ -152,6 +154,7 @@ class SegmentJob(Job):
             "modality": self.input.modality,
             "nan_as": self.input.nan_as,
             "assume_orientation": self.input.assume_orientation,
+            "regularise": self.input.regularise or None,
         }
         return {
             "prosect": prosect.__version__,

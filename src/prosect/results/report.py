@@ -43,6 +43,7 @@ class Parameters:
         modality: What kind of scan it was said to be.
         nan_as: Intensity that NaN was given.
         assume_orientation: Orientation that was stated for a file without one.
+        regularise: Whether slices whose distance changes were resampled to the smallest one.
     """
 
     classes: tuple[str, ...] | None = None
@@ -57,6 +58,7 @@ class Parameters:
     modality: str | None = None
     nan_as: float | None = None
     assume_orientation: str | None = None
+    regularise: bool = False
 
 
 @dataclass(frozen=True)

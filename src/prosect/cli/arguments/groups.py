@@ -50,6 +50,9 @@ def add_picking(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--nan-as", metavar="VALUE", type=number, help="intensity of NaN voxels, such as -1024 in CT")
     axes = "where the voxel axes point, such as RAS or LPS, where a NIfTI file does not say"
     parser.add_argument("--assume-orientation", metavar="AXES", type=orientation, help=axes)
+    parser.add_argument(
+        "--regularise", action="store_true", help="resample DICOM slices whose distance changes to the smallest one"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

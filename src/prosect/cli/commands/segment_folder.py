@@ -73,6 +73,7 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         modality=args.modality,
         nan_as=args.nan_as,
         assume_orientation=args.assume_orientation,
+        regularise=args.regularise,
         kinds=args.output_type,
         per_class=args.per_class,
         multilabel=args.ml,

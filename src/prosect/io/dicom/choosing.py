@@ -11,7 +11,8 @@ import numpy as np
 from prosect.errors import FormatError
 from prosect.io.dicom.header import Slice, uid
 from prosect.io.dicom.opened import are_equal
-from prosect.io.dicom.volumes import complete_one, split
+from prosect.io.dicom.spacing import is_even
+from prosect.io.dicom.volumes import complete_one, places, split
 from prosect.io.paths import file_name
 
 __all__ = ["Choice", "chosen_series"]
@@ -147,8 +148,29 @@ def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
             group.append(item)
     volumes: list[list[Slice]] = []
     for group in groups:
-        volumes += split(group, are_equal)
+        for part in frames_of_reference(group):
+            volumes += split(part, are_equal)
     return volumes
+
+
+def frames_of_reference(group: Sequence[Slice]) -> list[list[Slice]]:
+    """Return slices by Frame of Reference, or together where the UIDs only came apart.
+
+    Anonymisers give each slice another one, or some of them none. A series holds a single one (PS3.3 C.7.4.1), so
+    slices that lie in one even row, or that all differ, belong together.
+    """
+    found: dict[str, list[Slice]] = {}
+    for item in group:
+        found.setdefault(item.identity["FrameOfReferenceUID"], []).append(item)
+    ordered = sorted(group, key=lambda item: item.depth_mm)
+    if len(found) == len(group) or is_even_row(ordered):
+        return [list(group)]
+    return list(found.values())
+
+
+def is_even_row(ordered: Sequence[Slice]) -> bool:
+    """Return whether slices along the normal have a place each, at even distances."""
+    return len(set(places(ordered))) == len(ordered) and is_even(ordered)
 
 
 def label_groups(groups: Sequence[list[Slice]]) -> dict[str, list[Slice]]:

@@ -58,6 +58,7 @@ class Slice:
         position: Centre of the first pixel.
         spacing: Distance between rows, between columns.
         thickness_mm: Spacing Between Slices, else Slice Thickness, else 0.
+        slice_thickness_mm: Slice Thickness, else 0.
         rescale: Rescale Slope and Intercept, None where both are absent; a missing slope is 1, a missing intercept 0.
         assumed: Which of the two is missing, empty where neither or both are.
         unit: Rescale Type, empty where absent.
@@ -76,6 +77,7 @@ class Slice:
     position: FloatArray
     spacing: tuple[float, float]
     thickness_mm: float
+    slice_thickness_mm: float
     rescale: tuple[float, float] | None
     assumed: str
     unit: str
@@ -103,9 +105,9 @@ class Slice:
         return self.identity["SeriesInstanceUID"]
 
     def belongs_with(self, other: Slice) -> bool:
-        """Return whether both can be slices of one volume."""
-        mine = (self.series_uid, self.identity["FrameOfReferenceUID"], self.rows, self.columns, self.part)
-        theirs = (other.series_uid, other.identity["FrameOfReferenceUID"], other.rows, other.columns, other.part)
+        """Return whether both can be slices of one volume, whatever Frame of Reference they name."""
+        mine = (self.series_uid, self.rows, self.columns, self.part)
+        theirs = (other.series_uid, other.rows, other.columns, other.part)
         turned = np.abs(self.row_direction - other.row_direction).max()
         tipped = np.abs(self.column_direction - other.column_direction).max()
         return (
@@ -275,7 +277,8 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
             f"{name}: the Pixel Spacing {between_rows:g} x {between_columns:g} mm must be above 0. "
             "Export the series again."
         )
-    thickness = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness") or 0.0
+    own_thickness = number(name, frame, "SliceThickness") or 0.0
+    thickness = number(name, frame, "SpacingBetweenSlices") or own_thickness
     return Slice(
         member,
         index,
@@ -288,6 +291,7 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         vector(name, frame, "ImagePositionPatient", 3),
         (float(between_rows), float(between_columns)),
         abs(thickness),
+        abs(own_thickness),
         *rescale_of(name, frame),
         text(frame, "RescaleType"),
         marks_of(frame, name),

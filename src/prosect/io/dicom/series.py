@@ -25,6 +25,7 @@ from prosect.io.dicom.files import file_member, members
 from prosect.io.dicom.header import Passed, Slice, image_slices, passed_notes, slices_or_reason
 from prosect.io.dicom.opened import OpenFile, intensities, open_file
 from prosect.io.dicom.pixels import padding
+from prosect.io.dicom.spacing import check_positions, is_even, regular_slices
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff
@@ -33,15 +34,8 @@ from prosect.volume import Source, Volume
 __all__ = ["DicomHeader", "load"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# Scanners round positions; a hundredth of the spacing is what highdicom accepts too.
-JITTER = 0.01
-# Positions written with two decimals stray by this much from their line at the most, which is more than a hundredth of
-# thin slices; it is never let to be more than a tenth of the spacing.
-ROUNDING_MM, ROUNDING = 0.02, 0.1
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
-# A wider gap is no missing slices but a position that is wrong.
-MAX_GAP = 1000
 # US is "unspecified", which common converters write for CT; other types mark dual-energy maps, not Hounsfield units.
 HOUNSFIELD_TYPES = {"", "HU", "US"}
 
@@ -65,7 +59,14 @@ class DicomHeader:
     instance_uids: tuple[str, ...]
 
 
-def load(path: Path, *, series: str | None = None, volume: int | None = None, modality: str | None = None) -> Volume:
+def load(
+    path: Path,
+    *,
+    series: str | None = None,
+    volume: int | None = None,
+    modality: str | None = None,
+    regularise: bool = False,
+) -> Volume:
     """Return the series at `path` as a volume, in Hounsfield units for CT.
 
     Args:
@@ -74,6 +75,7 @@ def load(path: Path, *, series: str | None = None, volume: int | None = None, mo
         series: Series Instance UID or its end, where there are several; `#2` is the second volume of a series.
         volume: Which volume of the series, from 0.
         modality: What the caller expects; used where the tag is missing.
+        regularise: Resample slices whose distance changes to the smallest distance, instead of refusing them.
 
     Raises:
         FormatError: No image, several series, missing or differing slices, damaged files; the code says which.
@@ -86,12 +88,24 @@ def load(path: Path, *, series: str | None = None, volume: int | None = None, mo
         slices, passed = image_slices(path, files, series or (own[0].series_uid if own else None))
         choice = chosen_series(path, slices, series, volume, own)
         ordered = in_order(choice.slices)
-        values, kept, hashes, dropped, padded = pixels(path, ordered)
+        values, kept, hashes, dropped, padded = pixels(path, ordered, regularise=regularise)
     left_out, notes = passed_notes(passed, kept[0].series_uid)
     if own and any(item.member.name != own[0].member.name for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
     grid, geometry_notes = placed(path, kept)
-    repairs = (*left_out, *choice.repairs, *dropped, *scale_doubts(kept), *single_slice(len(kept)))
+    resampled: tuple[str, ...] = ()
+    if regularise and not is_even(kept):
+        values, grid, resampled = regular_slices(path, values, grid, kept)
+        geometry_notes = tilt_note(kept[0].normal, kept[-1].position - kept[0].position)
+    repairs = (
+        *left_out,
+        *choice.repairs,
+        *resampled,
+        *frame_doubts(kept),
+        *dropped,
+        *scale_doubts(kept),
+        *single_slice(len(kept)),
+    )
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
     header = header_of(kept)
@@ -123,7 +137,7 @@ def in_order(group: Sequence[Slice]) -> list[Slice]:
 
 
 def pixels(
-    path: Path, ordered: Sequence[Slice]
+    path: Path, ordered: Sequence[Slice], *, regularise: bool
 ) -> tuple[NDArray[np.float32], list[Slice], str, tuple[str, ...], tuple[str, ...]]:
     """Return intensities (i j k), the slices kept, the hash of all files, a sentence on duplicates, one on padding.
 
@@ -131,7 +145,7 @@ def pixels(
         FormatError: Slices are missing, two at one place differ, or a file is damaged.
     """
     kept = distinct(ordered)
-    check_positions(path, kept)
+    check_positions(path, kept, regularise=regularise)
     shape = (ordered[0].columns, ordered[0].rows, len(kept))
     check_memory(file_name(path), check_extent(file_name(path), shape, 4))
     out = np.empty(shape, np.float32, order="F")
@@ -168,41 +182,6 @@ def distinct(ordered: Sequence[Slice]) -> list[Slice]:
         if np.abs(item.position - kept[-1].position).max() > SAME_PLACE_MM:
             kept.append(item)
     return kept
-
-
-def check_positions(path: Path, kept: Sequence[Slice]) -> None:
-    """Refuse a series with slices missing or unevenly spaced.
-
-    Raises:
-        FormatError: `DICOM_MISSING_SLICES` with the places, `DICOM_IRREGULAR_SPACING`.
-    """
-    if len(kept) < 3:
-        return
-    depths = np.array([s.depth_mm for s in kept])
-    gaps = np.diff(depths)
-    spacing = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    steps = np.rint(gaps / spacing) if spacing > 0 else np.zeros(1)
-    if steps.min() >= 1 and 1 < steps.max() <= MAX_GAP and np.abs(gaps - steps * spacing).max() <= 0.1 * spacing:
-        missing: list[float] = []
-        for depth, count in zip(depths, steps, strict=False):
-            missing += [depth + n * spacing for n in range(1, int(count))]
-        more = ", ..." if len(missing) > 8 else ""
-        listed = ", ".join(f"{z:.2f}" for z in missing[:8]) + more
-        raise FormatError(
-            f"{file_name(path)}: {len(missing)} slices are missing, at {listed} mm along the slice axis "
-            f"({len(kept)} found, {spacing:.3f} mm apart). Export or download the series again.",
-            code="DICOM_MISSING_SLICES",
-        )
-    places = np.stack([s.position for s in kept])
-    line = np.linspace(places[0], places[-1], len(kept))
-    off = float(np.sqrt(((places - line) ** 2).sum(axis=1)).max())
-    mean = abs(float(depths[-1] - depths[0])) / (len(kept) - 1)
-    if off > max(JITTER * mean, min(ROUNDING_MM, ROUNDING * mean)):
-        raise FormatError(
-            f"{file_name(path)}: the slices are not evenly spaced (gaps from {gaps.min():.3f} to {gaps.max():.3f} mm, "
-            f"{off:.3f} mm off the line). One even spacing is needed; separate the parts or export again.",
-            code="DICOM_IRREGULAR_SPACING",
-        )
 
 
 def placed(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
@@ -279,6 +258,14 @@ def half_scaled(kept: Sequence[Slice]) -> tuple[str, ...]:
         f"{count} of {len(kept)} slices have no Rescale {part}; {neutral[part]} was taken for it."
         for part, count in sorted(lacking.items())
     )
+
+
+def frame_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
+    """Return a warning where slices name several Frames of Reference, or some of them none."""
+    count = len({item.identity["FrameOfReferenceUID"] for item in kept})
+    if count == 1:
+        return ()
+    return (f"The slices name {count} Frames of Reference; their positions fit together, so they were read as one.",)
 
 
 def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:

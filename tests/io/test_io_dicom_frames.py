@@ -274,3 +274,20 @@ def test_a_file_of_several_frames_is_a_volume_by_itself(tmp_path: Path) -> None:
     message = refused_file(tmp_path, "DICOM_SEVERAL_SERIES")
     assert "file a" in message
     assert np.array_equal(read(tmp_path, series="#2").array, SCAN + 1)
+
+
+@pytest.mark.parametrize("tags", [{"SpacingBetweenSlices": 2}, {"SliceThickness": 2}])
+def test_frames_are_stacked_where_only_the_top_says_where_they_lie(tmp_path: Path, tags: dict[str, Any]) -> None:
+    data = dicom_slice(SCAN[..., 0].T, (1, 2, 3), NumberOfFrames=11, **tags)
+    data.PixelData = SCAN.swapaxes(0, 1).transpose(2, 0, 1).astype("<i2").tobytes()
+    volume = read(save_slice(tmp_path, "c.dcm", data))
+    assert np.array_equal(volume.array, SCAN)
+    assert np.allclose(volume.grid.affine[:3, 2:], [[0, -1], [0, -2], [2, 3]])
+
+
+@pytest.mark.parametrize("tags", [{"SliceThickness": None}, {"FrameIncrementPointer": 0x00181063}])
+def test_frames_without_a_distance_or_in_time_are_no_volume(tmp_path: Path, tags: dict[str, Any]) -> None:
+    data = dicom_slice(SCAN[..., 0].T, (1, 2, 3), NumberOfFrames=11, **tags)
+    data.PixelData = SCAN.swapaxes(0, 1).transpose(2, 0, 1).astype("<i2").tobytes()
+    save_slice(tmp_path, "c.dcm", data)
+    refused_file(tmp_path, "DICOM_NO_POSITION", GeometryError)

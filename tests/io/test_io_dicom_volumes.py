@@ -141,3 +141,30 @@ def test_missing_slices_stay_refused_and_even_ones_as_they_are(tmp_path: Path) -
     refused_file(tmp_path / "gap", "DICOM_MISSING_SLICES", regularise=True)
     save_uneven(tmp_path / "even", HEAD[:5], (2.5,) * 5)
     assert read(tmp_path / "even", regularise=True).source.notes == ()
+
+
+TEXTS = {"PixelSpacing": (0x00280030, "0.9\\0.7"), "ImagePositionPatient": (0x00200032, "0\\0\\0"),
+         "SliceThickness": (0x00180050, "2.5"), "RescaleSlope": (0x00281053, "1")}  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", TEXTS)
+@pytest.mark.parametrize("comma", [False, True])
+def test_numbers_as_text_are_read_and_what_is_none_is_named(tmp_path: Path, tag: str, comma: bool) -> None:
+    number, words = TEXTS[tag]
+    data = dicom_slice(SCAN[..., 0].T, (0, 0, 0), **{tag: None})
+    words = words.replace("1", "1.0").replace(".", ",") if comma else words
+    words = "0,5\\0\\0" if comma and tag == "ImagePositionPatient" else words
+    data.add_new(number, "UT", words)
+    save_slice(tmp_path, "0", data)
+    if comma:
+        message = refused_file(tmp_path, "INPUT_HEADER_INVALID")
+        assert f"{tag} is {words!r}" in message
+        return
+    with pytest.warns(ProsectWarning, match="single slice"):
+        assert np.array_equal(read(tmp_path).array, SCAN[..., :1])
+
+
+def test_a_decimal_comma_in_its_own_type_is_named(tmp_path: Path) -> None:
+    path = save_slice(tmp_path, "0", dicom_slice(SCAN[..., 0].T, (0, 0, 0), PixelSpacing=[0.75, 0.25]))
+    path.write_bytes(path.read_bytes().replace(b"0.75\\0.25", b"0,75\\0,25"))
+    assert "PixelSpacing is '0,75" in refused_file(tmp_path, "INPUT_HEADER_INVALID")

@@ -35,7 +35,8 @@ TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesDescription", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", *MARK_TAGS,
+    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
+    "FrameIncrementPointer", *MARK_TAGS,
 )  # fmt: skip
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 # What tells the volumes apart that one enhanced image can hold.
@@ -45,7 +46,7 @@ INSIDE = frozenset((*TAGS, *PARTS))
 
 def frames(dataset: Any) -> Iterator[Mapping[str, Any]]:
     """Yield for each frame its attributes by keyword, wherever in the data set they lie."""
-    top = {tag: dataset[tag].value for tag in TAGS if tag in dataset}
+    top = {tag: value_of(dataset, tag) for tag in TAGS if tag in dataset}
     shared, own = (dataset.get(group) or [] for group in GROUPS)
     if not own:
         yield top
@@ -54,6 +55,15 @@ def frames(dataset: Any) -> Iterator[Mapping[str, Any]]:
         top.update(grouped_attributes(item))
     for item in own:
         yield {**top, **grouped_attributes(item)}
+
+
+def value_of(dataset: Any, tag: str) -> Any:
+    """Return the value of a tag, as the text that was written where it does not fit its type."""
+    try:
+        return dataset[tag].value
+    except ValueError:
+        written = dataset.get_item(tag).value
+        return written.decode("ascii", "replace").strip() if isinstance(written, bytes) else written
 
 
 def grouped_attributes(groups: Any) -> dict[str, Any]:

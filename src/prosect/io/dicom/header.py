@@ -245,9 +245,30 @@ def classified(member: Member, dataset: Any) -> list[Slice] | str:
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or interpretation not in ("", "MONOCHROME1", "MONOCHROME2"):
         return "in colour"
     found = list(frames(dataset))
-    if len(found) != int(dataset.get("NumberOfFrames") or 1) or not all(is_placed(frame) for frame in found):
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if len(found) == 1 < count and is_placed(found[0]):
+        found = stack(member.name, found[0], count)
+    if len(found) != count or not all(is_placed(frame) for frame in found):
         return "images without a position"
     return [slice_of(member, number, frame) for number, frame in enumerate(found)]
+
+
+def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
+    """Return the frames of an image that says only at its top where it lies, as dental CBCT does.
+
+    They lie along the normal from the first on, Spacing Between Slices apart, else Slice Thickness.
+
+    Returns:
+        The one frame where no distance is given, or where the frames are moments in time.
+    """
+    pointed = str(frame.get("FrameIncrementPointer") or "")
+    distance = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness")
+    if not distance or "0018" in pointed:  # Frame Time and Frame Time Vector are in this group
+        return [frame]
+    first = vector(name, frame, "ImagePositionPatient", 3)
+    row, column = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
+    step = np.cross(row, column) * abs(distance)
+    return [{**frame, "ImagePositionPatient": (first + n * step).tolist()} for n in range(count)]
 
 
 def is_placed(frame: Mapping[str, Any]) -> bool:
@@ -338,8 +359,7 @@ def vector(name: str, frame: Mapping[str, Any], tag: str, count: int) -> FloatAr
     Raises:
         GeometryError: Missing, not `count` of them, or not finite.
     """
-    raw = frame.get(tag)
-    values = np.array([] if raw is None else [float(part) for part in raw], dtype=np.float64)
+    values = np.array(numbers(name, tag, frame.get(tag)), dtype=np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
         raise GeometryError(
             f"{name}: {tag} holds {values.size} usable numbers; {count} are needed. Export the series again."
@@ -356,10 +376,31 @@ def number(name: str, frame: Mapping[str, Any], tag: str) -> float | None:
     raw = frame.get(tag)
     if raw is None or raw == "":
         return None
-    value = float(raw)
+    value = numbers(name, tag, raw)[0]
     if not math.isfinite(value):
         raise corrupt(name, f"{tag} is not a number")
     return value
+
+
+def numbers(name: str, tag: str, raw: Any) -> list[float]:
+    """Return the numbers that a tag holds, also where they are text of another type, such as UT.
+
+    Raises:
+        FormatError: It holds something else (`INPUT_HEADER_INVALID`), such as a decimal comma.
+    """
+    parts = [] if raw is None else raw
+    if isinstance(raw, str):
+        parts = raw.split("\\")
+    elif isinstance(raw, int | float):
+        parts = [raw]
+    try:
+        return [float(part) for part in parts]
+    except (TypeError, ValueError):
+        written = "\\".join(map(str, parts))[:64]
+        raise FormatError(
+            f"{name}: {tag} is {written!r}; numbers with a decimal point are needed. Export the series again.",
+            code="INPUT_HEADER_INVALID",
+        ) from None
 
 
 def text(dataset: Any, tag: str) -> str:

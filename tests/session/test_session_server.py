@@ -287,3 +287,40 @@ def test_what_cannot_be_a_name_is_refused(name: str) -> None:
     with pytest.raises(PromptError) as caught:
         session.click((12, 10, 9), structure=name, space="voxel")
     assert caught.value.code == "STRUCTURE_NAME"
+
+
+def test_painted_voxels_are_one_action_that_later_clicks_keep(session: Session) -> None:
+    box = Box((2, 2, 2), (6, 5, 4))
+    bits = np.random.default_rng(3).random(box.shape) > 0.5
+    before = session.mask("mine")
+    change = session.paint("mine", box, bits)
+    expected = before.copy()
+    expected[box.slices] |= bits
+    np.testing.assert_array_equal(session.mask("mine"), expected)
+    assert change.added == int((expected & ~before).sum())
+    assert session.clicks("mine") == ()
+    session.paint("mine", box, bits, positive=False)
+    expected[box.slices] &= ~bits
+    np.testing.assert_array_equal(session.mask("mine"), expected)
+    session.undo()
+    session.undo()
+    np.testing.assert_array_equal(session.mask("mine"), before)
+
+
+def test_painting_is_on_record_and_resumes_bit_for_bit(session: Session, tmp_path: Path) -> None:
+    box = Box((2, 2, 2), (6, 5, 4))
+    session.paint("a new thing", box, np.ones(box.shape, dtype=bool))
+    again = Session(scan(), Model()).replay(read_record(session.save(tmp_path / "case.json")))
+    np.testing.assert_array_equal(again.mask("a new thing"), session.mask("a new thing"))
+    assert again.revision == session.revision
+
+
+def test_painting_takes_from_no_locked_structure_and_refuses_what_does_not_fit(session: Session) -> None:
+    session.lock("mine")
+    box = Box((2, 2, 2), (6, 5, 4))
+    with pytest.raises(PromptError, match="locked"):
+        session.paint("mine", box, np.ones(box.shape, dtype=bool))
+    with pytest.raises(GeometryError):
+        session.paint("liver", box, np.ones((1, 1, 1), dtype=bool))
+    with pytest.raises(GeometryError):
+        session.paint("liver", Box((0, 0, 0), (500, 1, 1)), np.ones((500, 1, 1), dtype=bool))

@@ -17,7 +17,7 @@ from prosect.errors import SessionError
 from prosect.io.atomic import write_atomically
 from prosect.io.line_log import append_line, decode_lines, encode_line
 
-__all__ = ["Journal", "Record", "read_record", "refuse_other", "write_record"]
+__all__ = ["Journal", "Record", "begin_journal", "read_record", "refuse_other", "write_record"]
 
 FORMAT = "prosect-session"
 VERSION = 1
@@ -79,6 +79,21 @@ class Journal:
     def append(self, entry: Entry) -> None:
         """Add an action and bring it to the disk."""
         append_line(self.path, entry, allow_nan=False)
+
+
+def begin_journal(path: Path, header: Entry) -> Journal:
+    """Return the journal of a new session.
+
+    Raises:
+        SessionError: There is a file already (`JOURNAL_EXISTS`), or it cannot be written.
+    """
+    if path.exists():
+        raise SessionError(
+            f"{path.name}: there is a session in this file already; go on with it by `prosect.resume`, or give another "
+            "name.",
+            code="JOURNAL_EXISTS",
+        )
+    return Journal(path, header)
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -10,13 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
-from prosect.inference.merge import Compat, is_near, merge
+from prosect.errors import PromptError
+from prosect.geometry import Grid
+from prosect.inference.merge import COMPATS, Compat, is_near, merge
 from prosect.inference.question import Question
 from prosect.progress import Watch
-from prosect.prompts import LabelledClick, click_label, clicks_beside
+from prosect.prompts import (
+    MAX_CLICKS,
+    Click,
+    LabelledClick,
+    click_at,
+    click_label,
+    clicks_beside,
+    refuse_only_negative,
+)
 from prosect.session.changes import Suggestion, disputed
 from prosect.session.drafts import Draft
 from prosect.session.edits import (
+    OVERLAPS,
     Action,
     Clicks,
     PlacedClick,
@@ -31,7 +42,7 @@ from prosect.session.edits import (
 from prosect.session.protocols import ClickModel, Responder
 from prosect.volume import Volume
 
-__all__ = ["Planner"]
+__all__ = ["Planner", "checked_clicks", "require_rules"]
 
 Mask = NDArray[np.bool_]
 
@@ -183,12 +194,33 @@ class Planner:
             return True
         return not is_near(sheet.shown.read(box), click.within(box), axes, self.near_miss_mm)
 
+    def paint(self, sheets: Mapping[str, Sheet], sheet: Sheet, box: Box, bits: Mask, positive: bool) -> Action:
+        """Return the action that adds voxels of a box (i j k) to a structure, or removes them.
+
+        The mask as it then is becomes the draft. The clicks that made it are part of it from now on: asked about again
+        they would undo what was painted.
+        """
+        whole = box | sheet.draft.box | sheet.edited.box
+        wanted = sheet.edited.read(whole)
+        wanted[box.within(whole)] = wanted[box.within(whole)] | bits if positive else wanted[box.within(whole)] & ~bits
+        edits = plan_mask({**sheets, sheet.target.name: sheet}, sheet.target.name, whole, wanted, self.overlap, wanted)
+        return Action(edits, {sheet.target.name: (sheet.clicks, ())})
+
     def clear(self, sheets: Mapping[str, Sheet], sheet: Sheet) -> Action:
         """Return the action that empties a structure."""
         box = sheet.draft.box | sheet.edited.box
         nothing = np.zeros(box.shape, dtype=np.bool_)
         edits = plan_mask(sheets, sheet.target.name, box, nothing, self.overlap, nothing)
         return Action(edits, {sheet.target.name: (sheet.clicks, ())})
+
+    def suggestion(self, sheets: Iterable[Sheet]) -> Suggestion | None:
+        """Return where network and mask disagree most about one of some structures, those that may change."""
+        best: Suggestion | None = None
+        for sheet in sheets:
+            found = self.disputed(sheet) if sheet.clicks and not sheet.locked else None
+            if found is not None and (best is None or found.volume_ml > best.volume_ml):
+                best = found
+        return best
 
     def disputed(self, sheet: Sheet) -> Suggestion | None:
         """Return where network and mask disagree most about a structure that has clicks."""
@@ -252,6 +284,37 @@ class Planner:
         """Return the box that the answer to clicks covers."""
         question = _question(sheet, clicks)
         return self.responder.extent(question, watch) if question.clicks else EMPTY
+
+
+def require_rules(overlap: str, compat: str | None) -> None:
+    """Refuse rules that do not exist.
+
+    Raises:
+        PromptError: No such rule for overlaps (`OVERLAP_UNKNOWN`), or no such code to be like (`COMPAT_UNKNOWN`).
+    """
+    if overlap not in OVERLAPS:
+        raise PromptError(f"There is no rule {overlap!r}; use {', '.join(OVERLAPS)}.", code="OVERLAP_UNKNOWN")
+    if compat is not None and compat not in COMPATS:
+        raise PromptError(f"There is no mode {compat!r}; use {', '.join(COMPATS)}.", code="COMPAT_UNKNOWN")
+
+
+def checked_clicks(sheet: Sheet, clicks: Iterable[Click], grid: Grid) -> list[PlacedClick]:
+    """Return clicks with their voxels, as those that a structure is to have.
+
+    Raises:
+        PromptError: One lies outside the scan, there are too many (`CLICKS_TOO_MANY`), or only negative ones where
+            there is no draft (`CLICKS_ONLY_NEGATIVE`).
+    """
+    wanted = []
+    for each in clicks:
+        click = click_at(each.position_ras, grid, positive=each.positive)
+        wanted.append(PlacedClick.of(click, grid))
+    name = sheet.target.name
+    if len(wanted) > MAX_CLICKS:
+        raise PromptError(f"{len(wanted)} clicks on '{name}'; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY")
+    if wanted and not sheet.draft.count and not any(each.positive for each in wanted):
+        refuse_only_negative(name)
+    return wanted
 
 
 def _question(sheet: Sheet, clicks: Clicks) -> Question:

@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.errors import PromptError, SessionError
-from prosect.inference.merge import COMPATS, NEAR_MISS_MM, Compat
+from prosect.errors import GeometryError
+from prosect.inference.merge import NEAR_MISS_MM, Compat
 from prosect.labelmap import LabelMap
 from prosect.progress import Watch
-from prosect.prompts import MAX_CLICKS, Click, Target, click_at, refuse_only_negative
+from prosect.prompts import Click, Target, click_at
 from prosect.session.board import Board
 from prosect.session.changes import Change, StructureState, Suggestion
 from prosect.session.drafts import Draft, Masks, drafts_of
-from prosect.session.edits import OVERLAPS, PlacedClick
+from prosect.session.edits import PlacedClick
 from prosect.session.entries import Entries
-from prosect.session.journal import Journal, Record, refuse_other, write_record
-from prosect.session.planning import Planner
+from prosect.session.journal import Journal, Record, begin_journal, refuse_other, write_record
+from prosect.session.planning import Planner, checked_clicks, require_rules
 from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
 from prosect.session.replaying import click_entry, clicks_to_json, replay_record
 from prosect.session.undoing import UNDO_BYTES
@@ -44,8 +44,7 @@ Mask = NDArray[np.bool_]
 class Session:
     """Edits of one scan.
 
-    Every action takes effect as a whole or not at all: where it is refused, fails or is cancelled by its `watch`, the
-    session and its journal are as before.
+    Every action takes effect whole or not at all: one that is refused, fails or is cancelled changes nothing.
 
     Args:
         volume: The scan.
@@ -78,10 +77,7 @@ class Session:
         undo_bytes: int = UNDO_BYTES,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        if overlap not in OVERLAPS:
-            raise PromptError(f"There is no rule {overlap!r}; use {', '.join(OVERLAPS)}.", code="OVERLAP_UNKNOWN")
-        if compat is not None and compat not in COMPATS:
-            raise PromptError(f"There is no mode {compat!r}; use {', '.join(COMPATS)}.", code="COMPAT_UNKNOWN")
+        require_rules(overlap, compat)
         self.volume = volume
         self._model, self._clock, self._overlap = model, clock, overlap
         self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat, responder)
@@ -93,13 +89,7 @@ class Session:
             "compat": compat,
             "undo_bytes": int(undo_bytes),
         }
-        if journal is not None and Path(journal).exists():
-            raise SessionError(
-                f"{Path(journal).name}: there is a session in this file already; go on with it by `prosect.resume`, or "
-                "give another name.",
-                code="JOURNAL_EXISTS",
-            )
-        entries = Entries(None if journal is None else Journal(Path(journal), self.header))
+        entries = Entries(None if journal is None else begin_journal(Path(journal), self.header))
         self._board = Board(volume.grid, model.vocabulary, entries, int(undo_bytes))
 
     @property
@@ -281,21 +271,38 @@ class Session:
         started = self._clock()
         target = self._board.target(structure)
         sheet = self._board.sheet(target)
-        wanted = []
-        for each in clicks:
-            click = click_at(each.position_ras, self.volume.grid, positive=each.positive)
-            wanted.append(PlacedClick.of(click, self.volume.grid))
-        if len(wanted) > MAX_CLICKS:
-            raise PromptError(
-                f"{len(wanted)} clicks on '{target.name}'; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY"
-            )
-        if wanted and not sheet.draft.count and not any(each.positive for each in wanted):
-            refuse_only_negative(target.name)
+        wanted = checked_clicks(sheet, clicks, self.volume.grid)
         action = self._planner.all_clicks(self._board.sheets, sheet, wanted, watch)
         notes = self._board.notes_on(target, structure)
         if not action.edits and not action.clicks:
             return self._nothing(target, started, notes)
         about = {"do": "clicks", "clicks": clicks_to_json(action)}
+        return self._timed(self._board.do(about, action, [sheet], notes), started)
+
+    def paint(self, structure: str | int, box: Box, bits: Mask, positive: bool = True) -> Change:
+        """Add voxels to a structure by hand, or remove them; the network is not asked.
+
+        The mask becomes the draft that later clicks correct, and the clicks so far no longer count by themselves.
+
+        Args:
+            structure: Name or index; a name that nobody knows makes an object of its own.
+            box: Where, in voxels of the scan as stored; `bits` (i j k) says which of them.
+            positive: Whether they are added or removed.
+
+        Raises:
+            GeometryError: The box does not lie inside the scan, or the bits do not fill it (`BOX_OUTSIDE`).
+            PromptError: The structure is locked (`STRUCTURE_LOCKED`).
+        """
+        started = self._clock()
+        target = self._board.target(structure)
+        sheet = self._board.sheet(target)
+        before = self._board.read(structure, box)  # refuses a box outside the scan
+        if bits.shape != before.shape:
+            raise GeometryError(f"{bits.shape} bits for a box of {before.shape} voxels.", code="BOX_OUTSIDE")
+        action = self._planner.paint(self._board.sheets, sheet, box, bits, positive)
+        about, notes = {"do": "paint", "clicks": clicks_to_json(action)}, self._board.notes_on(target)
+        if not action.edits:
+            return self._nothing(target, started, notes)
         return self._timed(self._board.do(about, action, [sheet], notes), started)
 
     def clear(self, structure: str | int) -> Change:
@@ -345,12 +352,7 @@ class Session:
             PromptError: There is no such structure here (`STRUCTURE_ABSENT`).
         """
         sheets = self._board.sheets.values() if structure is None else [self._board.existing(structure)]
-        best: Suggestion | None = None
-        for sheet in sheets:
-            found = self._planner.disputed(sheet) if sheet.clicks and not sheet.locked else None
-            if found is not None and (best is None or found.volume_ml > best.volume_ml):
-                best = found
-        return best
+        return self._planner.suggestion(sheets)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the session, from which `prosect.resume` restores it, and return the path.

@@ -29,6 +29,8 @@ LAYERS = [
     {"training"},
     {"jobs"},
     {"cohort"},
+    {"server"},
+    {"client"},
     {"cli"},
     {"__main__"},
 ]

@@ -29,6 +29,8 @@ __all__ = ["main"]
 INTERNAL_BUG, RESOURCES, INTERRUPTED, TERMINATED, BROKEN_PIPE = 1, 5, 130, 143, 141
 
 
+# Packages that only some commands need, with the extra that brings them.
+EXTRAS = {"fastapi": "server", "starlette": "server", "uvicorn": "server", "httpx": "server"}
 EXHAUSTED = "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run"
 # Libraries that cannot get memory under a limit of addresses fail in ways of their own.
 NEARLY = 64 << 20
@@ -79,6 +81,9 @@ def guarded(args: argparse.Namespace) -> int:
     except Exception as error:
         if ran_short():
             return failed(args, EXHAUSTED, RESOURCES)
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            needed = f"this needs {error.name}; install it: pip install 'prosect[{EXTRAS[error.name]}]'"
+            return failed(args, f"error [EXTRA_MISSING]: {needed}", RESOURCES)
         cause = " ".join(str(error).split())[:200]
         line = f"internal bug ({type(error).__name__}: {cause}); repeat with --debug and report it"
         return failed(args, line, INTERNAL_BUG)

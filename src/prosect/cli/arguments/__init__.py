@@ -17,9 +17,11 @@ from prosect.cli.arguments import (
     phantom,
     pseudo_label,
     segment,
+    serve,
     supervoxels,
     train,
     verify,
+    view,
     weights,
 )
 from prosect.cli.arguments.command import Command, Help
@@ -32,6 +34,8 @@ DESCRIPTION = "Segment 3D medical scans. Research use only: not for diagnosis or
 COMMANDS: dict[str, Command] = {
     "segment": segment.COMMAND,
     "click": click.COMMAND,
+    "serve": serve.COMMAND,
+    "view": view.COMMAND,
     "info": info.COMMAND,
     "labels": labels.COMMAND,
     "weights": weights.COMMAND,

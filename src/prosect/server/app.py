@@ -1,0 +1,153 @@
+"""The web application: routes, errors as problem+json, the page, and the guard around all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+
+import prosect
+from prosect.errors import CancelledError, ProsectError
+from prosect.server.guard import App, Guard
+from prosect.server.native import native
+from prosect.server.service import Service
+from prosect.server.wire import problem_of
+
+__all__ = ["create_app"]
+
+PROBLEM = "application/problem+json"
+THREADS = 40
+PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+
+
+def create_app(service: Service, clock: Callable[[], float]) -> App:
+    """Return the whole server as an ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+        await to_thread.run_sync(service.stop)
+
+    app = FastAPI(
+        title="prosect",
+        version=prosect.__version__,
+        description="Sessions on 3D medical scans: drafts, clicks, undo, export. Research use only.",
+        lifespan=lifespan,
+        redoc_url=None,
+        docs_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    add_problems(app)
+    app.include_router(native(service))
+    add_operations(app, service)
+    add_page(app)
+    return Guard(app, service.settings, clock)
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer every error as problem+json, with the code that the command line gives."""
+
+    @app.exception_handler(ProsectError)
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProsectError)
+        problem = problem_of(error, 499 if isinstance(error, CancelledError) else None)
+        headers = {"Retry-After": "5"} if problem["status"] in (429, 503) else None
+        return JSONResponse(problem, problem["status"], headers, media_type=PROBLEM)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        problem = {
+            "type": "about:blank",
+            "title": "Request not understood",
+            "status": 422,
+            "detail": f"{where}: {first['msg']}",
+            "code": "REQUEST_INVALID",
+        }
+        return JSONResponse(problem, 422, media_type=PROBLEM)
+
+    @app.exception_handler(HTTPException)
+    async def other(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = {
+            "type": "about:blank",
+            "title": "Refused",
+            "status": error.status_code,
+            "detail": str(error.detail),
+            "code": "NOT_FOUND" if error.status_code == 404 else "REQUEST_INVALID",
+        }
+        return JSONResponse(problem, error.status_code, dict(error.headers or {}), media_type=PROBLEM)
+
+
+def add_operations(app: FastAPI, service: Service) -> None:
+    """Add what those who run the server ask."""
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, bool]:
+        return {"ok": True}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        ready = await to_thread.run_sync(service.is_ready)
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        lines = [f"prosect_{name} {value}" for name, value in service.measures().items()]
+        return PlainTextResponse("\n".join(lines) + "\n")
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the page from the package's own files."""
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return asset(request, "index.html")
+
+    @app.get("/assets/{name:path}", include_in_schema=False)
+    async def assets(request: Request, name: str) -> Response:
+        return asset(request, name)
+
+
+def asset(request: Request, name: str) -> Response:
+    """Return a file of the page, or 404; only names that the package holds exist."""
+    files = page_files()
+    if name not in files:
+        raise HTTPException(404, "There is no such file.")
+    content, tag = files[name]
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    ending = name[name.rfind(".") :]
+    kind = PAGE_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(content, media_type=kind, headers=headers)
+
+
+@cache
+def page_files() -> dict[str, tuple[bytes, str]]:
+    """Return the files of the page with their tags, read once."""
+    found: dict[str, tuple[bytes, str]] = {}
+
+    def collect(folder: Any, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                collect(entry, f"{prefix}{entry.name}/")
+            elif not entry.name.endswith((".py", ".pyc")):
+                content = entry.read_bytes()
+                found[prefix + entry.name] = (content, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
+
+    collect(resources.files("prosect.server").joinpath("page"), "")
+    return found

@@ -1,0 +1,96 @@
+"""Results of a session as files, made by the same code as those of the command line."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.background import BackgroundTask
+
+from prosect.errors import FormatError
+from prosect.io.writing import write
+from prosect.labelmap import LabelMap
+from prosect.measure import measure
+from prosect.results.statistics import as_csv
+from prosect.server.live import LiveSession
+from prosect.session import Session
+from prosect.volume import Volume
+
+__all__ = ["FORMATS", "Export", "export"]
+
+FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "masks.zip", "statistics.csv", "session.json")
+MEDIA = {"zip": "application/zip", "csv": "text/csv", "json": "application/json"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that was made for a client.
+
+    Attributes:
+        path: Where it lies.
+        name: What the client's file is called.
+        clean_up: Removes it after it was sent.
+    """
+
+    path: Path
+    name: str
+    clean_up: BackgroundTask
+
+    @property
+    def media_type(self) -> str:
+        """Its type for HTTP."""
+        return MEDIA.get(self.name.rsplit(".", 1)[-1], "application/octet-stream")
+
+
+def export(live: LiveSession, kind: str) -> Export:
+    """Return the labels of a session as a file.
+
+    Args:
+        live: The session.
+        kind: One of `FORMATS`.
+
+    Raises:
+        FormatError: There is no such format (`OUTPUT_FORMAT`).
+        ResourceError: The disk is full (`DISK_FULL`).
+    """
+    if kind not in FORMATS:
+        raise FormatError(f"'{kind:.30}' is no format of ours; use {', '.join(FORMATS)}.", code="OUTPUT_FORMAT")
+    folder = Path(tempfile.mkdtemp(prefix="prosect-export-"))
+    try:
+        with live.hold() as session:
+            stem = Path(live.scan.entry.name).name.split(".")[0] or "scan"
+            path = folder / f"{stem}_labels.{kind}"
+            write_session(session, live.scan.volume, kind, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Export(path, path.name, BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
+
+
+def write_session(session: Session, volume: Volume, kind: str, path: Path) -> None:
+    """Write a session's labels in one of the formats."""
+    if kind == "session.json":
+        session.save(path)
+        return
+    labels = session.labels
+    if kind == "statistics.csv":
+        path.write_bytes(as_csv(labels, measure(labels, volume), path.name.removesuffix("_labels.statistics.csv")))
+    elif kind == "masks.zip":
+        write_masks(labels, volume, path)
+    else:
+        write(labels, path, like=volume)
+
+
+def write_masks(labels: LabelMap, volume: Volume, path: Path) -> None:
+    """Write one NIfTI mask per structure into a zip."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for index in labels.present:
+            name = labels.name_of(index)
+            mask = LabelMap(labels.mask(index).astype("uint8"), labels.grid, labels.vocabulary)
+            single = path.with_name("mask.nii.gz")
+            write(mask, single, like=volume)
+            archive.write(single, f"{name.replace(' ', '_').replace('/', '_')}.nii.gz")
+            single.unlink()

@@ -1,0 +1,189 @@
+"""What every request must pass before anything reads it: host, origin, size of headers, token.
+
+Written as plain ASGI, because a middleware that wraps the body would wait for bodies that some clients announce and
+never send. Nothing here looks at a body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from prosect.server.settings import Settings
+
+__all__ = ["SECURITY_HEADERS", "Guard"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+SECURITY_HEADERS = (
+    (b"content-security-policy", CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+MAX_HEADERS = 16 * 1024
+MAX_META = 8 * 1024
+FAILURES_PER_MINUTE = 20
+OPEN_PATHS = ("/", "/healthz", "/readyz", "/auth/", "/auth", "/auth/token", "/v1/health/live", "/v1/health/ready")
+OPEN_FOLDERS = ("/assets/",)
+NATIVE = ("/api/", "/metrics", "/docs", "/openapi.json")
+
+
+class Guard:
+    """Refuses requests that are not for us or not from those who may.
+
+    Args:
+        app: What answers the others.
+        settings: Names, origins and tokens.
+        clock: Returns seconds that only grow.
+    """
+
+    def __init__(self, app: App, settings: Settings, clock: Callable[[], float]) -> None:
+        self._app, self._settings, self._clock = app, settings, clock
+        self._failures: dict[str, list[float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = [(name.lower(), value) for name, value in scope["headers"]]
+        refused = self._refusal(scope, headers)
+        if refused is not None:
+            await answer(send, *refused)
+            return
+        await self._app(scope, receive, self._with_headers(send, headers))
+
+    def _refusal(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str, str] | None:
+        """Return status, code and sentence of a refusal, or None."""
+        if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS:
+            return 431, "HEADERS_TOO_LARGE", f"The headers are longer than {MAX_HEADERS} bytes."
+        if any(name == b"x-meta" and len(value) > MAX_META for name, value in headers):
+            return 431, "HEADERS_TOO_LARGE", f"X-Meta is longer than {MAX_META} bytes."
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            values.setdefault(name, []).append(value)
+        return self._host(values) or self._origin(scope, values) or self._token(scope, values)
+
+    def _host(self, values: Mapping[bytes, list[bytes]]) -> tuple[int, str, str] | None:
+        """Refuse names that are not ours: a foreign page could point its own name at this machine."""
+        given = values.get(b"host", [])
+        if len(given) != 1 or b"@" in given[0]:
+            return 400, "HOST_INVALID", "A request needs exactly one Host header."
+        if given[0].decode("latin-1").lower() not in self._settings.names:
+            return 421, "HOST_UNKNOWN", "This server is not known by that name; --allow-host NAME adds one."
+        return None
+
+    def _origin(self, scope: Scope, values: Mapping[bytes, list[bytes]]) -> tuple[int, str, str] | None:
+        """Refuse calls from web pages of others; also GET, because one protocol changes things by GET."""
+        allowed = self._settings.own_origins
+        origins = [value.decode("latin-1").rstrip("/").lower() for value in values.get(b"origin", [])]
+        if any(origin not in allowed for origin in origins):
+            return 403, "ORIGIN_FOREIGN", "Pages of that origin may not call this server; see --allow-origin."
+        site = values.get(b"sec-fetch-site", [b"none"])[0]
+        opened_by_link = scope["path"] == "/" and scope["method"] == "GET"
+        if site in (b"cross-site", b"same-site") and not origins and not opened_by_link:
+            return 403, "ORIGIN_FOREIGN", "Another site may not call this server."
+        return None
+
+    def _token(self, scope: Scope, values: Mapping[bytes, list[bytes]]) -> tuple[int, str, str] | None:
+        """Refuse who does not know the token, and for a while who guesses."""
+        path = self._without_prefix(scope)
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS) or scope["method"] == "OPTIONS":
+            return None
+        client = (scope.get("client") or ("?",))[0]
+        recent = [when for when in self._failures.get(client, []) if self._clock() - when < 60]
+        native = path.startswith(NATIVE)
+        if self._knows(scope, values, native):
+            return None
+        if len(recent) >= FAILURES_PER_MINUTE:
+            return 429, "TOKEN_TRIES", "Too many wrong tokens; wait a minute."
+        self._failures[client] = [*recent, self._clock()]
+        return 401, "TOKEN_WRONG", "The token is missing or wrong; open the address that the server printed."
+
+    def _without_prefix(self, scope: Scope) -> str:
+        """Return the path, without `/t/TOKEN`, which clients use that send no header; the prefix is taken off."""
+        path: str = scope["path"]
+        if not path.startswith("/t/"):
+            return path
+        token, slash, rest = path[3:].partition("/")
+        scope["prosect.path_token"] = token
+        scope["path"] = slash + rest or "/"
+        scope["raw_path"] = scope["path"].encode()
+        return str(scope["path"])
+
+    def _knows(self, scope: Scope, values: Mapping[bytes, list[bytes]], native: bool) -> bool:
+        tokens = [self._settings.token]
+        if not native and self._settings.dialect_token:
+            tokens.append(self._settings.dialect_token)
+        given = [token_in(value) for value in values.get(b"authorization", [])]
+        in_path = scope.get("prosect.path_token")
+        if in_path is not None and not native:
+            given.append(str(in_path).encode("utf-8", "replace"))
+        found = False
+        for each in given:
+            for token in tokens:
+                found |= hmac.compare_digest(each, token.encode())
+        return found
+
+    def _with_headers(self, send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
+        """Return a `send` that adds our headers to a response."""
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        foreign = origin is not None and origin.decode("latin-1").rstrip("/").lower() in {
+            each.rstrip("/").lower() for each in self._settings.origins
+        }
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                extra = [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+                if b"cache-control" not in present:
+                    extra.append((b"cache-control", b"no-store"))
+                if foreign and origin is not None:
+                    extra += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        return sending
+
+
+def token_in(authorization: bytes) -> bytes:
+    """Return the token of an Authorization header: a bearer's, or the password of basic authentication."""
+    scheme, _, rest = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return rest.strip()
+    if scheme.lower() == b"basic":
+        try:
+            return base64.b64decode(rest.strip(), validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return b""
+    return b""
+
+
+async def answer(send: Send, status: int, code: str, detail: str) -> None:
+    """Send a refusal as problem+json."""
+    body = json.dumps(
+        {"type": "about:blank", "title": "Refused", "status": status, "detail": detail, "code": code}
+    ).encode()
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *SECURITY_HEADERS,
+    ]
+    if status == 429:
+        headers.append((b"retry-after", b"60"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,257 @@
+"""The scans and sessions of a server: opened, remembered over restarts, suspended when room is wanted, ended.
+
+State: the index, and the sessions that are in memory. Everything here blocks, so it is called from worker threads.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from prosect.errors import FormatError, PromptError, ProsectError
+from prosect.models.resuming import resume
+from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
+from prosect.server.live import LiveSession
+from prosect.server.paths import Roots
+from prosect.server.scans import OpenScan, Reader, Scans
+from prosect.server.settings import Settings
+from prosect.server.shelf import Shelf
+from prosect.session import Session
+
+__all__ = ["Library", "delete_upload"]
+
+SHARE_FOR_SCANS = 2  # half of the memory is for scans, the rest for masks, features and the model
+
+
+class Library:
+    """Scans and sessions.
+
+    Args:
+        settings: Folders and limits.
+        shelf: Models; one answers the clicks of all sessions.
+        read: Reads a scan; `prosect.read`.
+        now: Seconds since 1970, for what is written.
+        clock: Seconds that only grow, for who was used last.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shelf: Shelf,
+        read: Reader,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self.settings, self.shelf = settings, shelf
+        self.roots = Roots(settings.roots)
+        self.scans = Scans(read, settings.memory_bytes // SHARE_FOR_SCANS, settings.max_voxels)
+        self._now, self._clock = now, clock
+        for folder in (settings.work, self.uploads, self.journals):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._index = read_index(self._index_file)
+        self._live: dict[str, LiveSession] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded files."""
+        return self.settings.work / "uploads"
+
+    @property
+    def journals(self) -> Path:
+        """Folder of the sessions' journals."""
+        return self.settings.work / "journals"
+
+    @property
+    def _index_file(self) -> Path:
+        return self.settings.work / "index.json"
+
+    # Scans
+
+    def open_scan(self, root: str, relative: str, series: str | None = None) -> OpenScan:
+        """Open a scan below a root; the same file is the same scan.
+
+        Raises:
+            ProsectError: The path is refused (see `Roots.path`) or the scan cannot be read.
+        """
+        path = self.roots.path(root, relative)
+        known = [e for e in self._index.scans.values() if (e.path, e.series) == (str(path), series)]
+        if known:
+            try:
+                return self.scans.open(known[0])
+            except FormatError as error:
+                if error.code != "SCAN_CHANGED":
+                    raise
+        return self._opened(ScanEntry(new_identity(), path.name, str(path), series))
+
+    def keep_upload(self, path: Path, name: str, series: str | None = None) -> OpenScan:
+        """Open a scan that was uploaded; the server owns its file, and deletes what is no scan.
+
+        Raises:
+            ProsectError: It cannot be read; see `prosect.read`.
+        """
+        try:
+            return self._opened(ScanEntry(new_identity(), name, str(path), series, uploaded=True))
+        except ProsectError as error:
+            # Of several series one can still be chosen; anything else is of no use.
+            if error.code != "DICOM_SEVERAL_SERIES":
+                delete_upload(path, self.uploads)
+            raise
+
+    def _opened(self, entry: ScanEntry) -> OpenScan:
+        scan = self.scans.open(entry)
+        # From now on the file must stay what it is: sessions refer to its voxels.
+        kept = replace(scan, entry=replace(entry, sha256=scan.volume.source.sha256))
+        self.scans.drop(entry.identity)
+        with self._lock:
+            self._save(self._index.with_scan(kept.entry))
+        return self.scans.open(kept.entry) if kept.entry != scan.entry else scan
+
+    def scan(self, identity: str) -> OpenScan:
+        """Return a scan by its identity.
+
+        Raises:
+            FormatError: There is none (`SCAN_UNKNOWN`), or it cannot be read again.
+        """
+        entry = self._index.scans.get(identity)
+        if entry is None:
+            raise FormatError(f"There is no scan '{identity:.40}' here; open it anew.", code="SCAN_UNKNOWN")
+        return self.scans.open(entry)
+
+    def forget_scan(self, identity: str) -> None:
+        """Let go of a scan, and delete its file where it was uploaded.
+
+        Raises:
+            FormatError: There is none (`SCAN_UNKNOWN`).
+            PromptError: A session works on it (`SCAN_IN_USE`).
+        """
+        entry = self._index.scans.get(identity)
+        if entry is None:
+            raise FormatError(f"There is no scan '{identity:.40}' here.", code="SCAN_UNKNOWN")
+        if any(each.scan == identity for each in self._index.sessions.values()):
+            raise PromptError(f"A session works on {entry.name}; end it first.", code="SCAN_IN_USE")
+        self.scans.drop(identity)
+        with self._lock:
+            self._save(self._index.without(identity))
+        if entry.uploaded:
+            delete_upload(Path(entry.path), self.uploads)
+
+    # Sessions
+
+    def create_session(
+        self, scan_id: str, overlap: str = "allow", near_miss_mm: float = 3.0, dialect: str = "native"
+    ) -> LiveSession:
+        """Begin a session on a scan.
+
+        Raises:
+            ProsectError: There is no such scan or rule.
+        """
+        self.scan(scan_id)
+        entry = SessionEntry(new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now())
+        live = self._session_of(entry)
+        with live.hold():  # made now, so that a wrong rule is refused before the session exists
+            pass
+        with self._lock:
+            self._live[entry.identity] = live
+            self._save(self._index.with_session(entry))
+        self._make_room(entry.identity)
+        return live
+
+    def session(self, identity: str) -> LiveSession:
+        """Return a session by its identity, in memory or not.
+
+        Raises:
+            PromptError: There is none (`SESSION_UNKNOWN`).
+        """
+        with self._lock:
+            entry = self._index.sessions.get(identity)
+            if entry is None:
+                raise PromptError(f"There is no session '{identity:.40}' here.", code="SESSION_UNKNOWN")
+            live = self._live.setdefault(identity, self._session_of(entry))
+            live.touched = self._clock()
+        self._make_room(identity)
+        return live
+
+    def sessions(self) -> list[SessionEntry]:
+        """Return all sessions, the newest first."""
+        return sorted(self._index.sessions.values(), key=lambda entry: -entry.created)
+
+    def scan_entry(self, identity: str) -> ScanEntry | None:
+        """Return what the index says of a scan."""
+        return self._index.scans.get(identity)
+
+    def end_session(self, identity: str) -> None:
+        """End a session and delete its journal; an upload that nobody else works on goes with it."""
+        live = self.session(identity)
+        entry = live.entry
+        with live.hold():
+            live.suspend()
+        with self._lock:
+            self._live.pop(identity, None)
+            self._save(self._index.without(identity))
+        self._journal(entry).unlink(missing_ok=True)
+        scan = self._index.scans.get(entry.scan)
+        in_use = any(each.scan == entry.scan for each in self._index.sessions.values())
+        if scan is not None and scan.uploaded and not in_use:
+            self.forget_scan(entry.scan)
+
+    def _session_of(self, entry: SessionEntry) -> LiveSession:
+        return LiveSession(entry, lambda: self.scan(entry.scan), lambda scan: self._revive(entry, scan))
+
+    def _revive(self, entry: SessionEntry, scan: OpenScan) -> Session:
+        """Return a session from its journal, or a new one where there is no journal yet."""
+        model = self.shelf.clicker()
+        journal = self._journal(entry)
+        if journal.exists():
+            return resume(journal, scan.volume, model=model)
+        session: Session = model.session(
+            scan.volume, overlap=entry.overlap, near_miss_mm=entry.near_miss_mm, journal=journal
+        )
+        return session
+
+    def _journal(self, entry: SessionEntry) -> Path:
+        return self.journals / f"{entry.identity}.prosect.journal"
+
+    def _make_room(self, wanted: str) -> None:
+        """Suspend the sessions that were used longest ago while more are in memory than allowed."""
+        with self._lock:
+            live = [each for key, each in self._live.items() if each.is_live and key != wanted]
+        excess = len(live) - (self.settings.max_sessions - 1)
+        for each in sorted(live, key=lambda one: one.touched)[: max(excess, 0)]:
+            each.suspend()
+
+    def live(self) -> list[LiveSession]:
+        """Return the sessions that were used since the start."""
+        with self._lock:
+            return list(self._live.values())
+
+    def keep_appearance(self, live: LiveSession, structure: str, colour: str | None, visible: bool | None) -> None:
+        """Keep a colour or visibility that a person chose, over restarts too."""
+        entry = live.appearance(structure, colour, visible)
+        with self._lock:
+            self._save(self._index.with_session(entry))
+
+    def _save(self, index: Index) -> None:
+        """Keep an index and bring it to the disk; called with the lock held."""
+        write_index(self._index_file, index)
+        self._index = index
+
+
+def new_identity() -> str:
+    """Return a name that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+def delete_upload(path: Path, uploads: Path) -> None:
+    """Delete an uploaded file or folder, and nothing outside the folder of uploads."""
+    if uploads not in path.parents:
+        return
+    top = uploads / path.relative_to(uploads).parts[0]
+    if top.is_dir():
+        shutil.rmtree(top, ignore_errors=True)
+    else:
+        top.unlink(missing_ok=True)

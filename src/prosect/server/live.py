@@ -1,0 +1,220 @@
+"""A session that clients work on: suspended, revived, numbered by revisions, watched by pages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.errors import PromptError, ResourceError
+from prosect.server.index import SessionEntry
+from prosect.server.scans import OpenScan
+from prosect.server.wire import pack_delta
+from prosect.session import Change, Session
+
+__all__ = ["Event", "LiveSession"]
+
+MAX_SLOTS = 254  # a page paints one byte per voxel: 0 is nothing, 255 is kept free
+WAIT_S = 30.0
+Event = Mapping[str, Any]
+Listener = Callable[[Event], None]
+
+# Twenty colours that stay apart on grey and for colour-blind eyes, for structures that bring none.
+PALETTE = (
+    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#88ccee", "#44aa99", "#117733",
+    "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#6699cc", "#ee8866", "#bbcc33", "#ffaabb", "#77aadd",
+)  # fmt: skip
+
+
+class LiveSession:
+    """One session of the server. State: the `Session` while it is in memory, its revision, and who listens.
+
+    Args:
+        entry: What the index says of it.
+        open_scan: Returns its scan.
+        revive: Makes its `Session`, from its journal where there is one.
+    """
+
+    def __init__(
+        self, entry: SessionEntry, open_scan: Callable[[], OpenScan], revive: Callable[[OpenScan], Session]
+    ) -> None:
+        self.entry = entry
+        self._open_scan, self._revive = open_scan, revive
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._scan: OpenScan | None = None
+        self._listeners: list[Listener] = []
+        self.touched = 0.0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its voxels are in memory."""
+        return self._session is not None
+
+    @contextmanager
+    def hold(self, timeout_s: float = WAIT_S) -> Iterator[Session]:
+        """Yield the session, revived where needed, and keep others out meanwhile.
+
+        Raises:
+            ResourceError: Somebody else holds it for too long (`SESSION_BUSY`).
+            ProsectError: It cannot be revived.
+        """
+        if not self._lock.acquire(timeout=timeout_s):
+            raise ResourceError(
+                "Another action on this session has not ended yet; try again in a moment.", code="SESSION_BUSY"
+            )
+        try:
+            yield self._alive()
+        finally:
+            self._lock.release()
+
+    def _alive(self) -> Session:
+        if self._session is None:
+            self._scan = self._open_scan()
+            self._session = self._revive(self._scan)
+        return self._session
+
+    @property
+    def scan(self) -> OpenScan:
+        """Its scan; read where needed."""
+        with self.hold():
+            assert self._scan is not None  # `hold` has opened it
+            return self._scan
+
+    def suspend(self) -> bool:
+        """Let go of voxels and features; the journal brings them back. Return whether that was possible now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._session = self._scan = None
+        finally:
+            self._lock.release()
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Return what a page shows of it."""
+        with self.hold() as session:
+            return {
+                "session_id": self.entry.identity,
+                "scan_id": self.entry.scan,
+                "dialect": self.entry.dialect,
+                "overlap": self.entry.overlap,
+                "revision": session.revision,
+                "structures": self.structures(session),
+                "can_undo": session.can_undo,
+                "can_redo": session.can_redo,
+            }
+
+    def structures(self, session: Session) -> list[dict[str, Any]]:
+        """Return what a page shows of each structure, in the order in which they came."""
+        ml = session.volume.grid.voxel_volume_ml
+        slots = self.slots(session)
+        rows = []
+        for each in session.states:
+            slot = slots[each.name]
+            colour = self.entry.colours.get(each.name) or default_colour(session, each.index, slot)
+            rows.append(
+                {
+                    "name": each.name,
+                    "index": each.index,
+                    "slot": slot,
+                    "colour": colour,
+                    "visible": each.name not in self.entry.hidden,
+                    "voxels": each.voxels,
+                    "volume_ml": round(each.voxels * ml, 3),
+                    "clicks": each.clicks,
+                    "locked": each.locked,
+                    "zero_shot": each.zero_shot,
+                }
+            )
+        return rows
+
+    def slots(self, session: Session) -> dict[str, int]:
+        """Return the number under which a page paints each structure: 1, 2, ... in the order in which they came.
+
+        Raises:
+            PromptError: There are more than a page can tell apart (`STRUCTURES_TOO_MANY`).
+        """
+        names = [each.name for each in session.states]
+        if len(names) > MAX_SLOTS:
+            raise PromptError(
+                f"The session has {len(names)} structures; the page shows at most {MAX_SLOTS}. Export it, and go on in "
+                "a new session.",
+                code="STRUCTURES_TOO_MANY",
+            )
+        return {name: number for number, name in enumerate(names, start=1)}
+
+    def delta(self, session: Session, box: Box | None, change: Change | None = None) -> bytes:
+        """Return the labels of a box of the scan as they are now, for a page; see `wire`."""
+        scan = self._scan
+        assert scan is not None  # the caller holds the session, so its scan is open
+        shown = None if box is None else scan.view.box(box)
+        labels = None
+        if box is not None and shown is not None and shown.size:
+            labels = scan.view.labels(self.slot_labels(session, box), box)
+        return pack_delta(self.delta_header(session, change), labels, shown)
+
+    def delta_header(self, session: Session, change: Change | None) -> dict[str, Any]:
+        """Return what a delta says besides its voxels."""
+        said: dict[str, Any] = {
+            "revision": session.revision,
+            "structures": self.structures(session),
+            "can_undo": session.can_undo,
+            "can_redo": session.can_redo,
+            "notes": [] if change is None else list(change.notes),
+        }
+        if change is not None:
+            said["change"] = {
+                "structure": change.structure,
+                "added": change.added,
+                "removed": change.removed,
+                "seconds": round(change.seconds, 4),
+            }
+        return said
+
+    def slot_labels(self, session: Session, box: Box) -> NDArray[np.uint8]:
+        """Return the slot of each voxel of a box (i j k as stored)."""
+        flat = session.read_labels(box)
+        highest = int(flat.max(initial=0))
+        table = np.zeros(highest + 1, dtype=np.uint8)
+        slots = self.slots(session)
+        for each in session.states:
+            if each.index <= highest:
+                table[each.index] = slots[each.name]
+        return table[flat]
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call a function at each event, and return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, event: Event) -> None:
+        """Tell all who listen."""
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def appearance(self, name: str, colour: str | None, visible: bool | None) -> SessionEntry:
+        """Take a colour or visibility that a person chose, and return the entry for the index."""
+        colours = dict(self.entry.colours)
+        if colour is not None:
+            colours[name] = colour
+        hidden = set(self.entry.hidden)
+        if visible is not None:
+            hidden = hidden - {name} if visible else hidden | {name}
+        self.entry = replace(self.entry, colours=colours, hidden=tuple(sorted(hidden)))
+        return self.entry
+
+
+def default_colour(session: Session, index: int, slot: int) -> str:
+    """Return the vocabulary's colour of a structure, or one of the fixed row for an object of one's own."""
+    structure = session.vocabulary.get(index)
+    if structure is None or structure.status != "supported":
+        return PALETTE[(slot - 1) % len(PALETTE)]
+    red, green, blue = structure.color
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,117 @@
+// The dialog in which a scan is chosen: from the server's folders, from this computer, or a session to go on with.
+import * as api from "./api.js";
+
+const dialog = document.getElementById("open-dialog");
+const files = document.getElementById("files");
+const recent = document.getElementById("recent");
+const trail = document.getElementById("trail");
+const trouble = document.getElementById("open-problem");
+
+export class Opening {
+  /** `opened` takes a scan, `resumed` a session and its scan's identity. */
+  constructor(opened, resumed) {
+    this.opened = opened;
+    this.resumed = resumed;
+    document.getElementById("file").addEventListener("change", (event) => this.send([...event.target.files]));
+    document.getElementById("folder").addEventListener("change", (event) => this.send([...event.target.files]));
+  }
+
+  async show() {
+    trouble.hidden = true;
+    dialog.showModal();
+    await this.attempt(async () => {
+      const { roots } = await api.get("/files");
+      await (roots.length === 1 && roots[0].kind === "folder" ? this.list(roots[0].name, "") : this.roots(roots));
+      const { sessions } = await api.get("/sessions");
+      recent.replaceChildren(...sessions.slice(0, 50).map((each) => entry(each.scan || "scan", when(each.created), () => this.go(each))));
+    });
+  }
+
+  roots(roots) {
+    trail.textContent = "";
+    files.replaceChildren(...roots.map(({ name, kind }) => kind === "folder"
+      ? entry(`${name}/`, "", () => this.attempt(() => this.list(name, "")))
+      : entry(name, "", () => this.open(name, ""))));
+  }
+
+  async list(root, path) {
+    const { entries } = await api.get(`/files?root=${encodeURIComponent(root)}&path=${encodeURIComponent(path)}`);
+    trail.textContent = [root, path].filter(Boolean).join("/");
+    const rows = [];
+    if (path) rows.push(entry("..", "", () => this.attempt(() => this.list(root, path.split("/").slice(0, -1).join("/")))));
+    const dicom = entries.some((each) => each.kind === "dicom");
+    if (dicom) rows.push(entry("Open this folder as a DICOM series", "", () => this.open(root, path)));
+    for (const each of entries) {
+      const below = path ? `${path}/${each.name}` : each.name;
+      if (each.kind === "folder") rows.push(entry(`${each.name}/`, "", () => this.attempt(() => this.list(root, below))));
+      else if (each.kind !== "file") rows.push(entry(each.name, size(each.bytes), () => this.open(root, below)));
+    }
+    files.replaceChildren(...rows);
+  }
+
+  async open(root, path, series) {
+    await this.attempt(async () => {
+      await this.finish(await api.send("POST", "/scans", series ? { root, path, series } : { root, path }));
+    }, (number) => this.open(root, path, `#${number}`));
+  }
+
+  async send(chosen) {
+    if (chosen.length) await this.attempt(async () => this.finish(await api.upload(chosen)));
+  }
+
+  async go(each) {
+    await this.attempt(async () => {
+      await this.resumed(each.session_id, each.scan_id);
+      dialog.close();
+    });
+  }
+
+  async finish(scan) {
+    dialog.close();
+    await this.opened(scan);
+  }
+
+  /** Do something, and show what the server refuses where it was asked for. */
+  async attempt(run, choose = null) {
+    trouble.hidden = true;
+    document.body.style.cursor = "progress";
+    try {
+      await run();
+    } catch (error) {
+      if (!dialog.open) dialog.showModal();
+      trouble.hidden = false;
+      trouble.textContent = `${error.message} [${error.code ?? "LOST"}]`;
+      if (error.code === "DICOM_SEVERAL_SERIES" && choose) {
+        const numbers = [...new Set([...error.message.matchAll(/#(\d+)/g)].map((found) => Number(found[1])))];
+        for (const number of numbers) trouble.append(" ", button(`Series #${number}`, () => choose(number)));
+      }
+    } finally {
+      document.body.style.cursor = "";
+    }
+  }
+}
+
+function entry(name, facts, run) {
+  const item = document.createElement("li"), made = button("", run), right = document.createElement("span");
+  right.className = "quiet";
+  right.textContent = facts;
+  made.append(document.createTextNode(name), right);
+  item.append(made);
+  return item;
+}
+
+function button(label, run) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.textContent = label;
+  made.addEventListener("click", run);
+  return made;
+}
+
+function size(count) {
+  return count > 1e6 ? `${(count / 1e6).toFixed(1)} MB` : `${Math.ceil(count / 1e3)} kB`;
+}
+
+function when(seconds) {
+  return new Date(seconds * 1000).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+}

@@ -1,0 +1,175 @@
+// The picture. Every call to NiiVue is here, so that another version of it is one file's work.
+import { Niivue, NVImage, cmapper } from "./vendor/niivue.js";
+
+const AXIAL = 0, CORONAL = 1, SAGITTAL = 2, RENDER = 4;
+const GRID = {
+  all: [[AXIAL, [0, 0, 0.58, 1]], [CORONAL, [0.58, 0, 0.42, 0.5]], [SAGITTAL, [0.58, 0.5, 0.42, 0.5]]],
+  render: [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]],
+  axial: [[AXIAL, [0, 0, 1, 1]]], coronal: [[CORONAL, [0, 0, 1, 1]]], sagittal: [[SAGITTAL, [0, 0, 1, 1]]],
+};
+const THIN = 0.4; // of a voxel
+const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
+
+export class Scene {
+  constructor(canvas, onPlace) {
+    this.canvas = canvas;
+    this.layout = "all";
+    this.onPlace = onPlace;
+    this.outlined = false;
+    this.niivue = new Niivue({
+      isRadiologicalConvention: true, isOrientationTextVisible: true, isCornerOrientationText: false, dragAndDropEnabled: false,
+      clipPlaneHotKey: NEVER, cycleClipPlaneHotKey: NEVER, viewModeHotKey: NEVER, show3Dcrosshair: true, crosshairWidth: THIN, crosshairGap: 8,
+      backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.1, 0.9], logLevel: "error", multiplanarShowRender: 0, isSliceMM: false,
+      loadingText: "", fontMinPx: 16, dragMode: 9, sagittalNoseLeft: false,
+    });
+  }
+
+  async start() {
+    if (!document.createElement("canvas").getContext("webgl2")) return false;
+    await this.niivue.attachToCanvas(this.canvas);
+    this.niivue.onLocationChange = (place) => this.onPlace(this.place(place));
+    return true;
+  }
+
+  get loaded() {
+    return this.niivue.volumes.length > 0;
+  }
+
+  /** Show a scan: its display copy as a NIfTI file, whose axes are RAS already. */
+  async show(buffer, window) {
+    const nv = this.niivue;
+    while (nv.volumes.length) nv.removeVolume(nv.volumes[0]);
+    const image = await NVImage.loadFromUrl({ url: "scan.nii", buffer, name: "scan.nii", colormap: "gray", cal_min: window.low, cal_max: window.high });
+    nv.addVolume(image);
+    const [, i, j, k] = nv.back.dims;
+    this.shape = [i, j, k];
+    this.makeLayer();
+    this.setLayout(this.layout);
+  }
+
+  makeLayer() {
+    const nv = this.niivue, gl = nv.gl, [i, j, k] = this.shape;
+    nv.drawBitmap = new Uint8Array(i * j * k);
+    nv.drawTexture = nv.r8Tex(nv.drawTexture, gl.TEXTURE7, nv.back.dims, true);
+  }
+
+  get bitmap() {
+    return this.niivue.drawBitmap;
+  }
+
+  /** Paint the labels of a box, first axis fastest, into the map and onto the screen. */
+  paint(box, labels) {
+    const nv = this.niivue, gl = nv.gl, [i, j] = this.shape;
+    const [a, b, c] = box.start, [d, e, f] = box.stop, width = d - a;
+    let from = 0;
+    for (let z = c; z < f; z++) {
+      for (let y = b; y < e; y++) {
+        nv.drawBitmap.set(labels.subarray(from, from + width), a + i * (y + j * z));
+        from += width;
+      }
+    }
+    gl.activeTexture(gl.TEXTURE7);
+    gl.bindTexture(gl.TEXTURE_3D, nv.drawTexture);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, a, b, c, width, e - b, f - c, gl.RED, gl.UNSIGNED_BYTE, labels);
+    this.draw();
+  }
+
+  /** Show each slot in its colour; hidden ones not at all. */
+  colour(structures) {
+    const map = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: [""] };
+    for (let slot = 1; slot < 255; slot++) {
+      const one = structures.find((each) => each.slot === slot);
+      const [red, green, blue] = rgb(one?.colour ?? "#ffffff");
+      map.R.push(red); map.G.push(green); map.B.push(blue);
+      map.A.push(one && !one.visible ? 0 : 255); map.I.push(slot); map.labels.push(one?.name ?? "");
+    }
+    const key = JSON.stringify([map.R, map.G, map.B, map.A]);
+    if (key === this.colours || !this.loaded) return;
+    this.colours = key;
+    this.niivue.drawLut = cmapper.makeDrawLut(map);
+    this.niivue.updateGLVolume();
+  }
+
+  setWindow(low, high) {
+    const image = this.niivue.volumes[0];
+    image.cal_min = low;
+    image.cal_max = high;
+    this.niivue.updateGLVolume();
+  }
+
+  setOpacity(share) {
+    this.niivue.setDrawOpacity(share);
+  }
+
+  setOutline(on) {
+    this.outlined = on;
+    this.niivue.opts.atlasOutline = on ? 1 : 0;
+    this.niivue.drawRimOpacity = on ? 1 : -1;
+    this.draw();
+  }
+
+  setLayout(name) {
+    this.layout = name;
+    this.niivue.setCustomLayout(GRID[name].map(([sliceType, position]) => ({ sliceType, position })));
+  }
+
+  setCrosshair(visible) {
+    this.niivue.setCrosshairWidth(visible ? THIN : 0);
+  }
+
+  draw() {
+    this.niivue.drawScene();
+  }
+
+  /** Return where the crosshair is: mm, voxel of the display copy, and the label there. */
+  place(said) {
+    const nv = this.niivue;
+    const mm = Array.from(nv.frac2mm(nv.scene.crosshairPos, 0, true)).slice(0, 3);
+    const voxel = Array.from(nv.frac2vox(nv.scene.crosshairPos)).map((value, axis) => Math.min(Math.max(Math.round(value), 0), this.shape[axis] - 1));
+    const [i, j] = this.shape;
+    const slot = nv.drawBitmap ? nv.drawBitmap[voxel[0] + i * (voxel[1] + j * voxel[2])] : 0;
+    return { mm, voxel, slot, value: said?.values?.[0]?.value ?? null };
+  }
+
+  /** Move the crosshair to mm. */
+  goTo(mm) {
+    const nv = this.niivue;
+    nv.scene.crosshairPos = nv.mm2frac(mm, 0, true);
+    nv.createOnLocationChange();
+    this.draw();
+  }
+
+  /** Move the crosshair by voxels. */
+  move(di, dj, dk) {
+    this.niivue.moveCrosshairInVox(di, dj, dk);
+  }
+
+  /** Return the tile and place under a point of the canvas, or null where there is no plane. */
+  at(clientX, clientY) {
+    const nv = this.niivue, edge = this.canvas.getBoundingClientRect(), scale = nv.uiData.dpr || 1;
+    const x = (clientX - edge.left) * scale, y = (clientY - edge.top) * scale;
+    const tile = nv.screenSlices[nv.tileIndex(x, y)];
+    if (!tile || tile.axCorSag > SAGITTAL) return null;
+    const frac = nv.canvasPos2frac([x, y]);
+    if (frac[0] < 0) return null;
+    const voxel = Array.from(nv.frac2vox(frac)).map((value, axis) => Math.min(Math.max(Math.round(value), 0), this.shape[axis] - 1));
+    return { axis: [2, 1, 0][tile.axCorSag], mm: Array.from(nv.frac2mm(frac, 0, true)).slice(0, 3), voxel };
+  }
+
+  /** Return where mm lie on the canvas in CSS pixels, once for each plane that shows them. */
+  project(mm) {
+    const nv = this.niivue, scale = nv.uiData.dpr || 1, found = [];
+    const frac = nv.mm2frac(mm, 0, true), voxel = nv.frac2vox(frac), here = nv.frac2vox(nv.scene.crosshairPos);
+    for (const [sliceType, axis] of [[AXIAL, 2], [CORONAL, 1], [SAGITTAL, 0]]) {
+      if (Math.abs(Math.round(voxel[axis]) - Math.round(here[axis])) > 0) continue;
+      const shown = nv.frac2canvasPosWithTile(frac, sliceType);
+      if (shown?.pos) found.push([shown.pos[0] / scale, shown.pos[1] / scale]);
+    }
+    return found;
+  }
+}
+
+function rgb(text) {
+  return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+}

@@ -1,0 +1,164 @@
+// The list of structures, and the box in which one is chosen or named.
+import { icon } from "./icons.js";
+
+const list = document.getElementById("structures");
+const empty = document.getElementById("empty");
+const search = document.getElementById("search");
+const found = document.getElementById("found");
+const SHOWN = 30;
+
+/** The panel on the right. `act` does what its buttons ask for. */
+export class Structures {
+  constructor(act) {
+    this.act = act;
+    this.known = [];
+    this.rows = [];
+    this.selected = null;
+    list.addEventListener("keydown", (event) => this.walk(event));
+    search.addEventListener("input", () => this.offer());
+    search.addEventListener("focus", () => this.offer());
+    search.addEventListener("keydown", (event) => this.searchKey(event));
+    search.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+  }
+
+  get current() {
+    return this.selected;
+  }
+
+  select(name, tell = true) {
+    this.selected = name;
+    this.render(this.rows);
+    if (tell) this.act.selected(name);
+  }
+
+  render(rows) {
+    this.rows = rows;
+    const named = rows.some((row) => row.name === this.selected);
+    const all = named || this.selected === null ? rows : [...rows, { name: this.selected, slot: 0, colour: "#888888", visible: true, voxels: 0, volume_ml: 0, clicks: 0, locked: false, fresh: true }];
+    empty.hidden = all.length > 0;
+    list.replaceChildren(...all.map((row) => this.row(row)));
+  }
+
+  row(row) {
+    const item = document.createElement("li");
+    const chosen = row.name === this.selected;
+    item.className = "structure";
+    item.role = "option";
+    item.tabIndex = chosen ? 0 : -1;
+    item.setAttribute("aria-selected", String(chosen));
+    item.dataset.name = row.name;
+    const swatch = document.createElement("input");
+    swatch.type = "color";
+    swatch.className = "swatch";
+    swatch.value = row.colour;
+    swatch.disabled = Boolean(row.fresh);
+    swatch.setAttribute("aria-label", `Colour of ${row.name}`);
+    swatch.addEventListener("change", () => this.act.colour(row.name, swatch.value));
+    const label = document.createElement("span");
+    label.className = "label";
+    label.title = row.name;
+    const number = document.createElement("span");
+    number.className = "number";
+    number.textContent = row.slot ? `${row.slot}` : "new";
+    label.append(number, row.name);
+    const amount = document.createElement("span");
+    amount.className = "amount";
+    amount.textContent = row.voxels ? `${row.volume_ml.toFixed(row.volume_ml < 10 ? 2 : 0)} mL` : "–";
+    item.append(
+      swatch, label, amount,
+      this.toggle(row, row.visible, "eye", row.visible ? `Hide ${row.name}` : `Show ${row.name}`, () => this.act.visible(row.name, !row.visible)),
+      this.toggle(row, row.locked, "lock", row.locked ? `Unlock ${row.name}` : `Lock ${row.name}`, () => this.act.lock(row.name, !row.locked)),
+      this.plain("cross", `Empty ${row.name}`, () => this.act.clear(row.name), row.fresh || row.locked),
+    );
+    item.addEventListener("click", (event) => {
+      if (event.target === item || event.target === label || event.target === amount) this.select(row.name);
+    });
+    return item;
+  }
+
+  toggle(row, pressed, sign, title, run) {
+    const made = this.plain(sign, title, run, row.fresh);
+    made.setAttribute("aria-pressed", String(Boolean(pressed)));
+    if (!pressed) made.style.opacity = "0.35";
+    return made;
+  }
+
+  plain(sign, title, run, disabled = false) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.append(icon(sign));
+    made.title = title;
+    made.setAttribute("aria-label", title);
+    made.disabled = Boolean(disabled);
+    made.addEventListener("click", run);
+    return made;
+  }
+
+  walk(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step === undefined && event.key !== " " && event.key !== "Enter") return;
+    const items = [...list.children], at = items.findIndex((each) => each === document.activeElement);
+    if (at < 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (step === undefined) {
+      this.select(items[at].dataset.name);
+      return;
+    }
+    const next = items[Math.min(Math.max(at + step, 0), items.length - 1)];
+    this.select(next.dataset.name);
+    [...list.children].find((each) => each.dataset.name === next.dataset.name)?.focus();
+  }
+
+  offer() {
+    const text = search.value.trim(), lower = text.toLowerCase();
+    const fits = this.known.filter((each) => each.supported && each.name.toLowerCase().includes(lower)).slice(0, SHOWN);
+    const rows = fits.map((each) => ({ label: each.name, name: each.name }));
+    if (text && !this.known.some((each) => each.name.toLowerCase() === lower)) rows.push({ label: `new object “${text}”`, name: text });
+    found.replaceChildren(...rows.map((row, number) => {
+      const item = document.createElement("li");
+      item.role = "option";
+      item.id = `found-${number}`;
+      item.textContent = row.label;
+      item.dataset.name = row.name;
+      item.setAttribute("aria-selected", "false");
+      item.addEventListener("mousedown", () => this.take(row.name));
+      return item;
+    }));
+    found.hidden = rows.length === 0;
+    search.setAttribute("aria-expanded", String(rows.length > 0));
+    search.removeAttribute("aria-activedescendant");
+  }
+
+  searchKey(event) {
+    const items = [...found.children], at = items.findIndex((each) => each.getAttribute("aria-selected") === "true");
+    if (event.key === "Escape") {
+      this.close();
+      event.stopPropagation();
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      const exact = items.find((each) => each.dataset.name.toLowerCase() === search.value.trim().toLowerCase());
+      const chosen = items[at] ?? exact ?? items.at(-1);
+      if (chosen) this.take(chosen.dataset.name);
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      if (!items.length) return;
+      const next = items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length];
+      items.forEach((each) => each.setAttribute("aria-selected", String(each === next)));
+      search.setAttribute("aria-activedescendant", next.id);
+      next.scrollIntoView({ block: "nearest" });
+    }
+  }
+
+  take(name) {
+    search.value = "";
+    this.close();
+    this.select(name);
+    search.blur();
+  }
+
+  close() {
+    found.hidden = true;
+    search.setAttribute("aria-expanded", "false");
+  }
+}

@@ -174,8 +174,13 @@ def locate(name: str | None) -> Path:
     return path
 
 
-def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
+def import_weights(path: str | Path, name: str, ema: bool = False) -> tuple[Path, Report]:
     """Convert a weights file to ours and keep it under a model's name; return where and what was found.
+
+    Args:
+        path: The file.
+        name: The model.
+        ema: Take the running average that lies in the file beside the weights.
 
     Raises:
         CheckpointError: The file is unsafe, damaged or another network's, or the model comes with the package.
@@ -183,7 +188,7 @@ def import_weights(path: str | Path, name: str) -> tuple[Path, Report]:
     found = entry(name)
     if found.shipped:
         raise CheckpointError(f"'{name}' comes with prosect and takes no other weights.", code="MODEL_UNKNOWN")
-    raw = read_weights(path)
+    raw = read_weights(path, ema)
     said = raw.metadata.get("model", found.name)
     if said != found.name:
         raise CheckpointError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import pickle
-import zipfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,18 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from prosect.checkpoints.exhaustion import ran_out, refuse_exhaustion_of_loading
-from prosect.errors import CheckpointError
+from prosect.checkpoints.torch_files import Table, open_torch, unwrap
+from prosect.errors import CheckpointError, ProsectWarning
 from prosect.io.atomic import write_atomically
 
 __all__ = ["RawWeights", "content_sha256", "read_metadata", "read_weights", "write_weights"]
 
-WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "net")
 SPARE_BYTES = 32 << 20
 KEY = "prosect"
 CONTENT = "content_sha256"
 LONGEST_HEADER = 100 << 20  # the format's own limit
 # A tensor that only our files hold: where it is, the metadata must be too, so that damage to them cannot go unnoticed.
 MARKER = "prosect.format"
-# What training files keep beside the weights and what cannot run anything when it is rebuilt: SAM-Med3D's own carry the
-# options of their command line.
-HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [argparse.Namespace]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +37,8 @@ class RawWeights:
 
     Attributes:
         tensors: Tensor by key, on the CPU.
-        sha256: Hash of the file.
+        sha256: Hash of the file; of the file and the choice where its average was taken, not its weights, so that
+            results of the two are not mistaken for one another.
         format: `safetensors` or `torch`.
         metadata: What our own files say about themselves; empty for others.
         wrapper: Keys that were unwrapped to reach the tensors.
@@ -56,15 +52,21 @@ class RawWeights:
 
 
 @refuse_exhaustion_of_loading()
-def read_weights(path: str | Path) -> RawWeights:
+def read_weights(path: str | Path, ema: bool = False) -> RawWeights:
     """Return the weights in a safetensors or torch file.
 
     A torch file is opened with `weights_only=True` and never otherwise, so what a training kept beside its weights is
     left out where it is plain data and refused where it is not; its archive checksums are verified, and so is the
-    content hash that our own files carry.
+    content hash that our own files carry. Where a training kept a running average of its weights beside them, a
+    warning says which of the two was taken.
+
+    Args:
+        path: The file.
+        ema: Take the average, not the weights of the last step.
 
     Raises:
-        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT`, `MODEL_NUMBER_TYPE` or `MODEL_NONFINITE`.
+        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT`, `MODEL_NUMBER_TYPE`, `MODEL_NONFINITE`
+            or `MODEL_NO_AVERAGE`.
         ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
     path = Path(path)
@@ -79,9 +81,16 @@ def read_weights(path: str | Path) -> RawWeights:
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":  # asked first: a header's length can begin with a pickle's first byte
         found = _read_safetensors(path, data, sha256)
+        if ema:
+            raise CheckpointError(
+                f"{path.name}: averaged weights were asked for; a safetensors file holds one set. Load it without "
+                "asking for them.",
+                code="MODEL_NO_AVERAGE",
+            )
     elif data[:2] == b"PK" or data[:1] == b"\x80":
-        tensors, wrapper = _read_torch(path, is_zip=data[:2] == b"PK")
-        found = RawWeights(tensors, sha256, "torch", {}, wrapper)
+        table = unwrap(path, open_torch(path, data), ema)
+        found = RawWeights(table.tensors, _hash_of_choice(sha256, table, ema), "torch", {}, table.wrapper)
+        _tell_choice(path, table)
     else:
         raise CheckpointError(
             f"{path.name}: this is neither a safetensors nor a torch file ({len(data)} bytes). Download it again.",
@@ -127,46 +136,21 @@ def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:
     return RawWeights(tensors, sha256, "safetensors", metadata)
 
 
-def _read_torch(path: Path, is_zip: bool) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise zipfile.BadZipFile(damaged)
-        with torch.serialization.safe_globals(HARMLESS):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path.name}: the file holds more than weights and could run code when opened, so it stays closed. "
-            "Ask its author for plain weights or safetensors.",
-            code="MODEL_UNSAFE",
-        ) from error
-    # A damaged archive or pickle surfaces as almost any error of the reader; none of its content has been used.
-    except Exception as error:
-        if ran_out(error):
-            raise
-        raise CheckpointError(
-            f"{path.name}: the file is damaged, cut short or no torch file. Download it again.", code="MODEL_CORRUPT"
-        ) from error
-    return _unwrap(path, found)
+def _hash_of_choice(sha256: str, table: Table, ema: bool) -> str:
+    if not (ema and table.twin):
+        return sha256
+    return hashlib.sha256(f"{sha256} {'.'.join(table.wrapper)}".encode()).hexdigest()
 
 
-def _unwrap(path: Path, found: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the tensors and the wrapper keys that led to them."""
-    wrapper: list[str] = []
-    while isinstance(found, Mapping):
-        inner = next((k for k in WRAPPERS if isinstance(found.get(k), Mapping)), None)
-        if inner is None:
-            break
-        wrapper.append(inner)
-        found = found[inner]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise CheckpointError(
-            f"{path.name}: no table of tensors was found in it. Save the network's state_dict alone.",
-            code="MODEL_WRONG_NETWORK",
+def _tell_choice(path: Path, table: Table) -> None:
+    """Warn that a file holds two sets of weights, and say which was taken."""
+    if table.twin:
+        warnings.warn(
+            f"{path.name} holds two sets of weights: {'.'.join(table.wrapper)} was taken, {table.twin} was not. A "
+            "running average is taken with `ema=True` in Python, or by `prosect weights import FILE MODEL --ema`.",
+            ProsectWarning,
+            stacklevel=3,
         )
-    return {str(k): v for k, v in found.items()}, tuple(wrapper)
 
 
 def _require_dense(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from prosect.errors import CheckpointError
+
 __all__ = ["Renamed", "canonical", "research_layout"]
 
-PREFIXES = ("module.", "network.", "model.")
+# Parts of which each of our networks has at least one; what lies before them was put there by a wrapper.
+PARTS = re.compile(r"(?:^|\.)(?=(?:image_encoder|class_head|point_head|prompt_encoder|mask_decoder)\.)")
+# Wrappers of other networks, taken off so that those can be called by their names.
+PREFIXES = ("module.", "network.", "model.", "net.")
+# Put into keys at any place by torch.compile, FSDP and checkpointing, and by DataParallel around a part.
+INSERTED = re.compile(r"(^|\.)(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|module)\.)+")
+# Counters that are no weights: of thop and of torch's AveragedModel.
+COUNTERS = re.compile(r"(?:^|\.)(?:total_ops|total_params|n_averaged)$")
 # Research code: same tensors, the transformer's MLP under older names.
 RENAMES = (
     (re.compile(r"(point_head\.transformer\.layers\.\d+\.mlp\.)lin1\."), r"\1linear1."),
@@ -29,7 +38,7 @@ class Renamed:
         tensors: Tensor by key.
         prefix: Prefix that was stripped from every key.
         renamed: Number of keys that changed otherwise.
-        dropped: Keys of tensors that no network reads.
+        dropped: Keys of tensors that no network reads: unused ones, counters, what lies beside a wrapped one.
     """
 
     tensors: dict[str, Tensor]
@@ -39,24 +48,64 @@ class Renamed:
 
 
 def canonical(tensors: Mapping[str, Tensor]) -> Renamed:
-    """Return tensors of any official VISTA3D layout under the keys of our network."""
+    """Return tensors of any official layout, however wrapped, under the keys of our network.
+
+    Raises:
+        CheckpointError: They hold several networks (`MODEL_SEVERAL`).
+    """
+    dropped = [key for key in tensors if COUNTERS.search(key)]
+    plain = {key: _without_inserted(key) for key in tensors if not COUNTERS.search(key)}
+    prefix = _prefix_of(plain.values())
+    out: dict[str, Tensor] = {}
+    renamed = 0
+    for key, bare in plain.items():
+        inner = bare.removeprefix(prefix)
+        # Beside a wrapped network lie losses and metrics of its training, and not below its prefix.
+        if UNUSED.match(inner) or not bare.startswith(prefix):
+            dropped.append(key)
+            continue
+        new = inner
+        for pattern, replacement in RENAMES:
+            new = pattern.sub(replacement, new)
+        if new in out:
+            raise _several(f"two tensors are called {new}")
+        renamed += new != inner
+        out[new] = tensors[key]
+    stripped = _wrapping_of(next(iter(plain), ""), prefix)
+    return Renamed(out, stripped, renamed, tuple(dropped))
+
+
+def _without_inserted(key: str) -> str:
+    """Return a key without what wrappers put into it."""
+    return INSERTED.sub(r"\1", key)
+
+
+def _prefix_of(keys: Iterable[str]) -> str:
+    """Return what stands before the parts of the network, which must be the same for all of them."""
+    keys = list(keys)
+    found = {key[: match.end()] for key in keys if (match := PARTS.search(key))}
+    if len(found) > 1:
+        raise _several(f"parts of them begin with {', '.join(repr(p) for p in sorted(found))}")
+    if found:
+        return found.pop()
     prefix = ""
-    keys = list(tensors)
     while keys and (common := next((p for p in PREFIXES if all(k.startswith(p) for k in keys)), None)):
         prefix += common
         keys = [k[len(common) :] for k in keys]
-    out: dict[str, Tensor] = {}
-    renamed, dropped = 0, []
-    for key, tensor in zip(keys, tensors.values(), strict=True):
-        if UNUSED.match(key):
-            dropped.append(key)
-            continue
-        new = key
-        for pattern, replacement in RENAMES:
-            new = pattern.sub(replacement, new)
-        renamed += new != key
-        out[new] = tensor
-    return Renamed(out, prefix, renamed, tuple(dropped))
+    return prefix
+
+
+def _wrapping_of(key: str, prefix: str) -> str:
+    """Return the prefix as the file has it, for people: with what was inserted before the network's first part."""
+    match = PARTS.search(key)
+    return key[: match.end()] if match else prefix
+
+
+def _several(cause: str) -> CheckpointError:
+    return CheckpointError(
+        f"The file holds more than one network: {cause}. Save the state_dict of the one that is wanted.",
+        code="MODEL_SEVERAL",
+    )
 
 
 def research_layout(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

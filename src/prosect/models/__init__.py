@@ -40,7 +40,11 @@ __all__ = [
 
 @overload
 def load(
-    name: Literal["sam-med3d"], weights: str | Path | None = None, device: str = "auto", profile: str = "prosect"
+    name: Literal["sam-med3d"],
+    weights: str | Path | None = None,
+    device: str = "auto",
+    profile: str = "prosect",
+    ema: bool = False,
 ) -> SamMed3DModel: ...
 
 
@@ -50,12 +54,17 @@ def load(
     weights: None = None,
     device: str = "auto",
     profile: str = "prosect",
+    ema: bool = False,
 ) -> Vista3DModel: ...
 
 
 @overload
 def load(
-    name: str | None = None, weights: str | Path | None = None, device: str = "auto", profile: str = "prosect"
+    name: str | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    profile: str = "prosect",
+    ema: bool = False,
 ) -> LoadedModel: ...
 
 
@@ -65,6 +74,7 @@ def load(
     weights: str | Path | None = None,
     device: str = "auto",
     profile: str = "prosect",
+    ema: bool = False,
 ) -> LoadedModel:
     """Return a model ready to segment, or to be clicked with.
 
@@ -78,6 +88,8 @@ def load(
             are read from it.
         device: `auto`, `cpu`, `gpu`, `cuda`, `cuda:N`, `gpu:N` or `mps`.
         profile: `prosect`, `bundle` (VISTA3D only) or `research`.
+        ema: Of a file that holds a running average of its weights beside them, take the average. A warning says which
+            was taken.
 
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's.
@@ -88,7 +100,7 @@ def load(
     placed = device_named(device)
     # Refused before the weights are read, which takes seconds.
     FAMILIES[segmenter(name).network].check_profile(profile)
-    raw = read_weights(weights if weights is not None else locate(name))
+    raw = read_weights(weights if weights is not None else locate(name), ema)
     said = name or raw.metadata.get("base") or raw.metadata.get("model")
     base = segmenter(said or FAMILIES[network_of(raw)].standard)
     return FAMILIES[base.network].load(base, raw, placed, profile)

@@ -22,6 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     bring = actions.add_parser("import", help="take a file of official weights", **shared)
     bring.add_argument("file", metavar="FILE", type=path, help="model.pt, .pth or .safetensors")
     bring.add_argument("model", metavar="MODEL", help="which model the file belongs to, such as vista3d")
+    bring.add_argument("--ema", action="store_true", help="take the running average in the file, not its weights")
     verify = actions.add_parser("verify", help="check weights against their hashes", **shared)
     verify.add_argument("model", metavar="MODEL", nargs="?", help="one model (default: all that are here)")
     pull = actions.add_parser("pull", help="download weights", **shared)

@@ -43,7 +43,7 @@ def found(name: str) -> Path | None:
 
 def bring(args: argparse.Namespace) -> int:
     """Take over a weights file."""
-    place, report = catalog.import_weights(args.file, args.model)
+    place, report = catalog.import_weights(args.file, args.model, args.ema)
     say(f"{args.model}: {report}", f"kept as {place}", f"licence: {catalog.entry(args.model).licence}")
     return 0
 

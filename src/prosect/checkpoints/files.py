@@ -16,6 +16,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from prosect.checkpoints.contents import refuse_content, refuse_other_zip, weights_file
 from prosect.checkpoints.exhaustion import ran_out, refuse_exhaustion_of_loading
 from prosect.checkpoints.torch_files import Table, open_torch, unwrap
 from prosect.errors import CheckpointError, ProsectWarning
@@ -61,15 +62,15 @@ def read_weights(path: str | Path, ema: bool = False) -> RawWeights:
     warning says which of the two was taken.
 
     Args:
-        path: The file.
+        path: The file, or a bundle's or hub's folder with one in it.
         ema: Take the average, not the weights of the last step.
 
     Raises:
-        CheckpointError: `MODEL_MISSING`, `MODEL_UNSAFE`, `MODEL_CORRUPT`, `MODEL_NUMBER_TYPE`, `MODEL_NONFINITE`
-            or `MODEL_NO_AVERAGE`.
+        CheckpointError: `MODEL_MISSING`, `MODEL_SEVERAL`, `MODEL_UNSAFE`, `MODEL_CORRUPT`,
+            `MODEL_NUMBER_TYPE`, `MODEL_NONFINITE` or `MODEL_NO_AVERAGE`.
         ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
-    path = Path(path)
+    path = weights_file(Path(path))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -87,15 +88,14 @@ def read_weights(path: str | Path, ema: bool = False) -> RawWeights:
                 "asking for them.",
                 code="MODEL_NO_AVERAGE",
             )
+    elif data[:2] == b"PK" and (other := refuse_other_zip(path, data)):
+        raise other
     elif data[:2] == b"PK" or data[:1] == b"\x80":
         table = unwrap(path, open_torch(path, data), ema)
         found = RawWeights(table.tensors, _hash_of_choice(sha256, table, ema), "torch", {}, table.wrapper)
         _tell_choice(path, table)
     else:
-        raise CheckpointError(
-            f"{path.name}: this is neither a safetensors nor a torch file ({len(data)} bytes). Download it again.",
-            code="MODEL_CORRUPT",
-        )
+        raise refuse_content(path, data)
     _require_dense(path, found.tensors)
     _require_finite(path, found.tensors)
     return found
@@ -107,11 +107,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Nothing is checked: what matters is asked of `read_weights`.
     """
     try:
-        with Path(path).open("rb") as file:
+        with weights_file(Path(path)).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, LONGEST_HEADER)))
         return dict(json.loads(header["__metadata__"][KEY]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (CheckpointError, OSError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -71,34 +71,42 @@ def read_weights(path: str | Path, ema: bool = False) -> RawWeights:
         ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
     path = weights_file(Path(path))
+    found = _read_content(path, _bytes_of(path), ema)
+    _require_dense(path, found.tensors)
+    _require_finite(path, found.tensors)
+    return found
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         if ran_out(error):
             raise
         raise CheckpointError(
             f"{path.name}: the weights cannot be read ({error.strerror}). Check the path.", code="MODEL_MISSING"
         ) from error
+
+
+def _read_content(path: Path, data: bytes, ema: bool) -> RawWeights:
+    """Return the weights in the bytes of a file, by what they begin with; its ending is not believed."""
     sha256 = hashlib.sha256(data).hexdigest()
     if data[8:9] == b"{":  # asked first: a header's length can begin with a pickle's first byte
-        found = _read_safetensors(path, data, sha256)
         if ema:
             raise CheckpointError(
                 f"{path.name}: averaged weights were asked for; a safetensors file holds one set. Load it without "
                 "asking for them.",
                 code="MODEL_NO_AVERAGE",
             )
-    elif data[:2] == b"PK" and (other := refuse_other_zip(path, data)):
+        return _read_safetensors(path, data, sha256)
+    is_zip = data[:2] == b"PK"
+    if is_zip and (other := refuse_other_zip(path, data)):
         raise other
-    elif data[:2] == b"PK" or data[:1] == b"\x80":
-        table = unwrap(path, open_torch(path, data), ema)
-        found = RawWeights(table.tensors, _hash_of_choice(sha256, table, ema), "torch", {}, table.wrapper)
-        _tell_choice(path, table)
-    else:
+    if not is_zip and data[:1] != b"\x80":
         raise refuse_content(path, data)
-    _require_dense(path, found.tensors)
-    _require_finite(path, found.tensors)
-    return found
+    table = unwrap(path, open_torch(path, data), ema)
+    _tell_choice(path, table)
+    return RawWeights(table.tensors, _hash_of_choice(sha256, table, ema), "torch", {}, table.wrapper)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from prosect.errors import CheckpointError, FormatError
 from prosect.models import TakesClicks, load, require_clicks
-from prosect.session import Session, read_record
+from prosect.session import Record, Session, read_record
 from prosect.volume import Volume
 
 __all__ = ["resume"]
@@ -41,25 +41,28 @@ def resume(
         CheckpointError: The model is unknown or takes no clicks.
     """
     record = read_record(path)
-    said: Any = record.header.get("model")
+    name, profile, options = _model_of(path, record)
+    chosen = model or require_clicks(load(name, None if weights is None else Path(weights), device, profile))
+    sha256 = chosen.identity["weights_sha256"]
+    said = record.header["model"].get("weights_sha256")
+    if said != sha256:
+        raise CheckpointError(
+            f"The session was made with weights {said!r:.18}..., these are {sha256!r:.18}...; give the same file.",
+            code="SESSION_OTHER_WEIGHTS",
+        )
+    session = chosen.session(volume, **options)
+    return session.replay(record, recompute=recompute, journal=path if record.is_journal else None)
+
+
+def _model_of(path: str | os.PathLike[str], record: Record) -> tuple[str, str, dict[str, Any]]:
+    """Return the name and profile of the model that a session was made with, and the session's options."""
     try:
-        name, profile = str(said["model"]), str(said["profile"])
+        said = record.header["model"]
         options: dict[str, Any] = {
             "overlap": str(record.header["overlap"]),
             "near_miss_mm": float(record.header["near_miss_mm"]),
             "compat": record.header["compat"],
         }
-        if "undo_bytes" in record.header:  # sessions from before undo had a limit do not say
-            options["undo_bytes"] = int(record.header["undo_bytes"])
+        return str(said["model"]), str(said["profile"]), options
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error
-    chosen = model or require_clicks(load(name, None if weights is None else Path(weights), device, profile))
-    sha256 = chosen.identity["weights_sha256"]
-    if said.get("weights_sha256") != sha256:
-        raise CheckpointError(
-            f"The session was made with weights {said.get('weights_sha256')!r:.18}..., these are {sha256!r:.18}...; "
-            "give the same file.",
-            code="SESSION_OTHER_WEIGHTS",
-        )
-    session = chosen.session(volume, **options)
-    return session.replay(record, recompute=recompute, journal=path if record.is_journal else None)

@@ -141,7 +141,7 @@ def test_several_gzip_members_are_one_file_and_rubbish_after_them_is_refused(tmp
     refused_file(tmp_path / "b.nii.gz", "INPUT_CORRUPT")
     (tmp_path / "b.nii.gz").write_bytes(gzipped(raw[:-4]))
     refused_file(tmp_path / "b.nii.gz", "INPUT_TRUNCATED")
-    (tmp_path / "b.nii.gz").write_bytes(gzipped(raw + b"\x00"))
+    (tmp_path / "b.nii.gz").write_bytes(gzipped(raw + bytes(2 * 9 * 11)))
     refused_file(tmp_path / "b.nii.gz", "INPUT_HEADER_INVALID")
 
 
@@ -233,7 +233,6 @@ def test_one_voxel_that_is_not_finite_is_refused(tmp_path: Path, value: float) -
         {"vox_offset": 1e30},
         {"xyzt_units": 5},
         {"bitpix": 32},
-        {"bitpix": 0},
     ],
 )
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

@@ -21,6 +21,8 @@ def data_beside(header: Path, reference: str) -> Payload:
         FormatError: The name leads elsewhere, lists several files (`INPUT_DETACHED`), or the file is missing.
     """
     name = reference.strip()
+    while name.startswith("./"):  # as teem and ITK write it: the folder of the header
+        name = name[2:].lstrip("/")
     several = name.upper().startswith("LIST") or "%" in name
     if several or Path(name).name != name or "\\" in name or "\x00" in name or name in ("", ".", ".."):
         where = "in several files" if several else "outside its folder"

@@ -16,7 +16,7 @@ from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
-from prosect.io.payload import check_extent, inflate, joint_hash, read_payload, too_long, truncated
+from prosect.io.payload import check_extent, inflate, joint_hash, note_trailing, read_payload, spare_bytes, truncated
 from prosect.io.segments import segment_fields, segment_names
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
@@ -52,19 +52,23 @@ def load(path: Path) -> StoredImage:
     if fields["ElementDataFile"].upper() != "LOCAL":
         beside = data_beside(path, fields["ElementDataFile"])
         data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
-    if flag(fields, "CompressedData", name):
+    compressed = flag(fields, "CompressedData", name)
+    data = without_header(data, fields, need, name, compressed)
+    if compressed:
         said = fields.get("CompressedDataSize", str(len(data)))
         if said != str(len(data)):
             raise invalid(name, f"declares {said[:40]} compressed bytes but {len(data)} follow")
         raw: bytearray | memoryview = inflate(data, need, name, wbits=47)
-    elif len(data) == need:
-        raw = data
     else:
-        raise truncated(name, len(data), need) if len(data) < need else too_long(name, need)
+        raw = data
+    # Bytes after the voxels are let pass only where the header does not say how many come before them.
+    spare = 0 if "HeaderSize" in fields else spare_bytes(sizes, dtype.itemsize)
+    trailing = note_trailing(name, len(raw), need, spare)
+    raw = raw[:need]
     grid = geometry(fields, sizes, name)
     array = np.frombuffer(raw, dtype).reshape((*sizes, 1)[:4], order="F")
     names, layers = segment_names(fields, array.shape[3])
-    return StoredImage(name, "metaimage", array, grid, sha256=sha256, names=names, layers=layers)
+    return StoredImage(name, "metaimage", array, grid, sha256=sha256, notes=trailing, names=names, layers=layers)
 
 
 def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], int]:
@@ -82,12 +86,33 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], int]:
         position = end + 1
         if not mark and not key.strip():
             continue
+        if key.strip() == "Comment":
+            continue
         if not mark or key.strip() in fields:
             raise invalid(name, f"line {key.strip()[:40]!a} is not a field or repeats one")
         fields[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
             return fields, position
     raise truncated(name, len(raw), len(raw) + 1, "header bytes at least (no ElementDataFile)")
+
+
+def without_header(data: memoryview, fields: dict[str, str], need: int, name: str, compressed: bool) -> memoryview:
+    """Return the data after what `HeaderSize` says comes before them; -1 means that the voxels end the file.
+
+    Raises:
+        FormatError: No size that a header can have, or one that the data contradict.
+    """
+    text = fields.get("HeaderSize", "0")
+    try:
+        size = int(text)
+    except ValueError:
+        size = -2
+    local = fields["ElementDataFile"].upper() == "LOCAL"
+    if not -1 <= size <= MAX_HEADER_BYTES or (size == -1 and compressed) or (size > 0 and local):
+        raise invalid(name, f"gives {text[:40]!r} for HeaderSize, which these data cannot have")
+    if size == -1:
+        return data[max(0, len(data) - need) :]
+    return data[size:]
 
 
 def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -99,8 +124,11 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
     sizes = tuple(int(n) for n in numbers(fields, ("DimSize",), name))
     if fields.get("NDims") != str(len(sizes)):
         raise invalid(name, f"declares {fields.get('NDims')} axes but {len(sizes)} sizes")
-    if len(sizes) != 3:
-        raise FormatError(f"{name}: the image has {len(sizes)} axes; a 3D scan is needed.", code="INPUT_NOT_3D")
+    if len(sizes) not in (3, 4):
+        raise FormatError(
+            f"{name}: the image has {len(sizes)} axes; a 3D scan, or several in a fourth axis, is needed.",
+            code="INPUT_NOT_3D",
+        )
     if fields.get("ElementNumberOfChannels", "1") != "1":
         raise FormatError(
             f"{name}: each voxel holds {fields['ElementNumberOfChannels']} numbers, not one intensity. "
@@ -108,8 +136,11 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
             code="INPUT_NOT_SCALAR",
         )
     code = TYPES.get(fields.get("ElementType", ""))
-    plain = {"BinaryData": "true", "HeaderSize": "0", "ElementToIntensityFunctionSlope": "1",
-             "ElementToIntensityFunctionOffset": "0"}  # fmt: skip
+    plain = {
+        "BinaryData": "true",
+        "ElementToIntensityFunctionSlope": "1",
+        "ElementToIntensityFunctionOffset": "0",
+    }
     odd = [key for key, value in plain.items() if fields.get(key, value).lower() != value]
     if odd:
         raise invalid(name, f"uses {odd[0]}, which we do not read")
@@ -137,8 +168,12 @@ def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
     Raises:
         GeometryError: Spacing, direction or origin is missing or unusable.
     """
-    spacing = numbers(fields, ("ElementSpacing",), name, 3)
-    directions = numbers(fields, DIRECTION_KEYS, name, 9).reshape(3, 3)
+    axes = len(sizes)
+    spacing = numbers(fields, ("ElementSpacing",), name, axes)[:3]
+    matrix = numbers(fields, DIRECTION_KEYS, name, axes * axes).reshape(axes, axes)
+    directions = matrix[:3, :3]
+    if np.any(matrix[3:, :3]) or np.any(matrix[:3, 3:]):
+        raise GeometryError(f"{name}: the fourth axis is turned into space. Export the scan again, volume by volume.")
     if np.abs(np.linalg.norm(directions, axis=1) - 1).max() > 1e-2 or spacing.min() <= 0:
         raise GeometryError(
             f"{name}: directions {directions.round(4).tolist()} and spacing {spacing.tolist()} mm; unit vectors and "
@@ -146,7 +181,7 @@ def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
         )
     affine = np.eye(4)
     affine[:3, :3] = directions.T * spacing
-    affine[:3, 3] = numbers(fields, ORIGIN_KEYS, name, 3)
+    affine[:3, 3] = numbers(fields, ORIGIN_KEYS, name, axes)[:3]
     affine[:3] *= LPS_TO_RAS
     try:
         return Grid((sizes[0], sizes[1], sizes[2]), affine)

@@ -6,6 +6,7 @@ position comes from the sform if its code is above 0, else from the qform if its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,15 @@ from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.label_table import caret_xml, parse_caret_xml
 from prosect.io.nifti_header import GEOMETRY_FIELDS, Header, NiftiHeader, empty_header, parse_header, qform
-from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncated
+from prosect.io.payload import (
+    check_extent,
+    inflate,
+    inflate_head,
+    note_trailing,
+    read_payload,
+    spare_bytes,
+    too_long,
+)
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
 __all__ = ["encode", "load"]
@@ -54,16 +63,21 @@ def load(path: Path, assumed: str | None = None) -> StoredImage:
     header = stored.fields()
     shape, dtype = voxel_layout(header, name)
     offset = data_offset(header, len(stored.raw), name)
-    total = offset + check_extent(name, shape, dtype.itemsize)
+    need = check_extent(name, shape, dtype.itemsize)
+    spare = spare_bytes(shape, dtype.itemsize)
+    whole: bytes | bytearray = payload.raw
     if gzipped:
-        whole: bytes | bytearray = inflate(payload.raw, total, name)
-    else:
-        whole = check_length(payload.raw, total, name)
-    array = np.frombuffer(whole, dtype, offset=offset).reshape(shape, order="F")
+        whole = inflate(payload.raw, offset + need, name, spare=spare)
+    trailing = note_trailing(name, len(whole) - offset, need, spare)
+    if trailing and offset != extensions_end(whole, len(stored.raw), stored.endianness):
+        # Where the voxels begin is then in doubt, too, and a shift by a few bytes would spoil them all.
+        raise too_long(name, offset + need)
+    array = np.frombuffer(whole, dtype, math.prod(shape), offset).reshape(shape, order="F")
     slope, inter = scaling(header, name)
     grid, repairs, notes = geometry(header, shape[:3], name, assumed)
     names, layers = label_names(whole, len(stored.raw), offset, stored.endianness)
     layers = layers if len(layers) == shape[3] else ()
+    notes += bits_note(header) + trailing
     return StoredImage(
         name, "nifti", array, grid, slope, inter, stored, payload.sha256, repairs, notes, names, layers
     )  # fmt: skip
@@ -100,7 +114,8 @@ def voxel_layout(header: Header, name: str) -> tuple[tuple[int, int, int, int], 
         dtype = np.dtype(np.void)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise header_invalid(name, f"declares voxel type {code} ({label}), which we do not read")
-    if int(header["bitpix"]) != 8 * dtype.itemsize:
+    # Some programs leave 0 here; the voxel type says the same.
+    if int(header["bitpix"]) not in (0, 8 * dtype.itemsize):
         raise header_invalid(name, f"declares {label} voxels of {int(header['bitpix'])} bits")
     return (sizes[0], sizes[1], sizes[2], sizes[3] if len(sizes) > 3 else 1), dtype
 
@@ -113,13 +128,21 @@ def data_offset(header: Header, header_bytes: int, name: str) -> int:
     return int(offset)
 
 
-def check_length(raw: bytes, total: int, name: str) -> bytes:
-    """Return `raw` if a plain file holds exactly what its header declares."""
-    if len(raw) < total:
-        raise truncated(name, len(raw), total)
-    if len(raw) > total:
-        raise too_long(name, total)
-    return raw
+def extensions_end(whole: bytes | bytearray, header_bytes: int, endianness: str) -> int:
+    """Return where header and extensions end, which is where voxels usually begin."""
+    position, order = header_bytes + 4, "little" if endianness == "<" else "big"
+    while whole[header_bytes] and position + 8 <= len(whole):
+        size = int.from_bytes(whole[position : position + 4], order)  # type: ignore[arg-type]
+        # Extensions take a multiple of 16 bytes; anything else is voxels already.
+        if size < 16 or size % 16 or position + size > len(whole):
+            break
+        position += size
+    return position
+
+
+def bits_note(header: Header) -> tuple[str, ...]:
+    """Return a note where the header leaves the bits of a voxel at 0."""
+    return ("The header says 0 bits per voxel; its voxel type was used.",) if int(header["bitpix"]) == 0 else ()
 
 
 def scaling(header: Header, name: str) -> tuple[float, float]:

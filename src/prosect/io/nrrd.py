@@ -7,7 +7,6 @@ to repeat. The tests compare what is written with pynrrd.
 
 from __future__ import annotations
 
-import bz2
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,16 +20,8 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
-from prosect.io.payload import (
-    MAX_BZIP2_RATIO,
-    check_extent,
-    drain,
-    inflate,
-    joint_hash,
-    read_payload,
-    too_long,
-    truncated,
-)
+from prosect.io.nrrd_data import MAX_HEADER_BYTES, decode, invalid
+from prosect.io.payload import check_extent, joint_hash, read_payload, spare_bytes, truncated
 from prosect.io.segments import layered_segments, segment_fields, segment_names, segmentation_fields
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
@@ -66,7 +57,6 @@ SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "
 MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 VERSIONS = re.compile(r"NRRD000[1-5]\s*")
 VECTORS = re.compile(r"none|\([^()]*\)")
-MAX_HEADER_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -84,29 +74,6 @@ class NrrdHeader:
     directions: tuple[str, str, str]
     origin: str
     units: str = ""
-
-
-class Bzip2Stream:
-    """bz2's decompressor with zlib's surface: output it holds back is fetched by further calls without input."""
-
-    unconsumed_tail = b""
-
-    def __init__(self) -> None:
-        self.stream = bz2.BZ2Decompressor()
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end of the member was reached."""
-        return self.stream.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        """Bytes after that end."""
-        return self.stream.unused_data
-
-    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes:
-        """Return at most `max_length` more bytes."""
-        return self.stream.decompress(data, max_length)
 
 
 def load(path: Path) -> StoredImage:
@@ -128,7 +95,7 @@ def load(path: Path) -> StoredImage:
     if "data file" in fields:
         beside = data_beside(path, fields["data file"])
         data, sha256 = memoryview(beside.raw), joint_hash(payload, beside)
-    raw = decoded(data, need, fields, name)
+    raw, trailing = decode(data, need, spare_bytes(sizes, dtype.itemsize), fields, name)
     spatial, grid, header, notes = geometry(fields, sizes, name)
     array = np.frombuffer(raw, dtype).reshape(sizes, order="F")
     array = array[..., np.newaxis] if array.ndim == 3 else np.moveaxis(array, other_axis(spatial), 3)
@@ -142,7 +109,7 @@ def load(path: Path) -> StoredImage:
         grid,
         header=header,
         sha256=sha256,
-        notes=notes,
+        notes=notes + trailing,
         names=names,
         layers=layers,
         segments=segments,
@@ -205,33 +172,6 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
     if endian not in ("little", "big"):
         raise invalid(name, "does not say whether the voxels are little or big endian")
     return sizes, np.dtype(("<" if endian == "little" else ">") + code)
-
-
-def decoded(data: memoryview, need: int, fields: dict[str, str], name: str) -> bytes | bytearray | memoryview:
-    """Return exactly `need` bytes of voxels.
-
-    Raises:
-        FormatError: Cut short, damaged, longer than declared, or an encoding that is not read.
-    """
-    encoding = fields["encoding"].lower()
-    if fields.get("line skip", fields.get("lineskip", "0")) != "0":
-        raise invalid(name, "skips lines before the voxels, which we do not read")
-    skip = fields.get("byte skip", fields.get("byteskip", "0"))
-    if skip == "-1" and encoding == "raw":
-        data = data[max(0, len(data) - need) :]
-    elif skip != "0":
-        raise invalid(name, f"skips {skip} bytes before the voxels, which we do not read")
-    if encoding in ("gzip", "gz"):
-        return inflate(data, need, name)
-    if encoding in ("bzip2", "bz2"):
-        return drain(data, need, name, Bzip2Stream, MAX_BZIP2_RATIO)
-    if encoding != "raw":
-        raise invalid(name, f"declares the encoding {encoding!r}; raw, gzip and bzip2 are read")
-    if len(data) < need:
-        raise truncated(name, len(data), need)
-    if len(data) > need:
-        raise too_long(name, need)
-    return data
 
 
 def geometry(
@@ -313,11 +253,6 @@ def numbers(vector: str, name: str) -> FloatArray:
     if len(values) != 3 or (bare[0], bare[-1]) != ("(", ")"):
         raise GeometryError(f"{name}: {vector[:60]!r} is not a vector of three numbers. Save the scan again.")
     return np.array(values)
-
-
-def invalid(name: str, cause: str) -> FormatError:
-    """Return the refusal for a header that contradicts itself or the format."""
-    return FormatError(f"{name}: the header {cause}. Export the scan again.", code="INPUT_HEADER_INVALID")
 
 
 def encode(image: Outgoing) -> Iterator[bytes]:

@@ -28,7 +28,9 @@ __all__ = [
     "inflate",
     "inflate_head",
     "joint_hash",
+    "note_trailing",
     "read_payload",
+    "spare_bytes",
     "truncated",
 ]
 
@@ -137,8 +139,8 @@ def check_memory(name: str, need_bytes: int) -> None:
         )
 
 
-def inflate(raw: bytes | memoryview, size: int, name: str, *, wbits: int = 31) -> bytearray:
-    """Return exactly `size` bytes inflated from a whole stream, whose checksum and length are verified.
+def inflate(raw: bytes | memoryview, size: int, name: str, *, wbits: int = 31, spare: int = 0) -> bytearray:
+    """Return `size` bytes, and up to `spare` more, inflated from a whole stream with its checksum and length verified.
 
     Several gzip members in a row are one stream (pigz, bgzip); zero padding after the last is accepted.
 
@@ -147,13 +149,14 @@ def inflate(raw: bytes | memoryview, size: int, name: str, *, wbits: int = 31) -
         size: What the header inside or beside the stream promises.
         name: File name for messages.
         wbits: zlib's format switch: 31 gzip, 47 gzip or zlib.
+        spare: How many bytes more than promised are let pass.
 
     Raises:
         FormatError: Cut short (`INPUT_TRUNCATED`), checksum wrong or trailing rubbish (`INPUT_CORRUPT`), or more
             bytes than the header promises (`INPUT_HEADER_INVALID`).
         ResourceError: `size` exceeds the free memory.
     """
-    return drain(raw, size, name, lambda: zlib.decompressobj(wbits=wbits), MAX_DEFLATE_RATIO)
+    return drain(raw, size, name, lambda: zlib.decompressobj(wbits=wbits), MAX_DEFLATE_RATIO, spare)
 
 
 def inflate_head(raw: bytes, count: int, name: str) -> bytes:
@@ -175,12 +178,14 @@ def inflate_head(raw: bytes, count: int, name: str) -> bytes:
     return head
 
 
-def drain(raw: bytes | memoryview, size: int, name: str, start: Callable[[], Decompressor], ratio: int) -> bytearray:
-    """Return `size` bytes from one or more compressed members in a row; see `inflate`."""
+def drain(
+    raw: bytes | memoryview, size: int, name: str, start: Callable[[], Decompressor], ratio: int, spare: int = 0
+) -> bytearray:
+    """Return `size` bytes, and up to `spare` more, from one or more compressed members in a row; see `inflate`."""
     if size > (len(raw) + 64) * ratio:
         raise truncated(name, len(raw), size // ratio, "compressed bytes at least")
-    check_memory(name, size)
-    source, out, filled, position = memoryview(raw), bytearray(size), 0, 0
+    check_memory(name, size + spare)
+    source, out, filled, position = memoryview(raw), bytearray(size + spare), 0, 0
     while True:
         position, filled = drain_member(source, position, out, filled, name, start())
         if not any(source[position:]):
@@ -189,6 +194,7 @@ def drain(raw: bytes | memoryview, size: int, name: str, start: Callable[[], Dec
             raise corrupt(name, f"{source.nbytes - position} stray bytes follow the compressed stream")
     if filled < size:
         raise truncated(name, filled, size, "bytes that the header declares")
+    del out[filled:]
     return out
 
 
@@ -214,6 +220,33 @@ def drain_member(
             if not piece and len(got) < PIECE:
                 break
     return position - len(stream.unused_data), filled
+
+
+def spare_bytes(shape: Sequence[int], itemsize: int) -> int:
+    """Return how many bytes may follow the voxels: fewer than any one slice takes.
+
+    A whole slice more would mean that the header declares too few.
+    """
+    return math.prod(shape) * itemsize // max(shape) - 1
+
+
+def note_trailing(name: str, found: int, need: int, spare: int) -> tuple[str, ...]:
+    """Return a note of the bytes that follow the voxels, nothing where none do.
+
+    Args:
+        name: File name for messages.
+        found: Bytes from the first voxel on.
+        need: Bytes that the voxels take.
+        spare: How many more may follow.
+
+    Raises:
+        FormatError: Too few bytes (`INPUT_TRUNCATED`), or too many to be padding (`INPUT_HEADER_INVALID`).
+    """
+    if found < need:
+        raise truncated(name, found, need)
+    if found > need + spare:
+        raise too_long(name, need)
+    return (f"{found - need} bytes follow the voxels and were left unread.",) if found > need else ()
 
 
 def too_long(name: str, size: int) -> FormatError:

@@ -36,6 +36,8 @@ MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xd0\xcf\x11\xe0", "an Office document or a Windows picture cache"),
 )
 
+METAIMAGE_FIELDS = (b"objecttype", b"ndims", b"dimsize", b"elementdatafile")
+
 TEXT_STARTS: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "an HTML page, as a failed download leaves it"),
     (b"<html", "an HTML page, as a failed download leaves it"),
@@ -129,9 +131,13 @@ def text_kind(head: bytes) -> str | None:
     """Return `metaimage`, a phrase naming another text file, or None where the bytes are not text."""
     body = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     lowered = body.lower()
-    first_line = lowered.split(b"\n", 1)[0].split(b"=", 1)
-    if len(first_line) == 2 and first_line[0].strip() in (b"objecttype", b"ndims"):
-        return "metaimage"
+    # MetaImage headers may begin with any field, such as a comment.
+    for line in lowered.split(b"\n"):
+        key, mark, _ = line.partition(b"=")
+        if line.strip() and not mark:
+            break
+        if key.strip() in METAIMAGE_FIELDS:
+            return "metaimage"
     for start, kind in TEXT_STARTS:
         if lowered.startswith(start):
             return kind

@@ -112,3 +112,16 @@ def test_who_watches_is_told_of_every_window_and_every_scan(job: CohortJob) -> N
     assert notes.windows == [(step, whole) for _ in range(2) for step in range(1, whole + 1)]
     assert done.refused == 0
     assert done.report_file.is_file()
+
+
+@pytest.mark.parametrize("name", ["statistics.csv", "cohort_report.json"])
+def test_a_first_run_leaves_tables_that_others_wrote(job: CohortJob, name: str) -> None:
+    foreign = job.output / name
+    foreign.write_text("of a single scan")
+    with pytest.raises(FormatError, match=name) as refused:
+        run_cohort(job, manifest_of(job))
+    assert refused.value.code == "OUTPUT_EXISTS"
+    assert foreign.read_text() == "of a single scan"
+    run_cohort(replace(job, overwrite=True), manifest_of(job))
+    run_cohort(job, manifest_of(job))  # its own tables are written anew
+    assert foreign.read_text() != "of a single scan"

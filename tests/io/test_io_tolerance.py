@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import prosect
-from prosect.errors import FormatError
+from prosect.errors import FormatError, OutputError
 
 ARRAY = np.arange(6 * 5 * 4, dtype=np.int16).reshape((6, 5, 4), order="F")
 VOXELS = ARRAY.tobytes(order="F")
@@ -149,3 +149,24 @@ def test_a_nifti_file_may_leave_out_its_bits_per_voxel_but_not_contradict_them(t
     (tmp_path / "a.nii").write_bytes(raw)
     with pytest.raises(FormatError):
         prosect.read(tmp_path / "a.nii")
+
+
+def test_a_file_that_exists_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    volume = prosect.Volume(ARRAY, prosect.Grid((6, 5, 4), np.eye(4)))
+    path = prosect.write(volume, tmp_path / "a.nii.gz", overwrite=False)
+    before = path.read_bytes()
+    with pytest.raises(OutputError) as refused:
+        prosect.write(prosect.Volume(ARRAY + 1, volume.grid), path, overwrite=False)
+    assert refused.value.code == "OUTPUT_EXISTS"
+    assert path.read_bytes() == before
+
+
+def test_nan_in_a_label_map_is_called_that(tmp_path: Path) -> None:
+    labels = ARRAY.astype(np.float32)
+    labels[0, 0, 0] = np.nan
+    image = nibabel.Nifti1Image(labels, np.eye(4))
+    image.set_sform(np.eye(4), 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(FormatError, match="1 values are NaN") as refused:
+        prosect.read_labels(tmp_path / "a.nii")
+    assert refused.value.code == "LABELS_OUT_OF_RANGE"

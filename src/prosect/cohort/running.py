@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,7 @@ from prosect.cohort.ledger import History, open_ledger
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
 from prosect.cohort.pipeline import Outcome
-from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_inputs
+from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
 from prosect.cohort.worker import Worker
 from prosect.io.atomic import make_folder
 from prosect.io.temporary import sweep
@@ -127,6 +128,7 @@ def run_cohort(
         settings = job.identity(worker.model)
         known = ledger.history(settings)
         refuse_changed_settings(known, settings, job.overwrite)
+        refuse_tables(job, known)
         todo = plan(manifest.scans, job.output, known, job.planned_names, job.overwrite)
         begin = clock()
         try:
@@ -137,6 +139,16 @@ def run_cohort(
             raise
         found = write_summary(job, manifest, todo, ledger.history(settings), settings)
         return CohortRun(found, todo, clock() - begin, job.output / REPORT)
+
+
+def refuse_tables(job: CohortJob, known: History) -> None:
+    """Refuse to replace tables that no folder run has written, such as those of a single scan.
+
+    Raises:
+        OutputError: There are any (`OUTPUT_EXISTS`).
+    """
+    if known.settings is None and not job.overwrite:
+        refuse_foreign([name for name in (REPORT, STATISTICS) if os.path.lexists(job.output / name)])
 
 
 def write_summary(

@@ -44,8 +44,7 @@ def read(
         volume: Which volume of a file or series that holds several, from 0.
         modality: `CT`, `MR`, `PT`, ... for formats that do not say. DICOM says; a different value is refused.
         nan_as: Intensity of voxels that are NaN, as resampling leaves them outside the field of view: -1024 in CT.
-        assume_orientation: Where the voxel axes of a NIfTI file point that does not say (both codes 0): `RAS`, `LPS`,
-            ... A file that says something else is refused.
+        assume_orientation: Where voxel axes point (`RAS`) in a NIfTI file with both codes 0; it overrides no file.
         regularise: Resample DICOM slices whose distance changes, linearly and to the smallest distance; else they are
             refused.
 
@@ -54,32 +53,50 @@ def read(
         GeometryError: The file does not say, or contradicts itself about, where its voxels are.
         ResourceError: Larger than the free memory.
     """
-    if not os.fspath(path):
-        raise FormatError("The path of the scan is empty. Give a file or a folder.", code="INPUT_NOT_FOUND")
-    place = Path(path)
+    place = place_of(path)
     wanted = known_modality(modality)
-    asked = known_orientation(assume_orientation)
-    if nan_as is not None and not math.isfinite(nan_as):
-        raise UsageError(f"NaN cannot be read as {nan_as}; give a number, such as -1024 for CT.")
+    axes = known_orientation(assume_orientation)
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
     if found.kind in ("dicom", "zip"):
         scan: Volume = module.load(place, series=series, volume=volume, modality=wanted, regularise=regularise)
-        refuse_orientation(scan.source.name, scan.grid, asked)
+        refuse_orientation(scan.source.name, scan.grid, axes)
         return scan
     if series is not None:
         raise UsageError(f"{file_name(place)}: `series` picks a DICOM series; this is not DICOM.")
     # Only NIfTI can leave open where its voxels are.
-    image: StoredImage = module.load(place, asked) if found.kind == "nifti" else module.load(place)
-    refuse_orientation(image.name, image.grid, asked)
+    image: StoredImage = module.load(place, axes) if found.kind == "nifti" else module.load(place)
+    refuse_orientation(image.name, image.grid, axes)
     refuse_labels(image)
     repairs = name_conflict(place, found) + image.repairs
     warn(image.name, repairs)
-    array = scaled(picked(image, volume), image.slope, image.inter)
-    filled = () if nan_as is None else replace_nan(array, nan_as)
+    return volume_of(image, volume, wanted, nan_as, repairs)
+
+
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """Return the place of a scan.
+
+    Raises:
+        FormatError: The path is empty (`INPUT_NOT_FOUND`): it would mean the current folder.
+    """
+    if not os.fspath(path):
+        raise FormatError("The path of the scan is empty. Give a file or a folder.", code="INPUT_NOT_FOUND")
+    return Path(path)
+
+
+def volume_of(
+    image: StoredImage, index: int | None, modality: str | None, nan_as: float | None, repairs: tuple[str, ...]
+) -> Volume:
+    """Return one volume of a file with its intensities scaled.
+
+    Raises:
+        FormatError: Which volume is open, or voxels are not finite.
+    """
+    array = scaled(picked(image, index), image.slope, image.inter)
+    filled = replace_nan(array, nan_as)
     source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes + filled)
     try:
-        return Volume(array, image.grid, wanted, source)
+        return Volume(array, image.grid, modality, source)
     except FormatError as error:
         raise FormatError(f"{image.name}: {error}", code=error.code) from None
 
@@ -152,8 +169,16 @@ def refuse_orientation(name: str, grid: Grid, asked: str | None) -> None:
         )
 
 
-def replace_nan(array: NDArray[np.float32], value: float) -> tuple[str, ...]:
-    """Set NaN in intensities (i j k) to `value`, in place, slice by slice; return the note of it, if any was there."""
+def replace_nan(array: NDArray[np.float32], value: float | None) -> tuple[str, ...]:
+    """Set NaN in intensities (i j k) to `value`, in place, slice by slice; return the note of it, if any was there.
+
+    Raises:
+        UsageError: The value is no finite number.
+    """
+    if value is None:
+        return ()
+    if not math.isfinite(value):
+        raise UsageError(f"NaN cannot be read as {value}; give a number, such as -1024 for CT.")
     count = 0
     for k in range(array.shape[2]):
         missing = np.isnan(array[..., k])

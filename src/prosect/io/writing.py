@@ -27,7 +27,7 @@ __all__ = ["Writable", "check_writable", "write", "write_mask"]
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 
 
-def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None = None) -> Path:
+def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None = None, overwrite: bool = True) -> Path:
     """Write labels or a scan to `path` in the format of its suffix, and return the path.
 
     The file appears whole or not at all, and the same input gives the same bytes.
@@ -37,10 +37,11 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
         path: Ends as a format that is written does: `.nii.gz`, `.nii`, `.nrrd`, `.seg.nrrd` or `.mha`.
         like: The scan that the labels belong to. Where it came from a file of the same format and its grid equals
             that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
+        overwrite: Whether a file that exists may be replaced.
 
     Raises:
-        OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, or the file of the scan
-            itself (`OUTPUT_IS_INPUT`).
+        OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, the file of the scan
+            itself (`OUTPUT_IS_INPUT`), or a file that exists without `overwrite` (`OUTPUT_EXISTS`).
         GeometryError: `like` has another shape.
         ResourceError: The disk is full.
     """
@@ -48,6 +49,8 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
     if not isinstance(thing, Writable):
         raise UsageError(f"Labels or a scan can be written, not {type(thing).__name__}.")
     refuse_source(thing, Path(path), like)
+    if not overwrite:
+        refuse_existing(Path(path))
     return store(outgoing(thing, like), Path(path))
 
 
@@ -76,6 +79,19 @@ def store(image: Outgoing, target: Path) -> Path:
     chunks: Iterator[bytes] = load_module(module).encode(image)
     write_atomically(target, gzip_chunks(chunks) if gzipped else chunks)
     return target
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a name that is taken, by a link that leads nowhere too.
+
+    Raises:
+        OutputError: `OUTPUT_EXISTS`.
+    """
+    if os.path.lexists(path):
+        raise OutputError(
+            f"{file_name(path)}: the file exists. Choose another name, or replace it with `overwrite=True`.",
+            code="OUTPUT_EXISTS",
+        )
 
 
 def refuse_source(thing: Writable, path: Path, like: Volume | None) -> None:

@@ -7,7 +7,6 @@ Voxel i covers [i - 0.5, i + 0.5). DICOM's LPS exists only inside the DICOM, NRR
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prosect.errors import GeometryError, UsageError
+from prosect.errors import GeometryError
 
-__all__ = ["AxisOrder", "Grid", "known_orientation", "ras_order"]
+__all__ = ["AxisOrder", "Grid", "ras_order"]
 
 FloatArray = NDArray[np.float64]
 Shape = tuple[int, int, int]
 
 # A condition number above this means that two voxel axes are all but parallel, or spacings differ absurdly.
 MAX_CONDITION = 1e6
-ORIENTATION = re.compile("(?=.*[RL])(?=.*[AP])(?=.*[SI])[RLAPSI]{3}")
 
 
 @dataclass(frozen=True)
@@ -199,14 +197,3 @@ def ras_order(affine: ArrayLike) -> AxisOrder:
         scored.append((float(np.trace(directions).round(8)), directions.ravel().tolist(), axes, flips.tolist()))
     _, _, axes, flips = max(scored)
     return AxisOrder(axes, tuple(flips))  # type: ignore[arg-type]
-
-
-def known_orientation(word: str | None) -> str | None:
-    """Return where three voxel axes point, such as `RAS`, in capitals; None for None.
-
-    Raises:
-        FormatError: Not one letter of each pair R L, A P, S I (`USAGE`).
-    """
-    if word is None or ORIENTATION.fullmatch(word.upper()):
-        return None if word is None else word.upper()
-    raise UsageError(f"{word!r} is no orientation; give one letter each of R or L, A or P, S or I, such as RAS or LPS.")

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
 
-__all__ = ["MODALITIES", "Source", "Volume", "known_modality", "require_volume"]
-
-# The words of DICOM for kinds of scans (PS3.3 C.7.3.1.1.1), and what people say instead.
-MODALITIES = {
-    "CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT", "NM": "NM", "SPECT": "NM", "US": "US", "XA": "XA",
-    "RF": "RF", "CR": "CR", "DX": "DX", "MG": "MG", "OPT": "OPT", "OCT": "OCT", "OT": "OT",
-}  # fmt: skip
+__all__ = ["Source", "Volume", "require_volume"]
 
 # A scan that does not say its modality and holds values this low is CT: no other one has air so far below 0.
 AIR_HU = -500.0
@@ -89,19 +83,6 @@ class Volume:
     def is_ct(self) -> bool:
         """Whether the scan is CT: where it does not say, whether it holds air in Hounsfield units."""
         return self.modality == "CT" or (self.modality is None and float(self.array.min()) <= AIR_HU)
-
-
-def known_modality(word: str | None) -> str | None:
-    """Return a modality as DICOM writes it, None for None.
-
-    Raises:
-        FormatError: Another word (`USAGE`).
-    """
-    if word is None:
-        return None
-    if word.upper() not in MODALITIES:
-        raise UsageError(f"The modality {word!r} is unknown; known are {', '.join(MODALITIES)}.")
-    return MODALITIES[word.upper()]
 
 
 def require_volume(thing: object) -> None:

@@ -80,7 +80,6 @@ def test_labels_without_a_meaning_are_refused(run: Run, folder: Path) -> None:
 
 def test_pseudo_labels_are_made_once_and_listed(run: Run, folder: Path, tmp_path: Path, model) -> None:
     out = tmp_path / "pseudo"
-    model.identity = {"model": "fake"}
     status, said, _ = run("pseudo-label", folder, *MAP, "-o", out, "-rs", "liver")
     assert status == 0
     assert "mean Dice of" in said

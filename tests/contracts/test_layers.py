@@ -17,7 +17,7 @@ SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
     {"errors", "lazy"},
-    {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch"},
+    {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch", "stated_facts"},
     {"volume", "labelmap", "prompts", "clicks_file", "measure", "resample", "plain_data"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, ProsectWarning, UsageError
-from prosect.geometry import Grid, known_orientation
+from prosect.geometry import Grid
 from prosect.io.formats import content_endings, reading_module
 from prosect.io.paths import file_name
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
 from prosect.lazy import load_module
-from prosect.volume import Source, Volume, known_modality
+from prosect.stated_facts import known_modality, known_orientation
+from prosect.volume import Source, Volume
 
 __all__ = ["read", "read_labels"]
 

@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 from prosect.errors import UsageError
-from prosect.geometry import known_orientation
-from prosect.volume import known_modality
+from prosect.stated_facts import known_modality, known_orientation
 
 __all__ = [
     "at_least_one",

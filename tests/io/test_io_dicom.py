@@ -244,7 +244,8 @@ def test_nothing_but_other_files_is_refused(tmp_path: Path) -> None:
     refused_file(tmp_path / "a", "DICOM_NO_POSITION", GeometryError)
     save_slice(tmp_path / "b", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), SamplesPerPixel=3))
     refused_file(tmp_path / "b", "INPUT_NOT_SCALAR")
-    save_slice(tmp_path / "c", "x", dicom_slice(SCAN[..., 0].T, (0, 0, 0), NumberOfFrames=8))
+    frames = dicom_slice(SCAN[..., 0].T, (0, 0, 0), NumberOfFrames=8, SliceThickness=None)
+    save_slice(tmp_path / "c", "x", frames)
     refused_file(tmp_path / "c", "DICOM_NO_POSITION", GeometryError)
 
 

@@ -84,7 +84,6 @@ def train(folder: Path, work: str, *more: str) -> int:
     return main(["train", str(folder / "boxes.toml"), "--work", str(folder / work), "-d", "cpu", *more])
 
 
-@pytest.mark.filterwarnings("ignore:Intensities from")  # the scans of these tests are made of noise, not of people
 def test_four_stages_make_a_model_that_segments_and_clicks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(folder, "run", "--tensorboard") == 0
     told = capsys.readouterr().out
@@ -281,7 +280,6 @@ def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.Mo
     assert taken == [torch.device("cuda:2")]
 
 
-@pytest.mark.filterwarnings("ignore:Intensities from")  # the scans of these tests are made of noise, not of people
 def test_a_branch_that_no_stage_has_taught_is_not_offered(folder: Path) -> None:
     recipe = (folder / "boxes.toml").read_text()
     stage, tail = recipe.index("[stage.3_automatic]"), recipe.index("[stage.4")

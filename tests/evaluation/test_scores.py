@@ -85,7 +85,7 @@ def test_a_row_survives_the_ledger(scan: LabelledScan) -> None:
     plain = json.loads(json.dumps(row.to_json()))
     assert Row.from_json(plain) == row
     assert Row.from_json({**plain, "added later": 1}) == row
-    for missing in plain:
+    for missing in set(plain) - {"hd95_mm", "surface_mm"}:  # rows of earlier versions have no distances
         with pytest.raises(KeyError, match=missing):
             Row.from_json({key: value for key, value in plain.items() if key != missing})
 

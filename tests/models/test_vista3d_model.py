@@ -101,7 +101,7 @@ def test_a_structure_far_larger_than_any_in_training_is_warned_of(model: Vista3D
     for overlap in (False, True):
         with pytest.warns(ProsectWarning, match=r"liver: .* implausible") as caught:
             notes = wary.segment(volume, ["liver", "spleen"], overlap=overlap).provenance["notes"]
-        assert len(caught) == 1
+        assert len([each for each in caught if "implausible" in str(each.message)]) == 1
         assert "liver" in notes[-1]  # type: ignore[index]
     usual = replace(model, spec=replace(model.spec, largest_ml={1: ml}))
     usual.segment(volume, ["liver"])

@@ -92,8 +92,8 @@ def test_the_model_sees_what_it_knows_of_any_scan(encoders) -> None:
     shown = []
 
     class Watched(ModelEncoder):
-        def _shown(self, working: Working) -> Volume:
-            shown.append(super()._shown(working))
+        def _model_input(self, working: Working) -> Volume:
+            shown.append(super()._model_input(working))
             return shown[-1]
 
     encoder = Watched(encoders["features"].model)

@@ -238,7 +238,7 @@ def test_a_vocabulary_survives_json_and_pickle(vocabulary: Vocabulary) -> None:
     st.builds(
         Structure,
         index=st.integers(1, 65535),
-        name=st.text(string.ascii_letters + " -", min_size=1).filter(lambda t: spelling(t) != ""),
+        name=st.text(string.ascii_letters + " -", min_size=1).filter(lambda t: any(map(str.isalpha, t))),
         ambiguous=st.booleans(),
         overlapping=st.booleans(),
         everything=st.frozensets(st.sampled_from(["CT", "MRI_BODY"])),

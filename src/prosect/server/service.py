@@ -76,10 +76,6 @@ class Service:
         """Empty a structure."""
         return self._act(identity, "clear", lambda session, _watch: session.clear(structure), revision, key)
 
-    def start_from(self, identity: str, labels: Any, names: Sequence[str] | None, revision: int | None = None) -> bytes:
-        """Take masks as drafts."""
-        return self._act(identity, "masks", lambda session, _watch: session.start_from(labels, names), revision)
-
     def paint(self, identity: str, stroke: Stroke, revision: int | None = None, key: str | None = None) -> bytes:
         """Add or remove the voxels under a brush."""
 

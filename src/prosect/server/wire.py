@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.errors import CheckpointError, GeometryError, ProsectError, ResourceError
+from prosect.errors import CheckpointError, ProsectError, ResourceError
 
 __all__ = ["DELTA_TYPE", "pack_delta", "problem_of", "problem_text", "status_of", "unpack_delta"]
 
@@ -57,8 +57,6 @@ def status_of(error: ProsectError) -> int:
         return 507
     if isinstance(error, CheckpointError):
         return 503
-    if isinstance(error, GeometryError):
-        return 422
     return 422
 
 

@@ -6,12 +6,13 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
-import prosect
+from source import FILES, tree
+
 from prosect.cli.commands import doctor
 
-SOURCE = Path(prosect.__file__).parent
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = {"scikit-image": "skimage"}
 # pydicom finds these by itself, and torch finds the writer of TensorBoard's files.
@@ -28,16 +29,17 @@ def names(requirements: list[str]) -> set[str]:
     return found
 
 
-def imported() -> set[str]:
+@cache
+def imported() -> frozenset[str]:
     """Return the top names of all modules that the source imports from elsewhere."""
     found: set[str] = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in FILES:
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
-    return found - set(sys.stdlib_module_names) - {"prosect"}
+    return frozenset(found - set(sys.stdlib_module_names) - {"prosect"})
 
 
 NEEDED = names(PROJECT["dependencies"])

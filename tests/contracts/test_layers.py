@@ -6,9 +6,11 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+from source import tree
 
 import prosect
 from prosect import errors
@@ -44,17 +46,18 @@ def part(dotted: str) -> str | None:
     return pieces[1] if pieces[0] == "prosect" and len(pieces) > 1 else None
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Return the parts of prosect that a file imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {p for alias in node.names if (p := part(alias.name))}
         elif isinstance(node, ast.ImportFrom) and node.module == "prosect":
             found |= {alias.name for alias in node.names if alias.name in LEVEL}
         elif isinstance(node, ast.ImportFrom) and node.module and (name := part(node.module)):
             found.add(name)
-    return found
+    return frozenset(found)
 
 
 def home(path: Path) -> str:
@@ -86,11 +89,11 @@ def test_parts_of_one_layer_form_no_cycle() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_modules_are_documented_and_import_at_the_top(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), "a module says what it is for"
+    module = tree(path)
+    assert ast.get_docstring(module), "a module says what it is for"
     if path.relative_to(SOURCE).as_posix() == "cli/main.py":
         return
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef):
             inner = [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
             assert not inner, f"{node.name} imports inside"

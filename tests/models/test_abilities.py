@@ -50,6 +50,15 @@ def test_a_vista3d_finds_learns_takes_clicks_and_shows_its_features(finder: Vist
         assert require(finder) is finder
 
 
+def test_a_model_of_another_network_runs_as_the_first_does_and_leaves_it_alone(finder: Vista3DModel) -> None:
+    other = vista3d(Architecture(width=8, blocks=(1, 1), interactive=False)).eval()
+    spec = ModelSpec("taught", WORDS)
+    taught = require_learns(finder).with_network(other, spec)
+    assert (taught.network, taught.identity["model"]) == (other, "taught")
+    assert (taught.profile, taught.device) == (finder.profile, finder.device)
+    assert (finder.network is not other, finder.identity["model"]) == (True, "finder")
+
+
 @pytest.mark.parametrize(
     ("require", "code"),
     [

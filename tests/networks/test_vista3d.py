@@ -79,3 +79,17 @@ def test_the_parts_of_a_network_hold_every_weight_once(branches: dict[str, bool]
     network = vista3d(Architecture(width=8, blocks=(1, 1), **branches))
     held = [parameter for modules in network.parts().values() for m in modules for parameter in m.parameters()]
     assert len(held) == len({id(parameter) for parameter in held}) == len(list(network.parameters()))
+
+
+def test_the_vectors_of_classes_are_learnt_within_the_automatic_part_and_change_no_feature() -> None:
+    network = small()
+    automatic = {id(p) for module in network.parts()["automatic"] for p in module.parameters()}
+    vectors = [p for module in network.class_vector_modules() for p in module.parameters()]
+    assert {id(p) for p in vectors} < automatic
+    image = torch.rand(1, 1, 16, 16, 16)
+    with torch.inference_mode():
+        features, before = network.automatic_features(image), network.class_vectors([5])
+        for parameter in vectors:
+            parameter.mul_(2).add_(0.5)
+        assert torch.equal(network.automatic_features(image), features)
+        assert not torch.equal(network.class_vectors([5]), before)

@@ -10,32 +10,31 @@ from typing import ClassVar
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.mapping import parse_pair
 from prosect.data.pairs import pair_files
-from prosect.errors import CheckpointError, FormatError
+from prosect.errors import FormatError
 from prosect.io.atomic import probe
 from prosect.jobs.inputs import ModelChoice
 from prosect.jobs.job import Job
 from prosect.jobs.warning_log import keep_warnings
 from prosect.jobs.work_folder import lock_work_folder
-from prosect.models import Model
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Learns, Model, require_learns
 from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
 from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
 from prosect.training.finetuning.settings import FinetuneSettings
 
-__all__ = ["FinetuneJob", "require_vista3d"]
+__all__ = ["FinetuneJob"]
 
 SUFFIX = ".safetensors"
 NEED_BYTES = 64 << 20
 
 Say = Callable[[str], None]
-OnPlan = Callable[[FinetunePlan, Vista3DModel], None]
+OnPlan = Callable[[FinetunePlan, Learns], None]
 
 
 def ignore(_text: str) -> None:
     """Tell nobody."""
 
 
-def ignore_plan(_plan: FinetunePlan, _model: Vista3DModel) -> None:
+def ignore_plan(_plan: FinetunePlan, _model: Learns) -> None:
     """Tell nobody."""
 
 
@@ -78,7 +77,7 @@ class FinetuneJob(Job):
         if self.output.exists() and not self.overwrite:
             raise FormatError(f"{self.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
 
-    def plan(self, model: Model | None = None, *, show_warnings: bool = True) -> tuple[FinetunePlan, Vista3DModel]:
+    def plan(self, model: Model | None = None, *, show_warnings: bool = True) -> tuple[FinetunePlan, Learns]:
         """Return what will be trained, and the model it starts from, after every file was checked; nothing is written.
 
         Args:
@@ -89,7 +88,7 @@ class FinetuneJob(Job):
             ProsectError: The output, the model, a scan or a setting cannot be used.
         """
         self.refuse()
-        start = require_vista3d(model or self.model.load())
+        start = require_learns(model or self.model.load())
         pairs = [parse_pair(text) for text in self.classes]
         datalist = pair_files(self.images, self.labels, pairs, words_of(start))
         refuse_unfit(check_datalist(datalist, self.settings.tolerance_mm))
@@ -126,16 +125,3 @@ class FinetuneJob(Job):
             done = finetune(start, plan, self.settings, work, stop_at, say)
         save_finetuned(done, self.output)
         return done
-
-
-def require_vista3d(model: Model) -> Vista3DModel:
-    """Return the model if it can learn classes.
-
-    Raises:
-        CheckpointError: It has none (`MODEL_WRONG_NETWORK`).
-    """
-    if not isinstance(model, Vista3DModel):
-        raise CheckpointError(
-            "Only VISTA3D models learn classes; this one answers clicks only.", code="MODEL_WRONG_NETWORK"
-        )
-    return model

@@ -126,6 +126,9 @@ class Learns(FindsAndTakesClicks, Protocol):
     def profile(self) -> Profile:
         """How scans are prepared, swept and restored."""
 
+    def with_network(self, network: Vista3D, spec: ModelSpec) -> Learns:
+        """Return a model that runs another network, trained with `spec`, as this one runs its own."""
+
 
 def require_finds(model: Model) -> Finds:
     """Return a model that finds structures by itself.

@@ -80,6 +80,15 @@ class Vista3DModel:
         """How a scan is prepared for the sweep."""
         return self.spec.preparation(self.profile)
 
+    def with_network(self, network: Vista3D, spec: ModelSpec) -> Vista3DModel:
+        """Return a model that runs another network, trained with `spec`, as this one runs its own.
+
+        Args:
+            network: In evaluation mode, on this model's device.
+            spec: What it was trained with.
+        """
+        return replace(self, network=network, spec=spec)
+
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
     ) -> MemoryPlan:

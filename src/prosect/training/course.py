@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from prosect.data.datalist import DataList
 from prosect.data.labels import TOLERANCE_MM
 from prosect.errors import RecipeError
+from prosect.models import Model
 from prosect.training.families import family_of
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.recipe import Recipe
@@ -34,7 +35,7 @@ class Beginning:
     """
 
     network: Callable[[], nn.Module] | None = None
-    model_of: Callable[[Mapping[str, Tensor]], Any] | None = None
+    model_of: Callable[[Mapping[str, Tensor]], Model] | None = None
     scans: Path | None = None
 
 

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -72,7 +71,7 @@ class Validator:
             "better weights from worse. List other scans, or set validate_every = 0."
         )
 
-    def _model(self, average: dict[str, Tensor]) -> Any:
+    def _model(self, average: dict[str, Tensor]) -> models.Model:
         """Return the model that weights make: from a file as a user would load it, or as the caller makes it."""
         course = self.course
         if course.beginning.model_of is not None:
@@ -101,16 +100,18 @@ class Validator:
         for entry, found in turns[: self.stage.validate_on]:
             yield read_labelled(entry, found, self.course.tolerance_mm)
 
-    def _rows(self, model: Any, scan: LabelledScan) -> list[Row]:
+    def _rows(self, model: models.Model, scan: LabelledScan) -> list[Row]:
         if self.stage.finds:
             targets, _ = automatic_targets(scan, model.vocabulary)
-            return auto(scan, model, targets, Rules())
+            return auto(scan, models.require_finds(model), targets, Rules())
         targets = clicked_targets(scan, model.vocabulary, None, False)
-        rows = clicks(scan, model, targets, replace(Rules(), count=CLICKS), np.random.default_rng(0))
+        rules = replace(Rules(), count=CLICKS)
+        rows = clicks(scan, models.require_clicks(model), targets, rules, np.random.default_rng(0))
         last = {row.structure: row for row in rows}
         return list(last.values())
 
-    def _picture(self, model: Any, scan: LabelledScan) -> None:
+    def _picture(self, model: models.Model, scan: LabelledScan) -> None:
         if self.stage.finds:
             place = self.course.folder / self.stage.name / PICTURE
-            render(scan.volume, model.segment(scan.volume), place, title=scan.name)
+            labels = models.require_finds(model).segment(scan.volume)
+            render(scan.volume, labels, place, title=scan.name)

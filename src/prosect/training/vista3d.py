@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,23 +25,28 @@ from prosect.training.targets import SamplerRules
 
 __all__ = ["objective_of", "parts_of"]
 
+PARTS: tuple[Part, ...] = ("encoder", "automatic", "class_vectors", "interactive")
 OFFICIAL_AUGMENTATION = "prosect.training.augment_official"
 
 
 def parts_of(network: Vista3D) -> dict[Part, list[torch.nn.Parameter]]:
     """Return the parameters of a network by the part that stages name; the class vectors are a part of a part."""
-    image = network.image_encoder
-    modules: dict[Part, list[torch.nn.Module]] = {"encoder": [image.encoder]}
+    modules = network.parts()
     if network.architecture.automatic:
-        head = network.class_head
-        modules["automatic"] = [image.up_layers_auto, head]
-        modules["class_vectors"] = [head.class_embeddings, head.mlp]
-    if network.architecture.interactive:
-        modules["interactive"] = [image.up_layers, network.point_head]
+        modules["class_vectors"] = network.class_vector_modules()
     parts: dict[Part, list[torch.nn.Parameter]] = {}
-    for name, found in modules.items():
-        parts[name] = [parameter for module in found for parameter in module.parameters()]
+    for name in PARTS:
+        if name in modules:
+            parts[name] = parameters_of(modules[name])
     return parts
+
+
+def parameters_of(modules: Iterable[torch.nn.Module]) -> list[torch.nn.Parameter]:
+    """Return the parameters of several modules, in their order."""
+    found: list[torch.nn.Parameter] = []
+    for module in modules:
+        found += module.parameters()
+    return found
 
 
 def objective_of(

@@ -13,9 +13,9 @@ from prosect.data.check import check_datalist, refuse_unfit
 from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import interval
 from prosect.io.atomic import make_folder
-from prosect.jobs.finetune import require_vista3d
 from prosect.jobs.warning_log import keep_warnings
 from prosect.jobs.work_folder import lock_work_folder
+from prosect.models import require_learns
 from prosect.training.finetuning.fewshot import Outcome, arms, few_shots, pools
 from prosect.training.finetuning.finetune import settings_as_data
 from prosect.training.finetuning.plan import words_of
@@ -40,7 +40,7 @@ SAID = (
 def run(args: argparse.Namespace) -> int:
     """Train and test by number of scans; return 0, or 4 where test scans were refused or the time was over."""
     say = silent if args.quiet else open_console().print
-    model = require_vista3d(model_of(args).load())
+    model = require_learns(model_of(args).load())
     given = list_of(args, args.list)
     train, test = pools(given.read(words_of(model)), args.limit)
     chosen = arms(args.shots, args.from_scratch, len(train))

@@ -12,7 +12,7 @@ from prosect.cli.choices import tolerance_of
 from prosect.cli.console import open_console
 from prosect.errors import RecipeError
 from prosect.jobs import FinetuneJob, ModelChoice
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Learns
 from prosect.training.finetuning.finetune import Finetuned
 from prosect.training.finetuning.plan import FinetunePlan
 from prosect.training.finetuning.settings import FinetuneSettings
@@ -97,7 +97,7 @@ def source_of(text: str) -> tuple[str, str]:
     return new.strip(), known.strip()
 
 
-def tell(say: Any, plan: FinetunePlan, settings: FinetuneSettings, model: Vista3DModel) -> None:
+def tell(say: Any, plan: FinetunePlan, settings: FinetuneSettings, model: Learns) -> None:
     """Say what will be trained."""
     spec, words = plan.spec, plan.numbering.vocabulary
     new = {s.index for s in plan.added}

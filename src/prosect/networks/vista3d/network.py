@@ -113,6 +113,10 @@ class Vista3D(nn.Module):
             found["interactive"] = [image.up_layers, self.point_head]
         return found
 
+    def class_vector_modules(self) -> list[nn.Module]:
+        """Return what makes the vector of each class: within the `automatic` part, and able to learn without it."""
+        return [self.class_head.class_embeddings, self.class_head.mlp]
+
     @property
     def sequential(self) -> bool:
         """Whether an answer to clicks builds on the answer before the last of them."""

@@ -19,8 +19,7 @@ from prosect.evaluation.protocols import Rules
 from prosect.evaluation.report import Section
 from prosect.evaluation.running import Examination, examine, section
 from prosect.io.atomic import make_folder
-from prosect.models import Model, load
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Learns, Model, load
 from prosect.training.finetuning.finetune import finetune, save_finetuned, settings_as_data
 from prosect.training.finetuning.plan import plan_finetuning
 from prosect.training.finetuning.settings import FinetuneSettings
@@ -102,7 +101,7 @@ def arms(shots: Sequence[int], scratch: bool, available: int) -> list[Arm]:
 
 
 def few_shots(
-    model: Vista3DModel,
+    model: Learns,
     train: DataList,
     test: DataList,
     chosen: Sequence[Arm],
@@ -161,7 +160,7 @@ def few_shots(
     return done
 
 
-def settled(model: Vista3DModel, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:
+def settled(model: Learns, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:
     """Return settings in which nothing is left to be decided by the scans of one arm: all see scans alike."""
     plan = plan_finetuning(model, largest, replace(settings, validate_every=0))
     kind: Literal["model", "percentile"] = "model" if plan.spec.intensity == model.spec.intensity else "percentile"
@@ -169,7 +168,7 @@ def settled(model: Vista3DModel, largest: DataList, settings: FinetuneSettings) 
 
 
 def trained(
-    model: Vista3DModel,
+    model: Learns,
     part: DataList,
     arm: Arm,
     settings: FinetuneSettings,

@@ -18,8 +18,8 @@ from prosect.data.datalist import DataList
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_labelled
 from prosect.errors import ProsectWarning
+from prosect.models import Learns
 from prosect.models.metadata import metadata_of
-from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Vista3D, vista3d
 from prosect.training.course import Beginning, Course
 from prosect.training.finetuning.measures import click_dice, kept_agreement
@@ -49,7 +49,7 @@ class Finetuned:
         dtype: In which its weights are stored; None keeps float32.
     """
 
-    model: Vista3DModel
+    model: Learns
     metadata: Mapping[str, Any]
     report: Mapping[str, Any]
     complete: bool
@@ -57,7 +57,7 @@ class Finetuned:
 
 
 def finetune(
-    model: Vista3DModel,
+    model: Learns,
     plan: FinetunePlan,
     settings: FinetuneSettings,
     folder: Path,
@@ -120,7 +120,7 @@ def settings_as_data(settings: FinetuneSettings) -> dict[str, Any]:
 
 
 def course_of(
-    model: Vista3DModel,
+    model: Learns,
     plan: FinetunePlan,
     settings: FinetuneSettings,
     starts: Mapping[int, Start],
@@ -132,9 +132,9 @@ def course_of(
 
     judge = network_of(model, settings, {})
 
-    def model_of(weights: Mapping[str, Tensor]) -> Vista3DModel:
+    def model_of(weights: Mapping[str, Tensor]) -> Learns:
         judge.load_state_dict(weights)
-        return Vista3DModel(judge.eval(), plan.spec, model.profile, model.device)
+        return model.with_network(judge.eval(), plan.spec)
 
     def watch(stage: str, row: dict[str, Any]) -> None:
         text = words_of_row(stage, row)
@@ -167,7 +167,7 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def network_of(model: Vista3DModel, settings: FinetuneSettings, starts: Mapping[int, Start]) -> Vista3D:
+def network_of(model: Learns, settings: FinetuneSettings, starts: Mapping[int, Start]) -> Vista3D:
     """Return the network to train: a copy with its first embeddings, or a random one of the same shape."""
     if settings.from_scratch:
         with torch.random.fork_rng(devices=[]):
@@ -179,9 +179,7 @@ def network_of(model: Vista3DModel, settings: FinetuneSettings, starts: Mapping[
     return network
 
 
-def finished_model(
-    network: Vista3D, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings
-) -> Vista3DModel:
+def finished_model(network: Vista3D, model: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> Learns:
     """Return the model of a trained network; embeddings of other classes are put back as they were."""
     if not settings.from_scratch:
         others = torch.ones(network.architecture.classes, dtype=torch.bool)
@@ -190,7 +188,7 @@ def finished_model(
             table, before = network.class_head.class_embeddings.weight, model.network.class_head.class_embeddings.weight
             table[others] = before[others]
     network.requires_grad_(False)
-    return Vista3DModel(network.eval(), plan.spec, model.profile, model.device)
+    return model.with_network(network.eval(), plan.spec)
 
 
 def first_scans(datalist: DataList, most: int, tolerance_mm: float) -> Iterator[LabelledScan]:
@@ -201,7 +199,7 @@ def first_scans(datalist: DataList, most: int, tolerance_mm: float) -> Iterator[
 
 def report_of(
     trained: Trained,
-    model: Vista3DModel,
+    model: Learns,
     plan: FinetunePlan,
     settings: FinetuneSettings,
     starts: Mapping[int, Start],
@@ -229,7 +227,7 @@ def report_of(
     }
 
 
-def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
+def measured(model: Learns, made: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
     """Return what clicks and kept classes were worth before and are after, on the scans of validation."""
     scans = list(first_scans(plan.validation, MEASURED_SCANS, settings.tolerance_mm))
     with warnings.catch_warnings():
@@ -238,7 +236,7 @@ def measured(model: Vista3DModel, made: Vista3DModel, plan: FinetunePlan, settin
         if made.network.architecture.interactive and not made.spec.automatic_only:
             # The same scans seen in the same way, so that only what the weights have done remains.
             prepared_alike = replace(model.spec, spacing_mm=made.spec.spacing_mm, intensity=made.spec.intensity)
-            alike = Vista3DModel(model.network, prepared_alike, model.profile, model.device)
+            alike = model.with_network(model.network, prepared_alike)
             classes = plan.numbering.classes
             found["one_click_dice"] = {
                 "before": click_dice(model, scans, classes, settings.seed),

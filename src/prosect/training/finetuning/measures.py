@@ -11,12 +11,12 @@ from prosect.data.labelled import LabelledScan
 from prosect.evaluation.dice import dice
 from prosect.evaluation.protocols import Rules, clicks
 from prosect.evaluation.scores import Target
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Learns
 
 __all__ = ["click_dice", "kept_agreement"]
 
 
-def click_dice(model: Vista3DModel, scans: Sequence[LabelledScan], classes: Sequence[int], seed: int) -> float | None:
+def click_dice(model: Learns, scans: Sequence[LabelledScan], classes: Sequence[int], seed: int) -> float | None:
     """Return the mean Dice after one click in the middle of each structure, shown as an object without a name.
 
     Without a name, because the model before finetuning has none for it. None where no scan shows a structure.
@@ -29,7 +29,7 @@ def click_dice(model: Vista3DModel, scans: Sequence[LabelledScan], classes: Sequ
     return round(float(np.mean(found)), 4) if found else None
 
 
-def kept_agreement(before: Vista3DModel, after: Vista3DModel, scans: Sequence[LabelledScan]) -> dict[str, float | None]:
+def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan]) -> dict[str, float | None]:
     """Return by class that was kept the mean Dice of its results with those before; None where neither finds it.
 
     There are no labels of it to judge by, so this says how far it has moved, not how good it is.
@@ -46,5 +46,5 @@ def kept_agreement(before: Vista3DModel, after: Vista3DModel, scans: Sequence[La
     return {name: None if mean is None else round(mean, 4) for name, mean in means.items()}
 
 
-def _supported(model: Vista3DModel) -> set[int]:
+def _supported(model: Learns) -> set[int]:
     return {s.index for s in model.vocabulary if s.supported}

@@ -15,9 +15,9 @@ from prosect.data.labels import read_manual
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.geometry import Grid
 from prosect.io import read
+from prosect.models import Learns
 from prosect.models.checks import not_hounsfield
 from prosect.models.spec import ModelSpec
-from prosect.models.vista3d import Vista3DModel
 from prosect.resample import respaced_grid
 from prosect.training.export import added_to, spec_of
 from prosect.training.finetuning.recipe_of import before_of, recipe_of, shape_of
@@ -61,14 +61,14 @@ class FinetunePlan:
     notes: tuple[str, ...]
 
 
-def words_of(model: Vista3DModel) -> Vocabulary:
+def words_of(model: Learns) -> Vocabulary:
     """Return a model's vocabulary with nothing marked as unknown to it: what labels for it may speak of."""
     words = vocabularies.load(model.vocabulary.name)
     return words.extend(words.name, added_to(words, model.vocabulary))
 
 
 def plan_finetuning(
-    model: Vista3DModel,
+    model: Learns,
     datalist: DataList,
     settings: FinetuneSettings,
     name: str = "",
@@ -120,7 +120,7 @@ def refuse_unlabelled(datalist: DataList) -> None:
         )
 
 
-def refuse_click_training(model: Vista3DModel, settings: FinetuneSettings) -> None:
+def refuse_click_training(model: Learns, settings: FinetuneSettings) -> None:
     """Refuse to teach clicks what cannot learn, or must not.
 
     Raises:
@@ -141,7 +141,7 @@ def refuse_click_training(model: Vista3DModel, settings: FinetuneSettings) -> No
         )
 
 
-def why_without_clicks(model: Vista3DModel, settings: FinetuneSettings) -> str:
+def why_without_clicks(model: Learns, settings: FinetuneSettings) -> str:
     """Return why clicks cannot be taught."""
     if settings.from_scratch:
         return "a training from scratch makes a network without a click branch"
@@ -150,7 +150,7 @@ def why_without_clicks(model: Vista3DModel, settings: FinetuneSettings) -> str:
     return f"the click branch of '{model.spec.name}' was not trained together with its encoder"
 
 
-def refuse_classes(model: Vista3DModel, numbering: Numbering) -> None:
+def refuse_classes(model: Learns, numbering: Numbering) -> None:
     """Refuse classes that the model has no row for, or that nothing may be called any more.
 
     Raises:
@@ -197,9 +197,7 @@ class Seen:
     volumes_ml: Mapping[int, float]
 
 
-def look(
-    datalist: DataList, numbering: Numbering, model: Vista3DModel, spacing: float, tolerance_mm: float
-) -> list[Seen]:
+def look(datalist: DataList, numbering: Numbering, model: Learns, spacing: float, tolerance_mm: float) -> list[Seen]:
     """Return what is seen in each scan."""
     seen = []
     for entry in datalist:
@@ -257,7 +255,7 @@ def spacing_of(spec: ModelSpec, settings: FinetuneSettings) -> float:
     return float(spacing)
 
 
-def patch_of(model: Vista3DModel, settings: FinetuneSettings, seen: Sequence[Seen]) -> Triple:
+def patch_of(model: Learns, settings: FinetuneSettings, seen: Sequence[Seen]) -> Triple:
     """Return the patch: as asked for, or the model's, shrunk on axes where no scan is as long.
 
     Raises:

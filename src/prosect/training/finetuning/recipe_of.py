@@ -8,8 +8,8 @@ from typing import Any
 
 from prosect.case import Intensity
 from prosect.errors import RecipeError
+from prosect.models import Learns
 from prosect.models.spec import ModelSpec
-from prosect.models.vista3d import Vista3DModel
 from prosect.training.export import Before
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.recipe import Part, Recipe, Shape, Stage, Triple
@@ -21,7 +21,7 @@ __all__ = ["before_of", "recipe_of", "shape_of", "trained_classes"]
 RECIPE = "finetuning"
 
 
-def recipe_of(model: Vista3DModel, settings: FinetuneSettings, shape: Shape, name: str) -> Recipe:
+def recipe_of(model: Learns, settings: FinetuneSettings, shape: Shape, name: str) -> Recipe:
     """Return the recipe of a finetuning: its class vectors first, then everything.
 
     Args:
@@ -58,7 +58,7 @@ def stage_of(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any], **a
     return read_into(Stage, values, f"{RECIPE}, stage {name}", Path())
 
 
-def learning_parts(model: Vista3DModel, settings: FinetuneSettings) -> tuple[tuple[Part, ...], tuple[float, ...]]:
+def learning_parts(model: Learns, settings: FinetuneSettings) -> tuple[tuple[Part, ...], tuple[float, ...]]:
     """Return the parts of the network that learn, and their shares of the learning rate."""
     architecture = model.network.architecture
     train: list[Part] = ["automatic"]
@@ -75,9 +75,7 @@ def learning_parts(model: Vista3DModel, settings: FinetuneSettings) -> tuple[tup
     return tuple(train), tuple(shares)
 
 
-def shape_of(
-    model: Vista3DModel, settings: FinetuneSettings, spacing: float, patch: Triple, intensity: Intensity
-) -> Shape:
+def shape_of(model: Learns, settings: FinetuneSettings, spacing: float, patch: Triple, intensity: Intensity) -> Shape:
     """Return the model's network as a recipe describes it, and how it will see the scans.
 
     Raises:
@@ -106,7 +104,7 @@ def shape_of(
     )
 
 
-def before_of(model: Vista3DModel, settings: FinetuneSettings) -> Before:
+def before_of(model: Learns, settings: FinetuneSettings) -> Before:
     """Return what is known of the model that a finetuning begins with."""
     spec = model.spec
     shown = tuple(s.index for s in model.vocabulary if s.supported)
@@ -119,7 +117,7 @@ def trained_classes(spec: ModelSpec) -> tuple[int, ...]:
     return tuple(sorted({s.index for s in spec.vocabulary if s.supported} | set(spec.exclusive)))
 
 
-def licence_of(model: Vista3DModel) -> str:
+def licence_of(model: Learns) -> str:
     """Return the licence of weights made from a model's; of the new scans nothing is known here."""
     said = "Finetuned on further scans, whose terms hold as well."
     before = model.spec.licence

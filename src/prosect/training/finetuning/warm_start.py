@@ -18,7 +18,7 @@ from prosect.data.labels import read_labelled
 from prosect.errors import ProsectWarning
 from prosect.io.atomic import write_atomically
 from prosect.labelmap import LabelMap
-from prosect.models.vista3d import Vista3DModel
+from prosect.models import Learns
 from prosect.networks.vista3d import Vista3D
 from prosect.training.finetuning.plan import FinetunePlan
 from prosect.training.finetuning.recipe_of import trained_classes
@@ -46,9 +46,7 @@ class Start:
     reason: str
 
 
-def most_similar(
-    model: Vista3DModel, scans: Iterable[LabelledScan], wanted: Sequence[int]
-) -> dict[int, tuple[int, float]]:
+def most_similar(model: Learns, scans: Iterable[LabelledScan], wanted: Sequence[int]) -> dict[int, tuple[int, float]]:
     """Return for each structure the known class whose result overlaps its labels best, and their Dice.
 
     Args:
@@ -95,9 +93,7 @@ def place_rows(network: Vista3D, starts: Mapping[int, Start]) -> None:
             table[index] = before[list(start.sources)].mean(0)
 
 
-def remember_starts(
-    folder: Path, model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings
-) -> dict[int, Start]:
+def remember_starts(folder: Path, model: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
     """Return where classes begin, looked for once and kept: looking takes whole segmentations."""
     path, key = folder / STARTS, key_of(model, plan, settings)
     kept = _kept_starts(path, key)
@@ -121,7 +117,7 @@ def _kept_starts(path: Path, key: str) -> dict[int, Start] | None:
         return None
 
 
-def key_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> str:
+def key_of(model: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> str:
     """Return a hash of what decides where classes begin: the model, the scans that are looked at, the classes."""
     files = []
     for entry in plan.training.entries[:SIMILAR_SCANS]:
@@ -133,7 +129,7 @@ def key_of(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) 
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def first_rows(model: Vista3DModel, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
+def first_rows(model: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> dict[int, Start]:
     """Return where each class begins: where it is, at the class that the user names, at the most similar one, or in
     the middle of all.
 

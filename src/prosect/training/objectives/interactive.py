@@ -143,8 +143,10 @@ class InteractiveObjective:
 
     def trained(self) -> list[tuple[list[torch.nn.Parameter], float]]:
         """Return the parameters that this objective gives gradients, with their share of the learning rate."""
-        parts = (self.network.image_encoder.up_layers, self.network.point_head)
-        return [([parameter for part in parts for parameter in part.parameters()], 1.0)]
+        learning: list[torch.nn.Parameter] = []
+        for part in self.network.parts()["interactive"]:
+            learning += part.parameters()
+        return [(learning, 1.0)]
 
     def remapped(self, image: Tensor) -> Tensor:
         """Return the image, now and then as another modality might show it."""

@@ -97,13 +97,13 @@ def marks_of(frame: Mapping[str, Any], name: str) -> dict[str, str]:
 
     Args:
         frame: Its attributes.
-        name: Name of its file; a file of many frames is a volume by itself.
+        name: Name of its file; a file of many frames is a volume by itself, and so is a mosaic.
     """
     found: dict[str, str] = {}
     for word, tags in MARKS.items():
         values = [frame[tag] for tag in tags if frame.get(tag) not in (None, "")]
         found[word] = words_of(values[0]) if values else ""
-    several = int(frame.get("NumberOfFrames") or 1) > 1
+    several = int(frame.get("NumberOfFrames") or 1) > 1 or "Tile" in frame
     found["file"] = name if several else ""
     return found
 

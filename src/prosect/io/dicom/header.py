@@ -15,6 +15,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
 from prosect.io.dicom.files import Member
 from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part_of
+from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
@@ -64,6 +65,7 @@ class Slice:
         unit: Rescale Type, empty where absent.
         marks: What can tell its volume from others of the series, as text, empty where absent.
         order: What can tell which of the slices at its place it is, by tag name; absent where it does not say.
+        tile: Which part of the frame it is, in a mosaic; None where it is all of it.
     """
 
     member: Member
@@ -83,6 +85,7 @@ class Slice:
     unit: str
     marks: Mapping[str, str]
     order: Mapping[str, float]
+    tile: Tile | None = None
 
     @property
     def normal(self) -> FloatArray:
@@ -250,7 +253,22 @@ def classified(member: Member, dataset: Any) -> list[Slice] | str:
         found = stack(member.name, found[0], count)
     if len(found) != count or not all(is_placed(frame) for frame in found):
         return "images without a position"
+    if is_mosaic(found[0]):
+        return mosaic_slices(member, found[0])
     return [slice_of(member, number, frame) for number, frame in enumerate(found)]
+
+
+def mosaic_slices(member: Member, frame: Mapping[str, Any]) -> list[Slice]:
+    """Return the slices in a mosaic.
+
+    Raises:
+        FormatError: Its private elements do not say where they lie (`DICOM_MOSAIC`).
+        GeometryError: Orientation, position or spacing is unusable.
+    """
+    whole = slice_of(member, 0, frame)  # refuses what cannot be used
+    # The header was read for a few public elements alone; the private ones are needed here.
+    dataset = parse(member.name, member.read())
+    return [slice_of(member, 0, tile) for tile in tiles(member.name, dataset, frame, whole.thickness_mm)]
 
 
 def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
@@ -317,6 +335,7 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         text(frame, "RescaleType"),
         marks_of(frame, name),
         order_of(frame),
+        frame.get("Tile"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,19 @@ __all__ = ["OpenFile", "are_equal", "intensities", "open_file"]
 
 @dataclass(frozen=True, eq=False)
 class OpenFile:
-    """One DICOM file, parsed: frames of a multi-frame image share it."""
+    """One DICOM file, parsed: frames of a multi-frame image and tiles of a mosaic share it.
+
+    Attributes:
+        member: Where its bytes are.
+        dataset: What pydicom read.
+        sha256: Hash of its bytes.
+        mosaic: Stored values of a mosaic once it was decoded, since its tiles are asked for one by one; else empty.
+    """
 
     member: Member
     dataset: Any
     sha256: str
+    mosaic: list[NDArray[Any]] = field(default_factory=list)
 
 
 def open_file(member: Member) -> OpenFile:
@@ -33,9 +41,22 @@ def open_file(member: Member) -> OpenFile:
 
 def intensities(opened: OpenFile, item: Slice) -> NDArray[np.float32]:
     """Return the intensities of one slice (i j)."""
-    stored = slice_values(opened.member.name, opened.dataset, opened.member.size, item.frame)
+    stored = tile_values(opened, item) if item.tile else frame_values(opened, item)
     with np.errstate(over="ignore"):
         return rescaled(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
+
+
+def frame_values(opened: OpenFile, item: Slice) -> NDArray[Any]:
+    """Return the stored values (row, column) of a frame."""
+    return slice_values(opened.member.name, opened.dataset, opened.member.size, item.frame)
+
+
+def tile_values(opened: OpenFile, item: Slice) -> NDArray[Any]:
+    """Return the stored values (row, column) of one tile of a mosaic."""
+    if not opened.mosaic:
+        opened.mosaic.append(frame_values(opened, item))
+    top, left = (item.tile.top, item.tile.left) if item.tile else (0, 0)
+    return opened.mosaic[0][top : top + item.rows, left : left + item.columns]
 
 
 def are_equal(one: Slice, other: Slice) -> bool:

@@ -105,6 +105,7 @@ def load(
         *dropped,
         *scale_doubts(kept),
         *single_slice(len(kept)),
+        *mosaic_doubts(kept[0]),
     )
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
@@ -232,6 +233,16 @@ def tilt_note(normal: FloatArray, step: FloatArray) -> tuple[str, ...]:
 def single_slice(count: int) -> tuple[str, ...]:
     """Return a warning for a volume of one slice."""
     return ("The series has a single slice; its thickness stands for the slice spacing.",) if count == 1 else ()
+
+
+def mosaic_doubts(first: Slice) -> tuple[str, ...]:
+    """Return a warning for a mosaic whose private elements do not say to which side its slices follow."""
+    if first.tile is None or not first.tile.is_assumed:
+        return ()
+    return (
+        "The Siemens mosaic does not say in which order its slices lie; to the head, or to the back, was taken. Compare "
+        "it with another scan of the study.",
+    )
 
 
 def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:

@@ -240,8 +240,8 @@ def mosaic_doubts(first: Slice) -> tuple[str, ...]:
     if first.tile is None or not first.tile.is_assumed:
         return ()
     return (
-        "The Siemens mosaic does not say in which order its slices lie; to the head, or to the back, was taken. Compare "
-        "it with another scan of the study.",
+        "The Siemens mosaic does not say in which order its slices lie; to the head, or to the back, was taken. "
+        "Compare it with another scan of the study.",
     )
 
 

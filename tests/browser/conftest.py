@@ -12,9 +12,9 @@ import pytest
 from worlds.serving import Server
 
 # The fixtures of the server's own tests.
-from worlds.serving_fixtures import scans, server, settings, shelf, start
+from worlds.serving_fixtures import run_server, scans, server, settings, shelf, start, start_with
 
-__all__ = ["Page", "browser", "scans", "server", "settings", "shelf", "start", "tab"]
+__all__ = ["Page", "browser", "run_server", "scans", "server", "settings", "shelf", "start", "start_with", "tab"]
 
 FLAGS = (
     "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",

@@ -1,5 +1,5 @@
 """A server that runs, with a small scan and the model of balls."""
 
-from worlds.serving_fixtures import scans, server, settings, shelf, start
+from worlds.serving_fixtures import run_server, scans, server, settings, shelf, start, start_with
 
-__all__ = ["scans", "server", "settings", "shelf", "start"]
+__all__ = ["run_server", "scans", "server", "settings", "shelf", "start", "start_with"]

@@ -131,7 +131,7 @@ def test_a_cancelled_draft_changes_nothing(start: Callable[[Shelf], Server]) -> 
     identity = session["session_id"]
     job = server.http.post(f"{API}/sessions/{identity}/draft", json={}).json()
     assert server.http.delete(f"{API}/jobs/{job['job_id']}").status_code == 202
-    server.service.job(job["job_id"])._ended.wait(30)
+    server.service.jobs.find(job["job_id"])._ended.wait(30)
     assert server.http.get(f"{API}/jobs/{job['job_id']}").json()["state"] == "cancelled"
     assert server.http.get(f"{API}/sessions/{identity}").json()["structures"] == []
 

@@ -51,12 +51,12 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def start(settings: Settings) -> Iterator[Callable[[Shelf], Server]]:
+def run_server() -> Iterator[Callable[[Settings, Shelf], Server]]:
     """A function that starts a server; those that were started are stopped at the end."""
     contexts: list[Any] = []
     clients: list[httpx.Client] = []
 
-    def begin(shelf: Shelf) -> Server:
+    def begin(settings: Settings, shelf: Shelf) -> Server:
         context = running(settings, shelf)
         actual, service = context.__enter__()
         contexts.append(context)
@@ -71,6 +71,18 @@ def start(settings: Settings) -> Iterator[Callable[[Shelf], Server]]:
         client.close()
     for context in reversed(contexts):
         context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def start(run_server: Callable[[Settings, Shelf], Server], settings: Settings) -> Callable[[Shelf], Server]:
+    """A function that starts a server with models of one's own."""
+    return lambda shelf: run_server(settings, shelf)
+
+
+@pytest.fixture
+def start_with(run_server: Callable[[Settings, Shelf], Server], shelf: Shelf) -> Callable[[Settings], Server]:
+    """A function that starts a server with settings of one's own."""
+    return lambda settings: run_server(settings, shelf)
 
 
 @pytest.fixture

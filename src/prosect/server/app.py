@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 import prosect
 from prosect.errors import CancelledError, ProsectError
 from prosect.server.guard import App, Guard
-from prosect.server.native import native
+from prosect.server.native import LARGE, native
 from prosect.server.service import Service
 from prosect.server.wire import problem_of
 
@@ -27,6 +27,7 @@ __all__ = ["create_app"]
 
 PROBLEM = "application/problem+json"
 THREADS = 40
+HTTP_CODES = {404: "NOT_FOUND", 408: "REQUEST_SLOW", 413: "INPUT_TOO_LARGE"}
 PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 
 
@@ -52,7 +53,7 @@ def create_app(service: Service, clock: Callable[[], float]) -> App:
     app.include_router(native(service))
     add_operations(app, service)
     add_page(app)
-    return Guard(app, service.settings, clock)
+    return Guard(app, service.settings, clock, LARGE)
 
 
 def add_problems(app: FastAPI) -> None:
@@ -87,7 +88,7 @@ def add_problems(app: FastAPI) -> None:
             "title": "Refused",
             "status": error.status_code,
             "detail": str(error.detail),
-            "code": "NOT_FOUND" if error.status_code == 404 else "REQUEST_INVALID",
+            "code": HTTP_CODES.get(error.status_code, "REQUEST_INVALID"),
         }
         return JSONResponse(problem, error.status_code, dict(error.headers or {}), media_type=PROBLEM)
 

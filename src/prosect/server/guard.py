@@ -10,9 +10,11 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from prosect.server.deadlines import MAX_SMALL_BODY, pace
 from prosect.server.settings import Settings
 
 __all__ = ["SECURITY_HEADERS", "Guard"]
@@ -37,6 +39,7 @@ SECURITY_HEADERS = (
 MAX_HEADERS = 16 * 1024
 MAX_META = 8 * 1024
 FAILURES_PER_MINUTE = 20
+WITH_BODY = ("POST", "PUT", "PATCH")
 OPEN_PATHS = ("/", "/healthz", "/readyz", "/auth/", "/auth", "/auth/token", "/v1/health/live", "/v1/health/ready")
 OPEN_FOLDERS = ("/assets/",)
 NATIVE = ("/api/", "/metrics", "/docs", "/openapi.json")
@@ -49,10 +52,12 @@ class Guard:
         app: What answers the others.
         settings: Names, origins and tokens.
         clock: Returns seconds that only grow.
+        large: Patterns of the paths whose bodies are files; what reads those counts their bytes.
     """
 
-    def __init__(self, app: App, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(self, app: App, settings: Settings, clock: Callable[[], float], large: Sequence[str] = ()) -> None:
         self._app, self._settings, self._clock = app, settings, clock
+        self._large = re.compile("|".join(large) or "(?!)")
         self._failures: dict[str, list[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +69,9 @@ class Guard:
         if refused is not None:
             await answer(send, *refused)
             return
+        if scope["method"] in WITH_BODY:
+            most = None if self._large.fullmatch(scope["path"]) else MAX_SMALL_BODY
+            receive = pace(receive, self._clock, most)
         await self._app(scope, receive, self._with_headers(send, headers))
 
     def _refusal(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str, str] | None:
@@ -75,6 +83,9 @@ class Guard:
         values: dict[bytes, list[bytes]] = {}
         for name, value in headers:
             values.setdefault(name, []).append(value)
+        # A proxy in front may believe the one, we the other, and then see two requests where it saw one.
+        if b"transfer-encoding" in values and b"content-length" in values:
+            return 400, "REQUEST_INVALID", "A request has either Content-Length or Transfer-Encoding."
         return self._host(values) or self._origin(scope, values) or self._token(scope, values)
 
     def _host(self, values: Mapping[bytes, list[bytes]]) -> tuple[int, str, str] | None:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from prosect.errors import FormatError, PromptError, ProsectError
+from prosect.errors import FormatError, PromptError, ProsectError, ResourceError
 from prosect.models.resuming import resume
 from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
-from prosect.server.live import LiveSession
+from prosect.server.live import BYTES_PER_VOXEL, LiveSession
 from prosect.server.paths import Roots
 from prosect.server.scans import OpenScan, Reader, Scans
 from prosect.server.settings import Settings
@@ -105,11 +105,10 @@ class Library:
     def _opened(self, entry: ScanEntry) -> OpenScan:
         scan = self.scans.open(entry)
         # From now on the file must stay what it is: sessions refer to its voxels.
-        kept = replace(scan, entry=replace(entry, sha256=scan.volume.source.sha256))
-        self.scans.drop(entry.identity)
+        kept = replace(entry, sha256=scan.volume.source.sha256)
         with self._lock:
-            self._save(self._index.with_scan(kept.entry))
-        return self.scans.open(kept.entry) if kept.entry != scan.entry else scan
+            self._save(self._index.with_scan(kept))
+        return self.scans.keep(replace(scan, entry=kept))
 
     def scan(self, identity: str) -> OpenScan:
         """Return a scan by its identity.
@@ -158,7 +157,6 @@ class Library:
         with self._lock:
             self._live[entry.identity] = live
             self._save(self._index.with_session(entry))
-        self._make_room(entry.identity)
         return live
 
     def session(self, identity: str) -> LiveSession:
@@ -173,7 +171,6 @@ class Library:
                 raise PromptError(f"There is no session '{identity:.40}' here.", code="SESSION_UNKNOWN")
             live = self._live.setdefault(identity, self._session_of(entry))
             live.touched = self._clock()
-        self._make_room(identity)
         return live
 
     def sessions(self) -> list[SessionEntry]:
@@ -204,6 +201,7 @@ class Library:
 
     def _revive(self, entry: SessionEntry, scan: OpenScan) -> Session:
         """Return a session from its journal, or a new one where there is no journal yet."""
+        self._admit(entry.identity, scan)
         model = self.shelf.clicker()
         journal = self._journal(entry)
         if journal.exists():
@@ -216,13 +214,33 @@ class Library:
     def _journal(self, entry: SessionEntry) -> Path:
         return self.journals / f"{entry.identity}.prosect.journal"
 
-    def _make_room(self, wanted: str) -> None:
-        """Suspend the sessions that were used longest ago while more are in memory than allowed."""
-        with self._lock:
-            live = [each for key, each in self._live.items() if each.is_live and key != wanted]
-        excess = len(live) - (self.settings.max_sessions - 1)
-        for each in sorted(live, key=lambda one: one.touched)[: max(excess, 0)]:
-            each.suspend()
+    def _admit(self, wanted: str, scan: OpenScan) -> None:
+        """Make room for a session that comes into memory: those that were used longest ago are suspended.
+
+        Raises:
+            ResourceError: There is not enough even so (`MEMORY_EXHAUSTED`).
+        """
+        needed = scan.volume.grid.voxel_count * BYTES_PER_VOXEL
+        others = [each for each in self.live() if each.is_live and each.entry.identity != wanted]
+        for each in sorted(others, key=lambda one: one.touched):
+            if len(others) < self.settings.max_sessions and self._fits(others, needed):
+                return
+            if each.suspend():  # one that is at work stays
+                others.remove(each)
+        if not self._fits(others, needed):
+            planned = self._planned_bytes(others) + needed
+            raise ResourceError(
+                f"This session needs the scan and about {needed >> 20} MiB; with it the server would hold "
+                f"{planned >> 20} MiB, and it may use {self.settings.memory_bytes >> 20}. Try again when others have "
+                "ended, or start it with a larger --memory.",
+                code="MEMORY_EXHAUSTED",
+            )
+
+    def _fits(self, sessions: list[LiveSession], needed: int) -> bool:
+        return self._planned_bytes(sessions) + needed <= self.settings.memory_bytes
+
+    def _planned_bytes(self, sessions: list[LiveSession]) -> int:
+        return self.scans.held_bytes + sum(each.planned_bytes for each in sessions)
 
     def live(self) -> list[LiveSession]:
         """Return the sessions that were used since the start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,10 +19,12 @@ from prosect.server.scans import OpenScan
 from prosect.server.wire import pack_delta
 from prosect.session import Change, Session
 
-__all__ = ["Event", "LiveSession"]
+__all__ = ["BYTES_PER_VOXEL", "Event", "LiveSession"]
 
 MAX_SLOTS = 254  # a page paints one byte per voxel: 0 is nothing, 255 is kept free
 WAIT_S = 30.0
+PAST = 256  # changes that a page which was away can catch up with by their boxes
+BYTES_PER_VOXEL = 3  # one label, and one slot as pages paint it; masks are small beside that
 Event = Mapping[str, Any]
 Listener = Callable[[Event], None]
 
@@ -50,6 +53,7 @@ class LiveSession:
         self._session: Session | None = None
         self._scan: OpenScan | None = None
         self._listeners: list[Listener] = []
+        self._past: OrderedDict[int, Box | None] = OrderedDict()
         self.touched = 0.0
 
     @property
@@ -188,6 +192,39 @@ class LiveSession:
             if each.index <= highest:
                 table[each.index] = slots[each.name]
         return table[flat]
+
+    def note_change(self, session: Session, box: Box | None) -> None:
+        """Tell pages where something changed (in voxels of the scan), and remember it for those that are away."""
+        if box is not None or session.revision not in self._past:  # a lock changes nothing and keeps the number
+            self._past[session.revision] = box
+        while len(self._past) > PAST:
+            self._past.popitem(last=False)
+        self.tell(self._changed(session.revision, box))
+
+    def missed(self, session: Session, revision: int) -> Event | None:
+        """Return the event for a page that was away since a revision: the box of all that changed, or None."""
+        if revision == session.revision:
+            return None
+        between = range(revision + 1, session.revision + 1)
+        if not between or any(number not in self._past for number in between):
+            # It was away for long, the server was started anew, or its number is none of ours.
+            return self._changed(session.revision, Box((0, 0, 0), session.volume.grid.shape))
+        union: Box | None = None
+        for number in between:
+            box = self._past[number]
+            if box is not None:
+                union = box if union is None else union | box
+        return self._changed(session.revision, union)
+
+    def _changed(self, revision: int, box: Box | None) -> Event:
+        where = None if box is None else {"start": list(box.start), "stop": list(box.stop)}
+        return {"event": "changed", "revision": revision, "box": where}
+
+    @property
+    def planned_bytes(self) -> int:
+        """What it takes in memory beside its scan; 0 while it is suspended."""
+        scan = self._scan
+        return 0 if scan is None else scan.volume.grid.voxel_count * BYTES_PER_VOXEL
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call a function at each event, and return what ends that."""

@@ -33,12 +33,14 @@ from prosect.server.service import Service
 from prosect.server.uploads import receive
 from prosect.server.wire import DELTA_TYPE
 
-__all__ = ["native"]
+__all__ = ["LARGE", "native"]
 
 Result = TypeVar("Result")
 Revision = Annotated[int | None, Header(alias="X-Revision", ge=0)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)]
+LastEvent = Annotated[int | None, Header(alias="Last-Event-ID", ge=0)]
 HEARTBEAT_S = 15.0
+LARGE = (r"/api/v1/uploads", r"/api/v1/models", r"/api/v1/sessions/[^/]+/masks")
 
 
 def native(service: Service) -> APIRouter:
@@ -79,14 +81,15 @@ def add_scans(router: APIRouter, service: Service) -> None:
     @router.post("/scans", status_code=201)
     async def open_scan(body: OpenBody) -> dict[str, Any]:
         """Open a scan below a root."""
-        scan = await blocking(service.library.open_scan, body.root, body.path, body.series)
+        scan = await blocking(service.open_scan, body.root, body.path, body.series)
         return scan_json(scan)
 
     @router.post("/uploads", status_code=201)
     async def upload(request: Request, series: str | None = None) -> dict[str, Any]:
         """Take a scan: one file as the body with its name in `X-Filename`, or a DICOM folder as multipart `files`."""
+        service.require_writing()
         path, name = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
-        scan = await blocking(service.library.keep_upload, path, name, series)
+        scan = await blocking(service.keep_upload, path, name, series)
         return scan_json(scan)
 
     @router.get("/scans/{scan_id}")
@@ -97,7 +100,7 @@ def add_scans(router: APIRouter, service: Service) -> None:
     @router.delete("/scans/{scan_id}", status_code=204)
     async def forget(scan_id: str) -> None:
         """Let go of a scan on which no session works."""
-        await blocking(service.library.forget_scan, scan_id)
+        await blocking(service.forget_scan, scan_id)
 
     @router.get("/scans/{scan_id}/view.nii")
     async def view(scan_id: str, request: Request) -> Response:
@@ -117,7 +120,7 @@ def add_sessions(router: APIRouter, service: Service) -> None:
     @router.post("/sessions", status_code=201)
     async def begin(body: SessionBody) -> dict[str, Any]:
         """Begin a session on a scan."""
-        live = await blocking(service.library.create_session, body.scan_id, body.overlap, body.near_miss_mm)
+        live = await blocking(service.begin, body.scan_id, body.overlap, body.near_miss_mm)
         return await blocking(live.state)
 
     @router.get("/sessions")
@@ -140,12 +143,12 @@ def add_sessions(router: APIRouter, service: Service) -> None:
     @router.get("/sessions/{session_id}")
     async def state(session_id: str) -> dict[str, Any]:
         """Say what a session holds."""
-        return await blocking(lambda: service.library.session(session_id).state())
+        return await blocking(lambda: service.session(session_id).state())
 
     @router.delete("/sessions/{session_id}", status_code=204)
     async def end(session_id: str) -> None:
         """End a session and delete its journal."""
-        await blocking(service.library.end_session, session_id)
+        await blocking(service.end, session_id)
 
     @router.get("/sessions/{session_id}/labels")
     async def labels(session_id: str, box: str | None = None) -> Response:
@@ -153,9 +156,9 @@ def add_sessions(router: APIRouter, service: Service) -> None:
         return delta(await blocking(service.labels, session_id, parse_box(box)))
 
     @router.get("/sessions/{session_id}/events")
-    async def events(session_id: str, request: Request) -> StreamingResponse:
-        """Tell what happens to a session, as server-sent events."""
-        live = await blocking(service.library.session, session_id)
+    async def events(session_id: str, request: Request, last: LastEvent = None) -> StreamingResponse:
+        """Tell what happens to a session, as server-sent events; with `Last-Event-ID` also what was missed."""
+        live = await blocking(service.session, session_id)
         queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=1000)
         loop = asyncio.get_running_loop()
 
@@ -163,6 +166,9 @@ def add_sessions(router: APIRouter, service: Service) -> None:
             loop.call_soon_threadsafe(put_if_room, queue, event)
 
         stop = live.listen(tell)
+        if last is not None:
+            missed = await blocking(service.missed, session_id, last)
+            tell({"event": "here"} if missed is None else missed)
         return StreamingResponse(
             event_lines(queue, request), media_type="text/event-stream", background=BackgroundTask(stop)
         )
@@ -225,11 +231,12 @@ def add_actions(router: APIRouter, service: Service) -> None:
             await blocking(service.lock, session_id, name, body.locked)
         if body.colour is not None or body.visible is not None:
             await blocking(service.appearance, session_id, name, body.colour, body.visible)
-        return await blocking(lambda: service.library.session(session_id).state())
+        return await blocking(lambda: service.session(session_id).state())
 
     @router.post("/sessions/{session_id}/masks")
     async def masks(session_id: str, request: Request, structures: str | None = None) -> Response:
         """Take the masks of a label file, the body, as drafts."""
+        service.require_writing()
         path, _ = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
         names = None if structures is None else structures.split("|")
         return delta(await blocking(service.start_from_file, session_id, path, names))
@@ -237,12 +244,12 @@ def add_actions(router: APIRouter, service: Service) -> None:
     @router.get("/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:
         """Say how far a job is."""
-        return job_json(service.job(job_id), service)
+        return job_json(service.jobs.find(job_id), service)
 
     @router.delete("/jobs/{job_id}", status_code=202)
     async def cancel(job_id: str) -> dict[str, Any]:
         """Ask a job to stop before its next window."""
-        found = service.job(job_id)
+        found = service.jobs.find(job_id)
         found.cancel()
         return job_json(found, service)
 
@@ -253,7 +260,7 @@ def add_results(router: APIRouter, service: Service) -> None:
     @router.get("/sessions/{session_id}/export")
     async def download(session_id: str, format: str = "nii.gz") -> Response:
         """Return the session's labels as a file."""
-        made = await blocking(export, service.library.session(session_id), format)
+        made = await blocking(export, service.session(session_id), format)
         return FileResponse(made.path, filename=made.name, media_type=made.media_type, background=made.clean_up)
 
     @router.post("/sessions/{session_id}/save")

@@ -18,6 +18,7 @@ import uvicorn
 import prosect
 from prosect.errors import UsageError
 from prosect.server.app import create_app
+from prosect.server.deadlines import PunctualProtocol
 from prosect.server.library import Library
 from prosect.server.service import Service
 from prosect.server.settings import Settings
@@ -67,6 +68,8 @@ def server_of(settings: Settings, shelf: Shelf) -> tuple[uvicorn.Server, Service
     service = Service(Library(settings, shelf, prosect.read, time.time, time.monotonic), time.monotonic)
     config = uvicorn.Config(
         create_app(service, time.monotonic),
+        http=PunctualProtocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from prosect.errors import FormatError, ResourceError
 from prosect.server.index import ScanEntry
@@ -61,13 +62,14 @@ class Scans:
     def __init__(self, read: Reader, budget_bytes: int, max_voxels: int) -> None:
         self._read, self._budget, self._max_voxels = read, budget_bytes, max_voxels
         self._held: OrderedDict[str, OpenScan] = OrderedDict()
+        self._alive: WeakValueDictionary[str, OpenScan] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     @property
     def held_bytes(self) -> int:
-        """What the scans in memory take."""
+        """What the scans in memory take, also those that were dropped here while a session still works on them."""
         with self._lock:
-            return sum(scan.size for scan in self._held.values())
+            return sum(scan.size for scan in self._alive.values())
 
     def open(self, entry: ScanEntry) -> OpenScan:
         """Return a scan, read from its file where it is not in memory.
@@ -103,10 +105,16 @@ class Scans:
                 code="MEMORY_EXHAUSTED",
             )
         with self._lock:
-            kept = self._held.setdefault(entry.identity, scan)
-            self._held.move_to_end(entry.identity)
+            kept = self._held.get(entry.identity, scan)
+        return self.keep(kept)
+
+    def keep(self, scan: OpenScan) -> OpenScan:
+        """Hold a scan, instead of what was held under its identity, and return it."""
+        with self._lock:
+            self._held[scan.entry.identity] = self._alive[scan.entry.identity] = scan
+            self._held.move_to_end(scan.entry.identity)
             self._shrink()
-        return kept
+        return scan
 
     def drop(self, identity: str) -> None:
         """Let go of a scan's voxels."""

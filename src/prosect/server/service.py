@@ -1,6 +1,6 @@
 """What a server can be asked for, whatever protocol asks. Dialects translate into these calls and hold nothing.
 
-State: the jobs, and the replies that may be asked for again. Locks are taken in one order: a session first, then the
+State: the queue of the device, and the newest jobs and replies. Locks are taken in one order: a session first, then the
 device. Everything here blocks, so it is called from worker threads, never from the event loop.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,15 @@ from prosect.server.clicking import Click, refuse_disagreement
 from prosect.server.device import Device, Job
 from prosect.server.exports import export
 from prosect.server.library import Library, delete_upload
-from prosect.server.live import LiveSession
+from prosect.server.live import Event, LiveSession
 from prosect.server.paths import output_path
-from prosect.server.wire import problem_text
+from prosect.server.replies import Jobs, Replies, job_event
+from prosect.server.scans import OpenScan
 from prosect.session import Change, Session
 
 __all__ = ["Service"]
 
 CLICK_S = 55.0  # some clients give up after 60
-KEPT_REPLIES_S = 600.0
-MAX_JOBS = 200
 
 
 class Service:
@@ -38,16 +36,53 @@ class Service:
 
     Args:
         library: Its scans, sessions and models.
-        clock: Seconds that only grow, for how long replies are kept.
+        clock: Seconds that only grow; replies are kept for some minutes.
     """
 
     def __init__(self, library: Library, clock: Callable[[], float]) -> None:
         self.library, self.settings, self.shelf = library, library.settings, library.shelf
         self.device = Device()
-        self._clock = clock
-        self._jobs: OrderedDict[str, Job[Any]] = OrderedDict()
-        self._replies: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
+        self.jobs, self._replies = Jobs(), Replies(clock)
+
+    # Scans and sessions
+
+    def open_scan(self, root: str, path: str = "", series: str | None = None) -> OpenScan:
+        """Open a scan below a root; see `Library.open_scan`."""
+        return self.library.open_scan(root, path, series)
+
+    def keep_upload(self, path: Path, name: str, series: str | None = None) -> OpenScan:
+        """Open a scan that a client sent; see `Library.keep_upload`."""
+        return self.library.keep_upload(path, name, series)
+
+    def forget_scan(self, identity: str) -> None:
+        """Let go of a scan on which no session works; see `Library.forget_scan`."""
+        self.require_writing()
+        self.library.forget_scan(identity)
+
+    def begin(
+        self, scan: str, overlap: str = "allow", near_miss_mm: float = 3.0, dialect: str = "native"
+    ) -> LiveSession:
+        """Begin a session on a scan; see `Library.create_session`."""
+        self.require_writing()
+        return self.library.create_session(scan, overlap, near_miss_mm, dialect)
+
+    def session(self, identity: str) -> LiveSession:
+        """Return a session, in memory or not; see `Library.session`."""
+        return self.library.session(identity)
+
+    def end(self, identity: str) -> None:
+        """End a session and delete its journal; see `Library.end_session`."""
+        self.require_writing()
+        self.library.end_session(identity)
+
+    def require_writing(self) -> None:
+        """Refuse to change anything where the server was started to show only.
+
+        Raises:
+            PromptError: It was (`READ_ONLY`).
+        """
+        if self.settings.read_only:
+            raise PromptError("This server only shows; start it with --edit to change masks.", code="READ_ONLY")
 
     # Actions: each returns the delta of what changed
 
@@ -130,6 +165,7 @@ class Service:
         Raises:
             FormatError: There is no output root (`OUTPUT_FORBIDDEN`), the path leads out of it, or the file exists.
         """
+        self.require_writing()
         root = self.settings.output_root
         if root is None:
             raise FormatError(
@@ -161,16 +197,19 @@ class Service:
 
     def lock(self, identity: str, structure: str, locked: bool) -> None:
         """Protect a structure, or release it."""
+        self.require_writing()
         live = self.library.session(identity)
         with live.hold() as session:
             session.lock(structure, locked)
-        self._changed(live, None)
+            live.note_change(session, None)
 
     def appearance(self, identity: str, structure: str, colour: str | None, visible: bool | None) -> None:
         """Take a colour or visibility that a person chose; it belongs to the display, so no action is recorded."""
+        self.require_writing()
         live = self.library.session(identity)
-        self.library.keep_appearance(live, structure, colour, visible)
-        self._changed(live, None)
+        with live.hold() as session:
+            self.library.keep_appearance(live, structure, colour, visible)
+            live.note_change(session, None)
 
     def labels(self, identity: str, box: Box | None) -> bytes:
         """Return the labels of a box of the scan, or of all of it, as they are now."""
@@ -179,12 +218,19 @@ class Service:
             whole = Box((0, 0, 0), session.volume.grid.shape)
             return live.delta(session, whole if box is None else box & whole)
 
+    def missed(self, identity: str, revision: int) -> Event | None:
+        """Return what a page that was away since a revision should be told, or None where nothing changed."""
+        live = self.library.session(identity)
+        with live.hold() as session:
+            return live.missed(session, revision)
+
     def draft(self, identity: str, model: str | None, names: Sequence[str] | None) -> Job[Any]:
         """Begin to draft structures and return the job; the session can be clicked meanwhile.
 
         Raises:
             ProsectError: There is no such session or model, or the queue is full.
         """
+        self.require_writing()
         live = self.library.session(identity)
         key = model or self.shelf.keys[0]
         volume = live.scan.volume
@@ -194,9 +240,9 @@ class Service:
             lambda watch: self.shelf.draft(key, volume, chosen, watch),
             kind="draft",
             urgent=False,
-            listen=lambda each: self._job_event(live, each, ends=False),
+            listen=lambda each: self._tell_of_job(live, each, ends=False),
         )
-        self._remember(job)
+        self.jobs.add(job)
         threading.Thread(target=self._finish_draft, args=(live, job), daemon=True, name="prosect-draft").start()
         return job
 
@@ -204,23 +250,11 @@ class Service:
         """Take a finished draft into its session: masks first, then the clicks that were made meanwhile."""
         try:
             labels = job.result()
-            self._act(live.entry.identity, "draft", lambda session, _watch: session.start_from(labels), None)
+            self._act(live.entry.identity, "draft's masks", lambda session, _watch: session.start_from(labels), None)
         except BaseException as error:  # nobody waits for this thread, so the page is told
             job.error = error
             job.state = "failed" if job.state == "done" else job.state
-        self._job_event(live, job, ends=True)
-
-    def job(self, identity: str) -> Job[Any]:
-        """Return a job.
-
-        Raises:
-            PromptError: There is none (`JOB_UNKNOWN`).
-        """
-        with self._lock:
-            job = self._jobs.get(identity)
-        if job is None:
-            raise PromptError(f"There is no job '{identity:.40}' here.", code="JOB_UNKNOWN")
-        return job
+        self._tell_of_job(live, job, ends=True)
 
     def stop(self) -> None:
         """Tell pages that the server goes, end the device's thread and close the journals."""
@@ -240,11 +274,13 @@ class Service:
         key: str | None = None,
     ) -> bytes:
         """Do an action on the device and return its delta; a key that was used before gets the same reply again."""
-        kept = self._reply(identity, key)
-        if kept is not None:
-            return kept
+        self.require_writing()
         live = self.library.session(identity)
         with live.hold() as session:
+            # Looked up with the session held: the first request with this key may still have been at work.
+            kept = self._replies.find(identity, key)
+            if kept is not None:
+                return kept
             if revision is not None and revision != session.revision:
                 raise PromptError(
                     f"The session is at revision {session.revision}, the client at {revision}; load the labels again.",
@@ -254,70 +290,18 @@ class Service:
                 identity,
                 lambda watch: act(session, watch),
                 kind=kind,
-                listen=lambda each: self._job_event(live, each, ends=True),
+                listen=lambda each: self._tell_of_job(live, each, ends=True),
             )
-            self._remember(job)
+            self.jobs.add(job)
             try:
                 change = job.result(CLICK_S)
             except TimeoutError:
                 job.cancel()  # it stops before its next pass and changes nothing
                 change = job.result()
             delta = live.delta(session, change.box, change)
-        self._keep_reply(identity, key, delta)
-        self._changed(live, change.box)
+            self._replies.add(identity, key, delta)
+            live.note_change(session, change.box)
         return delta
 
-    def _changed(self, live: LiveSession, box: Box | None) -> None:
-        """Tell pages that something changed, and where in the display copy."""
-        with live.hold() as session:
-            shown = None if box is None else live.scan.view.box(box)
-            where = None if shown is None else {"start": list(shown.start), "stop": list(shown.stop)}
-            live.tell({"event": "changed", "revision": session.revision, "box": where})
-
-    def _job_event(self, live: LiveSession, job: Job[Any], ends: bool) -> None:
-        state = job.state
-        if state in ("done",) and not ends:
-            state = "running"  # the masks still have to be taken into the session
-        live.tell(
-            {
-                "event": "job",
-                "id": job.identity,
-                "kind": job.kind,
-                "state": state,
-                "done": job.done,
-                "total": job.total,
-                "text": job_text(job),
-                "problem": None if job.error is None else problem_text(job.error),
-            }
-        )
-
-    def _remember(self, job: Job[Any]) -> None:
-        with self._lock:
-            self._jobs[job.identity] = job
-            while len(self._jobs) > MAX_JOBS:
-                self._jobs.popitem(last=False)
-
-    def _reply(self, identity: str, key: str | None) -> bytes | None:
-        if key is None:
-            return None
-        with self._lock:
-            when, reply = self._replies.get((identity, key), (0.0, b""))
-        fresh = bool(reply) and self._clock() - when < KEPT_REPLIES_S
-        return reply if fresh else None
-
-    def _keep_reply(self, identity: str, key: str | None, reply: bytes) -> None:
-        if key is None:
-            return
-        with self._lock:
-            self._replies[(identity, key)] = (self._clock(), reply)
-            while len(self._replies) > MAX_JOBS:
-                self._replies.popitem(last=False)
-
-
-def job_text(job: Job[Any]) -> str:
-    """Return how far a job is, in words."""
-    if job.state == "queued":
-        return "waiting for the model"
-    if job.state == "running" and job.total:
-        return f"{job.kind}: step {job.done} of {job.total}"
-    return job.state
+    def _tell_of_job(self, live: LiveSession, job: Job[Any], ends: bool) -> None:
+        live.tell(job_event(job, ends))

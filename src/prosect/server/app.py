@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from anyio import to_thread
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
 import prosect
 from prosect.errors import CancelledError, ProsectError
-from prosect.server.guard import App, Guard
+from prosect.server import nninteractive
+from prosect.server.guard import App, Guard, Receive, Scope, Send
 from prosect.server.native import LARGE, native
 from prosect.server.service import Service
 from prosect.server.wire import problem_of
@@ -28,7 +29,13 @@ __all__ = ["create_app"]
 PROBLEM = "application/problem+json"
 THREADS = 40
 HTTP_CODES = {404: "NOT_FOUND", 408: "REQUEST_SLOW", 413: "INPUT_TOO_LARGE"}
+OURS = ("/api/", "/assets/")
 PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+
+ROUTERS: Mapping[str, Callable[[Service], APIRouter]] = {
+    "native": native,
+    "nninteractive": nninteractive.nninteractive,
+}
 
 
 def create_app(service: Service, clock: Callable[[], float]) -> App:
@@ -48,12 +55,28 @@ def create_app(service: Service, clock: Callable[[], float]) -> App:
         redoc_url=None,
         docs_url=None,
         openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
     )
     add_problems(app)
-    app.include_router(native(service))
+    for dialect in service.settings.dialects:
+        if dialect in ROUTERS:
+            app.include_router(ROUTERS[dialect](service))
     add_operations(app, service)
     add_page(app)
-    return Guard(app, service.settings, clock, LARGE)
+    return Guard(without_last_slash(app), service.settings, clock, (*LARGE, *nninteractive.LARGE))
+
+
+def without_last_slash(app: App) -> App:
+    """Return an application to which `/info/` is `/info`; clients do not follow a redirected upload."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+        if scope["type"] == "http" and len(path) > 1 and path.endswith("/") and not path.startswith(OURS):
+            scope["path"] = path.rstrip("/") or "/"
+            scope["raw_path"] = scope["path"].encode()
+        await app(scope, receive, send)
+
+    return call
 
 
 def add_problems(app: FastAPI) -> None:

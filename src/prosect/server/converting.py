@@ -237,7 +237,7 @@ def depth_in(mask: Mask, spacing_mm: Sequence[float]) -> tuple[NDArray[np.float3
         axes.append(next(axis for axis in range(3) if axis not in axes))
     axes.sort()
     left_out = tuple(axis for axis in range(3) if axis not in axes)
-    flat = mask.any(axis=left_out)
+    flat = np.asarray(mask.any(axis=left_out))
     return city_block_depth(flat, [spacing_mm[axis] for axis in axes]), axes
 
 

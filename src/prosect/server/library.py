@@ -18,6 +18,7 @@ from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, wri
 from prosect.server.live import BYTES_PER_VOXEL, LiveSession
 from prosect.server.paths import Roots
 from prosect.server.scans import OpenScan, Reader, Scans
+from prosect.server.seats import Seats
 from prosect.server.settings import Settings
 from prosect.server.shelf import Shelf
 from prosect.session import Session
@@ -53,6 +54,7 @@ class Library:
         for folder in (settings.work, self.uploads, self.journals):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index = read_index(self._index_file)
+        self.seats = Seats(settings.work / "seats.json", now, clock)
         self._live: dict[str, LiveSession] = {}
         self._lock = threading.Lock()
 

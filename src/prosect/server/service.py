@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from prosect.boxes import Box
 from prosect.errors import FormatError, PromptError
@@ -26,9 +26,21 @@ from prosect.server.replies import Jobs, Replies, job_event
 from prosect.server.scans import OpenScan
 from prosect.session import Change, Session
 
-__all__ = ["Service"]
+__all__ = ["Changed", "Service"]
 
 CLICK_S = 55.0  # some clients give up after 60
+
+
+class Changed(Protocol):
+    """What became of an action, as far as pages have to know."""
+
+    @property
+    def box(self) -> Box | None:
+        """Where masks may have changed, in voxels of the scan as stored; None where they did not."""
+
+
+Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome", bound=Changed)
 
 
 class Service:
@@ -265,6 +277,26 @@ class Service:
         for live in everyone:
             live.suspend()
 
+    def perform(self, identity: str, kind: str, act: Callable[[Session, Watch], Outcome]) -> Outcome:
+        """Do what another protocol asks of a session, on the device, and return what `act` returns.
+
+        Args:
+            identity: The session.
+            kind: What pages are told that it is.
+            act: Does it, and says in `box` where masks may have changed.
+
+        Raises:
+            ProsectError: It is refused, or not done after 55 s; nothing has changed then.
+        """
+        self.require_writing()
+        live = self.library.session(identity)
+        with live.hold() as session:
+            before = session.revision
+            outcome = self._answer(live, kind, lambda watch: act(session, watch))
+            if session.revision != before:
+                live.note_change(session, outcome.box)
+        return outcome
+
     def _act(
         self,
         identity: str,
@@ -286,22 +318,23 @@ class Service:
                     f"The session is at revision {session.revision}, the client at {revision}; load the labels again.",
                     code="REVISION_OLD",
                 )
-            job = self.device.submit(
-                identity,
-                lambda watch: act(session, watch),
-                kind=kind,
-                listen=lambda each: self._tell_of_job(live, each, ends=True),
-            )
-            self.jobs.add(job)
-            try:
-                change = job.result(CLICK_S)
-            except TimeoutError:
-                job.cancel()  # it stops before its next pass and changes nothing
-                change = job.result()
+            change = self._answer(live, kind, lambda watch: act(session, watch))
             delta = live.delta(session, change.box, change)
             self._replies.add(identity, key, delta)
             live.note_change(session, change.box)
         return delta
+
+    def _answer(self, live: LiveSession, kind: str, work: Callable[[Watch], Answer]) -> Answer:
+        """Do urgent work on a session that is held, and return what it returns; it is cancelled where it takes long."""
+        job = self.device.submit(
+            live.entry.identity, work, kind=kind, listen=lambda each: self._tell_of_job(live, each, ends=True)
+        )
+        self.jobs.add(job)
+        try:
+            return job.result(CLICK_S)
+        except TimeoutError:
+            job.cancel()  # it stops before its next pass and changes nothing
+            return job.result()
 
     def _tell_of_job(self, live: LiveSession, job: Job[Any], ends: bool) -> None:
         live.tell(job_event(job, ends))

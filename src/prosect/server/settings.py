@@ -17,6 +17,7 @@ DIALECTS = ("native", "nim", "monailabel", "nninteractive", "dls")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 GIB = 1 << 30
 MIN_TOKEN = 16
+SAME_AXIS = str.maketrans("LAS", "RPI")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Settings:
         memory_bytes: What scans and sessions together may take.
         max_upload_bytes: Largest upload.
         max_voxels: Largest scan.
+        nninteractive_axes: Where i, j, k of scans from nnInteractive's clients are taken to lead, as they do not say.
+        open_dls: Whether ITK-SNAP, which can send no token, needs none.
     """
 
     work: Path
@@ -47,7 +50,7 @@ class Settings:
     dialect_token: str = field(default="", repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
-    dialects: tuple[str, ...] = ("native",)
+    dialects: tuple[str, ...] = DIALECTS
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     output_root: Path | None = None
@@ -56,11 +59,19 @@ class Settings:
     memory_bytes: int = 8 * GIB
     max_upload_bytes: int = 4 * GIB
     max_voxels: int = 1_000_000_000
+    nninteractive_axes: str = "LPS"
+    open_dls: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.dialects if name not in DIALECTS]
         if unknown:
             raise UsageError(f"There is no dialect '{unknown[0]}'; known are: {', '.join(DIALECTS)}.")
+        if sorted(self.nninteractive_axes.translate(SAME_AXIS)) != ["I", "P", "R"]:
+            raise UsageError(
+                f"'{self.nninteractive_axes:.20}' names no three axes; use one letter each of L or R, A or P, I or S."
+            )
+        if self.open_dls and not self.is_local:
+            raise UsageError("--open-dls lets everybody in who reaches the server; it works on this machine only.")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"{self.port} is no TCP port; give 1 to 65535, or 0 for any that is free.")
         if len(self.token) < MIN_TOKEN:

@@ -1,0 +1,185 @@
+"""Clients of other viewers' protocols: what each works on, remembered over restarts.
+
+Such a client holds a word of ours (a lease, a session id) and expects the server to know the rest: which scan, which
+object, how far it may undo. State: these seats, in one small file that is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from prosect.errors import FormatError, PromptError, ResourceError
+from prosect.io.atomic import write_atomically
+
+__all__ = ["Seat", "Seats"]
+
+FORMAT = "prosect-seats"
+VERSION = 1
+WAIT_S = 30.0
+KEPT_S = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What one client works on.
+
+    Attributes:
+        identity: Random; the client's word for it.
+        dialect: Its protocol.
+        session: The session on its scan; empty before a scan came.
+        structure: The object that it works on; empty until its first prompt.
+        objects: How many objects were begun on this scan.
+        steps: Actions on the object that may be undone.
+        revision: That of the session after the client's last action; another one means that somebody else acted.
+        waiting: Clicks that were sent but are not to be answered yet: voxel and sign.
+        about: What else its protocol has to remember.
+        touched: When it last changed anything, in seconds since 1970.
+    """
+
+    identity: str
+    dialect: str
+    session: str = ""
+    structure: str = ""
+    objects: int = 0
+    steps: int = 0
+    revision: int = 0
+    waiting: tuple[tuple[float, float, float, bool], ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    touched: float = 0.0
+
+
+class Seats:
+    """All seats.
+
+    Args:
+        path: File in which they are kept.
+        now: Seconds since 1970.
+        clock: Seconds that only grow, for who was active last.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float], clock: Callable[[], float]) -> None:
+        self._path, self._now, self._clock = path, now, clock
+        self._seats = read_seats(path)
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._active: dict[str, float] = {}
+
+    def take(self, dialect: str, **known: Any) -> Seat:
+        """Return a new seat."""
+        seat = Seat(secrets.token_urlsafe(24), dialect, **known)
+        self.keep(seat)
+        self.note_activity(seat.identity)
+        return seat
+
+    def seat(self, identity: str, dialect: str) -> Seat:
+        """Return a seat.
+
+        Raises:
+            PromptError: There is none (`SEAT_UNKNOWN`).
+        """
+        with self._lock:
+            found = self._seats.get(identity)
+        if found is None or found.dialect != dialect:
+            raise PromptError("This server does not know that session; begin a new one.", code="SEAT_UNKNOWN")
+        return found
+
+    def keep(self, seat: Seat) -> Seat:
+        """Remember what a seat has become, and return it."""
+        kept = replace(seat, touched=self._now())
+        with self._lock:
+            self._save({**self._seats, seat.identity: kept})
+        return kept
+
+    def leave(self, identity: str) -> None:
+        """Forget a seat; one that is not there is no error."""
+        with self._lock:
+            if identity in self._seats:
+                self._save({key: seat for key, seat in self._seats.items() if key != identity})
+            self._active.pop(identity, None)
+            self._locks.pop(identity, None)
+
+    def of(self, dialect: str) -> list[Seat]:
+        """Return the seats of a protocol."""
+        with self._lock:
+            return [seat for seat in self._seats.values() if seat.dialect == dialect]
+
+    def forgotten(self) -> list[Seat]:
+        """Return the seats that nobody has used for a week."""
+        oldest = self._now() - KEPT_S
+        with self._lock:
+            return [seat for seat in self._seats.values() if seat.touched < oldest]
+
+    def note_activity(self, identity: str) -> None:
+        """Note that a client did something; what only shows that it lives does not count."""
+        self._active[identity] = self._clock()
+
+    def idle_s(self, identity: str) -> float:
+        """Return for how many seconds a client has done nothing; since the start where it did nothing yet."""
+        since = self._active.setdefault(identity, self._clock())
+        return self._clock() - since
+
+    def active(self, dialect: str, within_s: float) -> int:
+        """Return how many clients of a protocol did something lately."""
+        recent = self._clock() - within_s
+        known = {seat.identity for seat in self.of(dialect)}
+        return sum(when >= recent for identity, when in tuple(self._active.items()) if identity in known)
+
+    @contextmanager
+    def hold(self, identity: str, dialect: str) -> Iterator[Seat]:
+        """Yield a seat as it is now, and keep other requests of the same client out meanwhile.
+
+        Raises:
+            PromptError: There is none (`SEAT_UNKNOWN`).
+            ResourceError: Another request of this client has not ended (`SESSION_BUSY`).
+        """
+        self.seat(identity, dialect)
+        with self._lock:
+            lock = self._locks.setdefault(identity, threading.Lock())
+        if not lock.acquire(timeout=WAIT_S):
+            raise ResourceError("Another request of yours has not ended yet; try again.", code="SESSION_BUSY")
+        try:
+            yield self.seat(identity, dialect)
+        finally:
+            lock.release()
+
+    def _save(self, seats: dict[str, Seat]) -> None:
+        """Keep the seats and bring them to the disk; called with the lock held."""
+        rows = [asdict(seat) for seat in seats.values()]
+        document = {"format": FORMAT, "version": VERSION, "seats": rows}
+        write_atomically(self._path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
+        self._seats = seats
+
+
+def read_seats(path: Path) -> dict[str, Seat]:
+    """Return the seats in a file, by identity; none where there is no file yet.
+
+    Raises:
+        FormatError: The file is damaged (`INDEX_DAMAGED`).
+    """
+    if not path.exists():
+        return {}
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        if (document["format"], document["version"]) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        seats = [seat_of(row) for row in document["seats"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"{path.name}: the list of clients is damaged ({error}). Move it away to begin a new one; the journals "
+            "beside it stay as they are.",
+            code="INDEX_DAMAGED",
+        ) from error
+    return {seat.identity: seat for seat in seats}
+
+
+def seat_of(row: Mapping[str, Any]) -> Seat:
+    """Return the seat in a row of the file."""
+    waiting = tuple((float(i), float(j), float(k), bool(sign)) for i, j, k, sign in row["waiting"])
+    return Seat(**{**row, "waiting": waiting})

@@ -24,8 +24,9 @@ from prosect.cli.arguments import (
     view,
     weights,
 )
-from prosect.cli.arguments.command import Command, Help
+from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import add_debug
+from prosect.cli.arguments.parser import Parser
 
 __all__ = ["COMMANDS", "build_parser", "check"]
 
@@ -64,22 +65,22 @@ class Version(argparse.Action):
         parser.exit(0)
 
 
-def build_parser(version: Callable[[], str]) -> argparse.ArgumentParser:
+def build_parser(version: Callable[[], str]) -> Parser:
     """Return the parser of every command; it loads none of them.
 
     Args:
         version: Says the version when it is asked for.
     """
-    parser = argparse.ArgumentParser("prosect", description=DESCRIPTION, formatter_class=Help)
-    parser.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
-    debug = argparse.ArgumentParser(add_help=False)
+    parser = Parser("prosect", description=DESCRIPTION)
+    debug = Parser(add_help=False)
     add_debug(debug)
+    for each in (parser, debug):
+        each.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         parents = [] if command.has_actions else [debug]
-        own = commands.add_parser(
-            name, help=command.help, description=command.description, parents=parents, formatter_class=Help
-        )
+        own = commands.add_parser(name, help=command.help, description=command.description, parents=parents)
+        own.extra_word = command.extra_word or own.extra_word
         command.add(own)
     return parser
 

@@ -28,12 +28,14 @@ class Command:
         help: What it does, in a line.
         add: Adds its flags to its parser.
         check: Refuses (exit 2) what only the flags together show.
+        extra_word: What is said of a word that has no place, with `{word}` for it.
         has_actions: Whether it only leads to actions, which have the flags of all commands in its place.
     """
 
     help: str
     add: Callable[[argparse.ArgumentParser], None]
     check: Callable[[argparse.ArgumentParser, argparse.Namespace], None] = accept
+    extra_word: str = ""
     has_actions: bool = False
 
     @property

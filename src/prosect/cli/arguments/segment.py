@@ -9,6 +9,7 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
+from prosect.cli.arguments.totalsegmentator import add_foreign
 from prosect.cli.arguments.words import device, path
 from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
@@ -49,7 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect segment ct.nii.gz -o masks -s\n"
         "  prosect segment dicom_folder -o labels.nrrd -rs liver spleen 'left kidney'\n"
         "  prosect segment folder_of_scans -o folder_of_labels -s\n"
-        "  prosect segment --phantom torso -o labels.nii.gz -p"
+        "  prosect segment --phantom torso -o labels.nii.gz -p\n"
+        "other flags of TotalSegmentator are taken, with a note that they are not needed, or refused with a word on why"
     )
     source = parser.add_argument_group("input and output")
     source.add_argument(
@@ -65,7 +67,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    model.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures or groups")
+    model.add_argument(
+        "-rs",
+        "--roi_subset",
+        "-rsr",
+        "--roi_subset_robust",
+        nargs="+",
+        metavar="NAME",
+        help="only these structures or groups",
+    )
     model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
     sweep = "how the scan is swept (default: prosect)"
     model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
@@ -75,6 +85,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
+    add_foreign(parser)
 
 
 def add_results(group: argparse._ActionsContainer) -> None:
@@ -107,4 +118,8 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("segment needs an output: -o labels.nii.gz")
 
 
-COMMAND = Command("label a scan", add, check)
+EXTRA_WORD = (
+    "{word}: segment takes one input, and the output stands behind -o. Several scans go in a folder, or in a .txt list "
+    "with one path a line: prosect segment FOLDER -o RESULTS"
+)
+COMMAND = Command("label a scan", add, check, EXTRA_WORD)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from prosect.cli.arguments.command import Command, Help
+from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import add_debug
+from prosect.cli.arguments.parser import Parser
 from prosect.cli.arguments.words import path
 
 __all__ = ["COMMAND"]
@@ -14,9 +15,9 @@ __all__ = ["COMMAND"]
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the actions of `weights`."""
-    debug = argparse.ArgumentParser(add_help=False)
+    debug = Parser(add_help=False)
     add_debug(debug)
-    shared: dict[str, Any] = {"parents": [debug], "formatter_class": Help}
+    shared: dict[str, Any] = {"parents": [debug]}
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="models known, and where their weights are", **shared)
     bring = actions.add_parser("import", help="take a file of official weights", **shared)

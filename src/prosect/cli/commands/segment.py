@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
+    for note in () if args.quiet else args.flag_notes:
+        print(f"prosect: note: {note}", file=sys.stderr)
     if args.input is not None and may_hold_many(args.input):
         status = segment_folder.run(args)
         if status is not None:

@@ -1,0 +1,44 @@
+"""How words are read: a flag is only ever itself, never the beginning of another, nor several run together."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any, NoReturn
+
+from prosect.cli.arguments.command import Help
+
+__all__ = ["Parser"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that guesses nothing.
+
+    argparse takes `--over` for `--overwrite`, and `-ss` for `-s` with the value `s`. Both are how a script of another
+    tool comes to mean something else here, so neither is done: a flag that is not known is refused by name.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": Help, "allow_abbrev": False, **options})
+        self.extra_word = "{word}: one word too many; see `{command} --help`"
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Return which flags a word may be the beginning of: none. `allow_abbrev` covers only those with two dashes."""
+        return []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Return what was understood; refuse here, where the flags of the command are known, what was not."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.refuse_word(rest[0])
+        return known, []
+
+    def refuse_word(self, word: str) -> NoReturn:
+        """Leave with status 2 and a sentence on a word that no flag or place takes."""
+        if not word.startswith("-"):
+            self.error(self.extra_word.format(word=word, command=self.prog))
+        flag = word.split("=", 1)[0]
+        known = [text for text in self._option_string_actions if text.startswith("--") == flag.startswith("--")]
+        near = difflib.get_close_matches(flag, known, 2)
+        hint = f"; the nearest are {' and '.join(near)}" if near else ""
+        self.error(f"{flag}: there is no such flag{hint}; flags are written in full and apart")

@@ -15,7 +15,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["LabelLayers", "LabelMap", "Labels"]
+__all__ = ["LabelLayers", "LabelMap", "Labels", "smallest_container"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 LabelArray: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -314,6 +314,21 @@ def as_masks(array: NDArray[Any]) -> Mask:
     masks = array.view(np.bool_)
     masks.setflags(write=False)
     return masks
+
+
+class HasVocabulary(Protocol):
+    """Whatever names structures."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Names the structures."""
+
+
+def smallest_container(index: int, asked: Sequence[int], names: HasVocabulary) -> int:
+    """Return which of the structures asked for contains another and little else; 0 where none does."""
+    contents = {other: extent(names.vocabulary, other, whole=True) for other in asked if other != index}
+    around = [other for other, content in contents.items() if index in content]
+    return min(around, key=lambda other: len(contents[other]), default=0)
 
 
 def extent(vocabulary: Vocabulary, request: str | int, whole: bool) -> set[int]:

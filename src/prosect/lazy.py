@@ -27,6 +27,7 @@ MODULES: dict[str, str] = {
     "prosect.checkpoints.files": "brings torch",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",
+    "prosect.radiomics": "brings what makes surfaces",
     "prosect.io.dicom.pixels": "brings decoders",
     "prosect.io.dicom.series": "brings pydicom",
     "prosect.io.metaimage": "one format of many",

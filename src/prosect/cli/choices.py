@@ -6,19 +6,42 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prosect import jobs
+from prosect import jobs, vocabulary
+from prosect.cli.arguments.tasks import LISTS, TASKS, TOTAL
 from prosect.data.labels import TOLERANCE_MM
 from prosect.jobs import ModelChoice, ScanInput
+from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
+    from prosect.checkpoints import catalog
     from prosect.jobs.lists import ListInput
+else:
+    catalog = lazy_module("prosect.checkpoints.catalog")
 
-__all__ = ["classes_of", "list_of", "model_of", "scan_of", "tolerance_of"]
+__all__ = ["classes_of", "classes_of_task", "list_of", "model_of", "scan_of", "tolerance_of"]
 
 
 def classes_of(args: argparse.Namespace) -> tuple[str, ...] | None:
-    """Return the structures that the flags name; None for everything."""
-    return None if args.roi_subset is None else tuple(args.roi_subset)
+    """Return the structures that the flags name, one by one or as a set; None for everything."""
+    if args.roi_subset is not None:
+        return tuple(args.roi_subset)
+    return classes_of_task(getattr(args, "task", TOTAL))
+
+
+def classes_of_task(task: str) -> tuple[str, ...] | None:
+    """Return the structures of a set of TotalSegmentator's name; None for everything."""
+    if task == TOTAL:
+        return None
+    if task in TASKS:
+        return TASKS[task]
+    name, model = LISTS[task]
+    words = vocabulary.load(catalogue_vocabulary(model))
+    return tuple(words[index].name for index in words.everything(name))
+
+
+def catalogue_vocabulary(model: str) -> str:
+    """Return the name of a model's vocabulary."""
+    return str(catalog.segmenter(model).vocabulary)
 
 
 def scan_of(args: argparse.Namespace) -> ScanInput:
@@ -37,7 +60,7 @@ def scan_of(args: argparse.Namespace) -> ScanInput:
 
 def model_of(args: argparse.Namespace) -> ModelChoice:
     """Return the model that the flags name."""
-    return ModelChoice(args.model, args.weights, args.profile, args.device)
+    return ModelChoice(args.model, args.weights, args.profile, args.device, getattr(args, "fast", False))
 
 
 def list_of(args: argparse.Namespace, path: Path) -> ListInput:

@@ -10,7 +10,7 @@ from prosect.io.formats import format_named
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job
 from prosect.jobs.segment import SegmentJob
-from prosect.results import Kind, Request, planned_files, request_for
+from prosect.results import Aggregation, Kind, Request, planned_files, request_for
 
 if TYPE_CHECKING:
     from prosect.models import Finds
@@ -51,6 +51,9 @@ class CohortJob(Job):
         preview: Draw a picture.
         report: Write a report of each scan.
         overwrite: Whether results may be replaced that no earlier run accounts for.
+        least_mm3: Connected pieces smaller than this are left out; None keeps all.
+        aggregation: Which intensity the statistics' JSON has of a structure.
+        radiomics: Write features of shape and intensity.
     """
 
     kind: ClassVar[str] = "cohort"
@@ -73,6 +76,9 @@ class CohortJob(Job):
     preview: bool = False
     report: bool = False
     overwrite: bool = False
+    least_mm3: float | None = None
+    aggregation: Aggregation = "mean"
+    radiomics: bool = False
 
     @property
     def any_input(self) -> ScanInput:
@@ -105,6 +111,8 @@ class CohortJob(Job):
             extra=self.extra,
             preview=self.preview,
             report=self.report,
+            aggregation=self.aggregation,
+            radiomics=self.radiomics,
         )
 
     def planned_names(self, name: str) -> tuple[str, ...]:
@@ -130,6 +138,7 @@ class CohortJob(Job):
             # Whose files may be replaced, the ledger has decided.
             overwrite=True,
             case=name,
+            least_mm3=self.least_mm3,
         )
 
     def identity(self, model: Finds) -> dict[str, Any]:
@@ -138,5 +147,6 @@ class CohortJob(Job):
         Raises:
             VocabularyError: A structure is unknown.
         """
-        any_scan = SegmentJob(self.any_input, self.classes, self.overlap, self.model, self.request("case"))
+        request = self.request("case")
+        any_scan = SegmentJob(self.any_input, self.classes, self.overlap, self.model, request, least_mm3=self.least_mm3)
         return any_scan.identity(model)

@@ -82,12 +82,14 @@ class ModelChoice:
         weights: A weights file; None for the installed ones.
         profile: How scans are prepared and swept.
         device: As in `prosect.load`.
+        fast: Whether it runs on a coarser grid.
     """
 
     name: str | None = None
     weights: Path | None = None
     profile: str = "prosect"
     device: str = "auto"
+    fast: bool = False
 
     def load(self) -> LoadedModel:
         """Return the model.
@@ -95,7 +97,8 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile)
+        options = {"fast": True} if self.fast else {}
+        return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
 
     def refuse_unknown(self, names: Iterable[str]) -> None:
         """Refuse structures that no vocabulary has, without loading the model; the model itself may know fewer.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import prosect
 from prosect import results
+from prosect.inference.small_pieces import without_small_pieces
 from prosect.io.temporary import sweep
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job, job_error
@@ -70,6 +71,7 @@ class SegmentJob(Job):
         request: What is written; None writes nothing.
         overwrite: Whether results that exist may be replaced.
         case: Name of the scan in tables and picture; by default that of its file.
+        least_mm3: Connected pieces smaller than this are left out; None keeps all.
     """
 
     kind: ClassVar[str] = "segment"
@@ -81,6 +83,7 @@ class SegmentJob(Job):
     request: Request | None = None
     overwrite: bool = False
     case: str | None = None
+    least_mm3: float | None = None
 
     def __post_init__(self) -> None:
         if self.request is not None and self.request.overlap != self.overlap:
@@ -104,6 +107,8 @@ class SegmentJob(Job):
             nan_as=self.input.nan_as,
             assume_orientation=self.input.assume_orientation,
             regularise=self.input.regularise,
+            fast=self.model.fast,
+            least_mm3=self.least_mm3,
         )
 
     @classmethod
@@ -131,9 +136,10 @@ class SegmentJob(Job):
             ),
             classes=asked.classes,
             overlap=asked.overlap,
-            model=ModelChoice(asked.model, weights, asked.profile, asked.device),
+            model=ModelChoice(asked.model, weights, asked.profile, asked.device, asked.fast),
             request=checking.request_of(report),
             case=str(report.get("case", "")) or None,
+            least_mm3=asked.least_mm3,
         )
 
     def identity(self, model: Finds) -> dict[str, Any]:
@@ -155,6 +161,10 @@ class SegmentJob(Job):
             "nan_as": self.input.nan_as,
             "assume_orientation": self.input.assume_orientation,
             "regularise": self.input.regularise or None,
+            "fast": self.model.fast or None,
+            "least_mm3": self.least_mm3,
+            "aggregation": None if request.aggregation == "mean" else request.aggregation,
+            "radiomics": request.radiomics or None,
         }
         return {
             "prosect": prosect.__version__,
@@ -214,7 +224,8 @@ class SegmentJob(Job):
         Raises:
             ProsectError: See `Vista3DModel.segment`.
         """
-        return model.segment(volume, classes=self.names, overlap=self.overlap, watch=watch)
+        labels = model.segment(volume, classes=self.names, overlap=self.overlap, watch=watch)
+        return labels if self.least_mm3 is None else without_small_pieces(labels, self.least_mm3)
 
     def run(
         self,

@@ -18,6 +18,7 @@ from prosect.models.protocols import (
     Model,
     TakesClicks,
     require_clicks,
+    require_coarser,
     require_finds,
     require_learns,
 )
@@ -45,6 +46,7 @@ def load(
     device: str = "auto",
     profile: str = "prosect",
     ema: bool = False,
+    fast: bool = False,
 ) -> SamMed3DModel: ...
 
 
@@ -55,6 +57,7 @@ def load(
     device: str = "auto",
     profile: str = "prosect",
     ema: bool = False,
+    fast: bool = False,
 ) -> Vista3DModel: ...
 
 
@@ -65,6 +68,7 @@ def load(
     device: str = "auto",
     profile: str = "prosect",
     ema: bool = False,
+    fast: bool = False,
 ) -> LoadedModel: ...
 
 
@@ -75,6 +79,7 @@ def load(
     device: str = "auto",
     profile: str = "prosect",
     ema: bool = False,
+    fast: bool = False,
 ) -> LoadedModel:
     """Return a model ready to segment, or to be clicked with.
 
@@ -90,6 +95,7 @@ def load(
         profile: `prosect`, `bundle` (VISTA3D only) or `research`.
         ema: Of a file that holds a running average of its weights beside them, take the average. A warning says which
             was taken.
+        fast: Run on a coarser grid, where the model allows it: several times as fast, and less exact.
 
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's.
@@ -103,4 +109,5 @@ def load(
     raw = read_weights(weights if weights is not None else locate(name), ema)
     said = name or raw.metadata.get("base") or raw.metadata.get("model")
     base = segmenter(said or FAMILIES[network_of(raw)].standard)
-    return FAMILIES[base.network].load(base, raw, placed, profile)
+    model = FAMILIES[base.network].load(base, raw, placed, profile)
+    return require_coarser(model).coarser() if fast else model

@@ -7,7 +7,7 @@ what is one piece in everybody are left out. Whatever is done is told, in words 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
@@ -16,9 +16,8 @@ from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
 from prosect.inference.one_piece import leave_out_crumbs
-from prosect.labelmap import extent
+from prosect.labelmap import smallest_container
 from prosect.models.spec import ModelSpec, Profile
-from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
 __all__ = ["blank", "implausible", "keep_pieces", "not_hounsfield", "unlike_training"]
@@ -134,7 +133,7 @@ def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -
     single = [index for index in spec.one_piece if index in canvas.indices]
     if not profile.leaves_out_crumbs or not single:
         return []
-    containers = {index: smallest_container(index, canvas.indices, spec.vocabulary) for index in single}
+    containers = {index: smallest_container(index, canvas.indices, spec) for index in single}
     names = {structure.index: structure.name for structure in spec.vocabulary}
     notes = []
     for index, (count, voxels) in leave_out_crumbs(canvas, containers).items():
@@ -144,10 +143,3 @@ def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -
             f"{names[index]}: it is one piece in everybody, so {count} far smaller ({volume_ml:.2g} mL) {verb} left out"
         )
     return notes
-
-
-def smallest_container(index: int, asked: Sequence[int], vocabulary: Vocabulary) -> int:
-    """Return which of the structures asked for contains another and little else; 0 where none does."""
-    contents = {other: extent(vocabulary, other, whole=True) for other in asked if other != index}
-    around = [other for other, content in contents.items() if index in content]
-    return min(around, key=lambda other: len(contents[other]), default=0)

@@ -31,9 +31,11 @@ __all__ = [
     "Learns",
     "LoadedModel",
     "Model",
+    "RunsCoarser",
     "TakesClicks",
     "require_both",
     "require_clicks",
+    "require_coarser",
     "require_features",
     "require_finds",
     "require_learns",
@@ -115,6 +117,14 @@ class GivesFeatures(Finds, Protocol):
 
 
 @runtime_checkable
+class RunsCoarser(LoadedModel, Protocol):
+    """A model that also runs on larger voxels than those it was trained on."""
+
+    def coarser(self) -> LoadedModel:
+        """Return the model with a coarser grid: several times as fast, and less exact."""
+
+
+@runtime_checkable
 class Learns(FindsAndTakesClicks, Protocol):
     """A model that can be taught classes: its network takes part in training, and can be asked window by window."""
 
@@ -163,6 +173,19 @@ def require_both(model: Model) -> FindsAndTakesClicks:
     if isinstance(model, Finds):
         raise _takes_none(model)
     refuse_automatic(model.identity["model"])
+
+
+def require_coarser(model: LoadedModel) -> RunsCoarser:
+    """Return a model that runs on a coarser grid.
+
+    Raises:
+        CheckpointError: It answers clicks only, at the scale that it was trained on (`MODEL_NO_AUTOMATIC`).
+    """
+    if isinstance(model, RunsCoarser):
+        return model
+    raise CheckpointError(
+        f"The model '{model.spec.name}' has no coarser grid; leave out --fast.", code="MODEL_NO_AUTOMATIC"
+    )
 
 
 def require_features(model: Model) -> GivesFeatures:

@@ -39,6 +39,9 @@ from prosect.volume import Volume, require_volume
 
 __all__ = ["Vista3DModel", "load"]
 
+# How much larger voxels are where a model runs fast.
+FAST = 1.5
+
 
 @dataclass(frozen=True, eq=False)
 class Vista3DModel:
@@ -74,6 +77,11 @@ class Vista3DModel:
     def channels(self) -> int:
         """Number of features of a voxel, on which classes are decided."""
         return self.network.architecture.width
+
+    def coarser(self) -> Vista3DModel:
+        """Return the model on voxels 1.5 times as large: a third of the windows."""
+        a, b, c = (FAST * spacing for spacing in self.spec.spacing_mm)
+        return replace(self, spec=replace(self.spec, spacing_mm=(a, b, c)))
 
     @property
     def _preparation(self) -> Preparation:

@@ -2,8 +2,19 @@
 
 from prosect.results.refusals import refuse
 from prosect.results.report import Parameters, Run
-from prosect.results.request import Kind, Request, planned_files, request_for
+from prosect.results.request import Aggregation, Kind, Request, planned_files, request_for
 from prosect.results.writing import write
 from prosect.stopwatch import Stopwatch
 
-__all__ = ["Kind", "Parameters", "Request", "Run", "Stopwatch", "planned_files", "refuse", "request_for", "write"]
+__all__ = [
+    "Aggregation",
+    "Kind",
+    "Parameters",
+    "Request",
+    "Run",
+    "Stopwatch",
+    "planned_files",
+    "refuse",
+    "request_for",
+    "write",
+]

@@ -11,7 +11,7 @@ from prosect.io import read_labels
 from prosect.io.formats import OUTPUT_TYPES
 from prosect.io.paths import file_name
 from prosect.results.report import Parameters, sha256_of
-from prosect.results.request import REPORT_NAME, Request, kind_of, stem
+from prosect.results.request import REPORT_NAME, Beside, Request, kind_of, stem
 
 __all__ = [
     "changed_files",
@@ -142,7 +142,14 @@ def request_of(report: Mapping[str, Any]) -> Request:
             raise ValueError("its output types are not known")
         flags = {key: bool(said[key]) for key in ("per_class", "multilabel", "statistics", "preview")}
         overlap, extra = bool(report["parameters"]["overlap"]), bool(said["statistics_extra"])
-        return Request(place, bool(said["folder"]), kinds, overlap=overlap, extra=extra, **flags)
+        # Reports of earlier versions do not say these.
+        beside = Beside(
+            overlap=overlap,
+            extra=extra,
+            aggregation="median" if said.get("aggregation") == "median" else "mean",
+            radiomics=bool(said.get("radiomics", False)),
+        )
+        return Request(place, bool(said["folder"]), kinds, **flags, **beside)
     except (KeyError, TypeError, ValueError) as error:
         raise invalid(error) from error
 

@@ -80,10 +80,10 @@ def refuse_endings(request: Request) -> None:
 
 def refuse_clashes(request: Request) -> None:
     """Refuse two results under one name."""
-    inside = [*request.label_files, *request.statistics_files, request.preview_file, request.report_file]
-    count = Counter(os.path.realpath(path).casefold() for path in inside if path is not None)
+    inside = (*request.label_files, *request.beside_files)
+    count = Counter(os.path.realpath(path).casefold() for path in inside)
     for path in inside:
-        if path is not None and count[os.path.realpath(path).casefold()] > 1:
+        if count[os.path.realpath(path).casefold()] > 1:
             raise OutputError(
                 f"{file_name(path)}: two results would have this name. Choose different names.", code="OUTPUT_CLASH"
             )

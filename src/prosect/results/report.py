@@ -44,6 +44,8 @@ class Parameters:
         nan_as: Intensity that NaN was given.
         assume_orientation: Orientation that was stated for a file without one.
         regularise: Whether slices whose distance changes were resampled to the smallest one.
+        fast: Whether the model ran on its coarser grid.
+        least_mm3: Smaller pieces were left out; None where all stay.
     """
 
     classes: tuple[str, ...] | None = None
@@ -59,6 +61,8 @@ class Parameters:
     nan_as: float | None = None
     assume_orientation: str | None = None
     regularise: bool = False
+    fast: bool = False
+    least_mm3: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,8 @@ def request_entry(request: Request) -> dict[str, Any]:
         "statistics": request.statistics is not False,
         "statistics_extra": request.extra,
         "preview": request.preview,
+        "aggregation": request.aggregation,
+        "radiomics": request.radiomics,
     }
 
 

@@ -6,17 +6,18 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypedDict, Unpack
+from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from prosect.errors import FormatError, OutputError
 from prosect.io.formats import WRITTEN_ENDINGS, Format, format_for, format_named, written_ending
 from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
 
-__all__ = ["Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
+__all__ = ["Aggregation", "Beside", "Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
 
 # The name of a format that is written; `prosect.io.formats` lists them.
 Kind: TypeAlias = str
+Aggregation: TypeAlias = Literal["mean", "median"]
 DEFAULT_KIND = "nifti"
 REPORT_NAME = "report.json"
 
@@ -36,6 +37,8 @@ class Request:
         extra: More numbers per structure in `statistics.json`.
         preview: Whether a picture is made.
         report: Where the run report goes; True for its usual place. A folder always has one.
+        aggregation: Which intensity the statistics' JSON has of a structure: `mean` or `median`.
+        radiomics: Whether `statistics_radiomics.json` is written.
     """
 
     output: Path
@@ -48,6 +51,8 @@ class Request:
     extra: bool = False
     preview: bool = False
     report: Path | bool = False
+    aggregation: Aggregation = "mean"
+    radiomics: bool = False
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -76,6 +81,17 @@ class Request:
             return ()
         path = self._beside("statistics.json") if self.statistics is True else Path(self.statistics)
         return path.with_suffix(".json"), path.with_suffix(".csv")
+
+    @property
+    def radiomics_file(self) -> Path | None:
+        """The features of shape and intensity."""
+        return self._beside("statistics_radiomics.json") if self.radiomics else None
+
+    @property
+    def beside_files(self) -> tuple[Path, ...]:
+        """Everything beside labels and masks, the report last."""
+        optional = (*self.statistics_files, self.radiomics_file, self.preview_file, self.report_file)
+        return tuple(path for path in optional if path is not None)
 
     @property
     def preview_file(self) -> Path | None:
@@ -107,6 +123,8 @@ class Beside(TypedDict, total=False):
     extra: bool
     preview: bool
     report: Path | bool
+    aggregation: Aggregation
+    radiomics: bool
 
 
 def request_for(
@@ -172,10 +190,9 @@ def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
 
 def planned_files(request: Request) -> tuple[Path, ...]:
     """Return every place that a request takes; a folder counts as one."""
-    extra = [*request.statistics_files, request.preview_file, request.report_file]
-    files = [path for path in (*request.label_files, *extra) if path is not None]
+    files = (*request.label_files, *request.beside_files)
     if not request.is_folder:
-        return tuple(files)
+        return files
     return (request.output, *(path for path in files if path.parent != request.output))
 
 

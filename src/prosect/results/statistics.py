@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prosect.labelmap import Labels
@@ -13,7 +13,7 @@ from prosect.measure import Measurement
 from prosect.results.request import structure_key
 from prosect.vocabulary import Structure
 
-__all__ = ["COLUMNS", "as_csv", "as_json"]
+__all__ = ["COLUMNS", "as_csv", "as_json", "as_radiomics"]
 
 COLUMNS = (
     "case", "index", "name", "snomed", "laterality", "present", "touches_border", "volume_ml", "mean_intensity",
@@ -22,7 +22,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def as_json(labels: Labels, found: Sequence[Measurement], extra: bool = False) -> bytes:
+def as_json(
+    labels: Labels,
+    found: Sequence[Measurement],
+    extra: bool = False,
+    medians: Mapping[int, float] | None = None,
+) -> bytes:
     """Return `statistics.json`: for each structure looked for, `volume` in mm3 and mean `intensity`.
 
     Differs from TotalSegmentator: a structure that reaches the edge keeps its numbers and says `touches_border`; one
@@ -33,8 +38,14 @@ def as_json(labels: Labels, found: Sequence[Measurement], extra: bool = False) -
         found: Its measurements.
         extra: Add `n_voxels`, `std`, `min`, `max`, `centroid_vox` and `bbox_vox` (first voxel and one past the last,
             by axis).
+        medians: By index, what `intensity` is in place of the mean.
     """
-    table = {structure_key(structure): entry(m, labels, extra) for structure, m in rows(labels, found)}
+    table: dict[str, dict[str, Any]] = {}
+    for structure, m in rows(labels, found):
+        row = entry(m, labels, extra)
+        if medians is not None and m is not None:
+            row["intensity"] = rounded(medians[m.index])
+        table[structure_key(structure)] = row
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 
@@ -100,6 +111,17 @@ def rows(labels: Labels, found: Sequence[Measurement]) -> Iterator[tuple[Structu
         structure = labels.vocabulary.get(index)
         if structure is not None:
             yield structure, by_index.get(index)
+
+
+def as_radiomics(labels: Labels, features: Mapping[int, Mapping[str, float | None]]) -> bytes:
+    """Return `statistics_radiomics.json`: the features of each structure looked for; nothing where it was not found."""
+    table: dict[str, dict[str, float | None]] = {}
+    for index in labels.sought:
+        structure = labels.vocabulary.get(index)
+        if structure is not None:
+            row = features.get(index, {})
+            table[structure_key(structure)] = {name: rounded(value) for name, value in row.items()}
+    return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 
 def rounded(value: float | None) -> float | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prosect.io import write as write_labels
 from prosect.io import write_mask
 from prosect.io.atomic import write_atomically
@@ -26,8 +28,9 @@ from prosect.vocabulary import Structure
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
-    from prosect import preview
+    from prosect import preview, radiomics
 else:
+    radiomics = lazy_module("prosect.radiomics")
     preview = lazy_module("prosect.preview")
 
 __all__ = ["write"]
@@ -127,15 +130,27 @@ def made(
     if request.statistics_files:
         with watch.stage("statistics"):
             json_file, csv_file = request.statistics_files
-            write_atomically(place.actual(json_file), [tables.as_json(labels, found, request.extra)])
+            medians = medians_of(labels, volume) if request.aggregation == "median" else None
+            write_atomically(place.actual(json_file), [tables.as_json(labels, found, request.extra, medians)])
             write_atomically(place.actual(csv_file), [tables.as_csv(labels, found, case)])
             files += [json_file, csv_file]
+    features = request.radiomics_file
+    if features is not None:
+        with watch.stage("radiomics"):
+            rows = {index: radiomics.finite(row) for index, row in radiomics.radiomics(labels, volume).items()}
+            write_atomically(place.actual(features), [tables.as_radiomics(labels, rows)])
+            files.append(features)
     picture = request.preview_file
     if picture is not None:
         with watch.stage("preview"):
             preview.render(volume, labels, place.actual(picture), title=case, measurements=found)
             files.append(picture)
     return tuple(files)
+
+
+def medians_of(labels: LabelMap | LabelLayers, volume: Volume) -> dict[int, float]:
+    """Return the median intensity of each structure that is present."""
+    return {index: float(np.median(volume.array[labels.own_mask(index)])) for index in labels.present}
 
 
 def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) -> list[Path]:

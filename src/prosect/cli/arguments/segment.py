@@ -9,8 +9,9 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
+from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
-from prosect.cli.arguments.words import device, path
+from prosect.cli.arguments.words import device, path, positive
 from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -76,16 +77,32 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only these structures or groups",
     )
+    task = "a set of structures by TotalSegmentator's name, such as total (everything; default) or body; -lt lists them"
+    model.add_argument("-ta", "--task", default=TOTAL, type=task_name, metavar="SET", help=task)
+    model.add_argument("-lt", "--list-tasks", action="store_true", help="list the sets and stop")
+    model.add_argument(
+        "-lc", "--list-classes", nargs="?", const=TOTAL, type=task_name, metavar="SET",
+        help="list the structures of a set (default: total) and stop",
+    )  # fmt: skip
     model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
     sweep = "how the scan is swept (default: prosect)"
     model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
     machine = "cpu, gpu, gpu:N, cuda, cuda:N, mps or auto (default)"
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    coarse = "run on a coarser grid: about three times as fast, and less exact"
+    model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
     talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
     add_foreign(parser)
+
+
+def task_name(text: str) -> str:
+    """Return the name of a set of structures."""
+    if text not in (TOTAL, *TASKS, *LISTS):
+        raise argparse.ArgumentTypeError(f"{text}: {ELSEWHERE}")
+    return text
 
 
 def add_results(group: argparse._ActionsContainer) -> None:
@@ -99,12 +116,27 @@ def add_results(group: argparse._ActionsContainer) -> None:
     optional: dict[str, Any] = {"nargs": "?", "const": True, "default": False, "type": Path, "metavar": "PATH"}
     group.add_argument("-s", "--statistics", **optional, help=table)
     group.add_argument("-sx", "--statistics_extra", action="store_true", help="the same with more numbers")
+    middle = "which intensity the JSON has of a structure: mean (default) or median"
+    group.add_argument(
+        "-sa", "--stats_aggregation", dest="aggregation", choices=("mean", "median"), default="mean", help=middle
+    )
+    features = "shape and first-order features under IBSI's names, statistics_radiomics.json"
+    group.add_argument("-r", "--radiomics", action="store_true", help=features)
+    blobs = "leave out connected pieces smaller than this (200 where no number follows)"
+    group.add_argument(
+        "-rmb", "--remove_small_blobs", dest="least_mm3", nargs="?", const=200.0, type=positive, metavar="MM3",
+        help=blobs,
+    )  # fmt: skip
     how = "how the result came about, report.json (a folder always has it)"
     group.add_argument("-rp", "--report", **optional, help=how)
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse what only the flags together show, and settle the one input."""
+    if args.task != TOTAL and args.roi_subset is not None:
+        parser.error(f"-ta {args.task} and -rs both choose structures; give one of them")
+    if args.list_tasks or args.list_classes is not None:
+        return
     given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]
     if len(given) != 1:
         named = " and ".join(str(place) for place in given) or "none"

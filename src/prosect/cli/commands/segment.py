@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from prosect.cli.choices import classes_of, model_of, scan_of
+from prosect.cli.arguments.tasks import LISTS, TASKS, TOTAL
+from prosect.cli.choices import classes_of, classes_of_task, model_of, scan_of
+from prosect.cli.commands.labels import vocabulary_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
 from prosect.jobs import Segmented, SegmentJob
@@ -36,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     Everything about the output that can be refused is refused before a model is loaded.
     """
+    if args.list_tasks or args.list_classes is not None:
+        return show_sets(args)
     for note in () if args.quiet else args.flag_notes:
         print(f"prosect: note: {note}", file=sys.stderr)
     if args.input is not None and may_hold_many(args.input):
@@ -58,6 +62,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def show_sets(args: argparse.Namespace) -> int:
+    """Print the sets of structures, or the structures of one, and return 0."""
+    words = vocabulary_of(args.model)
+    if args.list_classes is None:
+        for task in (TOTAL, *TASKS, *LISTS):
+            offered = classes_of_task(task)
+            named = [s.name for s in words if s.supported] if offered is None else offered
+            known = sum(name in words and words[name].supported for name in named)
+            open_console().print(f"{task}: {known} of {len(named)} structures can be segmented by this model")
+        return 0
+    names = classes_of_task(args.list_classes)
+    for structure in words if names is None else [words[name] for name in names]:
+        if structure.supported or names is not None:
+            reason = "" if structure.supported else f"  (not by this model: {structure.reason or structure.status})"
+            open_console().print(f"{structure.index} {structure.name}{reason}")
+    return 0
+
+
 def job_of(args: argparse.Namespace) -> SegmentJob:
     """Return what the flags ask for."""
     return SegmentJob(
@@ -67,6 +89,7 @@ def job_of(args: argparse.Namespace) -> SegmentJob:
         model_of(args),
         None if args.output is None else request_of(args),
         args.overwrite,
+        least_mm3=args.least_mm3,
     )
 
 
@@ -83,6 +106,8 @@ def request_of(args: argparse.Namespace) -> Request:
         extra=args.statistics_extra,
         preview=args.preview,
         report=args.report,
+        aggregation=args.aggregation,
+        radiomics=args.radiomics,
     )
 
 

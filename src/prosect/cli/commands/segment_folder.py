@@ -82,6 +82,9 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         preview=args.preview,
         report=args.report,
         overwrite=args.overwrite,
+        least_mm3=args.least_mm3,
+        aggregation=args.aggregation,
+        radiomics=args.radiomics,
     )
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from prosect.boxes import Box
-from prosect.evaluation.radiomics import features_of, finite, first_order, radiomics
 from prosect.geometry import Grid
 from prosect.labelmap import LabelMap
+from prosect.radiomics import features_of, finite, first_order, radiomics
 from prosect.vocabulary import load
 from prosect.volume import Volume
 

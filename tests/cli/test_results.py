@@ -173,8 +173,7 @@ class TestRefusals:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.nii", "-o", "out", "-ot", "dicom_seg"], "not written yet"),
-        (["a.nii", "-o", "out", "-ot", "nifti,dicom_rtstruct"], "not written yet"),
+        (["a.nii", "-o", "out", "-ot", "nifti,dicom_pmap"], "no such type; use nifti"),
         (["a.nii", "-o", "out", "-ot", "tiff"], "no such type"),
         (["-s", "a.nii", "-o", "out"], "a.nii was taken as the value of the flag before it"),
     ],

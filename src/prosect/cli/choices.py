@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prosect import jobs, vocabulary
 from prosect.cli.arguments.tasks import LISTS, TASKS, TOTAL
 from prosect.data.labels import TOLERANCE_MM
+from prosect.io.dicom.choices import DicomChoices
 from prosect.jobs import ModelChoice, ScanInput
 from prosect.lazy import lazy_module
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 else:
     catalog = lazy_module("prosect.checkpoints.catalog")
 
-__all__ = ["classes_of", "classes_of_task", "list_of", "model_of", "scan_of", "tolerance_of"]
+__all__ = ["classes_of", "classes_of_task", "dicom_of", "list_of", "model_of", "scan_of", "tolerance_of"]
 
 
 def classes_of(args: argparse.Namespace) -> tuple[str, ...] | None:
@@ -56,6 +57,11 @@ def scan_of(args: argparse.Namespace) -> ScanInput:
         args.assume_orientation,
         args.regularise,
     )
+
+
+def dicom_of(args: argparse.Namespace) -> DicomChoices:
+    """Return how the flags say that DICOM results are written."""
+    return DicomChoices(args.seg_encoding, args.deidentify)
 
 
 def model_of(args: argparse.Namespace) -> ModelChoice:

@@ -42,7 +42,8 @@ class Format:
         holds_all: Whether one file always holds all structures, so that there are no files of single masks.
         layers: Whether it can hold structures that overlap.
         shear: Whether readers place a sheared grid, as a tilted gantry makes it.
-        needs_source: Whether a result cannot be written without the headers of the scan it belongs to.
+        needs_source: Whether a result cannot be written without the headers of the scan it belongs to. Its module then
+            also says what it refuses of a scan (`refuse`), and what readers may get wrong (`doubts`).
     """
 
     name: str
@@ -77,6 +78,10 @@ FORMATS = (
         shear=False,
     ),
     Format("dicom", "DICOM", "dicom", "prosect.io.dicom.series", read_only=(".dcm", ".ima", ".dicom")),
+    Format(
+        "dicom_seg", "DICOM segmentation", "dicom_seg", "prosect.io.dicom.seg", written=(".seg.dcm",), holds_all=True,
+        needs_source=True,
+    ),
     Format("zip", "DICOM zip", "zip", "prosect.io.dicom.series", read_only=(".zip",)),
 )  # fmt: skip
 OUTPUT_TYPES = tuple(row.name for row in FORMATS if row.written)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from prosect.errors import FormatError
 from prosect.geometry import Grid
+from prosect.io.dicom.choices import DicomChoices
 from prosect.vocabulary import Structure
+from prosect.volume import Volume
 
 __all__ = ["Label", "Outgoing", "Segment", "StoredImage", "StoredLabels", "voxel_chunks"]
 
@@ -120,6 +122,9 @@ class Outgoing:
         layered: Whether each structure has a mask of its own.
         is_labels: Whether the values are labels, not intensities.
         header: The header of a source on the same grid whose geometry is to be repeated, or None.
+        scan: The scan on the same grid that labels belong to, or None.
+        provenance: How labels came about.
+        dicom: How DICOM results are written.
     """
 
     array: NDArray[Any]
@@ -128,6 +133,14 @@ class Outgoing:
     layered: bool = False
     is_labels: bool = False
     header: Any = None
+    scan: Volume | None = None
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    dicom: DicomChoices = field(default_factory=DicomChoices)
+
+    @property
+    def source_sha256(self) -> str:
+        """Hash of the scan's bytes, empty where there is no scan."""
+        return "" if self.scan is None else self.scan.source.sha256
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,9 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import GeometryError, OutputError, UsageError
+from prosect.errors import GeometryError, OutputError, ProsectWarning, UsageError
 from prosect.geometry import Grid
 from prosect.io.atomic import gzip_chunks, probe, write_atomically
+from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
@@ -22,28 +24,39 @@ from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["Writable", "check_writable", "write", "write_mask"]
+__all__ = ["Writable", "check_writable", "store_checked", "write", "write_mask"]
 
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 
 
-def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None = None, overwrite: bool = True) -> Path:
+def write(
+    thing: Writable,
+    path: str | os.PathLike[str],
+    *,
+    like: Volume | None = None,
+    overwrite: bool = True,
+    dicom: DicomChoices | None = None,
+) -> Path:
     """Write labels or a scan to `path` in the format of its suffix, and return the path.
 
     The file appears whole or not at all, and the same input gives the same bytes.
 
     Args:
         thing: A label map, layered labels, or a scan.
-        path: Ends as a format that is written does: `.nii.gz`, `.nii`, `.nrrd`, `.seg.nrrd` or `.mha`.
+        path: Ends as a format that is written does: `.nii.gz`, `.nii`, `.nrrd`, `.seg.nrrd`, `.mha`, and for
+            labels `.seg.dcm`, `.rtstruct.dcm` or `.sr.dcm`.
         like: The scan that the labels belong to. Where it came from a file of the same format and its grid equals
             that of `thing`, the geometry in its header is repeated bit for bit. A scan is like itself by default.
+            DICOM results need the DICOM series here that they refer to.
         overwrite: Whether a file that exists may be replaced.
+        dicom: How DICOM results are written.
 
     Raises:
         OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, the file of the scan
             itself (`OUTPUT_IS_INPUT`), or a file that exists without `overwrite` (`OUTPUT_EXISTS`).
+            DICOM results are refused where no series can be referred to; see `prosect.io.dicom.source`.
         GeometryError: `like` has another shape.
-        ResourceError: The disk is full.
+        ResourceError: The disk is full, or the memory is not sufficient.
     """
     writer(Path(path))  # an unknown ending is refused before anything is done
     if not isinstance(thing, Writable):
@@ -51,7 +64,35 @@ def write(thing: Writable, path: str | os.PathLike[str], *, like: Volume | None 
     refuse_source(thing, Path(path), like)
     if not overwrite:
         refuse_existing(Path(path))
-    return store(outgoing(thing, like), Path(path))
+    choices = dicom or DicomChoices()
+    refuse_unreferable(thing, Path(path), like, choices)
+    return store_checked(thing, Path(path), like, choices)
+
+
+def store_checked(thing: Writable, path: Path, like: Volume | None, dicom: DicomChoices) -> Path:
+    """Write what was refused and warned of before the work, and return the path; else as `write`."""
+    return store(outgoing(thing, like, dicom), path)
+
+
+def refuse_unreferable(thing: Writable, path: Path, like: Volume | None, dicom: DicomChoices) -> None:
+    """Refuse a DICOM result that cannot refer to a series, and warn of what readers may get wrong.
+
+    Raises:
+        OutputError: A scan is to be written, or see `prosect.io.dicom.source`.
+    """
+    row = format_for(path.name)
+    if row is None or not row.needs_source:
+        return
+    if isinstance(thing, Volume):
+        raise OutputError(
+            f"{file_name(path)}: a {row.title} holds labels, not a scan. Write the scan as NIfTI, NRRD or MetaImage.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+    module = load_module(row.module)
+    header = header_of(thing, like)
+    module.refuse(header, thing.grid, dicom)
+    for doubt in module.doubts(header, thing.grid):
+        warnings.warn(f"{file_name(path)}: {doubt}", ProsectWarning, stacklevel=3)
 
 
 def write_mask(
@@ -147,16 +188,20 @@ def writer(path: Path) -> tuple[str, bool]:
     return row.module, written_ending(path.name) in row.gzipped
 
 
-def outgoing(thing: Writable, like: Volume | None) -> Outgoing:
+def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices) -> Outgoing:
     """Return what the formats need to know of `thing`."""
     if isinstance(thing, Volume):
         return Outgoing(thing.array, thing.grid, header=header_of(thing, like or thing))
-    header = header_of(thing, like)
+    scan = like if like is not None and like.grid == thing.grid else None
+    about: dict[str, Any] = {
+        "is_labels": True, "header": header_of(thing, like), "scan": scan, "provenance": thing.provenance,
+        "dicom": dicom,
+    }  # fmt: skip
     if isinstance(thing, LabelLayers):
         labels = described(thing.vocabulary, thing.indices)
-        return Outgoing(thing.masks, thing.grid, labels, layered=True, is_labels=True, header=header)
+        return Outgoing(thing.masks, thing.grid, labels, layered=True, **about)
     labels = described(thing.vocabulary, thing.sought)
-    return Outgoing(thing.array, thing.grid, labels, is_labels=True, header=header)
+    return Outgoing(thing.array, thing.grid, labels, **about)
 
 
 def header_of(thing: Writable, like: Volume | None) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import format_named
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job
@@ -50,6 +51,7 @@ class CohortJob(Job):
         extra: More numbers per structure.
         preview: Draw a picture.
         report: Write a report of each scan.
+        dicom: How DICOM results are written.
         overwrite: Whether results may be replaced that no earlier run accounts for.
         least_mm3: Connected pieces smaller than this are left out; None keeps all.
         aggregation: Which intensity the statistics' JSON has of a structure.
@@ -75,6 +77,7 @@ class CohortJob(Job):
     extra: bool = False
     preview: bool = False
     report: bool = False
+    dicom: DicomChoices = field(default_factory=DicomChoices)
     overwrite: bool = False
     least_mm3: float | None = None
     aggregation: Aggregation = "mean"
@@ -113,6 +116,7 @@ class CohortJob(Job):
             report=self.report,
             aggregation=self.aggregation,
             radiomics=self.radiomics,
+            dicom=self.dicom,
         )
 
     def planned_names(self, name: str) -> tuple[str, ...]:

@@ -181,6 +181,7 @@ class SegmentJob(Job):
             "preview": request.preview,
             "report": bool(request.report),
             **{name: value for name, value in stated.items() if value is not None},
+            **dicom_identity(request),
         }
 
     def refuse(self, volume: Volume | None = None) -> None:
@@ -199,7 +200,8 @@ class SegmentJob(Job):
         if self.request is None:
             return
         grid = None if volume is None else volume.grid
-        results.refuse(self.request, self.input.path, self.overwrite, grid)
+        header = None if volume is None else volume.source.header
+        results.refuse(self.request, self.input.path, self.overwrite, grid, header=header)
 
     def plan(self, model: Finds | None = None, volume: Volume | None = None) -> str:
         """Return in words what memory the job needs; nothing is written.
@@ -287,6 +289,13 @@ class SegmentJob(Job):
         if self.request is None:
             return ()
         return results.write(labels, volume, self.request, run, case=self.case, found=found, watch=stopwatch)
+
+
+def dicom_identity(request: Request) -> dict[str, Any]:
+    """Return what decides DICOM results, only where they are wanted."""
+    if not any(row.needs_source for row in request.formats):
+        return {}
+    return {"seg_encoding": request.dicom.seg_encoding, "deidentify": request.dicom.deidentify}
 
 
 def machine_facts() -> tuple[dict[str, str], int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from prosect.errors import FormatError
 from prosect.io import read_labels
-from prosect.io.formats import OUTPUT_TYPES
+from prosect.io.dicom.choices import SEG_ENCODINGS, DicomChoices, SegEncoding
+from prosect.io.formats import OUTPUT_TYPES, format_for
 from prosect.io.paths import file_name
 from prosect.results.report import Parameters, sha256_of
 from prosect.results.request import REPORT_NAME, Beside, Request, kind_of, stem
@@ -148,10 +149,23 @@ def request_of(report: Mapping[str, Any]) -> Request:
             extra=extra,
             aggregation="median" if said.get("aggregation") == "median" else "mean",
             radiomics=bool(said.get("radiomics", False)),
+            dicom=dicom_choices(said),
         )
         return Request(place, bool(said["folder"]), kinds, **flags, **beside)
     except (KeyError, TypeError, ValueError) as error:
         raise invalid(error) from error
+
+
+def dicom_choices(said: Mapping[str, Any]) -> DicomChoices:
+    """Return how DICOM results were written; reports of earlier versions do not say, and had none.
+
+    Raises:
+        ValueError: The encoding is not known.
+    """
+    encoding = str(said.get("seg_encoding", "binary"))
+    if encoding not in SEG_ENCODINGS:
+        raise ValueError(f"its encoding is {encoding:.20}")
+    return DicomChoices(cast(SegEncoding, encoding), bool(said.get("deidentify", False)))
 
 
 def unequal(files: Sequence[tuple[Path, str]], again: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -167,7 +181,8 @@ def unequal(files: Sequence[tuple[Path, str]], again: Sequence[Path]) -> list[tu
 
 def voxels_apart(old: Path, new: Path) -> str:
     """Return in words how far two label files are apart, as far as that can be said."""
-    if kind_of(old) is None or not old.is_file():
+    row = format_for(old.name)
+    if row is None or row.needs_source or not old.is_file():
         return ""
     one, other = read_labels(old), read_labels(new)
     if one.array.shape != other.array.shape:

@@ -13,8 +13,8 @@ __all__ = ["libraries", "set_threads", "threads"]
 
 # Those that compute or decode a value of a result, and those that write its files.
 LIBRARIES = (
-    "torch", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "pylibjpeg-openjpeg", "pyjpegls", "safetensors",
-    "matplotlib",
+    "torch", "numpy", "scipy", "scikit-image", "nibabel", "pydicom", "highdicom", "pylibjpeg-openjpeg", "pyjpegls",
+    "safetensors", "matplotlib",
 )  # fmt: skip
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from pathlib import Path
 
-from prosect.errors import OutputError
+from prosect.errors import OutputError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io import check_writable
 from prosect.io.atomic import probe
 from prosect.io.formats import FORMATS, format_for
 from prosect.io.paths import file_name
+from prosect.lazy import load_module
 from prosect.results.request import REPORT_NAME, Request, planned_files
 
 __all__ = ["refuse"]
@@ -21,7 +23,14 @@ SMALL_BYTES = 4 << 20
 MAX_SHEAR = 1e-6
 
 
-def refuse(request: Request, source: Path | None = None, overwrite: bool = False, grid: Grid | None = None) -> None:
+def refuse(
+    request: Request,
+    source: Path | None = None,
+    overwrite: bool = False,
+    grid: Grid | None = None,
+    *,
+    header: object = None,
+) -> None:
     """Refuse outputs that exist, clash, are the input itself, or could not be written.
 
     Args:
@@ -29,14 +38,16 @@ def refuse(request: Request, source: Path | None = None, overwrite: bool = False
         source: The input file or folder.
         overwrite: Whether existing results may be replaced; the input never is.
         grid: The scan's grid, once it is known: then the disk space and the format are checked against it.
+        header: The header of the scan (`Source.header`), which DICOM results refer to.
 
     Raises:
         FormatError: `OUTPUT_IS_INPUT`, `OUTPUT_EXISTS`, `OUTPUT_CLASH`, `OUTPUT_FORMAT_UNKNOWN`, `OUTPUT_UNSUPPORTED`
-            or `OUTPUT_UNWRITABLE`.
+            or `OUTPUT_UNWRITABLE`; and where a DICOM result cannot refer to the scan, see `prosect.io.dicom.source`.
         ResourceError: Too little disk space (`DISK_FULL`).
     """
     if grid is not None:
         refuse_grid(request, grid)
+    refuse_source(request, grid, header)
     refuse_endings(request)
     refuse_clashes(request)
     for path in planned_files(request):
@@ -59,6 +70,22 @@ def refuse_grid(request: Request, grid: Grid) -> None:
             )
 
 
+def refuse_source(request: Request, grid: Grid | None, header: object) -> None:
+    """Refuse DICOM results that cannot refer to the scan or whose writer is not installed; warn of doubts.
+
+    Raises:
+        ImportError: The extra that brings the writer is not installed.
+    """
+    for row in request.formats:
+        if not row.needs_source:
+            continue
+        module = load_module(row.module)
+        if grid is not None:
+            module.refuse(header, grid, request.dicom)
+            for doubt in module.doubts(header, grid):
+                warnings.warn(f"{file_name(request.output)}: {doubt}", ProsectWarning, stacklevel=3)
+
+
 def refuse_endings(request: Request) -> None:
     """Refuse statistics, reports and labels under names that promise something else."""
     wanted = [(request.statistics, (".json", ".csv"), "the statistics"), (request.report, (".json",), "the report")]
@@ -76,6 +103,12 @@ def refuse_endings(request: Request) -> None:
                 f"{file_name(request.output)}: layers that overlap cannot be stored as {row.title}; use {others}.",
                 code="OUTPUT_UNSUPPORTED",
             )
+    if request.overlap and "dicom_seg" in request.kinds and request.dicom.seg_encoding == "labelmap":
+        raise OutputError(
+            f"{file_name(request.output)}: layers that overlap cannot be stored as a LABELMAP; leave out "
+            "--seg-encoding, or --overlap.",
+            code="OUTPUT_UNSUPPORTED",
+        )
 
 
 def refuse_clashes(request: Request) -> None:

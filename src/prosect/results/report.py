@@ -151,6 +151,8 @@ def request_entry(request: Request) -> dict[str, Any]:
         "preview": request.preview,
         "aggregation": request.aggregation,
         "radiomics": request.radiomics,
+        "seg_encoding": request.dicom.seg_encoding,
+        "deidentify": request.dicom.deidentify,
     }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
 from prosect.errors import FormatError, OutputError
+from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import WRITTEN_ENDINGS, Format, format_for, format_named, written_ending
 from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
@@ -39,6 +40,7 @@ class Request:
         report: Where the run report goes; True for its usual place. A folder always has one.
         aggregation: Which intensity the statistics' JSON has of a structure: `mean` or `median`.
         radiomics: Whether `statistics_radiomics.json` is written.
+        dicom: How DICOM results are written.
     """
 
     output: Path
@@ -53,6 +55,7 @@ class Request:
     report: Path | bool = False
     aggregation: Aggregation = "mean"
     radiomics: bool = False
+    dicom: DicomChoices = field(default_factory=DicomChoices)
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -125,6 +128,7 @@ class Beside(TypedDict, total=False):
     report: Path | bool
     aggregation: Aggregation
     radiomics: bool
+    dicom: DicomChoices
 
 
 def request_for(
@@ -161,7 +165,8 @@ def request_for(
         masks = per_class or not (multilabel or whole_only)
         made = Request(place, True, chosen, masks, multilabel, **beside)
         if masks and not made.mask_endings:
-            raise unsupported(place, "a Slicer segmentation holds all structures; one per structure needs another type")
+            titles = " and ".join(row.title for row in made.formats)
+            raise unsupported(place, f"{titles} always holds all structures; one per structure needs another type")
         return made
     return Request(place, False, (file_kind(place, kinds, per_class),), False, True, **beside)
 

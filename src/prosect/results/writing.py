@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prosect.io import write as write_labels
+from prosect.errors import ProsectWarning
 from prosect.io import write_mask
 from prosect.io.atomic import write_atomically
+from prosect.io.formats import format_for
+from prosect.io.paths import file_name
+from prosect.io.writing import store_checked
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.lazy import lazy_module
 from prosect.measure import Measurement, measure
@@ -122,10 +126,10 @@ def made(
 ) -> tuple[Path, ...]:  # fmt: skip
     """Write all files but the report, and return their final names."""
     request = place.request
-    files = list(request.label_files)
+    files = writable_files(request, labels)
     with watch.stage("writing"):
         for file in files:
-            write_labels(labels, place.actual(file), like=volume)
+            store_checked(labels, place.actual(file), volume, request.dicom)
         files += written_masks(place, labels, volume)
     if request.statistics_files:
         with watch.stage("statistics"):
@@ -151,6 +155,22 @@ def made(
 def medians_of(labels: LabelMap | LabelLayers, volume: Volume) -> dict[int, float]:
     """Return the median intensity of each structure that is present."""
     return {index: float(np.median(volume.array[labels.own_mask(index)])) for index in labels.present}
+
+
+def writable_files(request: Request, labels: LabelMap | LabelLayers) -> list[Path]:
+    """Return the files that hold all structures; a DICOM object cannot be empty, and is left out with a warning."""
+    files: list[Path] = []
+    for file in request.label_files:
+        row = format_for(file.name)
+        if row is not None and row.needs_source and not labels.present:
+            warnings.warn(
+                f"{file_name(file)}: nothing was found, and a {row.title} cannot be empty; it was not written.",
+                ProsectWarning,
+                stacklevel=2,
+            )
+        else:
+            files.append(file)
+    return files
 
 
 def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) -> list[Path]:

@@ -12,6 +12,7 @@ from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
 from prosect.cli.arguments.words import device, path, positive
+from prosect.io.dicom.choices import SEG_ENCODINGS
 from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -35,8 +36,6 @@ class Types(argparse.Action):
         """Store those that are known; refuse others by name."""
         chosen = [word for value in values for word in value.split(",") if word]
         for word in chosen:
-            if word.startswith("dicom"):
-                parser.error(f"-ot {word}: DICOM results are not written yet; use {', '.join(OUTPUT_TYPES)}")
             if word not in OUTPUT_TYPES:
                 parser.error(f"-ot {word}: there is no such type; use {', '.join(OUTPUT_TYPES)}")
         namespace.output_type = tuple(dict.fromkeys(chosen))
@@ -129,6 +128,10 @@ def add_results(group: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     how = "how the result came about, report.json (a folder always has it)"
     group.add_argument("-rp", "--report", **optional, help=how)
+    kind = "binary (default): every viewer reads it; labelmap: far smaller, viewers of 2025 and later"
+    group.add_argument("--seg-encoding", choices=SEG_ENCODINGS, default="binary", help=f"of a DICOM SEG. {kind}")
+    without = "DICOM results without patient and study, and with hashes for all UIDs"
+    group.add_argument("--deidentify", action="store_true", help=without)
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

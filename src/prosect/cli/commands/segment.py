@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from prosect.cli.arguments.tasks import LISTS, TASKS, TOTAL
-from prosect.cli.choices import classes_of, classes_of_task, model_of, scan_of
+from prosect.cli.choices import classes_of, classes_of_task, dicom_of, model_of, scan_of
 from prosect.cli.commands.labels import vocabulary_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
@@ -108,6 +108,7 @@ def request_of(args: argparse.Namespace) -> Request:
         report=args.report,
         aggregation=args.aggregation,
         radiomics=args.radiomics,
+        dicom=dicom_of(args),
     )
 
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from prosect.cli.choices import classes_of, model_of
+from prosect.cli.choices import classes_of, dicom_of, model_of
 from prosect.cli.cohort_progress import watching
 from prosect.cli.console import open_console
 from prosect.cohort.inputs import scans_of
@@ -81,6 +81,7 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         extra=args.statistics_extra,
         preview=args.preview,
         report=args.report,
+        dicom=dicom_of(args),
         overwrite=args.overwrite,
         least_mm3=args.least_mm3,
         aggregation=args.aggregation,

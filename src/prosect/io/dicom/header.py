@@ -22,12 +22,13 @@ from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
-__all__ = ["Passed", "Slice", "image_slices", "passed_notes", "slices_or_reason"]
+__all__ = ["HEADER_BYTES", "Passed", "Slice", "image_slices", "passed_notes", "slices_or_reason"]
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesDescription",
 )  # fmt: skip
+META_UIDS = ("SOPClassUID", "SOPInstanceUID")
 # Image objects that cannot be without Rows: a file of these classes that lacks it was cut.
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
 # They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
@@ -56,6 +57,7 @@ class Slice:
         columns: Number of columns.
         row_direction: Unit vector of increasing column index.
         column_direction: Unit vector of increasing row index.
+        orientation: Image Orientation as stored, the two directions before they were brought to length 1.
         position: Centre of the first pixel.
         spacing: Distance between rows, between columns.
         thickness_mm: Spacing Between Slices, else Slice Thickness, else 0.
@@ -66,6 +68,7 @@ class Slice:
         marks: What can tell its volume from others of the series, as text, empty where absent.
         order: What can tell which of the slices at its place it is, by tag name; absent where it does not say.
         tile: Which part of the frame it is, in a mosaic; None where it is all of it.
+        uids_of_meta: Whether the identifiers of its object had to be taken from the file meta information.
     """
 
     member: Member
@@ -76,6 +79,7 @@ class Slice:
     columns: int
     row_direction: FloatArray
     column_direction: FloatArray
+    orientation: tuple[float, ...]
     position: FloatArray
     spacing: tuple[float, float]
     thickness_mm: float
@@ -86,6 +90,7 @@ class Slice:
     marks: Mapping[str, str]
     order: Mapping[str, float]
     tile: Tile | None = None
+    uids_of_meta: bool = False
 
     @property
     def normal(self) -> FloatArray:
@@ -247,7 +252,7 @@ def classified(member: Member, dataset: Any) -> list[Slice] | str:
     interpretation = text(dataset, "PhotometricInterpretation")
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or interpretation not in ("", "MONOCHROME1", "MONOCHROME2"):
         return "in colour"
-    found = list(frames(dataset))
+    found = [with_meta_uids(dataset, frame) for frame in frames(dataset)]
     count = int(dataset.get("NumberOfFrames") or 1)
     if len(found) == 1 < count and is_placed(found[0]):
         found = stack(member.name, found[0], count)
@@ -269,6 +274,19 @@ def mosaic_slices(member: Member, frame: Mapping[str, Any]) -> list[Slice]:
     # The header was read for a few public elements alone; the private ones are needed here.
     dataset = parse(member.name, member.read())
     return [slice_of(member, 0, tile) for tile in tiles(member.name, dataset, frame, whole.thickness_mm)]
+
+
+def with_meta_uids(dataset: Any, frame: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a frame's attributes, with the UIDs of the file meta information where those of the data set are empty.
+
+    Careless de-identification empties them; results refer to the file by them.
+    """
+    meta, lacking = dataset.file_meta, {}
+    for tag in META_UIDS:
+        spare = text(meta, f"MediaStorage{tag}")
+        if not text(frame, tag) and spare:
+            lacking[tag] = spare
+    return {**frame, **lacking, "uids_of_meta": bool(lacking)} if lacking else frame
 
 
 def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
@@ -327,6 +345,7 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         int(frame["Columns"]),
         row,
         column,
+        tuple(directions.ravel().tolist()),
         vector(name, frame, "ImagePositionPatient", 3),
         (float(between_rows), float(between_columns)),
         abs(thickness),
@@ -336,6 +355,7 @@ def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:
         marks_of(frame, name),
         order_of(frame),
         frame.get("Tile"),
+        bool(frame.get("uids_of_meta")),
     )
 
 

@@ -20,7 +20,10 @@ from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
 from prosect.io.payload import corrupt, truncated
 
-__all__ = ["PARSE_ERRORS", "compressions", "padding", "parse", "parse_beginning", "rescaled", "slice_values"]
+__all__ = [
+    "PARSE_ERRORS", "compressions", "padding", "parse", "parse_beginning", "rescaled", "slice_values",
+    "transfer_syntax",
+]  # fmt: skip
 
 # What pydicom and its decoders raise on damaged data sets, besides their own classes (found by fuzzing).
 PARSE_ERRORS = (

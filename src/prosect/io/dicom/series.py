@@ -12,7 +12,6 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,38 +24,20 @@ from prosect.io.dicom.files import file_member, members
 from prosect.io.dicom.header import Passed, Slice, image_slices, passed_notes, slices_or_reason
 from prosect.io.dicom.opened import OpenFile, intensities, open_file
 from prosect.io.dicom.pixels import padding
+from prosect.io.dicom.source import header_of, study_of
 from prosect.io.dicom.spacing import check_positions, is_even, regular_slices
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff
 from prosect.volume import Source, Volume
 
-__all__ = ["DicomHeader", "load"]
+__all__ = ["load"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
 # US is "unspecified", which common converters write for CT; other types mark dual-energy maps, not Hounsfield units.
 HOUNSFIELD_TYPES = {"", "HU", "US"}
-
-
-@dataclass(frozen=True)
-class DicomHeader:
-    """What results that refer to the series need.
-
-    Attributes:
-        study_uid: Study Instance UID.
-        series_uid: Series Instance UID.
-        frame_of_reference_uid: Frame of Reference UID, empty where absent.
-        sop_class_uid: SOP Class UID of the slices.
-        instance_uids: SOP Instance UID of each slice along k.
-    """
-
-    study_uid: str
-    series_uid: str
-    frame_of_reference_uid: str
-    sop_class_uid: str
-    instance_uids: tuple[str, ...]
 
 
 def load(
@@ -89,6 +70,7 @@ def load(
         choice = chosen_series(path, slices, series, volume, own)
         ordered = in_order(choice.slices)
         values, kept, hashes, dropped, padded = pixels(path, ordered, regularise=regularise)
+        study = study_of(kept[0].member)
     left_out, notes = passed_notes(passed, kept[0].series_uid)
     if own and any(item.member.name != own[0].member.name for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
@@ -109,8 +91,8 @@ def load(
     )
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
-    header = header_of(kept)
-    notes = (*repairs, *choice.notes, *notes, *padded, *geometry_notes)
+    header = header_of(kept, study, resampled=bool(resampled))
+    notes = (*repairs, *choice.notes, *notes, *padded, *geometry_notes, *identity_note(kept))
     source = Source(file_name(path), "dicom", hashes, header, notes)
     return Volume(values, grid, agreed_modality(path, kept[0].modality, modality), source)
 
@@ -279,6 +261,14 @@ def frame_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
     return (f"The slices name {count} Frames of Reference; their positions fit together, so they were read as one.",)
 
 
+def identity_note(kept: Sequence[Slice]) -> tuple[str, ...]:
+    """Return a note where slices name themselves in the file meta information alone."""
+    count = sum(item.uids_of_meta for item in kept)
+    if not count:
+        return ()
+    return (f"{count} of {len(kept)} slices lack SOP UIDs; those of the file meta information stand for them.",)
+
+
 def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:
     """Return the modality by the tag, or the expected one where the tag is missing.
 
@@ -291,10 +281,3 @@ def agreed_modality(path: Path, tag: str, expected: str | None) -> str | None:
             code="MODALITY_MISMATCH",
         )
     return tag or expected
-
-
-def header_of(kept: Sequence[Slice]) -> DicomHeader:
-    """Return the identifiers that results refer to."""
-    first = kept[0]
-    study, frame, kind = (first.identity[tag] for tag in ("StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID"))
-    return DicomHeader(study, first.series_uid, frame, kind, tuple(s.identity["SOPInstanceUID"] for s in kept))

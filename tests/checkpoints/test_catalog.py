@@ -7,6 +7,7 @@ import pytest
 from prosect import vocabulary
 from prosect.checkpoints import catalog
 from prosect.checkpoints.fitting import FITTINGS
+from prosect.errors import CheckpointError
 from prosect.models.family import FAMILIES
 
 TWO = """
@@ -30,10 +31,28 @@ def test_every_entry_has_a_network_that_can_be_fitted_and_a_vocabulary_that_exis
         assert entry.licence
 
 
-def test_without_a_name_the_shipped_model_is_chosen() -> None:
-    assert catalog.entry(None) is catalog.choose()
-    assert catalog.choose().shipped
+def test_without_a_name_all_shipped_models_answer_and_one_is_begun_with() -> None:
+    shipped = catalog.members(None)
+    assert all(entry.shipped for entry in shipped)
+    assert catalog.JOIN.join(entry.name for entry in shipped) == catalog.default_name()
+    assert catalog.entry(None) in shipped
     assert catalog.locate(None).is_file()
+
+
+def test_a_joined_name_stands_for_its_models_each_once() -> None:
+    names = [entry.name for entry in catalog.members("vista3d+prosect-small+vista3d")]
+    assert names == ["vista3d", "prosect-small"]
+    for bad in ("vista3d+", "vista3d+nobody", "prosect-small+sam-vit-h"):
+        with pytest.raises(CheckpointError) as caught:
+            catalog.members(bad)
+        assert caught.value.code == "MODEL_UNKNOWN", bad
+
+
+def test_figures_are_of_structures_that_the_vocabulary_knows() -> None:
+    for entry in catalog.CATALOG.values():
+        for name, dice in entry.dice.items():
+            assert vocabulary.load(entry.vocabulary)[name].name == name
+            assert 0 < dice < 1
 
 
 def test_several_models_can_be_shipped_and_one_is_the_default() -> None:

@@ -13,8 +13,8 @@ import tempfile
 import tomllib
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from typing import Any
 from prosect.checkpoints.files import read_weights, write_weights
 from prosect.checkpoints.fitting import FITTINGS, Report
 from prosect.errors import CheckpointError
-from prosect.volume import Volume
 
 __all__ = [
     "CATALOG",
+    "JOIN",
     "Entry",
-    "choose",
+    "default_name",
     "entry",
     "import_weights",
     "locate",
+    "members",
     "pull",
     "read_catalog",
     "segmenter",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Fetch = Callable[[str, Path], None]
+JOIN = "+"  # between the names of models that answer as one
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Entry:
         shipped: Name of the file inside the package; empty for others.
         automatic_only: Its interactive branch must not be offered.
         no_classes: Why it segments nothing by itself; empty where it does.
+        dice: Mean Dice on validation by structure, as its model card has it; decides which of several models finds
+            what both know.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Entry:
     shipped: str = ""
     automatic_only: bool = False
     no_classes: str = ""
+    dice: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
@@ -100,25 +105,30 @@ def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
 CATALOG, DEFAULT = read_catalog((resources.files("prosect") / "checkpoints" / "catalog.toml").read_text("utf-8"))
 
 
-def choose(volume: Volume | None = None) -> Entry:
-    """Return the shipped model for a scan, where none is named.
+def default_name() -> str:
+    """Return what answers where no model is named: the names of all that are shipped, joined."""
+    return JOIN.join(each.name for each in CATALOG.values() if each.shipped)
 
-    The one place that chooses. So far one model is shipped, so the scan decides nothing.
 
-    Args:
-        volume: The scan, where it is known.
+def members(name: str | None) -> tuple[Entry, ...]:
+    """Return the entries of models that answer as one: those of a joined name such as `a+b`, or all that are shipped.
+
+    Raises:
+        CheckpointError: There is no model of that name, or it is an encoder (`MODEL_UNKNOWN`).
     """
-    return CATALOG[DEFAULT]
+    # Each once: a model beside itself would add nothing.
+    names = dict.fromkeys((name or default_name()).split(JOIN))
+    return tuple(segmenter(each) for each in names)
 
 
 def entry(name: str | None) -> Entry:
-    """Return the entry of a model; None is the shipped one.
+    """Return the entry of one model; None is the shipped one that trainings begin with and that clicks are asked of.
 
     Raises:
         CheckpointError: There is no model of that name (`MODEL_UNKNOWN`).
     """
-    if not name:
-        return choose()
+    if name is None:
+        return CATALOG[DEFAULT]
     found = CATALOG.get(name)
     if found is None:
         raise CheckpointError(f"There is no model '{name}'; known are {', '.join(CATALOG)}.", code="MODEL_UNKNOWN")
@@ -126,7 +136,7 @@ def entry(name: str | None) -> Entry:
 
 
 def segmenter(name: str | None) -> Entry:
-    """Return the entry of a model that segments; None is the shipped one.
+    """Return the entry of one model that segments; None is that of `entry`.
 
     Raises:
         CheckpointError: There is no model of that name, or it is an encoder (`MODEL_UNKNOWN`).

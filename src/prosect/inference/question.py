@@ -18,10 +18,13 @@ class Question:
     Attributes:
         clicks: In the order in which they were made.
         zero_shot: Whether the network meets the structure as something no class describes.
+        structure: Its index in the session's vocabulary, for models whose parts know different structures; 0 where
+            nobody said.
     """
 
     clicks: tuple[LabelledClick, ...]
     zero_shot: bool
+    structure: int = 0
 
     @property
     def patches(self) -> tuple[Start, ...]:

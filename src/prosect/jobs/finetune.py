@@ -88,7 +88,7 @@ class FinetuneJob(Job):
             ProsectError: The output, the model, a scan or a setting cannot be used.
         """
         self.refuse()
-        start = require_learns(model or self.model.load())
+        start = require_learns(model or self.model.load_one())
         pairs = [parse_pair(text) for text in self.classes]
         datalist = pair_files(self.images, self.labels, pairs, words_of(start))
         refuse_unfit(check_datalist(datalist, self.settings.tolerance_mm))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +78,7 @@ class ModelChoice:
     """Which model is asked, and where it runs.
 
     Attributes:
-        name: Model name; None for the one that ships.
+        name: Model name; None for all that ship, answering as one.
         weights: A weights file; None for the installed ones.
         profile: How scans are prepared and swept.
         device: As in `prosect.load`.
@@ -100,6 +100,16 @@ class ModelChoice:
         options = {"fast": True} if self.fast else {}
         return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
 
+    def load_one(self) -> LoadedModel:
+        """Return one network: of the models that ship, where none is named, the one that trainings begin with.
+
+        Raises:
+            ProsectError: See `prosect.load`.
+        """
+        if self.name is None and self.weights is None:
+            return replace(self, name=catalog.entry(None).name).load()
+        return self.load()
+
     def refuse_unknown(self, names: Iterable[str]) -> None:
         """Refuse structures that no vocabulary has, without loading the model; the model itself may know fewer.
 
@@ -107,8 +117,7 @@ class ModelChoice:
             VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`).
             CheckpointError: The model is unknown.
         """
-        own = vocabulary.load(catalog.segmenter(self.name).vocabulary)
-        known = [own]
+        known = [vocabulary.load(entry.vocabulary) for entry in catalog.members(self.name)]
         if self.weights is not None:
             # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
             known += [vocabulary.load(name) for name in vocabulary.NAMES]
@@ -116,4 +125,4 @@ class ModelChoice:
                 return  # these bring structures of their own, so only the model can judge
         for name in names:
             if not any(name in words for words in known):
-                own.find(name)
+                known[0].find(name)

@@ -22,9 +22,11 @@ from prosect.results.report import load
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
+    from prosect.checkpoints import catalog
     from prosect.models import Finds
     from prosect.results import environment
 else:
+    catalog = lazy_module("prosect.checkpoints.catalog")
     environment = lazy_module("prosect.results.environment")
 
 __all__ = ["Checked", "Verification", "VerifyJob"]
@@ -188,7 +190,11 @@ class VerifyJob(Job):
             )
         # `auto` may mean another device here than there.
         device = self.device or str(report["model"]["device"] or job.model.device)
-        return prosect.require_finds(replace(job.model, weights=self.weights, device=device).load())
+        name = job.model.name
+        if name is None and self.weights is None:
+            # What ships grows: the models that answered then are named in the report.
+            name = recorded_name(report)
+        return prosect.require_finds(replace(job.model, name=name, weights=self.weights, device=device).load())
 
 
 def run_in(folder: Path, job: SegmentJob, model: Finds, volume: Volume, watch: Watch | None) -> tuple[Path, ...]:
@@ -197,6 +203,13 @@ def run_in(folder: Path, job: SegmentJob, model: Finds, volume: Volume, watch: W
     request = replace(job.request, output=folder / job.request.output)
     made = replace(job, request=request).run(model, volume, watch=watch, show_warnings=False)
     return tuple(path for path in made.files if path != request.report_file)
+
+
+def recorded_name(report: Mapping[str, Any]) -> str | None:
+    """Return the name by which the model of a report is loaded; None where the catalogue has no such name."""
+    name = str(report["model"].get("name") or "")
+    is_known = all(each in catalog.CATALOG for each in name.split(catalog.JOIN))
+    return name if is_known else None
 
 
 def changed_model(report: Mapping[str, Any], model: Finds) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, overload
 
-from prosect.checkpoints.catalog import locate, segmenter
+import torch
+
+from prosect.checkpoints.catalog import Entry, locate, members, segmenter
 from prosect.checkpoints.exhaustion import refuse_exhaustion_of_loading
 from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fitting import network_of
 from prosect.models.devices import device_named
 from prosect.models.family import FAMILIES
+from prosect.models.model_set import ModelSet, set_of
 from prosect.models.protocols import (
     Finds,
+    FindsAndTakesClicks,
     Learns,
     LoadedModel,
     Model,
     TakesClicks,
+    require_both,
     require_clicks,
     require_coarser,
     require_finds,
@@ -30,6 +35,7 @@ __all__ = [
     "Learns",
     "LoadedModel",
     "Model",
+    "ModelSet",
     "TakesClicks",
     "device_named",
     "load",
@@ -52,7 +58,17 @@ def load(
 
 @overload
 def load(
-    name: Literal["prosect-small", "vista3d", "vista3d-ctmr"] | None = None,
+    name: None = None,
+    weights: None = None,
+    device: str = "auto",
+    profile: str = "prosect",
+    ema: bool = False,
+) -> FindsAndTakesClicks: ...
+
+
+@overload
+def load(
+    name: Literal["prosect-small", "vista3d", "vista3d-ctmr"],
     weights: None = None,
     device: str = "auto",
     profile: str = "prosect",
@@ -87,8 +103,9 @@ def load(
     `require_learns` return it as one that can, or refuse.
 
     Args:
-        name: `prosect-small` (shipped), `vista3d`, `vista3d-ctmr`, or `sam-med3d`, which answers clicks only; None is
-            the shipped model, or where `weights` are given that do not say what they are, `sam-med3d` or `vista3d`.
+        name: `prosect-small` (shipped), `vista3d`, `vista3d-ctmr`, or `sam-med3d`, which answers
+            clicks only. Names joined by `+` are models that answer as one, see `ModelSet`. None are all that are
+            shipped, or where `weights` are given that do not say what they are, `sam-med3d` or `vista3d`.
         weights: A weights file of any official layout, or one of ours; None takes the installed ones. Width and depth
             are read from it.
         device: `auto`, `cpu`, `gpu`, `cuda`, `cuda:N`, `gpu:N` or `mps`.
@@ -98,16 +115,39 @@ def load(
         fast: Run on a coarser grid, where the model allows it: several times as fast, and less exact.
 
     Raises:
-        CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's.
+        CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's; models
+            that cannot answer as one.
         PromptError: The profile is unknown.
         ResourceError: The device is not there, or its memory or the computer's is not sufficient (`GPU_MEMORY`,
             `MEMORY_EXHAUSTED`).
     """
     placed = device_named(device)
+    entries = members(name) if weights is None else (segmenter(name),)
     # Refused before the weights are read, which takes seconds.
-    FAMILIES[segmenter(name).network].check_profile(profile)
-    raw = read_weights(weights if weights is not None else locate(name), ema)
+    for entry in entries:
+        FAMILIES[entry.network].check_profile(profile)
+    if len(entries) == 1:
+        model = load_one(name, entries[0], weights, placed, profile, ema)
+    else:
+        loaded = [require_both(load_one(each.name, each, None, placed, profile, ema)) for each in entries]
+        model = set_of(loaded, [each.dice for each in entries])
+    return require_coarser(model).coarser() if fast else model
+
+
+def load_one(
+    name: str | None, entry: Entry, weights: str | Path | None, device: torch.device, profile: str, ema: bool
+) -> LoadedModel:
+    """Return one model.
+
+    Args:
+        name: As it was given; without one, weights say themselves what they are.
+        entry: The catalogue's entry of that name.
+        weights: A file; None for the installed one.
+        device: Where it runs.
+        profile: One of its family's.
+        ema: As in `load`.
+    """
+    raw = read_weights(weights if weights is not None else locate(entry.name), ema)
     said = name or raw.metadata.get("base") or raw.metadata.get("model")
     base = segmenter(said or FAMILIES[network_of(raw)].standard)
-    model = FAMILIES[base.network].load(base, raw, placed, profile)
-    return require_coarser(model).coarser() if fast else model
+    return FAMILIES[base.network].load(base, raw, device, profile)

@@ -110,6 +110,7 @@ def build(
             "device": said.get("device"),
             "threads": run.threads,
             "windows": said.get("windows"),
+            **members_entry(labels),
         },
         "input": input_entry(volume),
         "parameters": plain(asdict(run.parameters)),
@@ -122,6 +123,18 @@ def build(
         "seconds": {name: round(value, 3) for name, value in {**seconds, **inner_seconds(said)}.items()},
         "outputs": [dict(entry) for entry in outputs],
     }
+
+
+def members_entry(labels: Labels) -> dict[str, Any]:
+    """Return which of several models that answered as one looked for which structures; nothing of a single model."""
+    said = labels.provenance.get("models")
+    if not isinstance(said, Sequence):
+        return {}
+    members = []
+    for each in said:
+        structures = [labels.name_of(index) for index in each["classes"]]
+        members.append({"name": each["model"], "weights_sha256": each["weights_sha256"], "structures": structures})
+    return {"members": members}
 
 
 def input_entry(volume: Volume) -> dict[str, Any]:

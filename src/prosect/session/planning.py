@@ -325,7 +325,7 @@ def _question(sheet: Sheet, clicks: Clicks) -> Question:
     labelled = []
     for _, each in counting:
         labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
-    return Question(tuple(labelled), target.zero_shot)
+    return Question(tuple(labelled), target.zero_shot, target.index)
 
 
 def _begins_with(wanted: Sequence[PlacedClick], clicks: Clicks) -> bool:

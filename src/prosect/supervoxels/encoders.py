@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prosect.checkpoints.catalog import entry
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.models import device_named, load
@@ -228,7 +229,7 @@ def load_encoder(name: str = "features", weights: str | Path | None = None, devi
     """Return an encoder by name, to be used for many scans.
 
     Args:
-        name: One of `ENCODERS`. `features` is the model that ships, or that of `weights`.
+        name: One of `ENCODERS`. `features` is the shipped model that trainings begin with, or that of `weights`.
         weights: A weights file; None takes the installed ones.
         device: As in `prosect.load`.
 
@@ -240,7 +241,8 @@ def load_encoder(name: str = "features", weights: str | Path | None = None, devi
     if name not in ENCODERS:
         raise PromptError(f"There is no encoder '{name}'; choose one of {', '.join(ENCODERS)}.", code="ENCODER_UNKNOWN")
     if name == "features":
-        return ModelEncoder(require_features(load(weights=weights, device=device)))
+        model = entry(None).name if weights is None else None
+        return ModelEncoder(require_features(load(model, weights, device)))
     if name != "intensity":
         return SamEncoder(load_sam(name, weights, device))
     if weights is not None:

@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     clicks.add_argument("--from", dest="draft", metavar="DRAFT", default="auto", help=draft)
     clicks.add_argument("--journal", metavar="FILE", type=path, help="keep every action here; one that exists goes on")
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("--profile", choices=PROFILES, default="prosect", help="how the scan is prepared")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")

@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     kept = "folder of prepared scans and states, to go on from (default: OUT.work)"
     out.add_argument("--work", metavar="DIR", type=path, help=kept)
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="start from this model (default: the one that ships)")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="start from this model (default: prosect-small)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="start from this weights file")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
     known = "start a new structure as a known one (default: the most similar is looked for)"

@@ -58,7 +58,7 @@ def add_picking(parser: argparse._ActionsContainer) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the flags that choose a model."""
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("--profile", default="prosect", help="how scans are prepared and swept (default: prosect)")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")

@@ -11,7 +11,7 @@ __all__ = ["COMMAND"]
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `labels`."""
-    model = "model or vocabulary (default: the model that ships)"
+    model = "model or vocabulary (default: all models that ship)"
     parser.add_argument("model", metavar="MODEL", nargs="?", help=model)
     parser.add_argument("--all", action="store_true", help="also those that cannot be segmented")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -65,7 +65,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_picking(source)
     add_results(parser.add_argument_group("results"))
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument(
         "-rs",

@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     saved = "results may be saved below this folder (default: they are only downloaded)"
     files.add_argument("--output-root", metavar="DIR", type=path, help=saved)
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
     add_address(parser)

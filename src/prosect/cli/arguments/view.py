@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", metavar="LABELS", type=path, nargs="?", help="a label file to show on it")
     parser.add_argument("--edit", action="store_true", help="allow changes (default: only look)")
     add_picking(parser)
-    parser.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: the one that ships)")
+    parser.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
     parser.add_argument("--port", type=int, default=0, help="TCP port (default: any that is free)")

@@ -112,11 +112,12 @@ def decoders() -> Iterator[Row]:
 
 
 def shipped_weights() -> Iterator[Row]:
-    """Yield whether the model that ships is there and unharmed."""
-    try:
-        yield "shipped model", GOOD, str(catalog.verify(catalog.entry(None).name))
-    except (CheckpointError, ResourceError) as error:
-        yield "shipped model", BAD, f"[{error.code}] {error}"
+    """Yield whether the models that ship are there and unharmed."""
+    for entry in catalog.members(None):
+        try:
+            yield entry.name, GOOD, str(catalog.verify(entry.name))
+        except (CheckpointError, ResourceError) as error:
+            yield entry.name, BAD, f"[{error.code}] {error}"
 
 
 CHECKS: tuple[tuple[Callable[[], Iterator[Row]], int], ...] = (

@@ -40,7 +40,7 @@ SAID = (
 def run(args: argparse.Namespace) -> int:
     """Train and test by number of scans; return 0, or 4 where test scans were refused or the time was over."""
     say = silent if args.quiet else open_console().print
-    model = require_learns(model_of(args).load())
+    model = require_learns(model_of(args).load_one())
     given = list_of(args, args.list)
     train, test = pools(given.read(words_of(model)), args.limit)
     chosen = arms(args.shots, args.from_scratch, len(train))

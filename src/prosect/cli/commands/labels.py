@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def vocabulary_of(name: str | None) -> Vocabulary:
-    """Return the vocabulary of that name, or of the model of that name; None is the shipped model.
+    """Return the vocabulary of that name, or of the model of that name; None are all shipped models together.
 
-    What the shipped model was trained for is written in its weights, so those are read; official models know their
+    What a shipped model was trained for is written in its weights, so those are read; official models know their
     whole vocabulary.
 
     Raises:
@@ -55,9 +55,10 @@ def vocabulary_of(name: str | None) -> Vocabulary:
     """
     if name in vocabulary.NAMES:
         return vocabulary.load(name)
-    entry = catalog.segmenter(name)
-    if entry.shipped:
-        return prosect.load(str(entry.name)).vocabulary
+    entries = catalog.members(name)
+    if len(entries) > 1 or entries[0].shipped:
+        return prosect.load(name).vocabulary
+    entry = entries[0]
     words = vocabulary.load(entry.vocabulary)
     return words.restrict((), entry.no_classes) if entry.no_classes else words
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 import prosect
+from prosect.checkpoints import catalog
 from prosect.cli.console import open_console
 from prosect.errors import FormatError, UsageError
 from prosect.models import LoadedModel
@@ -97,5 +98,5 @@ def shelf_of(args: argparse.Namespace) -> Shelf:
     def load(name: str | None, weights: Path | None) -> LoadedModel:
         return prosect.load(name, weights=weights, device=args.device)
 
-    key = args.model or (args.weights.name if args.weights is not None else "prosect-small")
+    key = args.model or (args.weights.name if args.weights is not None else catalog.default_name())
     return Shelf(load, [Source(key, args.model, args.weights)])

@@ -1,0 +1,337 @@
+"""Several models as one: each structure from the model that knows it best, merged into one label map."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prosect.boxes import Box
+from prosect.checkpoints.catalog import JOIN
+from prosect.errors import CheckpointError
+from prosect.geometry import Grid
+from prosect.inference.memory import MemoryPlan
+from prosect.inference.question import Question
+from prosect.inference.remembered import FeatureBudget
+from prosect.labelmap import LabelArray, LabelLayers, LabelMap
+from prosect.models.metadata import offering
+from prosect.models.protocols import FindsAndTakesClicks, require_coarser
+from prosect.models.spec import ModelSpec
+from prosect.progress import Watch
+from prosect.session import Session
+from prosect.session.protocols import Responder
+from prosect.vocabulary import Resolution, Vocabulary
+from prosect.vocabulary import load as load_vocabulary
+from prosect.volume import Volume, require_volume
+
+__all__ = ["ModelSet", "merge_flat", "set_of"]
+
+Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSet:
+    """Models of one vocabulary that answer as one.
+
+    A structure is found by its owner alone: of the models that offer it, the one with the highest Dice on validation.
+    Where structures of two owners claim a voxel of a flat map, what lies inside another covers it; of equals, the one
+    with the higher Dice does.
+
+    Clicks are answered by the first model that takes them. A structure that it does not know is to it an object
+    without a name.
+
+    Attributes:
+        members: The models.
+        owners: The member that finds a structure, by the structure's index.
+        dice: What the owner reaches on validation, by the structure's index.
+        spec: What the set is called and offers; spacing, window and intensities are those of the first member.
+    """
+
+    members: tuple[FindsAndTakesClicks, ...]
+    owners: Mapping[int, int]
+    dice: Mapping[int, float]
+    spec: ModelSpec
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The structures that any of the models finds; others are marked unsupported."""
+        return self.spec.vocabulary
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self.members[0].device
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides its answers: the names joined, one hash over those of all weights, the profile."""
+        return {
+            "model": self.spec.name,
+            "weights_sha256": self.spec.weights_sha256,
+            "profile": self.members[0].identity["profile"],
+        }
+
+    def coarser(self) -> ModelSet:
+        """Return the models, each with a coarser grid.
+
+        Raises:
+            CheckpointError: One of them has none.
+        """
+        members = [cast(FindsAndTakesClicks, require_coarser(member).coarser()) for member in self.members]
+        return replace(self, members=tuple(members), spec=replace(self.spec, spacing_mm=members[0].spec.spacing_mm))
+
+    def plan(
+        self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
+    ) -> MemoryPlan:
+        """Return the memory a run needs: that of the neediest model, beside the labels of all.
+
+        Raises:
+            VocabularyError: See `segment`.
+        """
+        shares = self._shares(self._resolve(classes))
+        plans = [self.members[number].plan(volume, indices, overlap) for number, indices in shares.items()]
+        neediest = max(plans, key=lambda each: each.peak)
+        parts = {**neediest.parts, "labels": sum(each.parts["labels"] for each in plans)}
+        return replace(neediest, windows=sum(each.windows for each in plans), parts=parts)
+
+    def segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        watch: Watch | None = None,
+    ) -> LabelMap | LabelLayers:
+        """Return labels on the scan's own grid, of all models asked.
+
+        Args:
+            volume: The scan.
+            classes: Names or indices; groups expand to their parts. None segments everything that is known. Models
+                that own none of them are not asked.
+            overlap: Return one layer per class, nothing erased, instead of one flat map.
+            watch: Told of each window; the models share the total evenly.
+
+        Raises:
+            ProsectError: See `Vista3DModel.segment`.
+        """
+        require_volume(volume)
+        resolution = self._resolve(classes)
+        shares = self._shares(resolution)
+        found: list[LabelMap | LabelLayers] = []
+        for place, (number, indices) in enumerate(shares.items()):
+            part = _part_of(watch, place, len(shares))
+            found.append(self.members[number].segment(volume, indices, overlap=overlap, watch=part))
+        provenance = self._provenance(resolution, found)
+        if overlap:
+            layers = [cast(LabelLayers, each) for each in found]
+            return _merge_layers(layers, resolution.indices, self.vocabulary, provenance)
+        arrays = [cast(LabelMap, each).array for each in found]
+        merged = merge_flat(arrays, self._ascending(resolution.indices))
+        return LabelMap(merged, volume.grid, self.vocabulary, provenance)
+
+    def draft(
+        self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
+    ) -> LabelMap | LabelLayers:
+        """Return the automatic segmentation for a session."""
+        return self.segment(volume, indices, overlap=overlap, watch=watch)
+
+    def session(self, volume: Volume, **options: Any) -> Session:
+        """Return a session in which a person edits this scan by clicks; drafts come from each structure's owner.
+
+        Args:
+            volume: The scan.
+            options: See `Session`.
+
+        Raises:
+            CheckpointError: No model takes clicks (`MODEL_NO_CLICKS`).
+        """
+        # The model itself says what it thinks of the scan; its own session is not used.
+        self._clicker.session(volume)
+        return Session(volume, self, **options)
+
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
+        """Return what answers clicks on a scan.
+
+        Args:
+            volume: The scan.
+            kept: Memory for what is remembered; by default the one that the whole process shares.
+
+        Raises:
+            CheckpointError: No model takes clicks (`MODEL_NO_CLICKS`).
+        """
+        clicker = self._clicker
+        known = frozenset(structure.index for structure in clicker.vocabulary if structure.supported)
+        return SetResponder(clicker.responder(volume, kept), known)
+
+    @property
+    def _clicker(self) -> FindsAndTakesClicks:
+        """The first model whose clicks may be offered; where none has any, the first one says why."""
+        for member in self.members:
+            if not member.spec.automatic_only:
+                return member
+        return self.members[0]
+
+    def _resolve(self, classes: Sequence[str | int] | None) -> Resolution:
+        if classes is None:
+            classes = self.vocabulary.everything(self.spec.everything)
+        return self.vocabulary.resolve(classes)
+
+    def _shares(self, resolution: Resolution) -> dict[int, list[int]]:
+        """Return the structures that each member is asked for, in the members' order; no share is empty."""
+        shares: dict[int, list[int]] = {}
+        for index in resolution.indices:
+            shares.setdefault(self.owners[index], []).append(index)
+        return dict(sorted(shares.items()))
+
+    def _ascending(self, indices: Sequence[int]) -> list[int]:
+        """Return structures from the one that any other covers to the one that covers every other."""
+        tiers = dict(zip(indices, self.vocabulary.tiers(indices), strict=True))
+
+        def height(index: int) -> tuple[int, float, int, int]:
+            # The last two only decide between equal figures.
+            return tiers[index], self.dice.get(index, 0.0), -self.owners[index], -index
+
+        return sorted(indices, key=height)
+
+    def _provenance(self, resolution: Resolution, found: Sequence[LabelMap | LabelLayers]) -> dict[str, object]:
+        """Return what made a result: sums over the models, and which of them found what."""
+        said: list[Mapping[str, Any]] = [each.provenance for each in found]
+        notes = list(resolution.notes)
+        seconds: dict[str, float] = {}
+        models = []
+        for each in said:
+            notes += each["notes"]
+            for stage, spent in each["seconds"].items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent
+            models.append({key: each[key] for key in ("model", "weights_sha256", "windows", "classes")})
+        return {
+            **self.identity,
+            "device": str(self.device),
+            "windows": sum(each["windows"] for each in said),
+            "classes": list(resolution.indices),
+            "expansions": {name: list(parts) for name, parts in resolution.expansions.items()},
+            "notes": list(dict.fromkeys(notes)),
+            "seconds": seconds,
+            "models": models,
+        }
+
+
+class SetResponder:
+    """Answers clicks by one model, to which structures that it does not know are objects without a name.
+
+    Args:
+        answers: The model's own responder.
+        known: Indices of the structures that the model knows.
+    """
+
+    def __init__(self, answers: Responder, known: frozenset[int]) -> None:
+        self._answers, self._known = answers, known
+
+    def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
+        """Return the patch for a click, one of those that exist where it serves."""
+        return self._answers.place(position_ras, existing)
+
+    def box(self, patch: Voxel) -> Box:
+        """Return the box of the scan that a patch covers."""
+        return self._answers.box(patch)
+
+    def extent(self, question: Question, watch: Watch | None = None) -> Box:
+        """Return the box of the scan that the answer covers."""
+        return self._answers.extent(self._in_its_words(question), watch)
+
+    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
+        """Return where in a box the network was asked, and where it says yes, both (i j k)."""
+        return self._answers.propose(self._in_its_words(question), box, watch)
+
+    def _in_its_words(self, question: Question) -> Question:
+        is_stranger = question.structure not in self._known
+        return replace(question, zero_shot=question.zero_shot or is_stranger)
+
+
+def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str, float]]) -> ModelSet:
+    """Return models as one.
+
+    Args:
+        members: The models, of one vocabulary; between equal figures the earlier one finds a structure.
+        figures: For each model the Dice it reaches on validation, by structure; 0 where none is given.
+
+    Raises:
+        CheckpointError: Their vocabularies differ (`MODEL_WRONG_NETWORK`).
+    """
+    names = [member.spec.name for member in members]
+    words = {member.vocabulary.name for member in members}
+    if len(words) > 1:
+        raise CheckpointError(
+            f"{JOIN.join(names)}: these models name structures by different vocabularies ({', '.join(sorted(words))}), "
+            "so their results cannot be merged. Ask them one by one.",
+            code="MODEL_WRONG_NETWORK",
+        )
+    owners: dict[int, int] = {}
+    dice: dict[int, float] = {}
+    for number, (member, known) in enumerate(zip(members, figures, strict=True)):
+        by_index = {member.vocabulary[name].index: value for name, value in known.items()}
+        for structure in member.vocabulary:
+            value = by_index.get(structure.index, 0.0)
+            if structure.supported and value > dice.get(structure.index, -1.0):
+                owners[structure.index], dice[structure.index] = number, value
+    vocabulary = offering(load_vocabulary(words.pop()), sorted(owners))
+    hashes = "\n".join(member.spec.weights_sha256 for member in members)
+    spec = replace(
+        members[0].spec,
+        name=JOIN.join(names),
+        vocabulary=vocabulary,
+        everything=vocabulary.default_list,
+        licence="; ".join(f"{member.spec.name}: {member.spec.licence}" for member in members),
+        weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
+    )
+    return ModelSet(tuple(members), owners, dice, spec)
+
+
+def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:
+    """Return one label per voxel (i j k) of several label arrays (i j k) of one shape.
+
+    Args:
+        arrays: Label values; 0 is background.
+        ascending: Every label value once: a later one covers those before it.
+    """
+    if len(arrays) == 1:
+        return arrays[0]
+    highest = max(ascending)
+    height = np.zeros(highest + 1, dtype=np.uint16)
+    height[list(ascending)] = np.arange(1, len(ascending) + 1)
+    merged: LabelArray = arrays[0].astype(np.uint8) if highest < 256 else arrays[0].astype(np.uint16)
+    for array in arrays[1:]:
+        # Plane by plane: heights of a whole scan would need as much memory again as its labels.
+        for plane, other in zip(merged, array, strict=True):
+            covers = height[other] > height[plane]
+            plane[covers] = other[covers]
+    return merged
+
+
+def _merge_layers(
+    found: Sequence[LabelLayers], indices: Sequence[int], vocabulary: Vocabulary, provenance: Mapping[str, object]
+) -> LabelLayers:
+    """Return the layers of several results in the order of `indices`."""
+    grid = found[0].grid
+    masks = np.empty((len(indices), *grid.shape), dtype=np.bool_)
+    for layers in found:
+        for index, mask in zip(layers.indices, layers.masks, strict=True):
+            masks[indices.index(index)] = mask
+    return LabelLayers(masks, tuple(indices), grid, vocabulary, provenance)
+
+
+def _part_of(watch: Watch | None, place: int, count: int) -> Watch | None:
+    """Return what one of several models tells of its windows, so that all together count up once."""
+    if watch is None:
+        return None
+    tell = watch
+
+    def step(done: int, total: int) -> None:
+        tell(place * total + done, count * total)
+
+    return step

@@ -24,7 +24,7 @@ from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["Writable", "check_writable", "store_checked", "write", "write_mask"]
+__all__ = ["Writable", "check_writable", "store", "store_checked", "write", "write_mask"]
 
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 import prosect
 from prosect.errors import CancelledError, ProsectError
-from prosect.server import nninteractive
+from prosect.server import monailabel, nninteractive
 from prosect.server.guard import App, Guard, Receive, Scope, Send
 from prosect.server.native import LARGE, native
 from prosect.server.service import Service
@@ -34,6 +34,7 @@ PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"
 
 ROUTERS: Mapping[str, Callable[[Service], APIRouter]] = {
     "native": native,
+    "monailabel": monailabel.monailabel,
     "nninteractive": nninteractive.nninteractive,
 }
 
@@ -63,7 +64,7 @@ def create_app(service: Service, clock: Callable[[], float]) -> App:
             app.include_router(ROUTERS[dialect](service))
     add_operations(app, service)
     add_page(app)
-    return Guard(without_last_slash(app), service.settings, clock, (*LARGE, *nninteractive.LARGE))
+    return Guard(without_last_slash(app), service.settings, clock, (*LARGE, *monailabel.LARGE, *nninteractive.LARGE))
 
 
 def without_last_slash(app: App) -> App:

@@ -29,6 +29,7 @@ from prosect.server.foreign import (
     route_class,
     status_without_503,
 )
+from prosect.server.leaving import end_forgotten
 from prosect.server.packed import MAX_AXIS, pack_array, unpack_array
 from prosect.server.reversed_axes import affine_of, box_of, drawing_of, reversed_axes, spacing_of
 from prosect.server.seats import Seat
@@ -96,7 +97,7 @@ def add_lease(router: APIRouter, service: Service, objects: UnnamedObjects) -> N
 
     @router.post("/claim")
     async def claim() -> Response:
-        seat = await blocking(take_seat, service, objects)
+        seat = await blocking(take_seat, service)
         return JSONResponse(
             {
                 "lease_token": seat.identity,
@@ -129,13 +130,13 @@ def add_lease(router: APIRouter, service: Service, objects: UnnamedObjects) -> N
         return JSONResponse({"remaining_seconds": remaining_s(service, seat), "idle_timeout_seconds": IDLE_S})
 
 
-def take_seat(service: Service, objects: UnnamedObjects) -> Seat:
+def take_seat(service: Service) -> Seat:
     """Return a new seat.
 
     Raises:
         ResourceError: All are taken by clients that were active within the last minute (`SERVER_FULL`).
     """
-    objects.leave_forgotten()
+    end_forgotten(service, DIALECT)
     most = service.settings.max_sessions
     active = service.library.seats.active(DIALECT, LIVENESS_S)
     if active >= most:

@@ -244,18 +244,35 @@ class Service:
         """
         self.require_writing()
         live = self.library.session(identity)
+        job = self._submit_draft(live, model, names)
+        threading.Thread(target=self._finish_draft, args=(live, job), daemon=True, name="prosect-draft").start()
+        return job
+
+    def draft_now(self, identity: str, names: Sequence[str] | None) -> Change | None:
+        """Draft structures and return what changed, None where nothing was found; it takes as long as it takes.
+
+        Raises:
+            ProsectError: There is no such session or structure, or the queue is full.
+        """
+        self.require_writing()
+        live = self.library.session(identity)
+        labels = self._submit_draft(live, None, names).result()
+        if not labels.present:
+            return None
+        return self.perform(identity, "draft's masks", lambda session, watch: session.start_from(labels, watch=watch))
+
+    def _submit_draft(self, live: LiveSession, model: str | None, names: Sequence[str] | None) -> Job[Any]:
         key = model or self.shelf.keys[0]
         volume = live.scan.volume
         chosen = None if names is None else list(names)
         job = self.device.submit(
-            identity,
+            live.entry.identity,
             lambda watch: self.shelf.draft(key, volume, chosen, watch),
             kind="draft",
             urgent=False,
             listen=lambda each: self._tell_of_job(live, each, ends=False),
         )
         self.jobs.add(job)
-        threading.Thread(target=self._finish_draft, args=(live, job), daemon=True, name="prosect-draft").start()
         return job
 
     def _finish_draft(self, live: LiveSession, job: Job[Any]) -> None:

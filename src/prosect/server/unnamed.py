@@ -33,6 +33,7 @@ from prosect.server.converting import (
     outside_points,
     scribble_points,
 )
+from prosect.server.leaving import end_seat, end_session
 from prosect.server.library import Library
 from prosect.server.scans import OpenScan
 from prosect.server.seats import Seat
@@ -111,7 +112,7 @@ class UnnamedObjects:
             live = self._library.create_session(scan.entry.identity, dialect=self._dialect)
             fresh = Seat(identity, self._dialect, session=live.entry.identity, about=about)
             self._seats.keep(fresh)
-            self._end_session(seat.session)
+            end_session(self._service, seat.session)
 
     def prompt(self, identity: str, prompt: Prompt, run: bool = True) -> Reply:
         """Take a prompt, and answer it unless the client wants to send more before.
@@ -180,16 +181,9 @@ class UnnamedObjects:
 
     def leave(self, identity: str) -> None:
         """End a client's session; one that is not known is no error."""
-        known = [seat for seat in self._seats.of(self._dialect) if seat.identity == identity]
-        for seat in known:
-            self._seats.leave(identity)
-            self._end_session(seat.session)
-
-    def leave_forgotten(self) -> None:
-        """End the sessions of clients that nobody has heard of for a week."""
-        for seat in self._seats.forgotten():
-            if seat.dialect == self._dialect:
-                self.leave(seat.identity)
+        for seat in self._seats.of(self._dialect):
+            if seat.identity == identity:
+                end_seat(self._service, seat)
 
     def _answer(self, seat: Seat, prompt: Prompt | None) -> Reply:
         """Do the prompts that wait and a new one, as one action."""
@@ -208,16 +202,6 @@ class UnnamedObjects:
         steps = seat.steps + 1 if reply.acted else seat.steps
         self._seats.keep(replace(seat, steps=steps, waiting=(), revision=reply.revision))
         return reply
-
-    def _end_session(self, session: str) -> None:
-        """End a session that a seat had; somebody may have ended it on the page before."""
-        if not session:
-            return
-        try:
-            self._library.end_session(session)
-        except PromptError as error:
-            if error.code != "SESSION_UNKNOWN":
-                raise
 
 
 @dataclass(frozen=True)

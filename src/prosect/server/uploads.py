@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from prosect.errors import FormatError, ResourceError
 
-__all__ = ["receive"]
+__all__ = ["SAFE", "client_name", "ending_of", "receive", "too_large"]
 
 MAX_PARTS = 20_000
 MAX_FIELDS = 64

@@ -27,7 +27,7 @@ from prosect.resample import (
 )
 from prosect.volume import Volume
 
-__all__ = ["Case", "Intensity", "Preparation", "preparing_bytes"]
+__all__ = ["Case", "Intensity", "Placement", "Preparation", "preparing_bytes"]
 
 FloatArray = NDArray[np.float64]
 Array = NDArray[Any]
@@ -49,13 +49,19 @@ class Intensity:
     low: float = -963.8247715525971
     high: float = 1053.678477684517
 
+    def settle(self, volume: Tensor) -> Intensity:
+        """Return the same scaling with its percentiles, where it has such, as the intensities of a volume (i j k)."""
+        if self.kind != "percentile":
+            return self
+        low, high = (float(v) for v in np.percentile(volume.numpy(), [self.low, self.high]))
+        return Intensity("window", low, high)
+
     def scale(self, volume: Tensor) -> Tensor:
         """Return intensities scaled to [0, 1], or clipped only, in place."""
-        low, high = self.low, self.high
-        if self.kind == "clip":
+        settled = self.settle(volume)
+        low, high = settled.low, settled.high
+        if settled.kind == "clip":
             return volume.clamp_(low, high)
-        if self.kind == "percentile":
-            low, high = (float(v) for v in np.percentile(volume.numpy(), [low, high]))
         if high <= low:
             return volume.zero_()
         return volume.sub_(low).div_(high - low).clamp_(0, 1)
@@ -83,63 +89,33 @@ class Preparation:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """A volume made ready for one model.
+class Placement:
+    """Where the voxels of a network grid lie in a scan.
 
     Attributes:
-        image: Network input (1 1 i j k) float32, in [0, 1] where intensities are scaled.
-        grid: Its grid; i, j, k run nearest to right, anterior, superior.
+        grid: The network grid; i, j, k run nearest to right, anterior, superior.
         native: The scan's own grid.
         order: Brings the scan's axes into the order of the network axes.
-        to_prepared: Maps voxels of the reordered scan to voxels of `image` (4 4).
+        to_prepared: Maps voxels of the reordered scan to voxels of the network grid (4 4).
     """
 
-    image: Tensor
     grid: Grid
     native: Grid
     order: AxisOrder
     to_prepared: FloatArray
 
     @classmethod
-    def prepare(cls, volume: Volume, preparation: Preparation) -> Case:
-        """Return the case of `volume`.
+    def spaced(cls, native: Grid, spacing_mm: tuple[float, float, float]) -> Placement:
+        """Return the network grid of a whole scan at a spacing, axes brought to RAS first; no intensity is looked at.
 
-        Resamples linearly at the working spacing, crops, scales intensities and brings the axes to RAS.
+        Args:
+            native: The scan's grid.
+            spacing_mm: Of the network grid.
         """
-        native = volume.grid
         order = native.to_ras()
-        first = _first_order(native, preparation)
-        source = native.reorder(first)
-        array = volume.array
-        if preparation.scale_first:
-            array = preparation.intensity.scale(torch.from_numpy(array.copy())).numpy()
-        image, grid, matrix = _respace(first.apply(array), source, preparation.spacing_mm)
-        start, stop = _content_box(image, preparation)
-        image = image[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-        grid = grid.crop(start, stop)
-        matrix[:3, 3] -= start
-        if not preparation.scale_first:
-            image = preparation.intensity.scale(image.clone())
-        if not preparation.reorient_first:
-            last = grid.to_ras()
-            matrix = _reorder_matrix(matrix, source.shape, grid.shape, last)
-            image = torch.from_numpy(np.ascontiguousarray(last.apply(image.numpy())))
-            grid = grid.reorder(last)
-            order = last
-        return cls(image[None, None].contiguous(), grid, native, order, matrix)
-
-    @staticmethod
-    def shape_for(native: Grid, preparation: Preparation) -> tuple[int, int, int]:
-        """Return the shape of the case of a scan on this grid, from its geometry alone.
-
-        What a crop to content leaves is not known before the scan is seen, so where there is one the case is no larger
-        than this.
-        """
-        respaced = respaced_grid(native.reorder(_first_order(native, preparation)), preparation.spacing_mm)
-        if preparation.reorient_first:
-            return respaced.shape
-        a, b, c = (respaced.shape[axis] for axis in native.to_ras().axes)
-        return a, b, c
+        source = native.reorder(order)
+        grid = respaced_grid(source, spacing_mm)
+        return cls(grid, native, order, _matrix_between(source, grid, spacing_mm))
 
     @property
     def is_separable(self) -> bool:
@@ -208,6 +184,63 @@ class Case:
         return stored
 
 
+@dataclass(frozen=True, eq=False)
+class Case(Placement):
+    """A volume made ready for one model.
+
+    Attributes:
+        image: Network input (1 1 i j k) float32 on `grid`, in [0, 1] where intensities are scaled.
+        intensity: How they were scaled, with percentiles as the intensities they were.
+    """
+
+    image: Tensor
+    intensity: Intensity
+
+    @classmethod
+    def prepare(cls, volume: Volume, preparation: Preparation) -> Case:
+        """Return the case of `volume`.
+
+        Resamples linearly at the working spacing, crops, scales intensities and brings the axes to RAS.
+        """
+        native = volume.grid
+        order = native.to_ras()
+        first = _first_order(native, preparation)
+        source = native.reorder(first)
+        array = volume.array
+        intensity = preparation.intensity
+        if preparation.scale_first:
+            intensity = intensity.settle(torch.from_numpy(array))
+            array = intensity.scale(torch.from_numpy(array.copy())).numpy()
+        image, grid, matrix = _respace(first.apply(array), source, preparation.spacing_mm)
+        start, stop = _content_box(image, preparation)
+        image = image[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+        grid = grid.crop(start, stop)
+        matrix[:3, 3] -= start
+        if not preparation.scale_first:
+            intensity = intensity.settle(image)
+            image = intensity.scale(image.clone())
+        if not preparation.reorient_first:
+            last = grid.to_ras()
+            matrix = _reorder_matrix(matrix, source.shape, grid.shape, last)
+            image = torch.from_numpy(np.ascontiguousarray(last.apply(image.numpy())))
+            grid = grid.reorder(last)
+            order = last
+        return cls(grid, native, order, matrix, image[None, None].contiguous(), intensity)
+
+    @staticmethod
+    def shape_for(native: Grid, preparation: Preparation) -> tuple[int, int, int]:
+        """Return the shape of the case of a scan on this grid, from its geometry alone.
+
+        What a crop to content leaves is not known before the scan is seen, so where there is one the case is no larger
+        than this.
+        """
+        respaced = respaced_grid(native.reorder(_first_order(native, preparation)), preparation.spacing_mm)
+        if preparation.reorient_first:
+            return respaced.shape
+        a, b, c = (respaced.shape[axis] for axis in native.to_ras().axes)
+        return a, b, c
+
+
 def _first_order(native: Grid, preparation: Preparation) -> AxisOrder:
     """Return the order in which the axes of a scan are before it is resampled."""
     if preparation.reorient_first:
@@ -249,15 +282,26 @@ def _respace(
 ) -> tuple[Tensor, Grid, FloatArray]:
     """Return the resampled array, its grid and the matrix from source voxels to resampled voxels."""
     grid = respaced_grid(source, spacing_mm)
-    matrix: FloatArray = np.eye(4)
+    matrix = _matrix_between(source, grid, spacing_mm)
     if source.shear <= SHEAR_TOLERANCE:
-        ratio = tuple(n / o for n, o in zip(spacing_mm, source.spacing_mm, strict=True))
-        ratio = tuple(1.0 if abs(r - 1) < 1e-5 else r for r in ratio)
-        matrix[:3, :3] = np.diag([1 / r for r in ratio])
-        return resample_separable(array, ratio, grid.shape), grid, matrix
-    matrix = np.asarray(np.linalg.solve(grid.affine, source.affine), dtype=np.float64)
+        return resample_separable(array, _ratio(source, spacing_mm), grid.shape), grid, matrix
     inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     return resample_affine(array, inverse, grid.shape), grid, matrix
+
+
+def _matrix_between(source: Grid, grid: Grid, spacing_mm: tuple[float, float, float]) -> FloatArray:
+    """Return the matrix (4 4) from voxels of a grid to voxels of the same grid with another spacing."""
+    if source.shear > SHEAR_TOLERANCE:
+        return np.asarray(np.linalg.solve(grid.affine, source.affine), dtype=np.float64)
+    matrix: FloatArray = np.eye(4)
+    matrix[:3, :3] = np.diag([1 / r for r in _ratio(source, spacing_mm)])
+    return matrix
+
+
+def _ratio(source: Grid, spacing_mm: tuple[float, float, float]) -> tuple[float, ...]:
+    """Return how many voxels of a grid one voxel of another spacing spans along each axis."""
+    ratio = [n / o for n, o in zip(spacing_mm, source.spacing_mm, strict=True)]
+    return tuple(1.0 if abs(r - 1) < 1e-5 else r for r in ratio)
 
 
 def _content_box(image: Tensor, preparation: Preparation) -> tuple[list[int], list[int]]:

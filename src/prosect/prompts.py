@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from prosect.boxes import Box
 from prosect.errors import PromptError
 from prosect.geometry import Grid
+from prosect.places import Point, Space, outside, place_of, three_numbers
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary.matching import can_be_name
 
@@ -28,6 +30,7 @@ __all__ = [
     "Space",
     "Target",
     "click_at",
+    "click_in",
     "click_label",
     "clicks_beside",
     "extend_vocabulary",
@@ -35,17 +38,16 @@ __all__ = [
     "parse_at",
     "positive_of",
     "refuse_only_negative",
+    "size_of",
     "target_of",
     "voxel_of",
 ]
 
-Space = Literal["ras", "lps", "voxel"]
 Voxel: TypeAlias = tuple[int, int, int]
-Point: TypeAlias = tuple[float, float, float]
 
-SPACES: tuple[str, ...] = get_args(Space)
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
 MAX_NAME = 64
+MAX_EXTENT_MM = 10_000.0  # no scanner is longer
 INTEGER = re.compile(r"[-+]?\d+")
 AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
 
@@ -58,11 +60,16 @@ class Click:
         position_ras: Where, in mm.
         positive: Whether the place belongs to the structure.
         structure: Name or index; None where the request says it once for all.
+        extent_mm: The longest side of what is clicked, where a person knows it: the network answers at a working
+            spacing that suits it.
+        box: The box of the scan's voxels in which the structure lies, where a person knows it; see `click_in`.
     """
 
     position_ras: Point
     positive: bool = True
     structure: str | int | None = None
+    extent_mm: float | None = None
+    box: Box | None = None
 
 
 class LabelledClick(NamedTuple):
@@ -153,6 +160,7 @@ def click_at(
     positive: bool = True,
     structure: str | int | None = None,
     space: str = "ras",
+    extent_mm: float | None = None,
 ) -> Click:
     """Return the click at a position in a scan.
 
@@ -162,56 +170,77 @@ def click_at(
         positive: Whether the place belongs to the structure.
         structure: Name or index.
         space: `ras`, `lps` (DICOM, ITK, Slicer files; mm) or `voxel` (i, j, k as the scan stores them, from 0).
+        extent_mm: The longest side of what is clicked, where it is known.
 
     Raises:
         PromptError: Not three numbers (`POINT_NOT_THREE_NUMBERS`), NaN or infinite (`POINT_NOT_FINITE`), no such space
-            (`SPACE_UNKNOWN`), or outside the scan (`POINT_OUTSIDE`, with the bounds).
+            (`SPACE_UNKNOWN`), outside the scan (`POINT_OUTSIDE`, with the bounds), or a size that is none
+            (`EXTENT_INVALID`).
     """
-    if space not in SPACES:
-        raise PromptError(f"There is no space {space!r}; use {', '.join(SPACES)}.", code="SPACE_UNKNOWN")
     if not isinstance(positive, bool | np.bool_):
         raise PromptError(f"`positive` is {positive!r}; true or false is needed.", code="CLICK_LABEL")
-    given = np.asarray(three_numbers(position), dtype=np.float64)
-    if space == "voxel":
-        voxel, world = given, grid.to_world(given)
-    else:
-        world = given * (-1, -1, 1) if space == "lps" else given
-        voxel = grid.to_voxel(world)
+    given, voxel, world = place_of(position, grid, space)
     if not grid.contains(voxel):
         raise PromptError(outside(given.tolist(), voxel.round(2).tolist(), grid, space), code="POINT_OUTSIDE")
     r, a, s = (world + 0.0).tolist()
-    return Click((r, a, s), bool(positive), structure)
+    return Click((r, a, s), bool(positive), structure, size_of(extent_mm))
 
 
-def three_numbers(position: Any) -> Point:
-    """Return a position as three finite numbers."""
-    if isinstance(position, str | bytes) or not hasattr(position, "__len__") or len(position) != 3:
-        found = f"{position!r:.60}"
-        raise PromptError(f"A position is three numbers; found {found}.", code="POINT_NOT_THREE_NUMBERS")
-    for number in position:
-        if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
-            raise PromptError(f"A position is three numbers; found {number!r:.60}.", code="POINT_NOT_THREE_NUMBERS")
-    try:
-        x, y, z = (float(number) for number in position)
-    except OverflowError:
-        x = y = z = math.inf
-    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
-        raise PromptError(f"The position {list(position)!r:.90} is not finite.", code="POINT_NOT_FINITE")
-    return x, y, z
+def click_in(
+    corner: Sequence[float],
+    opposite: Sequence[float],
+    grid: Grid,
+    *,
+    structure: str | int | None = None,
+    space: str = "ras",
+) -> Click:
+    """Return the positive click in the middle of a box that a person drew around a structure.
+
+    Args:
+        corner: A corner of the box, in mm or as a voxel index; its voxel belongs to the box. What reaches beyond the
+            scan is cut off.
+        opposite: The opposite corner.
+        grid: The scan's grid.
+        structure: Name or index.
+        space: See `click_at`.
+
+    Raises:
+        PromptError: As for `click_at`, or the box lies beside the scan (`POINT_OUTSIDE`).
+    """
+    ends = [place_of(each, grid, space) for each in (corner, opposite)]
+    indices = np.array([voxel for _, voxel, _ in ends])
+    # Rounded first, as in `voxel_of`.
+    low = np.floor(indices.min(axis=0).round(6) + 0.5).astype(int)
+    high = np.floor(indices.max(axis=0).round(6) + 0.5).astype(int)
+    last = np.asarray(grid.shape) - 1
+    if (high < 0).any() or (low > last).any():
+        middle = (ends[0][0] + ends[1][0]) / 2
+        raise PromptError(
+            outside(middle.tolist(), indices.mean(axis=0).round(2).tolist(), grid, space), code="POINT_OUTSIDE"
+        )
+    low, high = low.clip(0, last), high.clip(0, last)
+    (i, j, k), (end_i, end_j, end_k) = low.tolist(), (high + 1).tolist()
+    extent_mm = float(((high - low + 1) * np.asarray(grid.spacing_mm)).max())
+    middle_click = click_at(((low + high) / 2).tolist(), grid, structure=structure, space="voxel", extent_mm=extent_mm)
+    return replace(middle_click, box=Box((i, j, k), (end_i, end_j, end_k)))
 
 
-def outside(given: Sequence[float], voxel: Sequence[float], grid: Grid, space: str) -> str:
-    """Return the message on a point outside the scan: where it would be, and the bounds in the caller's own space."""
-    last = tuple(n - 1 for n in grid.shape)
-    corners = grid.corners_ras() * ((-1, -1, 1) if space == "lps" else (1, 1, 1))
-    low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
-    bounds = f"voxels run from (0, 0, 0) to {last}"
-    if space == "voxel":
-        return f"The click at voxel {list(given)} lies outside the scan; {bounds}."
-    return (
-        f"The click at {list(given)} mm ({space.upper()}) lies outside the scan, at voxel {list(voxel)}; {bounds}, in "
-        f"millimetres from {low} to {high}."
-    )
+def size_of(extent_mm: Any) -> float | None:
+    """Return a size in mm, or None where none is said.
+
+    Raises:
+        PromptError: It is no number above 0 (`EXTENT_INVALID`).
+    """
+    if extent_mm is None:
+        return None
+    is_number = isinstance(extent_mm, int | float | np.integer | np.floating) and not isinstance(extent_mm, bool)
+    if not is_number or not math.isfinite(extent_mm) or not 0 < extent_mm <= MAX_EXTENT_MM:
+        raise PromptError(
+            f"The size {extent_mm!r:.60} is no number of millimetres above 0 and up to {MAX_EXTENT_MM:.0f}; give the "
+            "longest side of the structure.",
+            code="EXTENT_INVALID",
+        )
+    return float(extent_mm)
 
 
 def voxel_of(position_ras: Point, grid: Grid) -> Voxel:
@@ -265,7 +294,7 @@ def positive_of(label: object, ambiguous: bool = False) -> bool | None:
 
 def for_structure(clicks: Iterable[Click], structure: str | int) -> list[Click]:
     """Return clicks with the structure filled in where they name none."""
-    return [Click(c.position_ras, c.positive, structure) if c.structure is None else c for c in clicks]
+    return [replace(click, structure=structure) if click.structure is None else click for click in clicks]
 
 
 @dataclass(frozen=True)

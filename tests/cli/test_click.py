@@ -54,6 +54,17 @@ def test_a_negative_position_is_a_value_not_a_flag(click) -> None:
     assert "in millimetres from" in err
 
 
+def test_a_box_bounds_what_is_found(click, scan_path, tmp_path) -> None:
+    status, out, err = click(
+        "--structure", "my lesion", "--space", "voxel", "--box", "2,3,2:6,7,5", "--extent-mm", "30"
+    )
+    assert (status, err) == (0, "")
+    assert "my lesion +:" in out
+    found = prosect.read_labels(tmp_path / "out.nii.gz").array != 0
+    found[2:7, 3:8, 2:6] = False
+    assert not found.any()
+
+
 def test_a_mask_is_corrected(click, scan_path, tmp_path) -> None:
     scan = prosect.read(scan_path)
     mask = np.zeros(scan.grid.shape, dtype=np.float32)
@@ -109,6 +120,9 @@ def test_a_journal_goes_on_where_it_ended(click, tmp_path) -> None:
         (["--at", "15,15,15", "--structure", "999"], 3, "STRUCTURE_UNKNOWN"),
         (["--at", "15,15,15", "--from", "none.nii.gz"], 3, "error ["),
         (["--clicks", "none.json"], 3, "CLICKS_FILE"),
+        (["--at", "15,15,15", "--extent-mm", "0"], 2, "--extent-mm"),
+        (["--box", "1,2,3"], 3, "POINT_NOT_THREE_NUMBERS"),
+        (["--box=-900,0,0:-800,1,1"], 3, "POINT_OUTSIDE"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(click, tmp_path, words: list[str], status: int, reason: str) -> None:

@@ -20,7 +20,7 @@ SOURCE = Path(prosect.__file__).parent
 LAYERS = [
     {"errors", "lazy"},
     {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch", "stated_facts"},
-    {"volume", "labelmap", "prompts", "clicks_file", "measure", "radiomics", "resample", "plain_data"},
+    {"volume", "labelmap", "places", "prompts", "clicks_file", "measure", "radiomics", "resample", "plain_data"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
     {"inference", "results"},

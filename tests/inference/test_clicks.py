@@ -18,6 +18,7 @@ from prosect.case import Case, Preparation
 from prosect.errors import CancelledError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.clicks import MILESTONE, ClickResponder, place_patch
+from prosect.inference.patch_images import PaddedImage
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget, Remembered, Shelf
 from prosect.inference.windows import plan_windows
@@ -63,7 +64,7 @@ def responder(
     """Return a responder for a volume, with memory of its own."""
     case = Case.prepare(volume, Preparation(spacing_mm=(spacing,) * 3))
     plan = plan_windows(case.grid.shape, ROI, 0.25)
-    return ClickResponder(case, network or Near(), plan, "replicate", kept or FeatureBudget())
+    return ClickResponder(case, network or Near(), plan, PaddedImage(case, plan, "replicate"), kept or FeatureBudget())
 
 
 def ask(*clicks: tuple[Sequence[float], Start], label: int = 1) -> Question:

@@ -17,7 +17,8 @@ from prosect.boxes import Box
 from prosect.case import Case, Intensity, Preparation
 from prosect.errors import PromptError, ProsectWarning
 from prosect.geometry import Grid
-from prosect.inference.crops import CropResponder, CropRules, mean_and_spread
+from prosect.inference.crops import CropResponder, CropRules
+from prosect.inference.intensities import mean_and_spread
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
 from prosect.prompts import LabelledClick

@@ -43,6 +43,7 @@ EXAMPLES: list[Job] = [
     ClickJob(
         ScanInput(Path("a"), "1.2", 3), Path("b.nii.gz"), (PlacedClick((1.0, 2.5, -3.0), False),), "voxel",
         Path("c.json"), "my lesion", "none", Path("j"), ModelChoice("vista3d", Path("w")), True,
+        (((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)),), 40.0,
     ),
     VerifyJob(Path("out")),
     VerifyJob(Path("out"), Path("there"), True, Path("scan"), Path("w"), "cpu"),

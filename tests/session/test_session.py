@@ -17,6 +17,7 @@ from prosect.case import Case, Preparation
 from prosect.errors import FormatError, GeometryError, PromptError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.patch_images import PaddedImage
 from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
@@ -75,7 +76,7 @@ class Model:
         """Return patches of 16 voxels of 2 mm."""
         case = Case.prepare(volume, Preparation(spacing_mm=(2.0, 2.0, 2.0)))
         plan = plan_windows(case.grid.shape, (16, 16, 16), 0.25)
-        return ClickResponder(case, self.network, plan, "replicate", kept or FeatureBudget())
+        return ClickResponder(case, self.network, plan, PaddedImage(case, plan, "replicate"), kept or FeatureBudget())
 
 
 def scan() -> Volume:

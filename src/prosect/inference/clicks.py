@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.boxes import EMPTY, Box
-from prosect.case import Case
-from prosect.inference.accumulate import Padding, pad_volume
+from prosect.case import Placement
+from prosect.inference.patch_images import PatchImage
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
+from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan
 from prosect.progress import Watch
 
@@ -110,24 +111,26 @@ class ClickResponder:
     others answered: it is shown all but the last eight of them together, so that it costs nine passes at most.
 
     Args:
-        case: The scan made ready, not cropped: a click may lie anywhere.
+        case: Where the network grid lies in the scan; it is not cropped: a click may lie anywhere.
         network: Answers clicks on a patch.
-        plan: How the case is padded to hold a patch; its `window` is the patch.
-        padding: What it is padded with.
+        plan: How the grid is padded to hold a patch; its `window` is the patch.
+        image: Shows patches.
         kept: Memory for what is remembered; by default the one that the whole process shares.
+        rescaled: Responders of the same scan at other working spacings; None where there are none.
     """
 
     def __init__(
         self,
-        case: Case,
+        case: Placement,
         network: PointNetwork,
         plan: WindowPlan,
-        padding: Padding,
+        image: PatchImage,
         kept: FeatureBudget | None = None,
+        rescaled: Rescaled[ClickResponder] | None = None,
     ) -> None:
-        self._case, self._network, self._plan = case, network, plan
+        self.rescaled = rescaled
+        self._case, self._network, self._plan, self._image = case, network, plan, image
         self._in_order = network.sequential
-        self._image = pad_volume(case.image, plan, padding)
         budget = shared_budget() if kept is None else kept
         self.features: Remembered[Tensor] = Remembered(budget.features)
         self.answers: Remembered[Tensor] = Remembered(budget.answers)
@@ -237,7 +240,7 @@ class ClickResponder:
 
     def _ask(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
         """Return the logits (i j k) of a patch by one pass of the network's head."""
-        features = self.features.get(patch, lambda: self._network.interactive_features(self._window(patch)))
+        features = self.features.get(patch, lambda: self._network.interactive_features(self._image.patch(patch)))
         positions = np.stack([self._position(position) - patch for position, _ in points])
         where = features.device
         if previous is None and self._in_order and len(points) > 1:
@@ -249,10 +252,6 @@ class ClickResponder:
             torch.tensor([zero_shot], device=where),
             None if previous is None else previous[None, None],
         )[0, 0].float()
-
-    def _window(self, patch: Start) -> Tensor:
-        i, j, k = (slice(s, s + n) for s, n in zip(patch, self._plan.window, strict=True))
-        return self._image[:, :, i, j, k].contiguous()
 
     def _position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:
         """Return a position on the padded network grid, free of rounding on the way through millimetres.

@@ -25,15 +25,17 @@ from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
 from prosect.inference.clicks import MILESTONE, central
+from prosect.inference.intensities import mean_and_spread
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
+from prosect.inference.scales import Rescaled
 from prosect.morphology import Components, innermost
 from prosect.progress import Watch
 from prosect.prompts import LabelledClick
 
-__all__ = ["CropNetwork", "CropResponder", "CropRules", "mean_and_spread"]
+__all__ = ["CropNetwork", "CropResponder", "CropRules"]
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
@@ -76,20 +78,6 @@ class CropRules:
     most_crops: int = 27
 
 
-def mean_and_spread(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the intensities above 0.
-
-    official: air and padding are at or below 0 and do not count, but in CT neither does fat. Differs from the official
-    code where no two voxels lie above 0 or all of those are equal, which it cannot take: there every voxel counts, and
-    the deviation of an even image is infinite, so that it becomes 0.
-    """
-    counted = values[values > 0]
-    if counted.numel() < 2 or not bool(counted.std() > 0):
-        counted = values.flatten()
-    spread = counted.std(correction=min(1, counted.numel() - 1))
-    return counted.mean(), spread if bool(spread > 0) else torch.full_like(spread, torch.inf)
-
-
 @dataclass(frozen=True, eq=False)
 class _Crop:
     """The answer of one crop.
@@ -125,11 +113,19 @@ class CropResponder:
         size: Voxels of a crop along each axis.
         rules: How it is asked.
         kept: Memory for what is remembered; by default the one that the whole process shares.
+        rescaled: Responders of the same scan at other working spacings; None where there are none.
     """
 
     def __init__(
-        self, case: Case, network: CropNetwork, size: int, rules: CropRules, kept: FeatureBudget | None = None
+        self,
+        case: Case,
+        network: CropNetwork,
+        size: int,
+        rules: CropRules,
+        kept: FeatureBudget | None = None,
+        rescaled: Rescaled[CropResponder] | None = None,
     ) -> None:
+        self.rescaled = rescaled
         self._case, self._network, self._size, self._rules = case, network, size, rules
         self._shape = case.grid.shape
         budget = shared_budget() if kept is None else kept

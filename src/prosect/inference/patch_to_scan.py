@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.boxes import Box
-from prosect.case import Case
+from prosect.case import Placement
 from prosect.inference.windows import Shape
 from prosect.resample import interpolate_along
 
 __all__ = ["patch_box", "patch_to_scan"]
 
 
-def patch_box(case: Case, start: Sequence[int], shape: Shape) -> Box:
+def patch_box(case: Placement, start: Sequence[int], shape: Shape) -> Box:
     """Return the box of the scan's voxels, as stored, that holds all whose centres lie in a patch.
 
     Args:
@@ -44,7 +44,7 @@ def patch_box(case: Case, start: Sequence[int], shape: Shape) -> Box:
     return Box(tuple(stored_low), tuple(stored_high))  # type: ignore[arg-type]
 
 
-def patch_to_scan(case: Case, start: Sequence[int], logits: Tensor) -> tuple[Box, NDArray[np.float32]]:
+def patch_to_scan(case: Placement, start: Sequence[int], logits: Tensor) -> tuple[Box, NDArray[np.float32]]:
     """Return the box of a patch on the scan and its logits there, linearly interpolated; NaN outside the patch.
 
     Args:
@@ -66,13 +66,13 @@ def patch_to_scan(case: Case, start: Sequence[int], logits: Tensor) -> tuple[Box
     return box, out
 
 
-def _covered(case: Case, axis: int, start: int, size: int) -> NDArray[np.int64]:
+def _covered(case: Placement, axis: int, start: int, size: int) -> NDArray[np.int64]:
     """Return the scan's planes along a network axis whose centres lie in [start - 0.5, start + size - 0.5]."""
     positions = case.native_positions(axis) - start
     return np.flatnonzero((positions >= -0.5) & (positions <= size - 0.5))
 
 
-def _gather(case: Case, start: Sequence[int], logits: Tensor, box: Box, out: NDArray[np.float32]) -> None:
+def _gather(case: Placement, start: Sequence[int], logits: Tensor, box: Box, out: NDArray[np.float32]) -> None:
     """Fill `out` (network order) through a general affine, plane by plane."""
     # The first voxel of the box with its axes in network order.
     first = [

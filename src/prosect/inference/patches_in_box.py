@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.boxes import Box
-from prosect.case import Case
+from prosect.case import Placement
 from prosect.inference.patch_to_scan import patch_box, patch_to_scan
 from prosect.inference.windows import Shape
 from prosect.progress import Watch
@@ -22,7 +22,7 @@ Start = tuple[int, int, int]
 
 
 def patches_in_box(
-    case: Case,
+    case: Placement,
     starts: Sequence[Start],
     patch: Shape,
     logits_of: Callable[[Start], Tensor],

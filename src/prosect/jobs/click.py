@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -17,7 +17,8 @@ from prosect.io import check_writable
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.prompts import Click, Prompt, click_at, extend_vocabulary, for_structure, target_of
+from prosect.places import Corners
+from prosect.prompts import Click, Prompt, click_at, click_in, extend_vocabulary, for_structure, size_of, target_of
 from prosect.session import Change, Session
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
@@ -104,6 +105,8 @@ class ClickJob(Job):
         journal: Where every action is kept; one that exists is gone on with.
         model: Who answers.
         overwrite: Whether an output that exists may be replaced.
+        boxes: Boxes around the structure by two opposite corners, before the clicks.
+        extent_mm: The longest side of the structure, where it is known.
     """
 
     kind: ClassVar[str] = "click"
@@ -118,6 +121,8 @@ class ClickJob(Job):
     journal: Path | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
     overwrite: bool = False
+    boxes: tuple[Corners, ...] = ()
+    extent_mm: float | None = None
 
     def run(self, model: TakesClicks | None = None, volume: Volume | None = None, *, tell: Tell = ignore) -> Clicked:
         """Answer the clicks and write the labels; what can be refused is refused before a model is loaded.
@@ -152,14 +157,14 @@ class ClickJob(Job):
             for change in make_drafts(session, clicks, self.draft):
                 keep(change, "drafted")
         for click in clicks:
-            change = session.click(click.position_ras, click.positive, click.structure)
+            change = answer(session, click)
             keep(change, "+" if click.positive else "-")
         labels = session.labels
         prosect.write(labels, self.output, like=scan)
         return Clicked(labels, tuple(changes), self.output)
 
     def placed_clicks(self, volume: Volume) -> list[Click]:
-        """Return the clicks in the scan's space: those of the file first, each with its structure.
+        """Return the clicks in the scan's space: those of the file first, then boxes, each with its structure.
 
         Raises:
             PromptError: A click is refused; see `click_at` and `read_clicks`.
@@ -167,9 +172,21 @@ class ClickJob(Job):
         clicks: list[Click] = []
         if self.clicks_file is not None:
             clicks += read_clicks(self.clicks_file, volume.grid)
+        for corner, opposite in self.boxes:
+            clicks.append(click_in(corner, opposite, volume.grid, space=self.space))
         for click in self.clicks:
             clicks.append(click_at(click.position, volume.grid, positive=click.positive, space=self.space))
+        if self.extent_mm is not None:
+            clicks = [replace(click, extent_mm=size_of(self.extent_mm)) for click in clicks]
         return for_structure(clicks, self.structure)
+
+
+def answer(session: Session, click: Click) -> Change:
+    """Return what one click changes, that of a box where it came with one."""
+    if click.box is None:
+        return session.click(click.position_ras, click.positive, click.structure, extent_mm=click.extent_mm)
+    i, j, k = click.box.stop
+    return session.box(click.box.start, (i - 1, j - 1, k - 1), click.structure, space="voxel")
 
 
 def make_drafts(session: Session, clicks: Sequence[Click], draft: str) -> Iterator[Change]:

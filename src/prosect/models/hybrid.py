@@ -13,11 +13,12 @@ from prosect.boxes import Box
 from prosect.inference.merge import NEAR_MISS_MM, merge
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
 from prosect.prompts import LabelledClick, voxel_of
 from prosect.session import Session
-from prosect.session.protocols import ClickModel, Responder, require_drafts
+from prosect.session.protocols import ClickModel, Responder, require_drafts, rescaled_of, responder_at
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume, require_volume
 
@@ -87,6 +88,8 @@ class HybridModel:
 class HybridResponder:
     """Answers clicks on one scan by two responders; patches are those of the one that refines.
 
+    At another working spacing both answer there, as far as they can.
+
     Args:
         volume: The scan.
         whole: Finds the object.
@@ -95,6 +98,12 @@ class HybridResponder:
 
     def __init__(self, volume: Volume, whole: Responder, fine: Responder) -> None:
         self._grid, self._whole, self._fine = volume.grid, whole, fine
+        self.rescaled: Rescaled[HybridResponder] | None = None
+        others = rescaled_of(fine)
+        if others is not None:
+            self.rescaled = Rescaled(
+                others.scales, lambda scale: HybridResponder(volume, responder_at(whole, scale), others.at(scale))
+            )
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
         """Return the patch that refines around a click, one of those that exist where it serves."""

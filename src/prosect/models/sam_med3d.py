@@ -16,8 +16,9 @@ from prosect.errors import PromptError
 from prosect.inference.crops import CropResponder, CropRules
 from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scales import ClickScales, Rescaled
 from prosect.models.metadata import preprocessing_of
-from prosect.models.spec import ModelSpec
+from prosect.models.spec import ModelSpec, scaled_spacing
 from prosect.networks.sam_med3d import SamMed3D
 from prosect.session import Session
 from prosect.vocabulary import Vocabulary
@@ -25,6 +26,9 @@ from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume
 
 __all__ = ["CLICK_PROFILES", "ClickProfile", "SamMed3DModel", "click_profile", "load"]
+
+# It follows a target from crop to crop, so finer grids of whole scans, which need much memory, are left out.
+SCALES = ClickScales(lowest=1.0, highest=8.0, extents_mm=(1.0, 300.0))
 
 
 @dataclass(frozen=True)
@@ -146,9 +150,27 @@ class SamMed3DModel:
         """
         clamp = self.profile.clamp_ct and volume.is_ct
         intensity = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
-        case = Case.prepare(volume, Preparation(self.spec.spacing_mm, intensity, crop_above=None))
+        preparation = Preparation(self.spec.spacing_mm, intensity, crop_above=None)
+        others = Rescaled(self.spec.click_scales, lambda scale: self._at(scale, volume, preparation, kept))
+        return self._answering(volume, preparation, kept, others)
+
+    def _at(self, scale: float, volume: Volume, preparation: Preparation, kept: FeatureBudget | None) -> CropResponder:
+        """Return what answers clicks at another working spacing."""
+        rescaled = replace(preparation, spacing_mm=scaled_spacing(self.spec, scale))
+        return self._answering(volume, rescaled, kept, None)
+
+    def _answering(
+        self,
+        volume: Volume,
+        preparation: Preparation,
+        kept: FeatureBudget | None,
+        others: Rescaled[CropResponder] | None,
+    ) -> CropResponder:
+        """Return what answers clicks on a scan prepared so."""
+        case = Case.prepare(volume, preparation)
         case = replace(case, image=case.image.to(self.device))
-        return CropResponder(case, _Branch(self.network), self.network.architecture.crop, self.profile.rules, kept)
+        size = self.network.architecture.crop
+        return CropResponder(case, _Branch(self.network), size, self.profile.rules, kept, others)
 
 
 def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: str) -> SamMed3DModel:
@@ -175,6 +197,7 @@ def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: s
         patch=(crop, crop, crop),
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=report.sha256,
+        click_scales=SCALES,
         **preprocessing_of(base, metadata),
     )
     return SamMed3DModel(network.to(device), spec, chosen, device)

@@ -10,10 +10,11 @@ from prosect.case import Intensity, Preparation
 from prosect.errors import PromptError
 from prosect.inference.accumulate import Padding
 from prosect.inference.automatic import Interpolation
+from prosect.inference.scales import ClickScales
 from prosect.inference.windows import Blending
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile", "with_structures"]
+__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile", "scaled_spacing", "with_structures"]
 
 ProfileName = Literal["prosect", "bundle", "research"]
 
@@ -113,6 +114,7 @@ class ModelSpec:
         base: Model of the catalogue that it was finetuned from; empty where it is one of those.
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
+        click_scales: Working spacings at which clicks may be answered.
     """
 
     name: str
@@ -129,9 +131,16 @@ class ModelSpec:
     click_patch: tuple[int, int, int] | None = None
     base: str = ""
     one_piece: tuple[int, ...] = ()
+    click_scales: ClickScales = field(default_factory=ClickScales)
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""
         crops = self.intensity.kind == "window" or chosen.crops_percentiles
         crop = chosen.preparation.crop_above if crops else None
         return replace(chosen.preparation, spacing_mm=self.spacing_mm, intensity=self.intensity, crop_above=crop)
+
+
+def scaled_spacing(spec: ModelSpec, scale: float) -> tuple[float, float, float]:
+    """Return the working spacing in mm at a scale."""
+    a, b, c = spec.spacing_mm
+    return a * scale, b * scale, c * scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -22,11 +22,15 @@ __all__ = [
     "Overlap",
     "PlacedClick",
     "Sheet",
+    "after",
     "apply_action",
+    "bounds_of",
     "changes_between",
     "count_from_now",
+    "extent_of",
     "joined",
     "plan_mask",
+    "scale_of",
 ]
 
 Overlap = Literal["allow", "take", "keep"]
@@ -48,6 +52,9 @@ class PlacedClick:
         patch: The patch that answers it, as its start on the network grid.
         turn: When it began to count among the clicks of its structure, from 1; None while it waits. A negative click
             where the structure has no voxel waits until the mask grows over it.
+        extent_mm: The longest side of the structure, where the person said it with this click.
+        bounds: The box of the scan's voxels in which the structure lies, where the person drew it with this click.
+        scale: The working spacing of its patch, as a multiple of the model's; that of all clicks of its structure.
     """
 
     position_ras: tuple[float, float, float]
@@ -55,11 +62,15 @@ class PlacedClick:
     positive: bool
     patch: Voxel = (0, 0, 0)
     turn: int | None = None
+    extent_mm: float | None = None
+    bounds: Box | None = None
+    scale: float = 1.0
 
     @classmethod
     def of(cls, click: Click, grid: Grid) -> PlacedClick:
         """Return a click that has no patch yet and waits."""
-        return cls(click.position_ras, voxel_of(click.position_ras, grid), click.positive)
+        voxel = voxel_of(click.position_ras, grid)
+        return cls(click.position_ras, voxel, click.positive, extent_mm=click.extent_mm, bounds=click.box)
 
     def within(self, box: Box) -> Voxel:
         """Return its voxel counted from the start of a box."""
@@ -68,23 +79,67 @@ class PlacedClick:
 
     def to_json(self) -> dict[str, Any]:
         """Return the click for the journal."""
-        return {
+        plain: dict[str, Any] = {
             "position_ras": list(self.position_ras),
             "positive": self.positive,
             "patch": list(self.patch),
             "turn": self.turn,
         }
+        if self.scale != 1:
+            plain["scale"] = self.scale
+        if self.extent_mm is not None:
+            plain["extent_mm"] = self.extent_mm
+        if self.bounds is not None:
+            plain["bounds"] = [list(self.bounds.start), list(self.bounds.stop)]
+        return plain
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], grid: Grid, clicks: Clicks = ()) -> PlacedClick:
         """Return a click from the journal; one from before clicks could wait counts after those given."""
         i, j, k = (int(n) for n in entry["patch"])
         turn = entry.get("turn", next_turn(clicks))
-        click = click_at(entry["position_ras"], grid, positive=entry["positive"])
-        return replace(cls.of(click, grid), patch=(i, j, k), turn=None if turn is None else int(turn))
+        extent_mm = entry.get("extent_mm")
+        click = click_at(entry["position_ras"], grid, positive=entry["positive"], extent_mm=extent_mm)
+        if "bounds" in entry:
+            start, stop = ([int(n) for n in corner] for corner in entry["bounds"])
+            click = replace(click, box=Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
+        placed = cls.of(click, grid)
+        scale = float(entry.get("scale", 1.0))
+        return replace(placed, patch=(i, j, k), turn=None if turn is None else int(turn), scale=scale)
 
 
 Clicks: TypeAlias = tuple[PlacedClick, ...]
+
+
+def scale_of(clicks: Sequence[PlacedClick]) -> float:
+    """Return the scale at which the clicks of one structure are answered; they share it."""
+    return clicks[-1].scale if clicks else 1.0
+
+
+def extent_of(clicks: Iterable[PlacedClick]) -> float | None:
+    """Return the longest side of a structure in mm as a person said it last, or None."""
+    said = [each.extent_mm for each in clicks if each.extent_mm is not None]
+    return said[-1] if said else None
+
+
+def bounds_of(clicks: Iterable[PlacedClick]) -> Box | None:
+    """Return the box in which a structure lies as a person drew it last, or None.
+
+    A positive click outside says that the structure goes on there, so the box no longer counts.
+    """
+    bounds: Box | None = None
+    for each in clicks:
+        if each.bounds is not None:
+            bounds = each.bounds
+        elif bounds is not None and each.positive and not (bounds & Box(each.voxel, after(each.voxel))).size:
+            bounds = None
+    return bounds
+
+
+def after(voxel: Voxel) -> Voxel:
+    """Return where the box of one voxel ends."""
+    i, j, k = voxel
+    return i + 1, j + 1, k + 1
 
 
 def next_turn(clicks: Iterable[PlacedClick]) -> int:

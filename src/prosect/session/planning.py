@@ -32,14 +32,18 @@ from prosect.session.edits import (
     Clicks,
     PlacedClick,
     Sheet,
+    after,
     apply_action,
+    bounds_of,
     changes_between,
     count_from_now,
     joined,
     next_turn,
     plan_mask,
+    scale_of,
 )
-from prosect.session.protocols import ClickModel, Responder
+from prosect.session.placing import place_click, scale_for
+from prosect.session.protocols import ClickModel, Responder, responder_at
 from prosect.volume import Volume
 
 __all__ = ["Planner", "checked_clicks", "require_rules"]
@@ -103,7 +107,7 @@ class Planner:
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""
-        if _question(sheet, clicks) == _question(sheet, sheet.clicks):
+        if _asks_the_same(sheet, clicks):
             return Action((), {sheet.target.name: (sheet.clicks, clicks)})  # only what waits has changed
         box = self._extent(sheet, sheet.clicks)
         if any(each.positive and sheet.draft[each.voxel] for each in clicks):
@@ -128,20 +132,20 @@ class Planner:
         # Under the rule `take` an intermediate mask may take voxels from others, so theirs are followed as well.
         before = {**sheets, name: sheet}
         concerned = before if self.overlap == "take" else {name: sheet}
-        after = {**before, **{each: before[each].copy() for each in concerned}}
-        work = after[name]
+        copies = {**before, **{each: before[each].copy() for each in concerned}}
+        work = copies[name]
         kept = len(work.clicks)
         if not _begins_with(wanted, work.clicks):
-            apply_action(self.clicks(after, work, (), watch), after)
+            apply_action(self.clicks(copies, work, (), watch), copies)
             kept = 0
         clicks = work.clicks
         for each in wanted[kept:]:
             if not each.positive or self.overlap != "allow" or any(one.turn is None for one in clicks):
                 # What this click does depends on the mask that those before it make.
-                clicks = self._follow(after, work, clicks, watch)
-            clicks = self.added(after, work, clicks, each) or clicks
-        self._follow(after, work, clicks, watch)
-        return changes_between(before, after)
+                clicks = self._follow(copies, work, clicks, watch)
+            clicks = self.added(copies, work, clicks, each) or clicks
+        self._follow(copies, work, clicks, watch)
+        return changes_between(before, copies)
 
     def _follow(self, sheets: Mapping[str, Sheet], work: Sheet, clicks: Clicks, watch: Watch | None) -> Clicks:
         """Bring the sheet of a structure that is worked on up to its clicks, and return them."""
@@ -175,14 +179,14 @@ class Planner:
         kept = clicks_beside(clicks, new, sheet.target.name, may_begin or bool(sheet.draft.count), notes)
         if kept is None:
             return None
-        others = [each.patch for name, other in sheets.items() if name != sheet.target.name for each in other.clicks]
-        existing = [*others, *(each.patch for each in clicks)]
-        new = replace(new, patch=self.responder.place(new.position_ras, existing), turn=next_turn(kept))
+        scale = scale_for(self.responder, kept, new, notes)
+        name, new = sheet.target.name, replace(new, turn=next_turn(kept))
+        *kept_there, new = place_click(self.responder, sheets, name, kept, new, scale)
         # A click that takes the place of another counts: without that one the mask is another already.
         if len(kept) == len(clicks) and self.waits(sheet, new):
             notes.append("there is nothing to remove here; the click counts once the mask grows over it")
             new = replace(new, turn=None)
-        return (*kept, new)
+        return (*kept_there, new)
 
     def waits(self, sheet: Sheet, click: PlacedClick) -> bool:
         """Return whether a click has nothing to remove: a negative one where the structure has no voxel near."""
@@ -227,7 +231,7 @@ class Planner:
         box = self._extent(sheet, sheet.clicks)
         if not box.size:
             return None
-        asked, yes = self.responder.propose(_question(sheet, sheet.clicks), box)
+        asked, yes = self._propose(sheet, sheet.clicks, box)
         return disputed(asked, yes, sheet.edited.read(box), box, self.volume.grid, sheet.target.name)
 
     def _action(
@@ -259,7 +263,7 @@ class Planner:
             wanted = self._merged(sheet, clicks, box, old, watch)
             reached = []
             for each in clicks:
-                inside = each.turn is None and (box & Box(each.voxel, _next(each.voxel))).size
+                inside = each.turn is None and (box & Box(each.voxel, after(each.voxel))).size
                 if inside and wanted[each.within(box)] and not sheet.edited[each.voxel]:
                     reached.append(each)
             if not reached:
@@ -274,7 +278,7 @@ class Planner:
         counting = [each for each in clicks if each.turn is not None]
         if not counting:
             return draft
-        asked, yes = self.responder.propose(_question(sheet, clicks), box, watch)
+        asked, yes = self._propose(sheet, clicks, box, watch)
         positive = [each.within(box) for each in counting if each.positive]
         negative = [each.within(box) for each in counting if not each.positive]
         axes = self.volume.grid.affine[:3, :3]
@@ -283,7 +287,22 @@ class Planner:
     def _extent(self, sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Box:
         """Return the box that the answer to clicks covers."""
         question = _question(sheet, clicks)
-        return self.responder.extent(question, watch) if question.clicks else EMPTY
+        if not question.clicks:
+            return EMPTY
+        box = responder_at(self.responder, scale_of(clicks)).extent(question, watch)
+        bounds = bounds_of(clicks)
+        return box if bounds is None else box & bounds
+
+    def _propose(self, sheet: Sheet, clicks: Clicks, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
+        """Return where in a box the network was asked about a structure, and where it says yes, both (i j k)."""
+        asked, yes = responder_at(self.responder, scale_of(clicks)).propose(_question(sheet, clicks), box, watch)
+        bounds = bounds_of(clicks)
+        if bounds is not None:
+            # Beyond what a person drew around the structure the network has no say.
+            inside = np.zeros_like(asked)
+            inside[(bounds & box).within(box)] = True
+            asked = asked & inside
+        return asked, yes
 
 
 def require_rules(overlap: str, compat: str | None) -> None:
@@ -307,8 +326,8 @@ def checked_clicks(sheet: Sheet, clicks: Iterable[Click], grid: Grid) -> list[Pl
     """
     wanted = []
     for each in clicks:
-        click = click_at(each.position_ras, grid, positive=each.positive)
-        wanted.append(PlacedClick.of(click, grid))
+        click = click_at(each.position_ras, grid, positive=each.positive, extent_mm=each.extent_mm)
+        wanted.append(PlacedClick.of(replace(click, box=each.box), grid))
     name = sheet.target.name
     if len(wanted) > MAX_CLICKS:
         raise PromptError(f"{len(wanted)} clicks on '{name}'; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY")
@@ -328,13 +347,18 @@ def _question(sheet: Sheet, clicks: Clicks) -> Question:
     return Question(tuple(labelled), target.zero_shot, target.index)
 
 
+def _asks_the_same(sheet: Sheet, clicks: Clicks) -> bool:
+    """Return whether clicks ask the network about a structure what its clicks so far ask."""
+    if (scale_of(clicks), bounds_of(clicks)) != (scale_of(sheet.clicks), bounds_of(sheet.clicks)):
+        return False
+    return _question(sheet, clicks) == _question(sheet, sheet.clicks)
+
+
 def _begins_with(wanted: Sequence[PlacedClick], clicks: Clicks) -> bool:
     """Return whether a row of clicks begins with those there are."""
     if len(wanted) < len(clicks):
         return False
-    return all((a.voxel, a.positive) == (b.voxel, b.positive) for a, b in zip(wanted, clicks, strict=False))
-
-
-def _next(voxel: tuple[int, int, int]) -> tuple[int, int, int]:
-    i, j, k = voxel
-    return i + 1, j + 1, k + 1
+    for new, old in zip(wanted, clicks, strict=False):
+        if (new.voxel, new.positive, new.extent_mm, new.bounds) != (old.voxel, old.positive, old.extent_mm, old.bounds):
+            return False
+    return True

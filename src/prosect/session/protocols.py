@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,23 @@ from prosect.boxes import Box
 from prosect.errors import CheckpointError
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["ClickModel", "Drafts", "Responder", "refuse_automatic", "require_drafts", "scan_hash"]
+__all__ = [
+    "ClickModel",
+    "Drafts",
+    "Rescales",
+    "Responder",
+    "refuse_automatic",
+    "require_drafts",
+    "rescaled_of",
+    "responder_at",
+    "scan_hash",
+]
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -43,6 +54,26 @@ class Responder(Protocol):
 
     def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked, and where it says yes, both (i j k)."""
+
+
+@runtime_checkable
+class Rescales(Responder, Protocol):
+    """A responder that may answer at other working spacings, too."""
+
+    @property
+    def rescaled(self) -> Rescaled[Any] | None:
+        """The responders of the same scan at these, or None."""
+
+
+def rescaled_of(responder: Responder) -> Rescaled[Responder] | None:
+    """Return the responders of a scan at other working spacings, or None where there are none."""
+    return responder.rescaled if isinstance(responder, Rescales) else None
+
+
+def responder_at(responder: Responder, scale: float) -> Responder:
+    """Return the responder whose working spacing is a multiple of the model's; itself where there is no other."""
+    rescaled = rescaled_of(responder)
+    return responder if scale == 1 or rescaled is None else rescaled.at(scale)
 
 
 class ClickModel(Protocol):

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +19,19 @@ from numpy.typing import NDArray
 from prosect.boxes import Box
 from prosect.errors import GeometryError
 from prosect.inference.merge import NEAR_MISS_MM, Compat
-from prosect.labelmap import LabelMap
 from prosect.progress import Watch
-from prosect.prompts import Click, Target, click_at
+from prosect.prompts import Click, Target, click_at, click_in
 from prosect.session.board import Board
-from prosect.session.changes import Change, StructureState, Suggestion
+from prosect.session.changes import Change, Suggestion
 from prosect.session.drafts import Draft, Masks, drafts_of
 from prosect.session.edits import PlacedClick
 from prosect.session.entries import Entries
 from prosect.session.journal import Journal, Record, begin_journal, refuse_other, write_record
 from prosect.session.planning import Planner, checked_clicks, require_rules
 from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
+from prosect.session.reading import Reading
 from prosect.session.replaying import click_entry, clicks_to_json, replay_record
 from prosect.session.undoing import UNDO_BYTES
-from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
 __all__ = ["Session"]
@@ -41,7 +39,7 @@ __all__ = ["Session"]
 Mask = NDArray[np.bool_]
 
 
-class Session:
+class Session(Reading):
     """Edits of one scan.
 
     Every action takes effect whole or not at all: one that is refused, fails or is cancelled changes nothing.
@@ -78,10 +76,9 @@ class Session:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         require_rules(overlap, compat)
-        self.volume = volume
         self._model, self._clock, self._overlap = model, clock, overlap
         self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat, responder)
-        self.header: Mapping[str, Any] = {
+        header = {
             "scan_sha256": scan_hash(volume),
             "model": dict(model.identity),
             "overlap": overlap,
@@ -89,89 +86,13 @@ class Session:
             "compat": compat,
             "undo_bytes": int(undo_bytes),
         }
-        entries = Entries(None if journal is None else begin_journal(Path(journal), self.header))
-        self._board = Board(volume.grid, model.vocabulary, entries, int(undo_bytes))
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The structures that the model knows by name, and those that were made by clicks."""
-        return self._board.vocabulary
-
-    @property
-    def revision(self) -> int:
-        """How many actions there were, undo and redo included."""
-        return self._board.revision
-
-    @property
-    def structures(self) -> tuple[str, ...]:
-        """Names of the structures that have a voxel, in the order in which they came."""
-        return tuple(name for name, sheet in self._board.sheets.items() if sheet.shown.count)
-
-    @property
-    def states(self) -> tuple[StructureState, ...]:
-        """What there is of each structure that was ever drafted or clicked, in the order in which they came."""
-        return tuple(StructureState.of(sheet) for sheet in self._board.sheets.values())
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether `undo` has an action to take back."""
-        return self._board.undoing.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether `redo` has an action to do again."""
-        return self._board.undoing.can_redo
-
-    @property
-    def undo_nbytes(self) -> int:
-        """Bytes that undo and redo hold."""
-        return self._board.undoing.nbytes
+        entries = Entries(None if journal is None else begin_journal(Path(journal), header))
+        super().__init__(volume, Board(volume.grid, model.vocabulary, entries, int(undo_bytes)), header)
 
     @property
     def responder(self) -> Responder:
         """What answers clicks on the scan: patches, and what is remembered of them."""
         return self._planner.responder
-
-    @property
-    def labels(self) -> LabelMap:
-        """One label per voxel on the scan's grid (i j k); where structures overlap, see `labels_in`."""
-        return self._board.labels(self.header["model"])
-
-    def mask(self, structure: str | int) -> Mask:
-        """Return where a structure is (i j k); all False where it has no voxel."""
-        return self.read(structure, Box((0, 0, 0), self.volume.grid.shape))
-
-    def read(self, structure: str | int, box: Box) -> Mask:
-        """Return where a structure is in a box (i j k); all False where it has no voxel.
-
-        Args:
-            structure: Name or index.
-            box: In voxels of the scan as stored.
-
-        Raises:
-            GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).
-        """
-        return self._board.read(structure, box)
-
-    def read_labels(self, box: Box, before: Change | None = None) -> NDArray[np.uint16]:
-        """Return one label per voxel of a box (i j k), as `labels` has them; nothing is built outside the box.
-
-        Args:
-            box: In voxels of the scan as stored.
-            before: The newest change; given, the labels are those from before it.
-
-        Raises:
-            GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).
-            PromptError: Something has been done since that change (`CHANGE_OLD`).
-        """
-        return self._board.read_labels(box, before)
-
-    def clicks(self, structure: str | int) -> tuple[Click, ...]:
-        """Return the clicks of a structure in the order in which they were made, those that wait included."""
-        sheet = self._board.sheets.get(self._board.target(structure).name)
-        if sheet is None:
-            return ()
-        return tuple(Click(each.position_ras, each.positive, sheet.target.name) for each in sheet.clicks)
 
     def segment(self, structures: Sequence[str | int], *, watch: Watch | None = None) -> Change:
         """Draft structures automatically; clicks made before are applied to the new draft.
@@ -224,6 +145,7 @@ class Session:
         structure: str | int | None = None,
         space: str = "ras",
         *,
+        extent_mm: float | None = None,
         watch: Watch | None = None,
     ) -> Change:
         """Correct a structure where a person clicked, and nowhere else.
@@ -236,13 +158,45 @@ class Session:
             structure: Name or index; a name that nobody knows makes an object of its own. None takes the only
                 structure there is.
             space: `ras`, `lps` or `voxel`.
+            extent_mm: The longest side of the structure, where it is known; it counts for later clicks, too. The
+                network then answers at a working spacing that suits it.
             watch: Called while the network is asked.
 
         Raises:
             PromptError: The click cannot be honoured; see `click_at`, `target_of`, `clicks_beside`. Nothing changes.
         """
+        click = click_at(position, self.volume.grid, positive=positive, space=space, extent_mm=extent_mm)
+        return self._click(click, structure, watch)
+
+    def box(
+        self,
+        corner: Sequence[float],
+        opposite: Sequence[float],
+        structure: str | int | None = None,
+        space: str = "ras",
+        *,
+        watch: Watch | None = None,
+    ) -> Change:
+        """Find the structure that a person drew a box around.
+
+        It is a positive click in the middle that says the size. Outside the box nothing changes, until a positive click
+        there says that the structure goes on.
+
+        Args:
+            corner: A corner of the box, in mm or voxels.
+            opposite: The opposite corner.
+            structure: As for `click`.
+            space: `ras`, `lps` or `voxel`.
+            watch: Called while the network is asked.
+
+        Raises:
+            PromptError: The box lies beside the scan, or the click cannot be honoured; see `click`. Nothing changes.
+        """
+        return self._click(click_in(corner, opposite, self.volume.grid, space=space), structure, watch)
+
+    def _click(self, click: Click, structure: str | int | None, watch: Watch | None) -> Change:
+        """Take one more click on a structure; see `click`."""
         started = self._clock()
-        click = click_at(position, self.volume.grid, positive=positive, space=space)
         target = self._board.target(self._board.only_name() if structure is None else structure)
         sheet = self._board.sheet(target)
         notes = self._board.notes_on(target, structure)

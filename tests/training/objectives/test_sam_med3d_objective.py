@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from prosect.inference.crops import mean_and_spread
+from prosect.inference.intensities import mean_and_spread
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.training.loop import LoopSettings, TrainingLoop
 from prosect.training.losses import clicked_loss

@@ -7,7 +7,7 @@ import re
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import PROFILES, add_picking, add_quiet
-from prosect.cli.arguments.words import device, path
+from prosect.cli.arguments.words import device, path, positive
 from prosect.io.formats import WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -15,11 +15,13 @@ __all__ = ["COMMAND"]
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `click`."""
-    parser._negative_number_matcher = re.compile(r"-\.?\d")  # so that `--at -40,12,3` is a value
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # so that `--at -40,12,3` and `--box -40,...` are values
     parser.epilog = (
         "examples:\n"
         "  prosect click ct.nii.gz -o liver.nii.gz --structure liver --at 12.5,-40,310.2 --at 30,-52,300-\n"
         "  prosect click ct.nii.gz -o lesion.nii.gz --structure 'my lesion' --at 203,144,60 --space voxel\n"
+        "  prosect click mr.nii.gz -o heart.nii.gz --structure heart --at 5,20,-80 --extent-mm 130\n"
+        "  prosect click mr.nii.gz -o tumour.nii.gz --structure tumour --box 10,4,30:42,38,55\n"
         "  prosect click ct.nii.gz -o out.nii.gz --clicks F.mrk.json --structure spleen --from mask.nii.gz"
     )
     parser.add_argument("input", metavar="INPUT", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
@@ -30,7 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     clicks = parser.add_argument_group("clicks")
     at = "a click; + (default) or - at the end says whether the place belongs to the structure"
     clicks.add_argument("--at", metavar="X,Y,Z[+|-]", action="append", default=[], help=at)
-    clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help="of --at (default: ras, mm)")
+    box = "a box around the structure by two opposite corners; outside it nothing changes"
+    clicks.add_argument("--box", metavar="X,Y,Z:X,Y,Z", action="append", default=[], help=box)
+    space = "of --at and --box (default: ras, mm)"
+    clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help=space)
+    extent = "longest side of the structure, where it is known: the model looks at a scale that suits it"
+    clicks.add_argument("--extent-mm", metavar="MM", type=positive, help=extent)
     clicks.add_argument("--clicks", metavar="FILE", type=path, help="clicks in JSON, or a Slicer .mrk.json")
     own = "what the clicks are for; a name that no vocabulary has makes an object of its own (default: object)"
     clicks.add_argument("--structure", metavar="NAME", default="object", help=own)
@@ -47,8 +54,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse a call without a click."""
-    if not args.at and args.clicks is None:
-        parser.error("click needs at least one click: --at X,Y,Z or --clicks FILE")
+    if not args.at and not args.box and args.clicks is None:
+        parser.error("click needs at least one click: --at X,Y,Z, --box X,Y,Z:X,Y,Z or --clicks FILE")
 
 
 COMMAND = Command("correct or make a structure by clicks", add, check)

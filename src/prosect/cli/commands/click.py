@@ -7,6 +7,7 @@ import argparse
 from prosect.cli.choices import model_of, scan_of
 from prosect.cli.console import open_console
 from prosect.jobs import ClickJob, Edited, PlacedClick, Resumed
+from prosect.places import parse_box
 from prosect.prompts import parse_at
 
 __all__ = ["run"]
@@ -40,6 +41,8 @@ def job_of(args: argparse.Namespace) -> ClickJob:
         journal=args.journal,
         model=model_of(args),
         overwrite=args.overwrite,
+        boxes=tuple(parse_box(text) for text in args.box),
+        extent_mm=args.extent_mm,
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prosect.inference.crops import mean_and_spread
+from prosect.inference.intensities import mean_and_spread
 from prosect.networks.sam_med3d import SamMed3D
 from prosect.networks.two_way_transformer import Attention
 from prosect.training.augment import augment_intensities

@@ -1,0 +1,200 @@
+"""A size that a person says decides the working spacing of a structure's clicks, and is kept with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prosect import vocabulary
+from prosect.boxes import Box
+from prosect.case import Case, Placement, Preparation
+from prosect.errors import PromptError
+from prosect.geometry import Grid
+from prosect.inference.clicks import ClickResponder
+from prosect.inference.patch_images import PaddedImage, ResampledImage
+from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scales import ClickScales, Rescaled
+from prosect.inference.windows import plan_windows
+from prosect.prompts import Click
+from prosect.session import Session, read_record
+from prosect.volume import Volume
+from session.test_session import Ball
+
+SHAPE = (60, 56, 50)
+GRID = Grid(SHAPE, np.diag([-1.5, 1.6, 2.0, 1.0]))
+MIDDLE = (30, 28, 25)
+PATCH = (16, 16, 16)
+SCALES = ClickScales(lowest=0.5, highest=4.0, extents_mm=(20.0, 20.0))
+
+
+class Model:
+    """Answers a click with a ball of five voxels of 2 mm at scale 1, and so of 10 mm times the scale."""
+
+    def __init__(self, scales: ClickScales | None = SCALES) -> None:
+        self.scales, self.network = scales, Ball()
+        self.vocabulary = vocabulary.load("vista3d-ct")
+        self.identity = {"model": "balls", "weights_sha256": "0" * 64, "profile": "prosect"}
+
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> ClickResponder:
+        """Return patches of 16 voxels, of 2 mm times the scale."""
+        budget = FeatureBudget()
+        case = Case.prepare(volume, Preparation(spacing_mm=(2.0, 2.0, 2.0)))
+        plan = plan_windows(case.grid.shape, PATCH, 0.25)
+
+        def rescaled(scale: float) -> ClickResponder:
+            placement = Placement.spaced(volume.grid, (2 * scale,) * 3)
+            there = plan_windows(placement.grid.shape, PATCH, 0.25)
+            image = ResampledImage(volume.array, placement, there, case.intensity, case.image.device)
+            return ClickResponder(placement, self.network, there, image, budget)
+
+        others = None if self.scales is None else Rescaled(self.scales, rescaled)
+        return ClickResponder(case, self.network, plan, PaddedImage(case, plan, "replicate"), budget, others)
+
+
+def scan() -> Volume:
+    """Return a scan of noise."""
+    return Volume(np.random.default_rng(0).normal(0, 300, SHAPE).astype(np.float32), GRID)
+
+
+@pytest.fixture
+def session() -> Session:
+    """Return a new session."""
+    return Session(scan(), Model())
+
+
+def radius_mm(mask: np.ndarray) -> float:
+    """Return the radius of a ball of the mask's volume."""
+    return float((3 * mask.sum() * 1.5 * 1.6 * 2.0 / (4 * np.pi)) ** (1 / 3))
+
+
+@pytest.mark.parametrize(("extent_mm", "expected_mm"), [(None, 10), (20, 10), (10, 5), (40, 20), (1, 5)])
+def test_the_answer_grows_with_the_size_that_is_said(
+    session: Session, extent_mm: float | None, expected_mm: float
+) -> None:
+    session.click(MIDDLE, structure="object", space="voxel", extent_mm=extent_mm)
+    assert radius_mm(session.mask("object")) == pytest.approx(expected_mm, rel=0.1)
+
+
+def test_a_size_of_scale_one_answers_bit_for_bit_as_no_size(session: Session) -> None:
+    session.click(MIDDLE, structure="said", space="voxel", extent_mm=20)
+    session.click(MIDDLE, structure="unsaid", space="voxel")
+    assert np.array_equal(session.mask("said"), session.mask("unsaid"))
+
+
+def test_a_size_counts_for_later_clicks_and_for_those_before(session: Session) -> None:
+    session.click(MIDDLE, structure="object", space="voxel")
+    session.click((34, 28, 25), structure="object", space="voxel", extent_mm=40)
+    session.click((26, 28, 25), structure="object", space="voxel")
+    together = session.mask("object")
+    other = Session(scan(), Model())
+    for place in (MIDDLE, (34, 28, 25), (26, 28, 25)):
+        other.click(place, structure="object", space="voxel", extent_mm=40)
+    assert np.array_equal(together, other.mask("object"))
+
+
+def test_undo_gives_the_scale_back_too(session: Session) -> None:
+    session.click(MIDDLE, structure="object", space="voxel")
+    before = session.mask("object")
+    session.click((33, 28, 25), structure="object", space="voxel", extent_mm=40)
+    after = session.mask("object")
+    session.undo()
+    assert np.array_equal(session.mask("object"), before)
+    session.click((33, 28, 25), structure="object", space="voxel")
+    assert radius_mm(session.mask("object")) < 14, "the size that was undone must not count"
+    session.undo()
+    session.click((33, 28, 25), structure="object", space="voxel", extent_mm=40)
+    assert np.array_equal(session.mask("object"), after)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_journal_holds_scale_size_and_box(tmp_path: Path, recompute: bool) -> None:
+    path = tmp_path / "journal"
+    session = Session(scan(), Model(), journal=path)
+    session.click(MIDDLE, structure="one", space="voxel")
+    session.click((33, 28, 25), structure="one", space="voxel", extent_mm=40)
+    session.click((40, 28, 25), False, structure="one", space="voxel")
+    session.box((5, 5, 5), (15, 15, 15), structure="two", space="voxel")
+    again = Session(scan(), Model()).replay(read_record(path), recompute=recompute)
+    for name in ("one", "two"):
+        assert np.array_equal(session.mask(name), again.mask(name))
+        assert session.clicks(name) == again.clicks(name)
+    again.click((28, 28, 25), structure="one", space="voxel")
+    session.click((28, 28, 25), structure="one", space="voxel")
+    assert np.array_equal(session.mask("one"), again.mask("one"))
+
+
+def test_a_journal_without_sizes_says_nothing_of_scales(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    session = Session(scan(), Model(), journal=path)
+    session.click(MIDDLE, structure="one", space="voxel")
+    assert not {"scale", "extent_mm", "bounds"} & set(read_record(path).entries[0])
+
+
+def test_all_clicks_at_once_do_what_they_do_in_turn(session: Session) -> None:
+    turns = [(MIDDLE, 40.0), ((36, 28, 25), None), ((30, 28, 30), 20.0)]
+    clicks = []
+    for place, extent_mm in turns:
+        session.click(place, structure="in turn", space="voxel", extent_mm=extent_mm)
+        r, a, s = GRID.to_world(place).tolist()
+        clicks.append(Click((r, a, s), extent_mm=extent_mm))
+    session.set_clicks("at once", clicks)
+    assert np.array_equal(session.mask("in turn"), session.mask("at once"))
+    assert session.set_clicks("at once", session.clicks("at once")).added == 0
+
+
+def test_nothing_changes_outside_a_box(session: Session) -> None:
+    change = session.box((28, 24, 20), (50, 40, 30), structure="object", space="voxel")
+    box = Box((28, 24, 20), (51, 41, 31))
+    assert change.box is not None
+    assert (change.box | box) == box
+    assert session.mask("object")[39, 32, 25], "the middle of the box is clicked"
+    session.click((39, 32, 28), structure="object", space="voxel")
+    outside = session.mask("object")
+    outside[box.slices] = False
+    assert not outside.any(), "a click inside keeps the box"
+
+
+def test_a_positive_click_outside_lifts_the_box(session: Session) -> None:
+    session.box((26, 24, 20), (34, 32, 30), structure="object", space="voxel")
+    assert not session.mask("object")[35:].any()
+    session.click((37, 28, 25), structure="object", space="voxel")
+    assert session.mask("object")[37, 28, 25]
+
+
+def test_a_locked_structure_keeps_its_voxels_at_every_scale() -> None:
+    session = Session(scan(), Model(), overlap="take")
+    session.click(MIDDLE, structure="kept", space="voxel")
+    session.lock("kept")
+    before = session.mask("kept")
+    session.click((34, 28, 25), structure="large", space="voxel", extent_mm=40)
+    assert np.array_equal(session.mask("kept"), before)
+    assert not (session.mask("large") & before).any()
+
+
+def test_a_model_of_one_scale_says_that_the_size_is_not_used() -> None:
+    session = Session(scan(), Model(None))
+    change = session.click(MIDDLE, structure="object", space="voxel", extent_mm=40)
+    assert any("working spacing only" in note for note in change.notes)
+    assert radius_mm(session.mask("object")) == pytest.approx(10, rel=0.1)
+
+
+@pytest.mark.parametrize("extent_mm", [0, -3.0, float("nan"), float("inf"), "large", True])
+def test_what_is_no_size_is_refused_and_nothing_changes(session: Session, extent_mm: object) -> None:
+    with pytest.raises(PromptError) as caught:
+        session.click(MIDDLE, structure="object", space="voxel", extent_mm=extent_mm)  # type: ignore[arg-type]
+    assert caught.value.code == "EXTENT_INVALID"
+    assert session.revision == 0
+
+
+def test_a_box_beside_the_scan_is_refused(session: Session) -> None:
+    with pytest.raises(PromptError) as caught:
+        session.box((70, 0, 0), (80, 5, 5), structure="object", space="voxel")
+    assert caught.value.code == "POINT_OUTSIDE"
+
+
+def test_a_box_that_reaches_beyond_the_scan_is_cut(session: Session) -> None:
+    session.box((-10, -10, -10), (9, 9, 9), structure="object", space="voxel")
+    (click,) = session.clicks("object")
+    assert click.box == Box((0, 0, 0), (10, 10, 10))

@@ -47,6 +47,7 @@ Voxel: TypeAlias = tuple[int, int, int]
 
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
 MAX_NAME = 64
+USUAL_LENGTH = 1.4  # the longest side of organs over the side of a cube of their box's volume
 MAX_EXTENT_MM = 10_000.0  # no scanner is longer
 INTEGER = re.compile(r"[-+]?\d+")
 AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
@@ -220,7 +221,9 @@ def click_in(
         )
     low, high = low.clip(0, last), high.clip(0, last)
     (i, j, k), (end_i, end_j, end_k) = low.tolist(), (high + 1).tolist()
-    extent_mm = float(((high - low + 1) * np.asarray(grid.spacing_mm)).max())
+    sides_mm = (high - low + 1) * np.asarray(grid.spacing_mm)
+    # The longest side of a body of usual shape and the same volume: a long thin one looks as large as it is thick.
+    extent_mm = USUAL_LENGTH * float(sides_mm.prod()) ** (1 / 3)
     middle_click = click_at(((low + high) / 2).tolist(), grid, structure=structure, space="voxel", extent_mm=extent_mm)
     return replace(middle_click, box=Box((i, j, k), (end_i, end_j, end_k)))
 

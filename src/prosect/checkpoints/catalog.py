@@ -63,6 +63,7 @@ class Entry:
         no_classes: Why it segments nothing by itself; empty where it does.
         dice: Mean Dice on validation by structure, as its model card has it; decides which of several models finds
             what both know.
+        click_scales: Working spacings at which clicks may be answered: what differs from `prosect.inference.scales`.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Entry:
     automatic_only: bool = False
     no_classes: str = ""
     dice: Mapping[str, float] = field(default_factory=dict)
+    click_scales: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_catalog(text: str) -> tuple[dict[str, Entry], str]:

@@ -21,6 +21,8 @@ from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
+from prosect.inference.scale_choice import LabelledPoint
+from prosect.inference.scale_cues import View
 from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan
 from prosect.progress import Watch
@@ -29,7 +31,6 @@ __all__ = ["MILESTONE", "ClickResponder", "PointNetwork", "central", "place_patc
 
 Mask = NDArray[np.bool_]
 Start = tuple[int, int, int]
-LabelledPoint = tuple[tuple[float, float, float], int]  # where a click is, in RAS mm, and its label
 
 MILESTONE = 8  # clicks from one answer that is kept apart to the next, see `ClickResponder`
 
@@ -186,6 +187,38 @@ class ClickResponder:
             return self._answer(patch, seen[patch], first, question.zero_shot)
 
         return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch)
+
+    @torch.inference_mode()
+    def view(self, points: Sequence[LabelledPoint], zero_shot: bool) -> View:
+        """Return the answer to clicks in the patch of the first, which no other click has placed.
+
+        Args:
+            points: The clicks in their order.
+            zero_shot: Whether the structure is an object of its own.
+        """
+        patch = self.place(points[0][0], ())
+        seen = tuple(point for point in points if self.sees(patch, point[0]))
+        if not self._in_order:
+            seen = tuple(sorted(seen))
+        logits = self._answer(patch, seen, 1 if self._in_order else len(seen), zero_shot)
+        inside = []
+        for start, before, size, count in zip(
+            patch, self._plan.pad_before, self._plan.shape, self._plan.window, strict=True
+        ):
+            inside.append(slice(max(before - start, 0), min(before + size - start, count)))
+        x, y, z = (self._position(points[0][0]) - patch).tolist()
+        image = self._image.patch(patch)[0, 0].cpu().numpy()
+        return View(image, logits.cpu().numpy(), (inside[0], inside[1], inside[2]), (x, y, z))
+
+    def value_at(self, points: Sequence[LabelledPoint], zero_shot: bool, position_ras: Sequence[float]) -> float | None:
+        """Return the logit at a place of the answer to clicks in the patch of the first; None where it is not shown."""
+        patch = self.place(points[0][0], ())
+        if not self.sees(patch, position_ras):
+            return None
+        logits = self.view(points, zero_shot).logits
+        place = np.floor(self._position(position_ras) - patch + 0.5).astype(int)
+        i, j, k = place.clip(0, np.asarray(logits.shape) - 1).tolist()
+        return float(logits[i, j, k])
 
     def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:
         """Return for each patch the clicks that it sees, each once, in the order in which the network takes them."""

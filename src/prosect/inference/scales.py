@@ -7,9 +7,11 @@ on a coarser or finer grid, on which it has such a size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from prosect.inference.scale_choice import LabelledPoint, ScaleRule
 
 __all__ = ["ClickScales", "Rescaled"]
 
@@ -25,11 +27,13 @@ class ClickScales:
         highest: Coarsest scale.
         extents_mm: Longest sides of the targets that are answered well at scale 1, from and to. Smaller and larger ones
             are scaled so that they come in between.
+        rule: How the scale of a target of unknown size is found; None answers it at scale 1.
     """
 
     lowest: float = 0.125
     highest: float = 8.0
     extents_mm: tuple[float, float] = (15.0, 120.0)
+    rule: ScaleRule | None = None
 
     def for_extent(self, extent_mm: float) -> float:
         """Return the scale for a target whose longest side is known, in steps of the square root of two."""
@@ -44,6 +48,8 @@ class ClickScales:
 
 
 R = TypeVar("R")
+# Takes clicks in their order, and whether they are on an object of its own; returns the scale that they speak for.
+Find = Callable[[Sequence[LabelledPoint], bool], float]
 
 
 class Rescaled(Generic[R]):
@@ -51,11 +57,12 @@ class Rescaled(Generic[R]):
 
     Args:
         scales: Those that the model has.
-        make: Returns the responder of a scale other than 1.
+        make: Returns the responder of a scale.
+        find: Finds the scale of a target of unknown size; None where the model has no rule.
     """
 
-    def __init__(self, scales: ClickScales, make: Callable[[float], R]) -> None:
-        self.scales = scales
+    def __init__(self, scales: ClickScales, make: Callable[[float], R], find: Find | None = None) -> None:
+        self.scales, self.find = scales, find
         self._make = make
         self._made: dict[float, R] = {}
 

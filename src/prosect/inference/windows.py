@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Blending", "WindowPlan", "blend_weights", "plan_windows"]
+__all__ = ["Blending", "Shape", "WindowPlan", "blend_weights", "plan_windows"]
 
 Shape = tuple[int, int, int]
 Blending = Literal["constant", "gaussian"]

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from prosect.case import Intensity
-from prosect.checkpoints.catalog import Entry
+from prosect.checkpoints.catalog import CATALOG, Entry
 from prosect.errors import CheckpointError
+from prosect.inference.scale_choice import ScaleRule
+from prosect.inference.scales import ClickScales
 from prosect.models.spec import ModelSpec, with_structures
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
@@ -64,8 +66,11 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
     """
     vocabulary, everything = _vocabulary(base, metadata, rows)
     said = metadata.get("preprocessing", {})
+    name = str(metadata.get("model", base.name))
+    # A file says of which entry its network is; the scales were fitted to the weights of its own name.
+    own = CATALOG.get(name, base)
     return ModelSpec(
-        name=str(metadata.get("model", base.name)),
+        name=name,
         vocabulary=vocabulary,
         patch=_three(said.get("patch", base.patch)),
         click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
@@ -78,6 +83,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         weights_sha256=sha256,
         automatic_only=base.automatic_only,
         base=str(metadata.get("base", "")),
+        click_scales=click_scales_of(own.click_scales),
     )
 
 
@@ -86,6 +92,18 @@ def preprocessing_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]
     said = metadata.get("preprocessing", {})
     intensity = said.get("intensity", dict(zip(("kind", "low", "high"), base.intensity, strict=True)))
     return {"spacing_mm": _three(said.get("spacing_mm", base.spacing_mm)), "intensity": Intensity(**intensity)}
+
+
+def click_scales_of(row: Mapping[str, Any]) -> ClickScales:
+    """Return the scales of clicks that the catalogue states."""
+    values = dict(row)
+    if "extents_mm" in values:
+        least, most = values["extents_mm"]
+        values["extents_mm"] = (float(least), float(most))
+    if "rule" in values:
+        rule = dict(values["rule"])
+        values["rule"] = ScaleRule(**{**rule, "tried": tuple(rule["tried"])})
+    return ClickScales(**values)
 
 
 def offering(words: Vocabulary, classes: Sequence[int]) -> Vocabulary:

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 
-from prosect.case import Case, Placement, Preparation, preparing_bytes
+from prosect.case import Case, Preparation, preparing_bytes
 from prosect.checkpoints.catalog import Entry
 from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.fit import fit
@@ -22,15 +22,13 @@ from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
-from prosect.inference.patch_images import PaddedImage, ResampledImage
 from prosect.inference.remembered import FeatureBudget
-from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
 from prosect.models.metadata import spec_of
-from prosect.models.spec import ModelSpec, Profile, profile, scaled_spacing
-from prosect.models.vista3d_clicks import PointBranch, click_preparation, refuse_clicks, warn_of_scaling
+from prosect.models.spec import ModelSpec, Profile, profile
+from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import Branches, Engine, branches_of
 from prosect.progress import Watch
@@ -251,23 +249,12 @@ class Vista3DModel:
             CheckpointError: The model takes no clicks (`MODEL_NO_CLICKS`).
         """
         refuse_clicks(self.network, self.spec)
-        case = Case.prepare(volume, click_preparation(volume, self.spec, self.profile))
-        intensity = case.intensity
-        case = replace(case, image=case.image.to(self.device))
         branch = PointBranch(self.branches)
-        windows = self._windows(case.grid.shape, self.spec.click_patch)
+        return answer_clicks(volume, self.spec, self.profile, branch, self.device, self._click_windows, kept)
 
-        def rescaled(scale: float) -> ClickResponder:
-            """Return what answers clicks at another working spacing; intensities are scaled as at the model's own."""
-            spacing_mm = scaled_spacing(self.spec, scale)
-            placement = Placement.spaced(volume.grid, spacing_mm)
-            plan = self._windows(placement.grid.shape, self.spec.click_patch)
-            image = ResampledImage(volume.array, placement, plan, intensity, self.device)
-            return ClickResponder(placement, branch, plan, image, kept)
-
-        image = PaddedImage(case, windows, self.profile.padding)
-        others = Rescaled(self.spec.click_scales, rescaled)
-        return ClickResponder(case, branch, windows, image, kept, others)
+    def _click_windows(self, shape: Shape) -> WindowPlan:
+        """Return how a grid is padded to hold a patch that answers clicks."""
+        return self._windows(shape, self.spec.click_patch)
 
     def _provenance(
         self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: Stopwatch, notes: Sequence[str]

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from prosect.case import Intensity, Preparation
+from prosect.case import Case, Intensity, Placement, Preparation
 from prosect.errors import CheckpointError, ProsectWarning
+from prosect.inference.clicks import ClickResponder
 from prosect.inference.memory import refuse_exhaustion_of_click
+from prosect.inference.patch_images import PaddedImage, ResampledImage
+from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scale_choice import LabelledPoint, Views, find_scale
+from prosect.inference.scales import Rescaled
+from prosect.inference.windows import Shape, WindowPlan
 from prosect.models.checks import not_hounsfield
-from prosect.models.spec import ModelSpec, Profile
+from prosect.models.spec import ModelSpec, Profile, scaled_spacing
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import Branches
 from prosect.volume import Volume
 
-__all__ = ["PointBranch", "click_preparation", "refuse_clicks", "warn_of_scaling"]
+__all__ = ["PointBranch", "answer_clicks", "click_preparation", "refuse_clicks", "warn_of_scaling"]
 
 # What the official code of the CVPR 2025 challenge gives clicks to see, whatever the modality.
 OTHER_MODALITIES = Intensity("percentile", 1.0, 99.0)
@@ -86,3 +94,49 @@ class PointBranch:
     ) -> Tensor:
         """Return mask logits (q 1 i j k); see `Vista3D.point_logits`."""
         return self._branches.point_logits(features, points, labels, zero_shot, previous)
+
+
+def answer_clicks(
+    volume: Volume,
+    spec: ModelSpec,
+    profile: Profile,
+    branch: PointBranch,
+    device: torch.device,
+    windows: Callable[[Shape], WindowPlan],
+    kept: FeatureBudget | None = None,
+) -> ClickResponder:
+    """Return what answers clicks on a scan, at the model's working spacing and at multiples of it.
+
+    Args:
+        volume: The scan.
+        spec: What the model was trained with.
+        profile: How scans are prepared; the official profiles know one scale unless a person says a size.
+        branch: The model's click branch.
+        device: Where it runs.
+        windows: Returns how a network grid is padded to hold a patch.
+        kept: Memory for what is remembered; by default the one that the whole process shares.
+    """
+    case = Case.prepare(volume, click_preparation(volume, spec, profile))
+    intensity = case.intensity
+    case = replace(case, image=case.image.to(device))
+    plan = windows(case.grid.shape)
+    rule = spec.click_scales.rule if profile.rescales else None
+
+    def rescaled(scale: float) -> ClickResponder:
+        """Return what answers at another working spacing; intensities are scaled as at the model's own."""
+        placement = Placement.spaced(volume.grid, scaled_spacing(spec, scale))
+        there = windows(placement.grid.shape)
+        image = ResampledImage(volume.array, placement, there, intensity, device)
+        return ClickResponder(placement, branch, there, image, kept)
+
+    def find(points: Sequence[LabelledPoint], zero_shot: bool) -> float:
+        """Return the scale that clicks speak for."""
+        assert rule is not None  # else this is not handed on
+        at: dict[float, Views] = {1.0: answering}
+        at.update({scale: others.at(scale) for scale in rule.tried if scale != 1})
+        margin = rule.margin if not_hounsfield(volume, spec) else rule.margin_hu
+        return find_scale(at, points, zero_shot, rule, margin)
+
+    others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)
+    answering = ClickResponder(case, branch, plan, PaddedImage(case, plan, profile.padding), kept, others)
+    return answering

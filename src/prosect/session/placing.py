@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from prosect.inference.scale_choice import LabelledPoint
+from prosect.prompts import click_label
 from prosect.session.edits import Clicks, PlacedClick, Sheet, extent_of, scale_of
 from prosect.session.protocols import Responder, rescaled_of, responder_at
 
@@ -13,24 +15,40 @@ __all__ = ["place_click", "scale_for"]
 ONE_SCALE = "this model answers at its own working spacing only; the size is not used"
 
 
-def scale_for(responder: Responder, kept: Clicks, new: PlacedClick, notes: list[str]) -> float:
+def scale_for(responder: Responder, sheet: Sheet, kept: Clicks, new: PlacedClick, notes: list[str]) -> float:
     """Return the scale at which a structure is asked about with one more click.
+
+    A person's word decides. Without it the scale is found where the model has a rule for it, and only for an object of
+    its own that began with a click: a structure that the model knows, or a draft, has the size that it was trained on.
 
     Args:
         responder: Answers clicks on the scan.
+        sheet: The structure.
         kept: The clicks that count beside the new one.
         new: The new click.
         notes: What was assumed is added to these.
     """
     said = extent_of((*kept, new))
-    if said is None:
-        return scale_of(kept)
     rescaled = rescaled_of(responder)
+    if said is None:
+        is_unknown = sheet.target.zero_shot and not sheet.draft.count
+        if rescaled is None or rescaled.find is None or not is_unknown:
+            return scale_of(kept)
+        return rescaled.find(_points((*kept, new)), True)
     if rescaled is not None:
         return rescaled.scales.for_extent(said)
     if new.extent_mm is not None and new.bounds is None:
         notes.append(ONE_SCALE)
     return 1.0
+
+
+def _points(clicks: Clicks) -> list[LabelledPoint]:
+    """Return the clicks that count in the order of their turns, from the first positive one."""
+    counting = [(each.turn, each) for each in clicks if each.turn is not None]
+    counting.sort(key=lambda pair: pair[0])
+    points = [(each.position_ras, click_label(each.positive, ambiguous=False)) for _, each in counting]
+    first = next(n for n, (_, label) in enumerate(points) if label)
+    return [points[first], *points[:first], *points[first + 1 :]]
 
 
 def place_click(

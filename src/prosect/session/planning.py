@@ -179,14 +179,15 @@ class Planner:
         kept = clicks_beside(clicks, new, sheet.target.name, may_begin or bool(sheet.draft.count), notes)
         if kept is None:
             return None
-        scale = scale_for(self.responder, kept, new, notes)
-        name, new = sheet.target.name, replace(new, turn=next_turn(kept))
-        *kept_there, new = place_click(self.responder, sheets, name, kept, new, scale)
         # A click that takes the place of another counts: without that one the mask is another already.
         if len(kept) == len(clicks) and self.waits(sheet, new):
             notes.append("there is nothing to remove here; the click counts once the mask grows over it")
-            new = replace(new, turn=None)
-        return (*kept_there, new)
+        else:
+            new = replace(new, turn=next_turn(kept))
+        scale = scale_of(kept)
+        if new.turn is not None or new.extent_mm is not None:
+            scale = scale_for(self.responder, sheet, kept, new, notes)
+        return place_click(self.responder, sheets, sheet.target.name, kept, new, scale)
 
     def waits(self, sheet: Sheet, click: PlacedClick) -> bool:
         """Return whether a click has nothing to remove: a negative one where the structure has no voxel near."""

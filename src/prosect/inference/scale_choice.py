@@ -1,0 +1,105 @@
+"""Find the scale of a target from its clicks alone: answer at several scales, and choose by what speaks for each.
+
+The first click is answered at every scale that is tried. What speaks for an answer is a weighted sum of its cues, which
+stands for the Dice that it may have; the model's own scale is left only where another is better by a margin. Every
+further click is a witness: a scale whose answer before it called the place otherwise loses, the more the surer it was.
+So a first choice that was wrong is corrected by the clicks that correct its mask. A click beside the outline
+contradicts only a little, so that a mask which is right but for its outline stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prosect.inference.scale_cues import View, cues_of
+from prosect.places import Point
+
+__all__ = ["LabelledPoint", "ScaleRule", "Views", "find_scale"]
+
+LabelledPoint = tuple[Point, int]  # where a click is, in RAS mm, and its label
+
+SURE = 4.0  # logit at which an answer counts as sure
+CONTENDERS = 3  # scales that are asked about each further click
+
+
+@dataclass(frozen=True)
+class ScaleRule:
+    """How a scale is chosen. Fitted by `experiments/scale_rule.py`.
+
+    Attributes:
+        tried: The scales that are tried; 1 is among them.
+        weights: What a cue is worth, by its name in `CUES`, in Dice per unit.
+        margin: By how much another scale must be better than 1.
+        margin_hu: The same for a scan in the units that the model was trained on.
+        contradicted: What a scale loses with each click that its answer was sure to call otherwise.
+        steady: By how much another scale must be better than the one that answered the click before.
+    """
+
+    tried: tuple[float, ...]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    margin: float = 0.0
+    margin_hu: float = 0.0
+    contradicted: float = 0.2
+    steady: float = 0.0
+
+
+class Views(Protocol):
+    """What answers clicks at one scale."""
+
+    def view(self, points: Sequence[LabelledPoint], zero_shot: bool) -> View:
+        """Return the answer to clicks in the patch of the first."""
+
+    def value_at(self, points: Sequence[LabelledPoint], zero_shot: bool, position_ras: Point) -> float | None:
+        """Return the logit of that answer at a place; None where the patch does not show it."""
+
+
+def find_scale(
+    at: Mapping[float, Views], points: Sequence[LabelledPoint], zero_shot: bool, rule: ScaleRule, margin: float
+) -> float:
+    """Return the scale that the clicks on one structure speak for.
+
+    It depends on the clicks and their order only. The first click costs one pass for each scale that is tried, each
+    further one at most three, beside the pass that answers it.
+
+    Args:
+        at: What answers at each scale that is tried.
+        points: The clicks in their order, the first of them positive.
+        zero_shot: Whether the structure is an object of its own.
+        rule: How the scale is chosen.
+        margin: By how much another scale must be better than 1.
+    """
+    worth = {}
+    for scale in rule.tried:
+        cues = cues_of(at[scale].view(points[:1], zero_shot))
+        worth[scale] = sum(weight * cues[name] for name, weight in rule.weights.items())
+    worth[1.0] += margin
+    chosen = _best(worth, 1)[0]
+    for count in range(1, len(points)):
+        # All scales have answered the first click; beyond that only the best go on, so that a click stays cheap.
+        asked = _best(worth, len(worth) if count == 1 else CONTENDERS)
+        position, label = points[count]
+        for scale in asked:
+            value = at[scale].value_at(points[:count], zero_shot, position)
+            worth[scale] -= rule.contradicted * _contradiction(value, label % 2 == 1)
+        chosen = _best({**worth, chosen: worth[chosen] + rule.steady}, 1)[0]
+    return chosen
+
+
+def _contradiction(value: float | None, positive: bool) -> float:
+    """Return how much a click contradicts an answer, from 0 to 1.
+
+    Args:
+        value: The answer's logit at the click; None where it does not show the place, and so takes it for no part.
+        positive: Whether the place belongs to the structure.
+    """
+    logit = -SURE if value is None else value
+    against = -logit if positive else logit
+    return min(max(against / SURE, 0.0), 1.0)
+
+
+def _best(worth: Mapping[float, float], count: int) -> list[float]:
+    """Return the scales of greatest worth, best first; at a tie the one nearer to the model's own."""
+    ranked = sorted(worth, key=lambda scale: (-worth[scale], abs(scale - 1), scale))
+    return ranked[:count]

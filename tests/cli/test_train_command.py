@@ -17,7 +17,6 @@ import torch
 import prosect
 from few_scans import random_weights
 from prosect.checkpoints.files import read_weights, write_weights
-from prosect.cli.commands.train import own_device
 from prosect.cli.main import main
 from prosect.jobs.work_folder import lock_work_folder
 from prosect.training.beginning import first_network
@@ -266,18 +265,6 @@ def test_weights_of_a_tumour_alone_can_be_read(folder: Path) -> None:
     assert train(folder, "run", "-q", "--steps", "1") == 0
     model = prosect.load(weights=folder / "run" / "boxes.safetensors", device="cpu")
     assert [s.name for s in model.vocabulary if s.supported] == ["hepatic tumor"]
-
-
-def test_every_process_of_torchrun_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[torch.device] = []
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    assert own_device(torch.device("cuda")) == torch.device("cuda"), "alone"
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
-    assert own_device(torch.device("cuda")) == torch.device("cuda:2")
-    assert own_device(torch.device("cuda:1")) == torch.device("cuda:1")
-    assert own_device(torch.device("cpu")) == torch.device("cpu")
-    assert taken == [torch.device("cuda:2")]
 
 
 def test_a_branch_that_no_stage_has_taught_is_not_offered(folder: Path) -> None:

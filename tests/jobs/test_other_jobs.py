@@ -19,13 +19,18 @@ from prosect.jobs import (
     ClickJob,
     Edited,
     EvaluateJob,
+    FewShotJob,
     FinetuneJob,
     Job,
     ListInput,
     ModelChoice,
+    PhantomJob,
     PlacedClick,
+    PseudoLabelJob,
     ScanInput,
     SegmentJob,
+    SupervoxelsJob,
+    TrainJob,
     VerifyJob,
 )  # fmt: skip
 from prosect.networks.vista3d import Architecture, vista3d
@@ -47,6 +52,21 @@ EXAMPLES: list[Job] = [
     ),
     VerifyJob(Path("out")),
     VerifyJob(Path("out"), Path("there"), True, Path("scan"), Path("w"), "cpu"),
+    TrainJob(Path("recipe.toml"), Path("run")),
+    TrainJob(Path("r"), Path("w"), ("1_interactive",), 9, 0.5, "cuda:1", 2, 3, False, True),
+    PseudoLabelJob(ListInput(Path("list.json")), Path("out")),
+    PseudoLabelJob(
+        ListInput(Path("l")), Path("out"), ModelChoice("vista3d"), ("liver",), Path("ts"), "totalsegmentator-v1", 0.7,
+        True,
+    ),
+    SupervoxelsJob(ScanInput(Path("a"))),
+    SupervoxelsJob(ScanInput(Path("a")), Path("b.nrrd"), "sam-vit-h", Path("w"), 400, "cpu", True, True),
+    PhantomJob(Path("people")),
+    PhantomJob(Path("people"), 3, "head-neck", 7, (1.0, 1.5, 2.5), 0.0, True),
+    FewShotJob(ListInput(Path("list.json")), Path("out"), (1, 5)),
+    FewShotJob(
+        ListInput(Path("list.json")), Path("out"), (1,), True, 4, FinetuneSettings(steps=9), 1.0, True, ModelChoice("x")
+    ),
     EvaluateJob("auto", ListInput(Path("list.json")), Path("out")),
     EvaluateJob(
         "clicks", ListInput(Path("l"), Path("r"), None, None, "AMOS", ("1=liver",), None, 0.5), Path("out"),

@@ -17,7 +17,7 @@ from prosect.errors import FormatError, RecipeError
 from prosect.geometry import Grid
 from prosect.io.stored import Label
 from prosect.labelmap import LabelMap
-from prosect.training.pseudo import PseudoLabels, agreement, from_model, from_totalsegmentator, judged
+from prosect.training.pseudo import PseudoLabels, agreement, from_model, from_totalsegmentator, judge
 from prosect.training.pseudo_ledger import LabelledCase, PseudoLedger
 from prosect.volume import Volume
 
@@ -95,13 +95,13 @@ def test_manual_labels_judge_pseudo_labels() -> None:
     manual = LabelledScan("a", volume, LabelMap(block(1, 4), GRID, WORDS), (1, 3))
     good = PseudoLabels(LabelMap(block(1, 5), GRID, WORDS), (1, 6))
     assert agreement(good, manual) == {1: pytest.approx(6 / 7)}
-    assert judged(good, manual).reliability == 1
-    assert judged(good, manual, least_dice=0.9).reliability == 0
+    assert judge(good, manual).reliability == 1
+    assert judge(good, manual, least_dice=0.9).reliability == 0
     bad = replace(good, labels=LabelMap(np.roll(block(1), 4, axis=0), GRID, WORDS))
-    assert judged(bad, manual).reliability == 0
-    assert judged(bad).reliability == 1, "nothing speaks against it"
+    assert judge(bad, manual).reliability == 0
+    assert judge(bad).reliability == 1, "nothing speaks against it"
     nothing = replace(good, labels=LabelMap(block(0), GRID, WORDS))
-    assert judged(nothing).reliability == 0
+    assert judge(nothing).reliability == 0
 
 
 def test_a_models_own_words_come_along() -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from prosect import vocabulary
 from prosect.cohort.listing import read_scans_of_list
 from prosect.cohort.manifest import Manifest, find_scans
-from prosect.errors import FormatError, UsageError
+from prosect.data.datalist import DataList, Entry
+from prosect.errors import FormatError, RecipeError, UsageError
 from prosect.io.paths import file_name
 from prosect.results.request import kind_of
 
-__all__ = ["scans_of"]
+__all__ = ["list_of_folder", "scans_of"]
 
 
 def scans_of(
@@ -53,6 +56,25 @@ def scans_of(
             code="INPUT_NO_SCANS",
         )
     return None if found.is_one_series else found
+
+
+def list_of_folder(folder: Path, *, skip: Sequence[Path] = (), dataset: str | None = None) -> DataList:
+    """Return the scans that a folder holds in any way, as a data list without labels.
+
+    Args:
+        folder: Where scans are.
+        skip: Folders in it that are not looked into.
+        dataset: Name of the data set; by default that of the folder.
+
+    Raises:
+        RecipeError: There is no scan (`DATALIST_INVALID`).
+    """
+    found = find_scans(folder, skip=skip)
+    if not found.scans:
+        raise RecipeError(f"{folder.name}: no scan is in the folder.", code="DATALIST_INVALID")
+    name = dataset or folder.resolve().name
+    entries = tuple(Entry(scan.name, scan.path, dataset=name) for scan in found.scans)
+    return DataList(entries, {}, vocabulary.load("prosect"))
 
 
 def refuse_one_file(path: Path, output: Path) -> None:

@@ -16,7 +16,7 @@ from prosect.errors import RecipeError
 from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name, require_file
 
-__all__ = ["SPLITS", "Written", "read_written"]
+__all__ = ["SPLITS", "Written", "is_laid_out", "read_written"]
 
 SPLITS = ("training", "validation", "testing")
 MAX_BYTES = 256 << 20
@@ -89,6 +89,11 @@ def read_written(path: Path) -> Written:
     if not written.rows:
         raise RecipeError(f"{file_name(path)}: the list has no entry.", code="DATALIST_INVALID")
     return written
+
+
+def is_laid_out(folder: Path) -> bool:
+    """Return whether a folder is a data set by its folders, as `read_written` takes one."""
+    return any((folder / name).is_dir() for name in FOLDERS["image"])
 
 
 def from_json(plain: Any) -> Written:

@@ -15,14 +15,14 @@ from prosect.io.atomic import make_folder, write_atomically
 from prosect.io.paths import file_name
 from prosect.phantom.people import Kind, Spacing, case, structures
 
-__all__ = ["LIST_NAME", "Made", "case_generator", "write_dataset"]
+__all__ = ["LIST_NAME", "WrittenCase", "case_generator", "write_dataset"]
 
 LIST_NAME = "dataset.json"
 FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenCase:
     """One case of a set.
 
     Attributes:
@@ -52,7 +52,7 @@ def write_dataset(
     spacing_mm: Spacing | None = None,
     lesions: float = 0.3,
     overwrite: bool = False,
-    on_case: Callable[[Made], None] | None = None,
+    on_case: Callable[[WrittenCase], None] | None = None,
 ) -> Path:
     """Write `images` and `labels` of synthetic people and the list of them, `dataset.json`; return its path.
 
@@ -81,24 +81,24 @@ def write_dataset(
     for number in range(count):
         name = f"{kind.replace('-', '_')}_{seed}_{number:04d}"
         image, label = folder / "images" / f"{name}.nii.gz", folder / "labels" / f"{name}.nii.gz"
-        made = Made(name, image, label, not overwrite and image.is_file() and label.is_file())
-        if not made.kept:
+        written = WrittenCase(name, image, label, not overwrite and image.is_file() and label.is_file())
+        if not written.kept:
             generator = case_generator(seed, kind, number)
             volume, labels = case(generator, kind, spacing_mm=spacing_mm, lesions=lesions)
             write(labels, label)
             write(volume, image)
         rows.append({"image": f"images/{image.name}", "label": f"labels/{label.name}", "fold": number % FOLDS})
         if on_case is not None:
-            on_case(made)
+            on_case(written)
     names = structures(kind)
-    listed = {
+    dataset = {
         "dataset": f"prosect-phantom-{kind}",
         "vocabulary": "prosect",
         "description": settings,
         "labels": {str(index): name for name, index in names.items()},
         "training": rows,
     }
-    write_atomically(folder / LIST_NAME, [(json.dumps(listed, indent=1) + "\n").encode()])
+    write_atomically(folder / LIST_NAME, [(json.dumps(dataset, indent=1) + "\n").encode()])
     return folder / LIST_NAME
 
 

@@ -24,7 +24,7 @@ from prosect.vocabulary import Vocabulary
 from prosect.vocabulary.crosswalk import SCHEMES, Crosswalk, crosswalk
 from prosect.volume import Volume
 
-__all__ = ["PseudoLabels", "Segmenter", "agreement", "from_model", "from_totalsegmentator", "judged"]
+__all__ = ["LEAST_DICE", "PseudoLabels", "Segmenter", "agreement", "from_model", "from_totalsegmentator", "judge"]
 
 # The rules by which the paper removes unreliable pseudo-labels are not published. This is ours: where manual labels of
 # the same scan speak of the same structures, they must agree at least this well on the average.
@@ -186,7 +186,7 @@ def agreement(pseudo: PseudoLabels, manual: LabelledScan) -> Mapping[int, float]
     return found
 
 
-def judged(pseudo: PseudoLabels, manual: LabelledScan | None = None, least_dice: float = LEAST_DICE) -> PseudoLabels:
+def judge(pseudo: PseudoLabels, manual: LabelledScan | None = None, least_dice: float = LEAST_DICE) -> PseudoLabels:
     """Return pseudo-labels with a verdict: unreliable where nothing was found, or where manual labels disagree.
 
     Args:

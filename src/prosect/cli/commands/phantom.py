@@ -6,7 +6,8 @@ import argparse
 import time
 
 from prosect.cli.console import open_console
-from prosect.phantom.dataset import Made, write_dataset
+from prosect.jobs.phantom import PhantomJob
+from prosect.phantom.dataset import WrittenCase
 
 __all__ = ["run"]
 
@@ -16,23 +17,25 @@ def run(args: argparse.Namespace) -> int:
     console = open_console()
     started = time.perf_counter()
 
-    def say(made: Made) -> None:
+    def say_case(case: WrittenCase) -> None:
         """Print one line for a case."""
-        if not args.quiet:
-            seconds = time.perf_counter() - started
-            console.print(f"{made.name}  {'kept' if made.kept else 'made'}  {seconds:.0f} s")
+        seconds = time.perf_counter() - started
+        console.print(f"{case.name}  {'kept' if case.kept else 'made'}  {seconds:.0f} s")
 
-    spacing = None if args.spacing is None else tuple(args.spacing)
-    place = write_dataset(
-        args.output,
-        args.count,
-        kind=args.kind,
-        seed=args.seed,
-        spacing_mm=spacing,
-        lesions=args.lesions,
-        overwrite=args.overwrite,
-        on_case=say,
-    )
+    place = job_of(args).run(on_case=None if args.quiet else say_case)
     if not args.quiet:
         console.print(f"{place}")
     return 0
+
+
+def job_of(args: argparse.Namespace) -> PhantomJob:
+    """Return what the flags ask for."""
+    return PhantomJob(
+        output=args.output,
+        count=args.count,
+        person=args.kind,
+        seed=args.seed,
+        spacing_mm=None if args.spacing is None else tuple(args.spacing),
+        lesions=args.lesions,
+        overwrite=args.overwrite,
+    )

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 import prosect
 from prosect.clicks_file import read_clicks
-from prosect.errors import FormatError, PromptError
+from prosect.errors import FormatError
 from prosect.io import check_writable
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.places import Corners
-from prosect.prompts import Click, Prompt, click_at, click_in, extend_vocabulary, for_structure, size_of, target_of
+from prosect.prompts import Click, Prompt, click_at, click_in, for_structure, size_of, target_of
 from prosect.session import Change, Session
-from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
@@ -198,50 +194,4 @@ def make_drafts(session: Session, clicks: Sequence[Click], draft: str) -> Iterat
         if known:
             yield session.segment(known)
     elif draft != "none":
-        yield session.start_from(stored_drafts(Path(draft), names, session.vocabulary))
-
-
-def stored_drafts(path: Path, names: Sequence[str | int], vocabulary: Vocabulary) -> LabelLayers:
-    """Return the masks in a label file for the structures named, as layers (n i j k) on the file's grid.
-
-    Labels are found by the names in the file. A single label without a name is the mask of the one structure; several
-    are found by the vocabulary's indices.
-
-    Raises:
-        PromptError: The file does not hold a structure (`DRAFT_MISSING`).
-    """
-    stored = prosect.read_labels(path)
-    is_layered = stored.array.ndim == 4
-    values = list(stored.layers)
-    if not is_layered:
-        values = [int(value) for value in np.unique(stored.array) if value]
-    masks: list[NDArray[np.bool_]] = []
-    indices, words = [], vocabulary
-    for name in names:
-        target = target_of(name, words)
-        words = extend_vocabulary(words, target)
-        value = value_of(target.name, target.index, values, stored.names, alone=len(names) == 1)
-        if value is None:
-            raise PromptError(f"{path.name} holds no '{target.name}'; its labels are {values}.", code="DRAFT_MISSING")
-        masks.append(stored.array[values.index(value)] if is_layered else stored.array == value)
-        indices.append(target.index)
-    return LabelLayers(np.stack(masks).astype(np.bool_), tuple(indices), stored.grid, words)
-
-
-def value_of(name: str, index: int, values: Sequence[int], names: Mapping[int, str], alone: bool) -> int | None:
-    """Return the label value of a structure in a file, or None.
-
-    Args:
-        name: The structure.
-        index: Its index in the vocabulary.
-        values: The label values of the file.
-        names: The names that the file gives them.
-        alone: Whether only this structure is looked for.
-    """
-    named = [value for value in values if names.get(value) == name]
-    if named:
-        return named[0]
-    unnamed = [value for value in values if value not in names]
-    if alone and len(values) == len(unnamed) == 1:
-        return values[0]
-    return index if index in unnamed else None
+        yield session.start_from(draft, names)

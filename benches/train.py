@@ -89,9 +89,10 @@ def our_steps(weights: Path, side: int, branch: str, bfloat16: bool) -> Any:
 
     from prosect.checkpoints.files import read_weights
     from prosect.checkpoints.fit import fit
-    from prosect.training.loop import LoopSettings, TrainingLoop
+    from prosect.training.loop import TrainingLoop
+    from prosect.training.loop_settings import LoopSettings
     from prosect.training.objectives.automatic import AutomaticObjective, Prompted
-    from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
+    from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, Teaching
     from prosect.training.patches import Patch
 
     network, _ = fit(read_weights(weights))
@@ -106,8 +107,8 @@ def our_steps(weights: Path, side: int, branch: str, bfloat16: bool) -> Any:
     if branch == "interactive":
         rules = ClickRules(rounds=ROUNDS, objects=OBJECTS, remap=0)
         objective = InteractiveObjective(
-            network, lambda: patch, generator, range(1, 7), {}, rules, bfloat16, train_encoder=True,
-            augment=lambda image, _: image,
+            network, lambda: patch, generator, Clickable(range(1, 7)), rules,
+            Teaching(bfloat16, train_encoder=True, augment=lambda image, _: image),
         )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         loop = TrainingLoop(network, objective, generator, LoopSettings(learning_rate=2e-5), Path(folder))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from prosect.networks.vista3d import Architecture, vista3d
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import TrainingLoop
+from prosect.training.loop_settings import LoopSettings, Surroundings
 from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.parallel import joined
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
@@ -50,9 +51,8 @@ def loop(
     stream = PatchStream(source, chosen.seed, threads)
     objective = AutomaticObjective(network, [1, 2, 7], {2: 0}, stream, generator)
     ranks = joined("cpu")
-    return TrainingLoop(
-        network, objective, generator, chosen, folder, validate=validate, stream=stream, identity="made", ranks=ranks
-    )
+    around = Surroundings(stream, validate, "made", ranks=ranks)
+    return TrainingLoop(network, objective, generator, chosen, folder, around=around)
 
 
 def digest(run: TrainingLoop) -> str:

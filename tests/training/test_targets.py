@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from prosect.networks.vista3d.point_head import IGNORED
 from prosect.simulated_user import centre_click, error_click
 from prosect.training.augment import augment_intensities, remap_intensities
 from prosect.training.losses import clicked_loss
-from prosect.training.objectives.interactive import ClickRules, InteractiveObjective, objects_of
+from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, Teaching, objects_of
 from prosect.training.patches import Patch
 from prosect.training.targets import MODES, Mode, SamplerRules, Target, Voxel, sample_targets
 
@@ -335,12 +336,21 @@ def patch_of(supervoxels: NDArray[np.int32] | None, labels: NDArray[np.int32]) -
     return Patch(image, torch.from_numpy(labels), nested, torch.tensor([True]), pieces)
 
 
+def clicks_on(
+    patch: Patch, known: Clickable, sampler: SamplerRules, network: Any = None, rules: ClickRules | None = None
+) -> InteractiveObjective:
+    """Return what teaches clicks on one patch, again and again."""
+    generator = np.random.default_rng(0)
+    return InteractiveObjective(
+        network or Recorder(), lambda: patch, generator, known, rules, Teaching(sampler=sampler)
+    )
+
+
 def test_the_interactive_branch_is_asked_for_targets_with_their_clicks_and_kinds() -> None:
     labels, pieces = plain_scene()
-    network, generator = Recorder(), np.random.default_rng(0)
-    rules = ClickRules(objects=2, unnamed=0.0)
+    network, rules = Recorder(), ClickRules(objects=2, unnamed=0.0)
     patch = patch_of(pieces, labels)
-    objective = InteractiveObjective(network, lambda: patch, generator, {1}, rules=rules, sampler=only("organ_sub"))  # type: ignore[arg-type]
+    objective = clicks_on(patch, Clickable({1}), only("organ_sub"), network, rules)
     kinds = set()
     for _ in range(12):
         targets = {target.mode: target for target in objective.objects(patch)}
@@ -365,8 +375,7 @@ def test_the_interactive_branch_changes_no_object_that_is_ambiguous_or_that_the_
 ) -> None:
     labels, pieces = plain_scene()
     patch = patch_of(pieces, labels)
-    objective = InteractiveObjective(Recorder(), lambda: patch, np.random.default_rng(0), supported,  # type: ignore[arg-type]
-                                     sampler=only("organ_sub"), plain=plain)  # fmt: skip
+    objective = clicks_on(patch, Clickable(supported, plain=plain), only("organ_sub"))
     assert all(target.mode == "regular" for _ in range(5) for target in objective.objects(patch))
 
 
@@ -374,8 +383,7 @@ def test_the_interactive_branch_takes_nothing_that_is_labelled_for_unseen_howeve
     labels, pieces = plain_scene()
     labels[16:18, 20:22, 10:12] = 3
     patch = patch_of(pieces, labels)
-    objective = InteractiveObjective(Recorder(), lambda: patch, np.random.default_rng(0), {1, 2, -1}, {0: 0},  # type: ignore[arg-type]
-                                     sampler=only("zeroshot_unseen"))  # fmt: skip
+    objective = clicks_on(patch, Clickable({1, 2, -1}, {0: 0}), only("zeroshot_unseen"))
     known = (labels > 0) | (patch.nested.numpy() > 0)
     unseen = [target for _ in range(5) for target in objective.objects(patch) if target.mode == "zeroshot_unseen"]
     assert unseen
@@ -386,7 +394,7 @@ def test_regular_targets_can_keep_the_first_click_of_a_person() -> None:
     labels, pieces = plain_scene()
     network, patch = Recorder(), patch_of(pieces, labels)
     rules = replace(only("regular"), regular=0)
-    objective = InteractiveObjective(network, lambda: patch, np.random.default_rng(0), {1, 2}, sampler=rules)  # type: ignore[arg-type]
+    objective = clicks_on(patch, Clickable({1, 2}), rules, network)
     objective()
     assert network.asked[0][0].shape[1] == 1
     assert (network.asked[0][1] == 1).all()
@@ -426,7 +434,7 @@ def test_without_supervoxels_training_is_bit_for_bit_what_it_was() -> None:
     patch, rules = patch_of(None, labels), ClickRules(objects=2, remap=0.3)
     one, other = Recorder(), Recorder()
     first, second = np.random.default_rng(3), np.random.default_rng(3)
-    objective = InteractiveObjective(one, lambda: patch, first, {1, -1}, {0: 0}, rules)  # type: ignore[arg-type]
+    objective = InteractiveObjective(one, lambda: patch, first, Clickable({1, -1}, {0: 0}), rules)  # type: ignore[arg-type]
     for _ in range(12):
         assert torch.equal(objective(), without_supervoxels(other, patch, second, rules))
         assert first.bit_generator.state == second.bit_generator.state

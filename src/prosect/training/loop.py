@@ -1,15 +1,14 @@
-"""A resumable training loop for any branch. One of the three places that hold state."""
+"""A resumable training loop for any branch."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,51 +18,14 @@ from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.io.atomic import write_atomically
 from prosect.io.temporary import sweep
 from prosect.networks.vista3d import Vista3D
-from prosect.training.parallel import ALONE, Ranks
+from prosect.training.loop_settings import LoopSettings, Row, Surroundings
 from prosect.training.states import read_state, write_state
-from prosect.training.stream import PatchStream, stream_of
+from prosect.training.stream import stream_of
 
-__all__ = ["LoopSettings", "TrainingLoop", "mixed_is_sound"]
+__all__ = ["TrainingLoop", "mixed_is_sound"]
 
 STATE, PREVIOUS, BEST, LOG = "state.pt", "state.previous.pt", "best.pt", "log.jsonl"
 LOGGED_EVERY = 25
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """Settings of one run; changing one starts another run.
-
-    Attributes:
-        steps: Optimiser steps in total.
-        learning_rate: Peak rate of AdamW, after a linear warm-up.
-        schedule: After the warm-up the rate falls by half a `cosine` to zero, or stays `constant`.
-        weight_decay: Of AdamW.
-        warmup_steps: Length of the warm-up.
-        ema: Decay of the running average of the weights that is saved as the model.
-        max_gradient_norm: Gradients are scaled down to this norm.
-        patches_per_step: Patches whose gradients are added up before a step, over all processes.
-        bfloat16: Compute the network in mixed bfloat16; weights, losses and the optimiser stay in float32.
-        seed: Of initial weights, sampling and augmentation.
-        give_up: So many steps without a finite loss and gradient in a row end the run.
-        validate_every: Steps between validations; 0 never validates.
-        patience: So many validations in a row without a gain end the run; 0 never does.
-    """
-
-    steps: int = 3000
-    learning_rate: float = 2e-3
-    schedule: Literal["cosine", "constant"] = "cosine"
-    weight_decay: float = 1e-4
-    warmup_steps: int = 100
-    ema: float = 0.995
-    max_gradient_norm: float = 1.0
-    patches_per_step: int = 1
-    bfloat16: bool = False
-    seed: int = 0
-    give_up: int = 10
-    validate_every: int = 0
-    patience: int = 0
 
 
 class TrainingLoop:
@@ -79,12 +41,7 @@ class TrainingLoop:
         settings: See `LoopSettings`.
         folder: Where the state and the log live.
         trained: Parameters to train, in groups with their share of the learning rate; all of the network's by default.
-        validate: Returns a score of a network with the averaged weights, the larger the better.
-        stream: Where the objective's patches come from, to be told which come next.
-        identity: What besides the settings makes this run what it is, such as the hash of its data; a state of another
-            is not taken up.
-        watchers: Told of every row of the log.
-        ranks: This process among those that train together.
+        around: See `Surroundings`.
     """
 
     def __init__(
@@ -95,29 +52,26 @@ class TrainingLoop:
         settings: LoopSettings,
         folder: Path,
         trained: Iterable[tuple[Iterable[nn.Parameter], float]] | None = None,
-        validate: Callable[[dict[str, Tensor]], float] | None = None,
-        stream: PatchStream | None = None,
-        identity: str = "",
-        watchers: Sequence[Callable[[Row], None]] = (),
-        ranks: Ranks = ALONE,
+        around: Surroundings | None = None,
     ) -> None:
         self.network, self.objective, self.generator = network, objective, generator
-        self.settings, self.folder, self.identity = settings, folder, identity
-        self.validate, self.stream, self.watchers, self.ranks = validate, stream, watchers, ranks
-        groups = [
-            (list(part), share) for part, share in ([(network.parameters(), 1.0)] if trained is None else trained)
-        ]
-        self.trained = [parameter for part, _ in groups for parameter in part]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": part, "share": share} for part, share in groups],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        self.settings, self.folder = settings, folder
+        self.around = around or Surroundings()
+        self.ranks, self.stream = self.around.ranks, self.around.stream
+        self.trained: list[nn.Parameter] = []
+        groups: list[dict[str, Any]] = []
+        if trained is None:
+            trained = [(network.parameters(), 1.0)]
+        for part, share in trained:
+            parameters = list(part)
+            self.trained += parameters
+            groups.append({"params": parameters, "share": share})
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step = 0
         self.skipped = self.skipped_in_a_row = 0
         self.best, self.best_step, self.unjudged = -math.inf, 0, 0
-        if ranks.rank == 0:
+        if self.ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             sweep([folder])  # what a kill during a save has left
 
@@ -131,14 +85,15 @@ class TrainingLoop:
                 way are only logged.
         """
         recent: list[float] = []
-        started, waited = time.perf_counter(), self._waited
-        while not self.finished and (stop_at is None or not self.ranks.broadcast(float(time.time() >= stop_at))):
+        clock = self.around.clock
+        started, waited = clock(), self._waited
+        while not self.finished and not self._is_over(stop_at):
             recent.append(self._one_step())
             if self.step % LOGGED_EVERY == 0:
-                spent = time.perf_counter() - started
+                spent = clock() - started
                 busy = 1 - (self._waited - waited) / spent
                 self._log(loss=float(np.mean(recent)), seconds=spent / len(recent), busy=round(busy, 4))
-                recent, started, waited = [], time.perf_counter(), self._waited
+                recent, started, waited = [], clock(), self._waited
             if self.settings.validate_every and self.step % self.settings.validate_every == 0:
                 self._validate()
             if self.step % save_every == 0:
@@ -146,9 +101,15 @@ class TrainingLoop:
         self.save()
         self.ranks.barrier()  # none reads what the first has not written yet
 
+    def _is_over(self, stop_at: float | None) -> bool:
+        """Return whether the time is over, by the first process's watch: all must stop at the same step."""
+        if stop_at is None:
+            return False
+        return bool(self.ranks.broadcast(float(self.around.now() >= stop_at)))
+
     @property
     def _waited(self) -> float:
-        return self.stream.waited if self.stream is not None else 0.0
+        return 0.0 if self.stream is None else self.stream.waited
 
     @property
     def finished(self) -> bool:
@@ -250,7 +211,7 @@ class TrainingLoop:
     def _score(self) -> float:
         """Return what validation says; not a number where the disk is too full to make the model that it looks at."""
         try:
-            return self.validate(self.average) if self.validate is not None else 0.0
+            return 0.0 if self.around.validate is None else self.around.validate(self.average)
         except (OSError, ResourceError) as error:
             if isinstance(error, ResourceError) and error.code != "DISK_FULL":
                 raise
@@ -276,7 +237,7 @@ class TrainingLoop:
                 log.write(json.dumps(row) + "\n")
         except OSError:  # the disk that is too full for a state is too full for the note about it
             pass
-        for watcher in self.watchers:
+        for watcher in self.around.watchers:
             watcher(row)
 
     def _forget_later_rows(self) -> None:
@@ -291,10 +252,8 @@ class TrainingLoop:
     def _save_or_go_on(self) -> None:
         try:
             self.save()
-        except (
-            FormatError,
-            ResourceError,
-        ) as error:  # a full disk must not end hours of training; the next save may succeed
+        except (FormatError, ResourceError) as error:
+            # A full disk must not end hours of training; the next save may succeed.
             self._log(event="not saved", reason=str(error))
 
     def save(self) -> None:
@@ -321,7 +280,7 @@ class TrainingLoop:
             "best_step": self.best_step,
             "unjudged": self.unjudged,
             "settings": asdict(self.settings),
-            "identity": self.identity,
+            "identity": self.around.identity,
             "threads": torch.get_num_threads(),
         }
         self._write(STATE, state, PREVIOUS)
@@ -344,7 +303,7 @@ class TrainingLoop:
             # A state of an earlier version lacks the settings that are newer than it, and had their defaults.
             before = asdict(LoopSettings()) | state["settings"]
             other = sorted(key for key in settings | before if settings.get(key) != before.get(key))
-            if other or state["identity"] != self.identity:
+            if other or state["identity"] != self.around.identity:
                 named = f" ({', '.join(other)})" if other else ""
                 raise RecipeError(
                     f"{path}: this is the state of a run with other settings{named} or data. Give another work folder, "

@@ -17,7 +17,8 @@ from torch import nn
 from prosect.training.course import Course
 from prosect.training.export import export, largest_ml, one_piece
 from prosect.training.families import family_of
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import TrainingLoop
+from prosect.training.loop_settings import LoopSettings, Surroundings
 from prosect.training.patches import PatchSampler, PatchSource
 from prosect.training.recipe import Part, Stage
 from prosect.training.sources import judged_by
@@ -123,7 +124,13 @@ def loop_of(course: Course, stage: Stage, network: nn.Module) -> TrainingLoop:
     scans = weighted_scans(course, stage)
     generator = np.random.default_rng(settings.seed)
     stream = stream_over(course, stage, scans, generator)
-    validator = Validator(course, stage) if stage.validate_every else None
+    around = Surroundings(
+        stream,
+        Validator(course, stage) if stage.validate_every else None,
+        identity_of(course, stage, scans, network),
+        [partial(course.log, stage.name)],
+        course.ranks,
+    )
     return TrainingLoop(
         network,
         family.objective(course.recipe, course.numbering, stage, network, stream, generator),
@@ -131,11 +138,7 @@ def loop_of(course: Course, stage: Stage, network: nn.Module) -> TrainingLoop:
         settings,
         course.folder / stage.name,
         trained,
-        validate=validator,
-        stream=stream,
-        identity=identity_of(course, stage, scans, network),
-        watchers=[partial(course.log, stage.name)],
-        ranks=course.ranks,
+        around,
     )
 
 

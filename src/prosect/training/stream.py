@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -27,14 +27,17 @@ class PatchStream:
         source: Draws a patch.
         seed: Of all streams.
         threads: How many draw ahead; 0 draws when asked.
+        clock: Seconds, for `waited`.
 
     Attributes:
         drawn: The scan of the last patch.
         waited: Seconds for which patches were waited for, in all.
     """
 
-    def __init__(self, source: PatchSource, seed: int, threads: int = 0) -> None:
-        self.source, self.seed = source, seed
+    def __init__(
+        self, source: PatchSource, seed: int, threads: int = 0, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.source, self.seed, self.clock = source, seed, clock
         self.threads = ThreadPoolExecutor(threads) if threads else None
         self.waiting: dict[Key, Future[tuple[str, Patch]]] = {}
         self.key: Key = (0, 0)
@@ -54,11 +57,11 @@ class PatchStream:
 
     def __call__(self) -> Patch:
         """Return the patch turned to; asked again, another one of the same stream."""
-        started = time.perf_counter()
+        started = self.clock()
         waiting = self.waiting.pop(self.key, None) if self.attempt == 0 else None
         self.drawn, patch = waiting.result() if waiting else self._draw(self.key, self.attempt)
         self.attempt += 1
-        self.waited += time.perf_counter() - started
+        self.waited += self.clock() - started
         return patch
 
     def close(self) -> None:

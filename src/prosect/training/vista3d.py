@@ -17,7 +17,7 @@ from prosect.training.losses import clicked_loss, published_loss
 from prosect.training.objectives.automatic import AutomaticObjective, Prompted
 from prosect.training.objectives.both import BothBranches
 from prosect.training.objectives.cached import CachedFeatures
-from prosect.training.objectives.interactive import ClickRules, InteractiveObjective
+from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, Teaching
 from prosect.training.recipe import Part, Recipe, Stage
 from prosect.training.scans import Numbering
 from prosect.training.stream import PatchStream
@@ -106,11 +106,14 @@ def _interactive(
         if stage.click_containers or not holds_most(numbering, index):
             clicked[numbering.order.index(index)] = bit
     rules = ClickRules(rounds=stage.rounds, objects=stage.objects, smallest=stage.smallest, remap=stage.remap)
-    return InteractiveObjective(
-        network, stream, generator, supported, clicked, rules, stage.bfloat16,
-        sampler=SamplerRules().at(recipe.shape.spacing_mm), train_encoder="encoder" in stage.train,
-        augment=_augmentation(stage), loss=clicked_loss if stage.click_loss == "balanced" else published_loss,
-    )  # fmt: skip
+    teaching = Teaching(
+        bfloat16=stage.bfloat16,
+        train_encoder="encoder" in stage.train,
+        sampler=SamplerRules().at(recipe.shape.spacing_mm),
+        augment=_augmentation(stage),
+        loss=clicked_loss if stage.click_loss == "balanced" else published_loss,
+    )
+    return InteractiveObjective(network, stream, generator, Clickable(supported, clicked), rules, teaching)
 
 
 def _own_bits(numbering: Numbering) -> dict[int, int]:

@@ -27,7 +27,8 @@ from prosect.training.finetuning.finetune import Finetuned, course_of, finetune,
 from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.finetuning.warm_start import Start, most_similar, place_rows
-from prosect.training.loop import LoopSettings, TrainingLoop, mixed_is_sound
+from prosect.training.loop import TrainingLoop, mixed_is_sound
+from prosect.training.loop_settings import LoopSettings, Surroundings
 from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.objectives.cached import CachedFeatures
 from prosect.training.patches import Patch, PatchSource
@@ -289,7 +290,7 @@ def test_class_vectors_are_fitted_to_features_that_are_computed_once_and_nothing
     cached = CachedFeatures(objective, stream, 2)
     first = float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach())
     settings = LoopSettings(steps=80, learning_rate=1e-2, schedule="constant", warmup_steps=0, weight_decay=0, ema=0)
-    TrainingLoop(network, cached, objective.generator, settings, tmp_path, trained, stream=stream).run()
+    TrainingLoop(network, cached, objective.generator, settings, tmp_path, trained, Surroundings(stream)).run()
     assert float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach()) < 0.8 * first
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {key for key in before if key.startswith(("class_head.mlp", "class_head.class_embeddings"))}

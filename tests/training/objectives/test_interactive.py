@@ -12,11 +12,12 @@ import torch
 from prosect.errors import RecipeError
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.augment import remap_intensities
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import TrainingLoop
+from prosect.training.loop_settings import LoopSettings
 from prosect.training.objectives import interactive
 from prosect.training.objectives.automatic import AutomaticObjective, Prompted
 from prosect.training.objectives.both import BothBranches
-from prosect.training.objectives.interactive import ClickRules, InteractiveObjective, objects_of
+from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, objects_of
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
 
 
@@ -38,7 +39,7 @@ def training(folder: Path, steps: int = 100) -> tuple[TrainingLoop, InteractiveO
     generator = np.random.default_rng(0)
     source = PatchSource([scan()], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
     rules = ClickRules(rounds=3, objects=2, remap=0.0)
-    objective = InteractiveObjective(network, source, generator, {1}, rules=rules)
+    objective = InteractiveObjective(network, source, generator, Clickable({1}), rules)
     settings = LoopSettings(steps=steps, warmup_steps=5, learning_rate=1e-2)
     return TrainingLoop(network, objective, generator, settings, folder, objective.trained()), objective
 
@@ -142,6 +143,6 @@ def test_both_branches_end_where_every_image_is_remapped_and_nothing_can_be_clic
     empty = replace(scan(), labels=np.zeros((24, 20, 20), dtype=np.uint8), present=())
     source = PatchSource([empty], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
     automatic = AutomaticObjective(network, [1, 2], {}, source, generator)
-    clicks = InteractiveObjective(network, source, generator, {1}, rules=ClickRules(remap=1.0))
+    clicks = InteractiveObjective(network, source, generator, Clickable({1}), ClickRules(remap=1.0))
     with pytest.raises(RecipeError, match="nothing to click"):
         BothBranches(automatic, clicks)()

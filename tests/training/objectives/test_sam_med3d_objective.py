@@ -11,7 +11,8 @@ import torch
 
 from prosect.inference.intensities import mean_and_spread
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
-from prosect.training.loop import LoopSettings, TrainingLoop
+from prosect.training.loop import TrainingLoop
+from prosect.training.loop_settings import LoopSettings
 from prosect.training.losses import clicked_loss
 from prosect.training.objectives.sam_med3d import ChainedClicks, ChainRules, begin, learning_shares
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -22,7 +22,15 @@ from prosect.training.losses import clicked_loss
 from prosect.training.patches import Patch
 from prosect.training.targets import SamplerRules, Target, Voxel, sample_targets
 
-__all__ = ["MOST_DRAWN", "ClickRules", "InteractiveObjective", "nothing_to_click", "objects_of"]
+__all__ = [
+    "MOST_DRAWN",
+    "ClickRules",
+    "Clickable",
+    "InteractiveObjective",
+    "Teaching",
+    "nothing_to_click",
+    "objects_of",
+]
 
 Mask = NDArray[np.bool_]
 
@@ -50,6 +58,41 @@ class ClickRules:
     remap: float = 0.1
 
 
+@dataclass(frozen=True)
+class Clickable:
+    """Which objects of a patch can be clicked, and as what.
+
+    Attributes:
+        supported: Objects that the automatic branch knows too, as `objects_of` numbers them.
+        nested_bits: Bit of `TrainingScan.nested` for local classes stored there that can be clicked.
+        plain: Supported objects that supervoxels do not change, such as classes whose clicks are ambiguous.
+    """
+
+    supported: Collection[int] = ()
+    nested_bits: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    plain: Collection[int] = ()
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How the network is taught by clicks.
+
+    Attributes:
+        bfloat16: Compute the network in mixed bfloat16.
+        train_encoder: Whether the encoder learns, too.
+        sampler: How targets are made from supervoxels; sizes are in voxels of the patch.
+        augment: Changes intensities.
+        loss: Of mask logits and masks (q i j k). The default keeps a network that begins from nothing from falling
+            silent, and draws objects too large; `binary_loss` then teaches their size.
+    """
+
+    bfloat16: bool = False
+    train_encoder: bool = False
+    sampler: SamplerRules = field(default_factory=SamplerRules)
+    augment: Augmentation = augment_intensities
+    loss: Callable[[Tensor, Tensor], Tensor] = clicked_loss
+
+
 class InteractiveObjective:
     """The loss of the interactive decoder and the click head on one patch; the encoder stays as it is.
 
@@ -64,16 +107,9 @@ class InteractiveObjective:
         network: The network to train.
         draw: Returns a patch.
         generator: Decides on objects, clicks and augmentation.
-        supported: Objects that the automatic branch knows too, as `objects_of` numbers them.
-        nested_bits: Bit of `TrainingScan.nested` for local classes stored there that can be clicked.
+        known: See `Clickable`.
         rules: See `ClickRules`.
-        bfloat16: Compute the network in mixed bfloat16.
-        sampler: How targets are made from supervoxels; sizes are in voxels of the patch.
-        plain: Supported objects that supervoxels do not change, such as classes whose clicks are ambiguous.
-        train_encoder: Whether the encoder learns, too.
-        augment: Changes intensities.
-        loss: Of mask logits and masks (q i j k). The default keeps a network that begins from nothing from falling
-            silent, and draws objects too large; `binary_loss` then teaches their size.
+        teaching: See `Teaching`.
     """
 
     def __init__(
@@ -81,28 +117,21 @@ class InteractiveObjective:
         network: Vista3D,
         draw: Callable[[], Patch],
         generator: np.random.Generator,
-        supported: Collection[int] = (),
-        nested_bits: Mapping[int, int] = MappingProxyType({}),
+        known: Clickable | None = None,
         rules: ClickRules | None = None,
-        bfloat16: bool = False,
-        sampler: SamplerRules | None = None,
-        plain: Collection[int] = (),
-        train_encoder: bool = False,
-        augment: Augmentation = augment_intensities,
-        loss: Callable[[Tensor, Tensor], Tensor] = clicked_loss,
+        teaching: Teaching | None = None,
     ) -> None:
         self.network, self.draw, self.generator = network, draw, generator
-        self.supported, self.nested_bits = frozenset(supported), dict(nested_bits)
-        self.rules, self.bfloat16 = rules or ClickRules(), bfloat16
-        self.sampler, self.plain = sampler or SamplerRules(), frozenset(plain)
-        self.train_encoder, self.augment, self.loss_of = train_encoder, augment, loss
+        known = known or Clickable()
+        self.supported, self.nested_bits, self.plain = frozenset(known.supported), known.nested_bits, set(known.plain)
+        self.rules, self.teaching = rules or ClickRules(), teaching or Teaching()
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch that holds an object."""
         patch, objects = self.clickable(self.draw)
-        image = self.augment(self.remapped(patch.image), self.generator)
+        image = self.teaching.augment(self.remapped(patch.image), self.generator)
         image = image.to(next(self.network.parameters()).device)
-        with torch.set_grad_enabled(self.train_encoder), self._mixed(image):
+        with torch.set_grad_enabled(self.teaching.train_encoder), self._mixed(image):
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(objects, pyramid)
 
@@ -135,7 +164,7 @@ class InteractiveObjective:
             structures,
             patch.supervoxels.numpy(),
             self.generator,
-            self.sampler,
+            self.teaching.sampler,
             smallest=self.rules.smallest,
             most=self.rules.objects,
             plain=self.plain | ({value for value, _ in structures} - self.supported),
@@ -155,7 +184,7 @@ class InteractiveObjective:
         return image
 
     def _mixed(self, image: Tensor) -> torch.autocast:
-        return torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16)
+        return torch.autocast(image.device.type, torch.bfloat16, enabled=self.teaching.bfloat16)
 
     def _zero_shot(self, values: Sequence[int]) -> Tensor:
         named = [v in self.supported and self.generator.random() >= self.rules.unnamed for v in values]
@@ -182,7 +211,7 @@ class InteractiveObjective:
                 answer = self.network.point_logits(features, points, labels, zero_shot, before)
             logits, before = answer[:, 0].float(), answer.detach()
             if graded:
-                loss = loss + self.loss_of(logits, truth) / 2
+                loss = loss + self.teaching.loss(logits, truth) / 2
             if number < last:
                 now = (logits.detach() > 0).cpu().numpy()
                 more = self._asked([[self._next(mask, each)] for mask, each in zip(masks, now, strict=True)])

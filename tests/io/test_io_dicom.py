@@ -16,7 +16,7 @@ from pydicom.uid import RLELossless
 
 from prosect.errors import FormatError, GeometryError, ProsectError, ProsectWarning
 from prosect.io import read, read_labels, write
-from prosect.io.dicom import files as dicom_files
+from prosect.io.dicom import archives, files, member
 from prosect.io.dicom.pixels import parse_beginning
 from prosect.volume import Volume
 from worlds.dicom import LPS, dicom_slice, save_series, save_slice
@@ -388,7 +388,8 @@ def test_damaged_and_explosive_zips_are_refused(tmp_path: Path, monkeypatch: pyt
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.dcm", bytes(20_000_000))
     refused_file(tmp_path / "bomb.zip", "INPUT_TOO_LARGE")
-    monkeypatch.setattr(dicom_files, "MAX_MEMBERS", 5)
+    for module in (archives, files):
+        monkeypatch.setattr(module, "MAX_MEMBERS", 5)
     refused_file(path, "INPUT_TOO_LARGE")
     refused_file(tmp_path / "s", "INPUT_TOO_LARGE")
 
@@ -434,7 +435,7 @@ def test_pixels_are_read_from_the_disk_once(tmp_path: Path, monkeypatch: pytest.
 
         return head
 
-    monkeypatch.setattr(dicom_files, "file_head", counting_head)
+    monkeypatch.setattr(member, "file_head", counting_head)
     assert read(tmp_path).grid.shape == (256, 256, 3)
     assert sum(counted) - size == 3 * (64 << 10), "only the beginning of each file is read a second time"
 

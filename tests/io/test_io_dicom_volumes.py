@@ -168,3 +168,23 @@ def test_a_decimal_comma_in_its_own_type_is_named(tmp_path: Path) -> None:
     path = save_slice(tmp_path, "0", dicom_slice(SCAN[..., 0].T, (0, 0, 0), PixelSpacing=[0.75, 0.25]))
     path.write_bytes(path.read_bytes().replace(b"0.75\\0.25", b"0,75\\0,25"))
     assert "PixelSpacing is '0,75" in refused_file(tmp_path, "INPUT_HEADER_INVALID")
+
+
+def test_orientations_that_jitter_are_one_scan_and_said(tmp_path: Path) -> None:
+    for k in range(8):
+        turned = [1, 5e-4 * (k % 2), 0, -5e-4 * (k % 2), 1, 0]
+        data = dicom_slice(SCAN[..., k % 4].T, (-200, -300, 100 + 2.5 * k), ImageOrientationPatient=turned)
+        save_slice(tmp_path, f"{k}", data)
+    with pytest.warns(ProsectWarning, match="orientation of slices differs by up to 0.029 degrees"):
+        volume = read(tmp_path)
+    assert volume.grid.shape == (7, 9, 8)
+    assert np.allclose(volume.grid.spacing_mm, [0.7, 0.9, 2.5])
+
+
+def test_half_of_a_series_is_not_read_without_a_warning(tmp_path: Path) -> None:
+    for k in range(8):
+        spacing = [0.9, 0.7 + 0.003 * (k % 2)]
+        save_slice(tmp_path, f"{k}", dicom_slice(SCAN[..., k % 4].T, (0, 0, 2.5 * k), PixelSpacing=spacing))
+    refused_file(tmp_path, "DICOM_SEVERAL_SERIES")
+    with pytest.warns(ProsectWarning, match="3 slices of the series lie between those that were read"):
+        assert read(tmp_path, series="#1").grid.shape == (7, 9, 4)

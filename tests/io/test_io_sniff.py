@@ -12,7 +12,6 @@ import pytest
 
 from prosect.errors import FormatError, ProsectError
 from prosect.io import read, read_labels
-from worlds.files import letter_f, save_nifti
 
 PAGES = {
     b"": "an empty file",
@@ -42,21 +41,6 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path, content: bytes,
         assert caught.value.code == "INPUT_NOT_AN_IMAGE"
         assert words in str(caught.value)
         assert ("gzip" in str(caught.value)) == zipped
-
-
-def test_relatives_of_nifti_are_named(tmp_path: Path) -> None:
-    raw = bytearray(save_nifti(tmp_path / "a.nii", letter_f()).read_bytes())
-    raw[344:348] = b"ni1\x00"
-    (tmp_path / "a.hdr").write_bytes(raw[:348])
-    with pytest.raises(FormatError, match="without its voxels"):
-        read(tmp_path / "a.hdr")
-    raw[344:348] = bytes(4)
-    (tmp_path / "a.hdr").write_bytes(raw[:348])
-    with pytest.raises(FormatError, match="ANALYZE"):
-        read(tmp_path / "a.hdr")
-    (tmp_path / "a.mgz").write_bytes(gzip.compress((1).to_bytes(4, "big") + bytes(300)))
-    with pytest.raises(FormatError, match="FreeSurfer"):
-        read(tmp_path / "a.mgz")
 
 
 def test_a_zip_without_slices_is_refused(tmp_path: Path) -> None:

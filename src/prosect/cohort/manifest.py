@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from prosect.cohort.series import folder_series
 from prosect.errors import FormatError, OutputError
-from prosect.io.formats import DATA_ENDINGS, PROMISING_ENDINGS, reading_module, scan_stem
+from prosect.io.formats import DATA_ENDINGS, PROMISING_ENDINGS, content_endings, reading_module, scan_stem
 from prosect.io.paths import file_name, unreadable
 from prosect.io.sniff import sniff
 
@@ -134,7 +134,8 @@ def kind_of(path: Path) -> str:
         return "a damaged gzip stream"
     if path.stem.upper() == "DICOMDIR":
         return "a DICOM directory"
-    return found.kind if not found.gzipped or found.kind == "nifti" else f"{found.kind} inside a gzip stream"
+    is_usual = not found.gzipped or bool(content_endings(found.kind, gzipped=True))
+    return found.kind if is_usual else f"{found.kind} inside a gzip stream"
 
 
 def promises_image(name: str) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import FormatError, ProsectError
-from prosect.io.dicom.files import Member, file_member
-from prosect.io.dicom.header import DERIVED_CLASSES, IMAGE_CLASSES
+from prosect.io.dicom.header import DERIVED_CLASSES, IMAGE_CLASSES, is_localizer
+from prosect.io.dicom.member import Member, file_member
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 
 __all__ = ["Series", "folder_series"]
@@ -102,7 +102,7 @@ def reason(dataset: Any, declared: str) -> str:
         return "" if declared in IMAGE_CLASSES else "not images"
     if any(declared == c or declared.startswith(c + ".") for c in DERIVED_CLASSES):
         return "not images"
-    if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
+    if is_localizer(dataset.get("ImageType")):
         return "localizers"
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         return "in colour"

@@ -77,21 +77,28 @@ FORMATS = (
         "mha", "MetaImage", "metaimage", "prosect.io.metaimage", written=(".mha",), read_only=(".mhd",), layers=False,
         shear=False,
     ),
-    Format("dicom", "DICOM", "dicom", "prosect.io.dicom.series", read_only=(".dcm", ".ima", ".dicom")),
+    Format("nifti pair", "NIfTI pair", "nifti pair", "prosect.io.pair", read_only=(".hdr", ".hdr.gz"),
+           gzipped=(".hdr.gz",)),
+    Format("mgh", "FreeSurfer volume", "mgh", "prosect.io.mgh", read_only=(".mgz", ".mgh"), gzipped=(".mgz",)),
+    Format("dicom", "DICOM", "dicom", "prosect.io.dicom.series", read_only=(".dcm", ".ima", ".dicom", ".dcm.gz"),
+           gzipped=(".dcm.gz",)),
     Format(
         "dicom_seg", "DICOM segmentation", "dicom_seg", "prosect.io.dicom.seg", written=(".seg.dcm",), holds_all=True,
         needs_source=True,
     ),
     Format("zip", "DICOM zip", "zip", "prosect.io.dicom.series", read_only=(".zip",)),
+    Format("tar", "DICOM tar archive", "tar", "prosect.io.dicom.series", read_only=(".tar", ".tar.gz", ".tgz"),
+           gzipped=(".tar.gz", ".tgz")),
 )  # fmt: skip
 OUTPUT_TYPES = tuple(row.name for row in FORMATS if row.written)
 WRITTEN_ENDINGS: tuple[str, ...] = sum((row.written for row in FORMATS), ())
 # Of a scan in one file. A Slicer segmentation is labels: `a.seg.nrrd` is no scan named `a`.
-_SCAN_FORMATS = tuple(row for row in FORMATS if row.written and not row.holds_all)
+_SERIES = ("dicom", "zip", "tar")
+_SCAN_FORMATS = tuple(row for row in FORMATS if row.content not in _SERIES and not row.holds_all)
 SCAN_ENDINGS: tuple[str, ...] = sum((row.endings for row in _SCAN_FORMATS), ())
 # Of formats that are not read; the refusal names them.
-UNREAD_ENDINGS = (".hdr", ".mgz", ".mgh", ".mnc")
-_FURTHER_ENDINGS: tuple[str, ...] = sum((row.read_only for row in FORMATS if not row.written), ())
+UNREAD_ENDINGS = (".mnc",)
+_FURTHER_ENDINGS: tuple[str, ...] = sum((row.read_only for row in FORMATS if row.content in _SERIES), ())
 # Names that promise an image.
 PROMISING_ENDINGS = SCAN_ENDINGS + _FURTHER_ENDINGS + UNREAD_ENDINGS
 # Voxels that belong to a header beside them; as bare numbers they could look like anything.

@@ -21,6 +21,7 @@ from prosect.geometry import FloatArray, Grid
 from prosect.io.label_table import caret_xml, parse_caret_xml
 from prosect.io.nifti_header import GEOMETRY_FIELDS, Header, NiftiHeader, empty_header, parse_header, qform
 from prosect.io.payload import (
+    Payload,
     check_extent,
     inflate,
     inflate_head,
@@ -31,7 +32,17 @@ from prosect.io.payload import (
 )
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
-__all__ = ["encode", "load"]
+__all__ = [
+    "bits_note",
+    "encode",
+    "geometry",
+    "header_invalid",
+    "image_of",
+    "label_names",
+    "load",
+    "scaling",
+    "voxel_layout",
+]
 
 # Colour stored plane by plane, as some converters number it; not in the standard, so unknown to nibabel.
 RGB_PLANES = 511
@@ -57,7 +68,11 @@ def load(path: Path, assumed: str | None = None) -> StoredImage:
         GeometryError: No usable sform or qform.
         ResourceError: Larger than the free memory.
     """
-    payload = read_payload(path)
+    return image_of(read_payload(path), assumed)
+
+
+def image_of(payload: Payload, assumed: str | None = None) -> StoredImage:
+    """Return the image in the bytes of a NIfTI file; see `load`."""
     name, gzipped = payload.name, payload.raw[:2] == b"\x1f\x8b"
     stored = parse_header(inflate_head(payload.raw, HEAD_BYTES, name) if gzipped else payload.raw[:HEAD_BYTES], name)
     header = stored.fields()

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from prosect.errors import FormatError
 
-__all__ = ["file_name", "not_found", "require_file", "unreadable"]
+__all__ = ["PAIR_VOXELS", "file_name", "header_of_pair", "in_any_spelling", "not_found", "require_file", "unreadable"]
+
+# How the two files of a NIfTI or ANALYZE pair end.
+PAIR_HEADERS, PAIR_VOXELS = (".hdr", ".hdr.gz"), (".img", ".img.gz")
 
 
 def file_name(path: Path | str) -> str:
@@ -46,3 +49,22 @@ def unreadable(path: Path, error: Exception) -> FormatError:
         f"{file_name(path)}: the file cannot be read ({cause}). Check its permissions and the disk.",
         code="INPUT_UNREADABLE",
     )
+
+
+def header_of_pair(path: Path) -> Path:
+    """Return the header beside the voxels of a NIfTI or ANALYZE pair; any other path as it is."""
+    if not path.name.lower().endswith(PAIR_VOXELS):
+        return path
+    return in_any_spelling(path, PAIR_HEADERS) or path
+
+
+def in_any_spelling(path: Path, endings: tuple[str, ...]) -> Path | None:
+    """Return the file beside the file of a pair that has one of these endings instead of its own, if there is one."""
+    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    stem = stem[: -len(".hdr")]
+    for ending in endings:
+        for spelling in (ending, ending.upper()):
+            place = path.with_name(stem + spelling)
+            if place.is_file():
+                return place
+    return None

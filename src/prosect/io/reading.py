@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, ProsectWarning, UsageError
 from prosect.geometry import Grid
 from prosect.io.formats import content_endings, reading_module
-from prosect.io.paths import file_name
+from prosect.io.paths import file_name, header_of_pair
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
@@ -25,6 +25,10 @@ from prosect.stated_facts import known_modality, known_orientation
 from prosect.volume import Source, Volume
 
 __all__ = ["read", "read_labels"]
+
+# Kinds of content that hold a DICOM series, and kinds that can leave open where their voxels are.
+SERIES_KINDS = ("dicom", "zip", "tar")
+OPEN_KINDS = ("nifti", "nifti pair", "zip")
 
 
 def read(
@@ -59,14 +63,13 @@ def read(
     axes = known_orientation(assume_orientation)
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
-    if found.kind in ("dicom", "zip"):
+    if found.kind in SERIES_KINDS and not is_zipped_nifti(place, found):
         scan: Volume = module.load(place, series=series, volume=volume, modality=wanted, regularise=regularise)
         refuse_orientation(scan.source.name, scan.grid, axes)
         return scan
     if series is not None:
         raise UsageError(f"{file_name(place)}: `series` picks a DICOM series; this is not DICOM.")
-    # Only NIfTI can leave open where its voxels are.
-    image: StoredImage = module.load(place, axes) if found.kind == "nifti" else module.load(place)
+    image: StoredImage = module.load(place, axes) if found.kind in OPEN_KINDS else module.load(place)
     refuse_orientation(image.name, image.grid, axes)
     refuse_labels(image)
     repairs = name_conflict(place, found) + image.repairs
@@ -82,7 +85,7 @@ def place_of(path: str | os.PathLike[str]) -> Path:
     """
     if not os.fspath(path):
         raise FormatError("The path of the scan is empty. Give a file or a folder.", code="INPUT_NOT_FOUND")
-    return Path(path)
+    return header_of_pair(Path(path))
 
 
 def volume_of(
@@ -114,9 +117,9 @@ def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> S
         FormatError: As for `read`, or values that are no labels (`LABELS_OUT_OF_RANGE`, `LABELS_NOT_INTEGER`).
         GeometryError: As for `read`.
     """
-    place = Path(path)
+    place = header_of_pair(Path(path))
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
-    if found.kind in ("dicom", "zip"):
+    if found.kind in SERIES_KINDS and not is_zipped_nifti(place, found):
         raise FormatError(
             f"{file_name(place)}: DICOM label objects are not read yet; give labels as NIfTI, NRRD or MetaImage.",
             code="LABELS_UNSUPPORTED",
@@ -196,11 +199,16 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
     Raises:
         FormatError: Nothing reads it; the message says what it is.
     """
-    module = reading_module(found.kind)
+    module = "prosect.io.zipped" if is_zipped_nifti(path, found) else reading_module(found.kind)
     # A gzip stream is read where files of the format usually lie in one.
     if module is None or (found.gzipped and not content_endings(found.kind, gzipped=True)):
         raise refuse_kind(path, found)
     return load_module(module)
+
+
+def is_zipped_nifti(path: Path, found: Sniffed) -> bool:
+    """Return whether a zip holds NIfTI files rather than DICOM slices."""
+    return found.kind == "zip" and bool(load_module("prosect.io.zipped").nifti_members(path))
 
 
 def refuse_labels(image: StoredImage) -> None:

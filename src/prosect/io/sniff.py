@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prosect.errors import FormatError
-from prosect.io.paths import file_name, require_file, unreadable
+from prosect.io.paths import PAIR_VOXELS, file_name, require_file, unreadable
 
 __all__ = ["Sniffed", "refuse_kind", "sniff", "sniff_bytes"]
 
 HEAD_BYTES = 1024
 UNKNOWN = "a file of unknown kind"
+TAR_MAGIC = 257
 NIFTI_SIZES = {348: "nifti", 540: "nifti"}
 
 MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -51,7 +52,8 @@ class Sniffed:
     """What a file holds.
 
     Attributes:
-        kind: One of `nifti`, `nrrd`, `metaimage`, `dicom`, `zip`, or a phrase that names what else it is.
+        kind: One of `nifti`, `nifti pair`, `nrrd`, `metaimage`, `mgh`, `dicom`, `zip`, `tar`, or a phrase that names
+            what else it is.
         gzipped: Whether the content lies in a gzip stream.
     """
 
@@ -103,6 +105,8 @@ def sniff_bytes(head: bytes) -> str:
         return "an empty file"
     if head[128:132] == b"DICM":
         return "dicom"
+    if head[TAR_MAGIC : TAR_MAGIC + 5] == b"ustar":
+        return "tar"
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
@@ -113,13 +117,19 @@ def nifti_kind(head: bytes) -> str | None:
     """Return `nifti`, a phrase naming a relative of it, or None."""
     size = next((s for order in ("little", "big") if (s := as_int(head[:4], order)) in NIFTI_SIZES), None)
     if size is None:
-        return "a FreeSurfer MGH volume" if as_int(head[:4], "big") == 1 and len(head) > 284 else None
+        return "mgh" if is_mgh(head) else None
     magic = head[344:348] if size == 348 else head[4:12]
     if len(head) < 348 or magic in (b"n+1\x00", b"n+2\x00\r\n\x1a\n"):
         return "nifti"
-    if magic in (b"ni1\x00", b"ni2\x00\r\n\x1a\n"):
-        return "a NIfTI header without its voxels (.hdr/.img pair)"
-    return "an ANALYZE 7.5 header, which has no orientation" if size == 348 else None
+    is_pair = magic in (b"ni1\x00", b"ni2\x00\r\n\x1a\n")
+    # An ANALYZE 7.5 header has the size alone.
+    return "nifti pair" if is_pair or size == 348 else None
+
+
+def is_mgh(head: bytes) -> bool:
+    """Return whether bytes begin like a FreeSurfer volume: version 1, and four sizes above 0."""
+    sizes = [as_int(head[start : start + 4], "big") for start in range(4, 20, 4)]
+    return as_int(head[:4], "big") == 1 and len(head) >= 284 and 0 < min(sizes) <= max(sizes) < 2**31
 
 
 def as_int(raw: bytes, order: str) -> int:
@@ -156,8 +166,14 @@ def bare_dicom_kind(head: bytes) -> str | None:
 
 def refuse_kind(path: Path, found: Sniffed) -> FormatError:
     """Return the refusal for a file that is not one of the images we read, saying what it is."""
+    if found.kind == UNKNOWN and path.name.lower().endswith(PAIR_VOXELS):
+        return FormatError(
+            f"{file_name(path)}: these are the voxels of a pair, and their header (.hdr) is not beside them. Put both "
+            "files into one folder.",
+            code="INPUT_DETACHED",
+        )
     inside = " inside a gzip stream" if found.gzipped else ""
     return FormatError(
         f"{file_name(path)}: this is {found.kind}{inside}, not an image we read. "
-        "Give NIfTI, NRRD, MetaImage, or DICOM (folder, file or zip)."
+        "Give NIfTI, NRRD, MetaImage, MGH, or DICOM (folder, file or archive)."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from prosect.io.paths import file_name
 __all__ = ["Choice", "chosen_series"]
 
 Volumes = dict[str, list[Slice]]
+# Cosine of the angle up to which two stacks of slices run the same way.
+PARALLEL = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ def chosen_series(
     elif wanted is None and len(own) == 1 and len(named) > 1:
         matching = [label for label, group in named.items() if holds(group, own[0])]
     if len(matching) == 1:
-        return choice_of(named, matching[0])
+        choice = choice_of(named, matching[0])
+        return replace(choice, repairs=(*choice.repairs, *between(named, matching[0])))
     leading = leading_volume({label: named[label] for label in matching})
     if leading is not None:
         return leading
@@ -109,6 +112,31 @@ def choice_of(named: Volumes, label: str) -> Choice:
     return Choice(group, notes=(f"The series holds {len(of_series)} volumes; number {number}{part} was read.",))
 
 
+def between(named: Volumes, label: str) -> tuple[str, ...]:
+    """Return a warning where slices of the same series lie between those of a volume, apart by a detail of geometry.
+
+    A series that was split by jitter of orientation or pixel spacing would otherwise be read by half without a word.
+    """
+    first = named[label][0]
+    depths = sorted(item.depth_mm for item in named[label])
+    if len(depths) < 2:
+        return ()
+    count = 0
+    for other, group in named.items():
+        # What has a name of its own, such as another phase, is a volume of its own too.
+        is_split = uid(other) == uid(label) and other != label and group[0].part == first.part
+        if not is_split or abs(float(first.normal @ group[0].normal)) < PARALLEL:
+            continue
+        lie = [float(item.position @ first.normal) for item in group]
+        count += sum(depths[0] < depth < depths[-1] for depth in lie)
+    if not count:
+        return ()
+    return (
+        f"{count} slices of the series lie between those that were read and were left out: their orientation, pixel "
+        "spacing or size differs.",
+    )
+
+
 def leading_volume(named: Volumes) -> Choice | None:
     """Return the volume of a series that has all places where others are mere leftovers, which it says; else None."""
     if not named or len({uid(label) for label in named}) > 1 or len({group[0].rows for group in named.values()}) > 1:
@@ -148,9 +176,33 @@ def group_slices(slices: Sequence[Slice]) -> list[list[Slice]]:
             group.append(item)
     volumes: list[list[Slice]] = []
     for group in groups:
-        for part in frames_of_reference(group):
+        for part in frames_of_reference(straighten(group)):
             volumes += split(part, are_equal)
     return volumes
+
+
+def straighten(group: list[Slice]) -> list[Slice]:
+    """Return slices with the directions of the first, each with how far its own were from them.
+
+    Depths count along the normal; normals that differ by rounding would shift them by tenths of a millimetre.
+    """
+    first = group[0]
+    straight: list[Slice] = []
+    for item in group:
+        turned = float(np.abs(item.row_direction - first.row_direction).max())
+        tipped = float(np.abs(item.column_direction - first.column_direction).max())
+        if not max(turned, tipped):
+            straight.append(item)
+            continue
+        straight.append(
+            replace(
+                item,
+                row_direction=first.row_direction,
+                column_direction=first.column_direction,
+                turned=max(turned, tipped),
+            )
+        )
+    return straight
 
 
 def frames_of_reference(group: Sequence[Slice]) -> list[list[Slice]]:

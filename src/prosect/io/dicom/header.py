@@ -13,8 +13,8 @@ import numpy as np
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
-from prosect.io.dicom.files import Member
 from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part_of
+from prosect.io.dicom.member import Member
 from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.formats import content_endings
@@ -22,7 +22,10 @@ from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
-__all__ = ["HEADER_BYTES", "Passed", "Slice", "image_slices", "passed_notes", "slices_or_reason"]
+__all__ = [
+    "DERIVED_CLASSES", "HEADER_BYTES", "IMAGE_CLASSES", "INDEX", "Passed", "Slice", "image_slices", "is_localizer",
+    "passed_notes", "slices_or_reason", "uid",
+]  # fmt: skip
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -33,13 +36,19 @@ META_UIDS = ("SOPClassUID", "SOPInstanceUID")
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
 # They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
 DERIVED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("66", "30", "481", "88", "104", "11"))
+LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+INDEX = "lists of files"
 REASONS = (
+    INDEX,
     "not DICOM", "not images", "of unknown kind", "localizers", "in colour", "images without a position",
     "of other series",
 )  # fmt: skip
 # A slice that was damaged could end up as one of these.
 DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position")
-SAME_DIRECTION = 1e-4
+# Directions of one volume may differ by this much, as headers that were rounded or moved between programs do: 0.06
+# degrees, 0.25 mm at the border of a body.
+SAME_DIRECTION = 1e-3
 # Headers of classic slices are a few KiB, those of enhanced images grow with their frames.
 HEADER_BYTES = 64 << 10
 
@@ -69,6 +78,7 @@ class Slice:
         order: What can tell which of the slices at its place it is, by tag name; absent where it does not say.
         tile: Which part of the frame it is, in a mosaic; None where it is all of it.
         uids_of_meta: Whether the identifiers of its object had to be taken from the file meta information.
+        turned: How far its own directions were from those above, which its volume shares (largest part of a vector).
     """
 
     member: Member
@@ -91,6 +101,7 @@ class Slice:
     order: Mapping[str, float]
     tile: Tile | None = None
     uids_of_meta: bool = False
+    turned: float = 0.0
 
     @property
     def normal(self) -> FloatArray:
@@ -238,10 +249,12 @@ def classified(member: Member, dataset: Any) -> list[Slice] | str:
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
         if declared in IMAGE_CLASSES or (not declared and member.head(132)[128:] == b"DICM"):
             raise truncated(member.name, member.size, member.size + 1, "bytes at least")
+        if declared == DIRECTORY_CLASS:
+            return INDEX
         return "not images" if declared else "not DICOM"
     if any(declared == c or declared.startswith(c + ".") for c in DERIVED_CLASSES):
         return "not images"
-    if "LOCALIZER" in [str(word).upper() for word in dataset.get("ImageType") or ()]:
+    if is_localizer(dataset.get("ImageType")):
         return "localizers"
     if dataset.get("ModalityLUTSequence"):
         raise FormatError(
@@ -287,6 +300,12 @@ def with_meta_uids(dataset: Any, frame: Mapping[str, Any]) -> Mapping[str, Any]:
         if not text(frame, tag) and spare:
             lacking[tag] = spare
     return {**frame, **lacking, "uids_of_meta": bool(lacking)} if lacking else frame
+
+
+def is_localizer(image_type: Any) -> bool:
+    """Return whether an Image Type is that of a picture for planning, or of one that shows where slices lie."""
+    words = [str(word).upper() for word in image_type or ()]
+    return any(word in LOCALIZERS or word.endswith("SURVIEW") for word in words)
 
 
 def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:

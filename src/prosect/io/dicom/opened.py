@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.io.dicom.files import Member
 from prosect.io.dicom.header import Slice
+from prosect.io.dicom.member import Member
 from prosect.io.dicom.pixels import parse, rescaled, slice_values
 
 __all__ = ["OpenFile", "are_equal", "intensities", "open_file"]

@@ -66,7 +66,11 @@ def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
         FormatError: The bytes are damaged (`INPUT_CORRUPT`).
     """
     if len(raw) > MAX_DEFLATED_BYTES and DeflatedExplicitVRLittleEndian.encode() in raw[:1024]:
-        raise no_decoder(name, UID(DeflatedExplicitVRLittleEndian))
+        raise FormatError(
+            f"{name}: the deflated file takes {len(raw) >> 20} MiB; at most {MAX_DEFLATED_BYTES >> 20} are inflated, "
+            "because its length is not told. Convert the series to an uncompressed transfer syntax.",
+            code="DICOM_UNSUPPORTED",
+        )
     try:
         return dcmread(BytesIO(raw), force=True, stop_before_pixels=tags is not None, specific_tags=tags)
     except PARSE_ERRORS as error:

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, ProsectWarning
 from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom.choosing import chosen_series
-from prosect.io.dicom.files import file_member, members
-from prosect.io.dicom.header import Passed, Slice, image_slices, passed_notes, slices_or_reason
+from prosect.io.dicom.files import is_archive, members
+from prosect.io.dicom.header import INDEX, Passed, Slice, image_slices, passed_notes, slices_or_reason
+from prosect.io.dicom.member import file_member
 from prosect.io.dicom.opened import OpenFile, intensities, open_file
 from prosect.io.dicom.pixels import padding
 from prosect.io.dicom.source import header_of, study_of
 from prosect.io.dicom.spacing import check_positions, is_even, regular_slices
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
-from prosect.io.sniff import sniff
 from prosect.volume import Source, Volume
 
 __all__ = ["load"]
@@ -36,6 +36,8 @@ __all__ = ["load"]
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TILT_NOTE_DEGREES = 0.1
 SAME_PLACE_MM = 1e-3
+# What rounding to four or more decimals leaves of equal directions.
+SAME_DIRECTION = 1e-4
 # US is "unspecified", which common converters write for CT; other types mark dual-energy maps, not Hounsfield units.
 HOUNSFIELD_TYPES = {"", "HU", "US"}
 
@@ -88,6 +90,7 @@ def load(
         *scale_doubts(kept),
         *single_slice(len(kept)),
         *mosaic_doubts(kept[0]),
+        *direction_doubts(kept),
     )
     for repair in repairs:
         warnings.warn(f"{file_name(path)}: {repair}", ProsectWarning, stacklevel=3)
@@ -103,11 +106,16 @@ def own_slices(path: Path) -> list[Slice]:
     Raises:
         FormatError: The file is DICOM but no image slice (`DICOM_NO_IMAGES`).
     """
-    if path.is_dir() or sniff(path).kind == "zip":
+    if path.is_dir() or is_archive(path):
         return []
     inside = slices_or_reason(file_member(path), None)
     if not isinstance(inside, Passed):
         return inside
+    if inside.reason == INDEX:
+        raise FormatError(
+            f"{file_name(path)}: this is a DICOMDIR, the list of the files in its folder. Give the folder.",
+            code="DICOM_NO_IMAGES",
+        )
     raise FormatError(
         f"{file_name(path)}: this DICOM file is no slice of a scan ({inside.reason}). Give the scan itself.",
         code="DICOM_NO_IMAGES",
@@ -251,6 +259,15 @@ def half_scaled(kept: Sequence[Slice]) -> tuple[str, ...]:
         f"{count} of {len(kept)} slices have no Rescale {part}; {neutral[part]} was taken for it."
         for part, count in sorted(lacking.items())
     )
+
+
+def direction_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
+    """Return a warning where the orientation changes from slice to slice by more than rounding."""
+    worst = max(item.turned for item in kept)
+    if worst <= SAME_DIRECTION:
+        return ()
+    angle = math.degrees(worst)
+    return (f"The orientation of slices differs by up to {angle:.3f} degrees; that of the first was taken for all.",)
 
 
 def frame_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:

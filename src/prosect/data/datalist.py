@@ -12,7 +12,14 @@ from typing import Any
 
 from prosect import vocabulary as vocabularies
 from prosect.data.list_files import SPLITS, Written, read_written
-from prosect.data.mapping import LabelMapping, mapping_by_names, mapping_of, published_mappings, with_new
+from prosect.data.mapping import (
+    LabelMapping,
+    mapping_by_names,
+    mapping_of,
+    mark_new,
+    published_mappings,
+    with_new,
+)
 from prosect.data.splits import published_split
 from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically
@@ -162,6 +169,8 @@ def read_datalist(
     found: dict[str, LabelMapping] = {}
     for name in dict.fromkeys(entry.dataset for entry in entries if entry.label is not None):
         pairs = pairs_for(name, written, mappings or {})
+        if pairs is not None and written.names_new and not mappings:
+            pairs = mark_new(pairs, words)
         if pairs is not None:
             words = with_new(words, pairs)
         found[name] = mapping_for(name, written, pairs, words, path)

@@ -87,6 +87,8 @@ def read_manual(
                 code="LABELS_UNLISTED",
             )
     mapping.require(present, name)
+    if mapping.regions:
+        return region_layers(stored, mapping, grid, datalist.vocabulary)
     if stored.layers:
         kept = [n for n, value in enumerate(stored.layers) if mapping.values.get(value) is not None]
         indices = [mapping.values[stored.layers[n]] or 0 for n in kept]
@@ -173,6 +175,20 @@ def values_in(stored: StoredLabels) -> tuple[int, ...]:
     for k in range(stored.array.shape[2]):
         counts += np.bincount(stored.array[..., k].ravel(), minlength=counts.size)
     return tuple(int(value) for value in np.flatnonzero(counts) if value)
+
+
+def region_layers(stored: StoredLabels, mapping: LabelMapping, grid: Grid, vocabulary: Vocabulary) -> LabelLayers:
+    """Return one layer per region that a file shows, each where any of its label values is."""
+    present = set(values_in(stored))
+    shown = {index: values for index, values in mapping.regions.items() if present & set(values)}
+    stack = np.zeros((len(shown), *grid.shape), dtype=np.bool_)
+    for layer, values in zip(stack, shown.values(), strict=True):
+        if stored.layers:
+            own = [n for n, value in enumerate(stored.layers) if value in values]
+            layer[...] = stored.array[own].any(axis=0)
+        else:
+            layer[...] = np.isin(stored.array, values)
+    return LabelLayers(stack, tuple(shown), grid, vocabulary)
 
 
 def merge_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, vocabulary: Vocabulary) -> LabelLayers:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prosect.data.nnunet import DATASET_FILE, is_nnunet, label_pairs, refuse_channels
 from prosect.data.tables import read_text, separator_of
 from prosect.errors import RecipeError
 from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
@@ -50,11 +51,13 @@ class Written:
         rows: Its entries: text by column; the columns are the values of `COLUMNS`.
         about: What it says of itself: any of `ABOUT`.
         names: Dictionaries of names by label value, the one to trust most first.
+        names_new: Whether names that no vocabulary knows are meant as new structures, as nnU-Net's are.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     about: Mapping[str, Any] = field(default_factory=dict)
     names: tuple[Mapping[Any, Any], ...] = ()
+    names_new: bool = False
 
 
 def read_written(path: Path) -> Written:
@@ -64,7 +67,7 @@ def read_written(path: Path) -> Written:
         path: A `.json` in the official form (sections `training`, `validation` and `testing` of entries with `image`,
             `label`, `pseudo_label`, `pseudo_label_reliability`, `label_sv`, `fold`; of the Medical Segmentation
             Decathlon too), a `.csv` or `.tsv` with such columns, or a folder that holds the folders `images` and
-            `labels` with the same file names.
+            `labels` with the same file names; nnU-Net's folder, or its `dataset.json`, too.
 
     Raises:
         FormatError: There is no such file.
@@ -72,6 +75,8 @@ def read_written(path: Path) -> Written:
     """
     if path.is_dir():
         written = from_folder(path)
+    elif (nnunet := nnunet_folder(path)) is not None:
+        written = nnunet
     else:
         require_file(path)
         try:
@@ -213,14 +218,68 @@ def from_folder(folder: Path) -> Written:
                 f"({len(alone)} such files).",
                 code="DATALIST_INVALID",
             )
-    rows = []
+    rows = rows_of_files(found, "training")
+    described = described_labels(folder)
+    if described is None:
+        return Written(tuple(rows))
+    # nnU-Net's test scans, of which some have labels too.
+    apart = {
+        "image": dict(stems(folder, ("imagesTs",), are_labels=False)),
+        "label": dict(stems(folder, ("labelsTs",), are_labels=True)),
+    }
+    rows += rows_of_files(apart, "testing")
+    return Written(tuple(rows), {"label_mapping": described}, names_new=True)
+
+
+def rows_of_files(found: Mapping[str, Mapping[str, Path]], split: str) -> list[Mapping[str, Any]]:
+    """Return the entries of files by column and case."""
+    rows: list[Mapping[str, Any]] = []
     for stem in sorted(found["image"]):
-        row = {"split": "training", "name": stem}
+        row = {"split": split, "name": stem}
         for column, paths in found.items():
             if stem in paths:
                 row[column] = str(paths[stem])
         rows.append(row)
-    return Written(tuple(rows))
+    return rows
+
+
+def nnunet_folder(path: Path) -> Written | None:
+    """Return what lies beside nnU-Net's `dataset.json`, version 2; None where a file is something else.
+
+    Raises:
+        RecipeError: The folders beside it are no data set (`DATALIST_INVALID`).
+    """
+    if path.name != DATASET_FILE or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return None
+    try:
+        plain = json.loads(read_text(path))
+    except (OSError, ValueError):
+        return None  # reading it as a list says what is wrong
+    return from_folder(path.parent) if is_nnunet(plain) else None
+
+
+def described_labels(folder: Path) -> list[list[Any]] | None:
+    """Return the pairs of label value and name that a `dataset.json` in a folder gives; None where there is none.
+
+    Raises:
+        RecipeError: It is none that can be used (`DATALIST_INVALID`).
+    """
+    place = folder / DATASET_FILE
+    if not place.is_file():
+        return None
+    try:
+        if place.stat().st_size > MAX_BYTES:
+            raise ValueError("it is too large")
+        plain = json.loads(read_text(place))
+        if not isinstance(plain, dict) or not isinstance(plain.get("labels"), dict):
+            return None
+        refuse_channels(plain)
+        return label_pairs(plain["labels"])
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"{file_name(folder)}/{DATASET_FILE}: this description of a data set cannot be used ({error}).",
+            code="DATALIST_INVALID",
+        ) from error
 
 
 def stems(folder: Path, names: Iterable[str], are_labels: bool) -> Iterator[tuple[str, Path]]:

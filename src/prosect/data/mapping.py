@@ -26,6 +26,7 @@ __all__ = [
     "LabelMapping",
     "mapping_by_names",
     "mapping_of",
+    "mark_new",
     "parse_pair",
     "published_mappings",
     "read_mappings",
@@ -35,6 +36,7 @@ __all__ = [
 LARGEST = 65535
 SHOWN = 8
 NOTHING = ("", "-", "none", "null")
+REGION = re.compile(r"\d+( *, *\d+)+")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
 MEANING = ("structure", "index", "name")  # columns that say what a value means
 NEW = "+"  # begins the name of a structure that no vocabulary has
@@ -50,16 +52,20 @@ class LabelMapping:
         absent: Structures that no scan of the set shows, so that finding one there is a mistake.
         by_name: Vocabulary index by a name that files give their values, None where it means nothing here: what value
             has the name may differ from file to file, as Slicer writes them.
+        regions: Label values by vocabulary index, where a structure is made of several values and shares some of them
+            with another, as a whole tumor and its core do. Where there are any, every structure is one, and `values`
+            mean nothing by themselves.
     """
 
     values: Mapping[int, int | None]
     absent: tuple[int, ...] = field(default=())
     by_name: Mapping[str, int | None] = field(default_factory=dict)
+    regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def taught(self) -> tuple[int, ...]:
         """The structures that the labels may show, ascending."""
-        meanings = {*self.values.values(), *self.by_name.values()}
+        meanings = {*self.values.values(), *self.by_name.values(), *self.regions}
         return tuple(sorted(index for index in meanings if index is not None))
 
     @property
@@ -108,7 +114,7 @@ class LabelMapping:
                     f"each file: give '{name}' without a value.",
                     code="LABELS_CONTRADICTED",
                 )
-        return LabelMapping(values, self.absent)
+        return LabelMapping(values, self.absent, regions=self.regions)
 
     def known(self, labelled: Iterable[int | str] | None = None) -> tuple[int, ...]:
         """Return the structures that a scan says something about, ascending.
@@ -118,6 +124,8 @@ class LabelMapping:
         """
         labels = self.labels if labelled is None else labelled
         found = {self.meaning(label) for label in labels} | set(self.absent)
+        if labelled is None:
+            found |= self.regions.keys()
         return tuple(sorted(index for index in found if index is not None))
 
     def translate(self, array: NDArray[Any], present: Sequence[int], name: str) -> NDArray[np.uint16]:
@@ -159,7 +167,12 @@ class LabelMapping:
             name = None if index is None else vocabulary[index].name
             if name is not None and name not in base:
                 name = NEW + name
-            pairs.append([label, name])
+            # The values of regions mean nothing by themselves, and are listed with them.
+            if not self.regions or name is not None:
+                pairs.append([label, name])
+        for index, values in self.regions.items():
+            name = vocabulary[index].name
+            pairs.append([list(values), name if name in base else NEW + name])
         return pairs
 
 
@@ -175,9 +188,9 @@ def mapping_of(
     """Return the mapping of pairs of a label value and a structure.
 
     Args:
-        pairs: Label value (a whole number or its digits), or the name that the files give it, and name or index of the
-            structure; None, an empty text or `-` where the vocabulary has nothing like it. 0 may only mean the
-            background. A name that begins with `+` is new; see `with_new`.
+        pairs: Label value (a whole number or its digits), or the name that the files give it, or the list of values of
+            a region, and name or index of the structure; None, an empty text or `-` where the vocabulary has nothing
+            like it. 0 may only mean the background. A name that begins with `+` is new; see `with_new`.
         vocabulary: Finds the structures, new ones too.
         absent: Structures that no scan shows.
         known: Further label values that occur and mean nothing here.
@@ -186,10 +199,13 @@ def mapping_of(
         RecipeError: Not such pairs, or one value means two things (`MAPPING_INVALID`).
         VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
     """
+    listed = list(pairs)
+    if any(is_region(pair) for pair in listed):
+        return regions_of(listed, vocabulary, absent, known)
     values: dict[int, int | None] = {}
     by_name: dict[str, int | None] = {}
     texts: dict[int, str] = {}
-    for pair in pairs:
+    for pair in listed:
         value, structure = split_pair(pair)
         if value == 0:
             continue
@@ -210,6 +226,37 @@ def mapping_of(
         values.setdefault(value, None)
     values.pop(0, None)
     return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)), by_name)
+
+
+def is_region(pair: Any) -> bool:
+    """Return whether a pair gives a structure several label values."""
+    return not isinstance(pair, str) and len(pair) == 2 and isinstance(pair[0], list | tuple)
+
+
+def regions_of(
+    pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary, absent: Iterable[str | int], known: Iterable[int]
+) -> LabelMapping:
+    """Return the mapping of structures that are made of several label values; see `mapping_of`.
+
+    Raises:
+        RecipeError: Not such pairs (`MAPPING_INVALID`).
+        VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
+    """
+    regions: dict[int, tuple[int, ...]] = {}
+    values: set[int] = set(known)
+    for pair in pairs:
+        numbers = pair[0] if is_region(pair) else [pair[0]]
+        split = [split_pair((number, pair[1])) for number in numbers]
+        own = tuple(sorted({value for value, _ in split if isinstance(value, int) and value}))
+        values |= set(own)
+        structure = pair[1]
+        if structure is None or str(structure).strip().lower() in NOTHING or not own:
+            continue
+        index = vocabulary[plain_name(structure)].index
+        if regions.setdefault(index, own) != own:
+            raise RecipeError(f"The structure {structure!r:.60} is two regions.", code="MAPPING_INVALID")
+    nothing = dict.fromkeys(sorted(values - {0}))
+    return LabelMapping(nothing, tuple(sorted(vocabulary[each].index for each in absent)), regions=regions)
 
 
 def plain_name(structure: Any) -> Any:
@@ -233,14 +280,34 @@ def with_new(vocabulary: Vocabulary, pairs: Iterable[Sequence[Any]]) -> Vocabula
     return vocabulary
 
 
+def mark_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tuple[Any, Any]]:
+    """Return pairs in which a name that the vocabulary does not know is marked as new."""
+    marked: list[tuple[Any, Any]] = []
+    for pair in pairs:
+        value, name = split_pair(pair)
+        if isinstance(name, str) and is_new(name, vocabulary):
+            name = f"{NEW}{name.strip()}"
+        marked.append((pair[0] if is_region(pair) else value, name))
+    return marked
+
+
+def is_new(name: str, vocabulary: Vocabulary) -> bool:
+    """Return whether a name is that of a structure which the vocabulary lacks, and not marked so yet."""
+    if name.strip().lower() in ("", *NOTHING):
+        return False
+    return not name.startswith(NEW) and name not in vocabulary
+
+
 def split_pair(pair: Any) -> tuple[int | str, Any]:
-    """Return label value, or the name that files give it, and structure of one pair.
+    """Return label value, or the name that files give it, and structure of one pair; of a region its first value.
 
     Raises:
         RecipeError: It is not a pair that begins with a label value or a name (`MAPPING_INVALID`).
     """
     try:
         value, structure = pair
+        if is_region(pair):
+            value = value[0]
         if not isinstance(pair, str) and isinstance(value, str) and not NUMBER.fullmatch(value.strip()):
             name = value.strip().removeprefix(NEW).strip()
             if not spelling(name):
@@ -257,8 +324,10 @@ def split_pair(pair: Any) -> tuple[int | str, Any]:
     return number, structure
 
 
-def parse_pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str) -> tuple[str | list[str], str]:
     """Return label value and structure of a typed pair: `3=left kidney`, or `3=` for nothing.
+
+    Several values make a region: `1,2,3=whole tumor`.
 
     A name stands for the value that a file gives it: `liver`, or `Leber=liver` where the files say so.
 
@@ -273,6 +342,8 @@ def parse_pair(text: str) -> tuple[str, str]:
         )
     if not found:
         return text.strip(), text.strip()
+    if REGION.fullmatch(value.strip()):
+        return [part.strip() for part in value.split(",")], structure.strip()
     return value.strip(), structure.strip()
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from prosect.data.datalist import DataList, Entry
-from prosect.data.mapping import NEW, NOTHING, mapping_of, split_pair, with_new
+from prosect.data.mapping import mapping_of, mark_new, with_new
 from prosect.errors import RecipeError
 from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["label_files", "mark_new", "pair_files"]
+__all__ = ["label_files", "pair_files"]
 
 SHOWN = 3
 
@@ -50,23 +50,6 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
     dataset = images.resolve().parent.name or "mine"
     entries = tuple(Entry(stem, scans[stem], maps[stem], dataset=dataset) for stem in sorted(scans))
     return DataList(entries, {dataset: mapping_of(chosen, words)}, words)
-
-
-def mark_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tuple[Any, Any]]:
-    """Return pairs in which a name that the vocabulary does not know is marked as new."""
-    marked: list[tuple[Any, Any]] = []
-    for value, name in map(split_pair, pairs):
-        if isinstance(name, str) and is_new(name, vocabulary):
-            name = f"{NEW}{name.strip()}"
-        marked.append((value, name))
-    return marked
-
-
-def is_new(name: str, vocabulary: Vocabulary) -> bool:
-    """Return whether a name is that of a structure which the vocabulary lacks, and not marked so yet."""
-    if name.strip().lower() in ("", *NOTHING):
-        return False
-    return not name.startswith(NEW) and name not in vocabulary
 
 
 def label_files(folder: Path) -> dict[str, Path]:

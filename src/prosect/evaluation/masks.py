@@ -159,6 +159,10 @@ def by_mapping(
         if index is not None:
             name = vocabulary[index].name
             add(found, spelling(name), Target(index, name, name), mask_of(stored, value))
+    for index, values in own.regions.items():
+        name = vocabulary[index].name
+        for value in set(values) & set(present):
+            add(found, spelling(name), Target(index, name, name), mask_of(stored, value))
     return found
 
 

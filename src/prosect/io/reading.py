@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,14 @@ from prosect.io.paths import file_name, header_of_pair
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
 from prosect.io.stored import StoredImage, StoredLabels, integral
-from prosect.lazy import load_module
+from prosect.lazy import lazy_module, load_module
 from prosect.stated_facts import known_modality, known_orientation
 from prosect.volume import Source, Volume
+
+if TYPE_CHECKING:
+    from prosect.io import zipped
+else:
+    zipped = lazy_module("prosect.io.zipped")
 
 __all__ = ["read", "read_labels"]
 
@@ -199,7 +204,9 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
     Raises:
         FormatError: Nothing reads it; the message says what it is.
     """
-    module = "prosect.io.zipped" if is_zipped_nifti(path, found) else reading_module(found.kind)
+    if is_zipped_nifti(path, found):
+        return zipped
+    module = reading_module(found.kind)
     # A gzip stream is read where files of the format usually lie in one.
     if module is None or (found.gzipped and not content_endings(found.kind, gzipped=True)):
         raise refuse_kind(path, found)
@@ -208,7 +215,7 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
 
 def is_zipped_nifti(path: Path, found: Sniffed) -> bool:
     """Return whether a zip holds NIfTI files rather than DICOM slices."""
-    return found.kind == "zip" and bool(load_module("prosect.io.zipped").nifti_members(path))
+    return found.kind == "zip" and bool(zipped.nifti_members(path))
 
 
 def refuse_labels(image: StoredImage) -> None:

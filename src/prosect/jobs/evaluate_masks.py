@@ -8,8 +8,7 @@ from typing import ClassVar
 
 from prosect import vocabulary as vocabularies
 from prosect.data.labels import TOLERANCE_MM
-from prosect.data.mapping import LabelMapping, mapping_of, parse_pair, with_new
-from prosect.data.pairs import mark_new
+from prosect.data.mapping import LabelMapping, mapping_of, mark_new, parse_pair, with_new
 from prosect.errors import FormatError
 from prosect.evaluation.masks import evaluate_masks, pair_masks
 from prosect.evaluation.report import Evaluation, write_evaluation

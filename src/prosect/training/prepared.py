@@ -105,10 +105,10 @@ def prepared_scan(
 
 def _key(entry: Entry, datalist: DataList, numbering: Numbering, preparation: Preparation) -> str:
     files = (entry.image, entry.label, entry.pseudo_label, entry.supervoxels)
-    mapping: list[tuple[int | str, int | None]] = []
+    mapping: list[tuple[int | str, int | tuple[int, ...] | None]] = []
     if entry.label is not None:
         own = datalist.mapping(entry)
-        mapping = [*sorted(own.values.items()), *sorted(own.by_name.items())]
+        mapping = [*sorted(own.values.items()), *sorted(own.by_name.items()), *sorted(own.regions.items())]
     facts: dict[str, Any] = {
         "version": VERSION,
         "files": [None if path is None else input_content(path) for path in files],

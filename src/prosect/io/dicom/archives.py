@@ -108,23 +108,30 @@ def tar_members(path: Path) -> Iterator[list[Member]]:
         FormatError: Damaged, or too large to be unpacked in memory (`INPUT_TOO_LARGE`).
         ResourceError: Larger than the free memory.
     """
-    try:
-        archive = open_tar(path)
-        found = plain_members(path, archive)
-    except TAR_ERRORS as error:
-        raise corrupt(file_name(path), f"tar archive: {error}") from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-    with archive:
+    with closing_tar(path) as archive:
+        try:
+            found = plain_members(path, archive)
+        except (*TAR_ERRORS, OSError) as error:
+            raise corrupt(file_name(path), f"tar archive: {error}") from error
         yield found
 
 
-def open_tar(path: Path) -> tarfile.TarFile:
-    """Return the opened archive, inflated in memory where it is gzipped.
+def closing_tar(path: Path) -> tarfile.TarFile:
+    """Return the opened archive, which its `with` closes.
 
     Raises:
         FormatError: See `tar_members`.
     """
+    try:
+        return open_tar(path)
+    except TAR_ERRORS as error:
+        raise corrupt(file_name(path), f"tar archive: {error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def open_tar(path: Path) -> tarfile.TarFile:
+    """Return the opened archive, inflated in memory where it is gzipped; errors as the library raises them."""
     with open(path, "rb") as handle:
         is_gzip = handle.read(2) == b"\x1f\x8b"
     if not is_gzip:

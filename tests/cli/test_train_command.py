@@ -143,9 +143,15 @@ def test_an_unknown_stage_is_refused(folder: Path, capsys: pytest.CaptureFixture
     assert "3_automatic" in capsys.readouterr().err
 
 
-def test_more_steps_in_the_same_folder_are_another_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_steps_in_the_same_folder_train_a_finished_stage_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert train(folder, "run", "-q", "--steps", "1", "--stage", "1_interactive") == 0
-    assert train(folder, "run", "-q", "--steps", "2", "--stage", "1_interactive") == 3
+    assert train(folder, "run", "--steps", "2", "--stage", "1_interactive") == 0
+    assert "1_interactive was finished after 1 steps; trained on to 2" in capsys.readouterr().out
+    rows = (folder / "run" / "1_interactive" / "log.jsonl").read_text()
+    assert '"event": "trained on"' in rows
+    assert train(folder, "run", "-q", "--steps", "1", "--stage", "1_interactive") == 3
     assert "RESUME_OTHER_RUN" in capsys.readouterr().err
 
 

@@ -40,18 +40,19 @@ def loop(
     threads: int = 0,
     patches: int = 1,
     validate: Callable[[dict[str, Tensor]], float] | None = None,
-    **settings: int,
+    lineage: str = "",
+    **settings: float,
 ) -> TrainingLoop:
     """Return a small run."""
     torch.manual_seed(0)
     network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, interactive=False))
-    chosen = LoopSettings(steps=steps, warmup_steps=2, patches_per_step=patches, **settings)
+    chosen = LoopSettings(**{"steps": steps, "warmup_steps": 2, "patches_per_step": patches, **settings})
     generator = np.random.default_rng(0)
     source = PatchSource(scans(), [1.0, 1.0], PatchSampler((8, 8, 8), 3.0, generator))
     stream = PatchStream(source, chosen.seed, threads)
     objective = AutomaticObjective(network, [1, 2, 7], {2: 0}, stream, generator)
     ranks = joined("cpu")
-    around = Surroundings(stream, validate, "made", ranks=ranks)
+    around = Surroundings(stream, validate, f"{lineage} {steps}", lineage, ranks=ranks)
     return TrainingLoop(network, objective, generator, chosen, folder, around=around)
 
 

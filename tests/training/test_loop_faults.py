@@ -195,7 +195,41 @@ def test_best_weights_that_are_damaged_are_not_chosen_and_the_log_says_so(tmp_pa
 def test_the_state_of_another_run_is_not_taken_up(tmp_path: Path) -> None:
     loop(tmp_path).run()
     with pytest.raises(RecipeError) as refused:
-        loop(tmp_path, 7).resume()
+        loop(tmp_path, learning_rate=1.0).resume()
+    assert refused.value.code == "RESUME_OTHER_RUN"
+    assert "learning_rate" in str(refused.value)
+
+
+def test_a_finished_run_is_trained_on_for_more_steps(tmp_path: Path) -> None:
+    short = loop(tmp_path, 6)
+    short.run()
+    longer = loop(tmp_path, 12, warmup_steps=3)
+    assert longer.resume()
+    assert not longer.finished
+    assert digest(longer) == digest(short)
+    assert rows(tmp_path)[-1] | {"rate": 0, "skipped": 0} == {
+        "step": 6, "event": "trained on", "before": 6, "now": 12, "rate": 0, "skipped": 0,
+    }  # fmt: skip
+    longer.run()
+    assert longer.step == 12
+    assert digest(longer) != digest(short)
+
+
+def test_fewer_steps_and_an_unfinished_run_are_not_trained_on(tmp_path: Path) -> None:
+    loop(tmp_path, 6).run(stop_at=0)
+    with pytest.raises(RecipeError, match="finish it first"):
+        loop(tmp_path, 12).resume()
+    again = loop(tmp_path, 6)
+    again.resume()
+    again.run()
+    with pytest.raises(RecipeError, match="steps 6, now 4"):
+        loop(tmp_path, 4).resume()
+
+
+def test_a_state_of_other_data_is_not_trained_on(tmp_path: Path) -> None:
+    loop(tmp_path, 6, lineage="a").run()
+    with pytest.raises(RecipeError) as refused:
+        loop(tmp_path, 12, lineage="b").resume()
     assert refused.value.code == "RESUME_OTHER_RUN"
 
 

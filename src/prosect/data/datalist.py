@@ -12,14 +12,8 @@ from typing import Any
 
 from prosect import vocabulary as vocabularies
 from prosect.data.list_files import SPLITS, Written, read_written
-from prosect.data.mapping import (
-    LabelMapping,
-    mapping_by_names,
-    mapping_of,
-    mark_new,
-    published_mappings,
-    with_new,
-)
+from prosect.data.mapping import LabelMapping, mapping_by_names, mapping_of, mark_new, with_new
+from prosect.data.mapping_files import published_mappings
 from prosect.data.splits import published_split
 from prosect.errors import RecipeError
 from prosect.io.atomic import write_atomically

@@ -18,7 +18,7 @@ from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.io.atomic import write_atomically
 from prosect.io.temporary import sweep
 from prosect.networks.vista3d import Vista3D
-from prosect.training.loop_settings import LoopSettings, Row, Surroundings
+from prosect.training.loop_settings import OF_LENGTH, LoopSettings, Row, Surroundings
 from prosect.training.states import read_state, write_state
 from prosect.training.stream import stream_of
 
@@ -281,6 +281,7 @@ class TrainingLoop:
             "unjudged": self.unjudged,
             "settings": asdict(self.settings),
             "identity": self.around.identity,
+            "lineage": self.around.lineage,
             "threads": torch.get_num_threads(),
         }
         self._write(STATE, state, PREVIOUS)
@@ -291,6 +292,9 @@ class TrainingLoop:
 
     def resume(self) -> bool:
         """Load a saved state if there is one, or the one before where the last is damaged; return whether there was.
+
+        A run that is finished may be trained on for more steps: the rate is then that of the longer run. The log says
+        where it was trained on.
 
         Raises:
             RecipeError: It is the state of another run (`RESUME_OTHER_RUN`).
@@ -303,16 +307,21 @@ class TrainingLoop:
             # A state of an earlier version lacks the settings that are newer than it, and had their defaults.
             before = asdict(LoopSettings()) | state["settings"]
             other = sorted(key for key in settings | before if settings.get(key) != before.get(key))
-            if other or state["identity"] != self.around.identity:
-                named = f" ({', '.join(other)})" if other else ""
-                raise RecipeError(
-                    f"{path}: this is the state of a run with other settings{named} or data. Give another work folder, "
-                    "or remove it to begin anew.",
-                    code="RESUME_OTHER_RUN",
-                )
+            longer = bool(other) and self._is_longer(state["step"], before, other)
+            around = self.around
+            same = state.get("lineage") == around.lineage if longer else state["identity"] == around.identity
+            if not same or (other and not longer):
+                raise other_run(path, other, before, settings)
             self._load(state)
+            if longer:
+                self._log(event="trained on", before=before["steps"], now=self.settings.steps)
             return True
         return False
+
+    def _is_longer(self, step: int, before: Row, other: Sequence[str]) -> bool:
+        """Return whether a state is that of this run, finished after fewer steps."""
+        only = all(key in OF_LENGTH for key in other)
+        return only and step >= before["steps"] and self.settings.steps > before["steps"]
 
     def _load(self, state: Row) -> None:
         self.network.load_state_dict(state["network"])
@@ -326,6 +335,17 @@ class TrainingLoop:
         if state["threads"] != torch.get_num_threads():
             # Sums are rounded in another order: as good, but not bit for bit the same.
             self._log(event="other threads", before=state["threads"], now=torch.get_num_threads())
+
+
+def other_run(path: Path, other: Sequence[str], before: Row, now: Row) -> RecipeError:
+    """Return the refusal of a state that is of another run."""
+    what = "other data"
+    if other:
+        what = "other settings (" + ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in other) + ")"
+    way = "Give another work folder, or remove it to begin anew."
+    if "steps" in other and all(key in OF_LENGTH for key in other):
+        way = "Only a run that is finished can be trained on, for more steps: finish it first, or give another folder."
+    return RecipeError(f"{path}: this is the state of a run with {what}. {way}", code="RESUME_OTHER_RUN")
 
 
 def mixed_is_sound(network: Vista3D, device: str, patch: Sequence[int]) -> bool:

@@ -12,9 +12,12 @@ from torch import Tensor
 from prosect.training.parallel import ALONE, Ranks
 from prosect.training.stream import PatchStream
 
-__all__ = ["LoopSettings", "Row", "Surroundings"]
+__all__ = ["OF_LENGTH", "LoopSettings", "Row", "Surroundings"]
 
 Row = dict[str, Any]
+
+# Settings that a run trained on for longer may have otherwise: those that follow from its length.
+OF_LENGTH = ("steps", "warmup_steps", "validate_every")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Surroundings:
         validate: Returns a score of a network with the averaged weights, the larger the better.
         identity: What besides the settings makes this run what it is, such as the hash of its data; a state of another
             is not taken up.
+        lineage: The same without what follows from the length of the run; a finished state of it may be trained on.
         watchers: Told of every row of the log.
         ranks: This process among those that train together.
         clock: Seconds, for the log.
@@ -70,6 +74,7 @@ class Surroundings:
     stream: PatchStream | None = None
     validate: Callable[[dict[str, Tensor]], float] | None = None
     identity: str = ""
+    lineage: str = ""
     watchers: Sequence[Callable[[Row], None]] = ()
     ranks: Ranks = ALONE
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)

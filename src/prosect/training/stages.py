@@ -18,7 +18,7 @@ from prosect.training.course import Course
 from prosect.training.export import export, largest_ml, one_piece
 from prosect.training.families import family_of
 from prosect.training.loop import TrainingLoop
-from prosect.training.loop_settings import LoopSettings, Surroundings
+from prosect.training.loop_settings import OF_LENGTH, LoopSettings, Surroundings
 from prosect.training.patches import PatchSampler, PatchSource
 from prosect.training.recipe import Part, Stage
 from prosect.training.sources import judged_by
@@ -128,6 +128,7 @@ def loop_of(course: Course, stage: Stage, network: nn.Module) -> TrainingLoop:
         stream,
         Validator(course, stage) if stage.validate_every else None,
         identity_of(course, stage, scans, network),
+        identity_of(course, stage, scans, network, without=(*OF_LENGTH, "save_every")),
         [partial(course.log, stage.name)],
         course.ranks,
     )
@@ -176,7 +177,9 @@ def settings_of(course: Course, stage: Stage) -> LoopSettings:
     return LoopSettings(**shared)
 
 
-def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network: nn.Module) -> str:
+def identity_of(
+    course: Course, stage: Stage, scans: Sequence[Weighted], network: nn.Module, without: Sequence[str] = ()
+) -> str:
     """Return a hash of all that makes a stage what it is, besides the settings of the loop.
 
     Args:
@@ -184,6 +187,7 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network
         stage: One of its stages.
         scans: What the stage draws from, with weights; a changed file is another scan.
         network: As the stage begins with it, so that the end of another stage before it does not go unnoticed.
+        without: Settings of the stage that do not count.
     """
     begins = hashlib.sha256()
     for value in network.state_dict().values():
@@ -192,7 +196,7 @@ def identity_of(course: Course, stage: Stage, scans: Sequence[Weighted], network
     for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
         del shape[name]
     facts: dict[str, Any] = {
-        "stage": asdict(stage),
+        "stage": {name: value for name, value in asdict(stage).items() if name not in without},
         "shape": shape,
         "order": [course.numbering.classes, course.numbering.others],
         "begins": begins.hexdigest(),

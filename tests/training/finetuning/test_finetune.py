@@ -195,6 +195,21 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_file(
     assert save_finetuned(resumed, tmp_path / "cut.safetensors").read_bytes() == whole.read_bytes()
 
 
+def test_a_finished_run_is_trained_on_for_longer(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    settings = replace(BRIEF, validate_every=2)
+    datalist = pair_files(*folders, PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, settings, "boxes")
+    short = finetune(model, plan, settings, tmp_path / "run", measure=False)
+    more = replace(settings, steps=settings.steps + 4, validate_every=3)
+    said: list[str] = []
+    plan = plan_finetuning(model, datalist, more, "boxes")
+    longer = finetune(model, plan, more, tmp_path / "run", measure=False, say=said.append)
+    assert (short.report["steps"], longer.report["steps"]) == (settings.steps, more.steps)
+    assert f"was finished after {settings.steps} steps; trained on to {more.steps}" in said
+
+
 def interrupting(word: str) -> Callable[[str], None]:
     def say(text: str) -> None:
         if text.startswith(word):

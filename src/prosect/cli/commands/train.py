@@ -98,6 +98,8 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
         return f"{stage} step {row['step']}: validation {row['score']:.4f} (best {row['best']:.4f})"
     if event == "resumed":
         return f"{stage} goes on at step {row['step']}"
+    if event == "trained on":
+        return f"{stage} was finished after {row['before']} steps; trained on to {row['now']}"
     if event is not None:
         rest = {key: value for key, value in row.items() if key not in ("step", "event", "rate", "skipped")}
         return f"{stage} step {row['step']}: {event} {rest}"

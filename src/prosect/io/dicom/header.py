@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part
 from prosect.io.dicom.member import Member
 from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
+from prosect.io.dicom.values import number, text, vector
 from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
@@ -409,62 +409,6 @@ def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[tuple[float, float]
             code="INPUT_HEADER_INVALID",
         )
     return (slope, intercept or 0.0), "Intercept" if intercept is None else ""
-
-
-def vector(name: str, frame: Mapping[str, Any], tag: str, count: int) -> FloatArray:
-    """Return the numbers of a tag.
-
-    Raises:
-        GeometryError: Missing, not `count` of them, or not finite.
-    """
-    values = np.array(numbers(name, tag, frame.get(tag)), dtype=np.float64)
-    if values.shape != (count,) or not np.isfinite(values).all():
-        raise GeometryError(
-            f"{name}: {tag} holds {values.size} usable numbers; {count} are needed. Export the series again."
-        )
-    return values
-
-
-def number(name: str, frame: Mapping[str, Any], tag: str) -> float | None:
-    """Return the number of a tag, None where it is absent or empty.
-
-    Raises:
-        FormatError: It is not a finite number.
-    """
-    raw = frame.get(tag)
-    if raw is None or raw == "":
-        return None
-    value = numbers(name, tag, raw)[0]
-    if not math.isfinite(value):
-        raise corrupt(name, f"{tag} is not a number")
-    return value
-
-
-def numbers(name: str, tag: str, raw: Any) -> list[float]:
-    """Return the numbers that a tag holds, also where they are text of another type, such as UT.
-
-    Raises:
-        FormatError: It holds something else (`INPUT_HEADER_INVALID`), such as a decimal comma.
-    """
-    parts = [] if raw is None else raw
-    if isinstance(raw, str):
-        parts = raw.split("\\")
-    elif isinstance(raw, int | float):
-        parts = [raw]
-    try:
-        return [float(part) for part in parts]
-    except (TypeError, ValueError):
-        written = "\\".join(map(str, parts))[:64]
-        raise FormatError(
-            f"{name}: {tag} is {written!r}; numbers with a decimal point are needed. Export the series again.",
-            code="INPUT_HEADER_INVALID",
-        ) from None
-
-
-def text(dataset: Any, tag: str) -> str:
-    """Return a tag as text, empty where absent."""
-    raw = dataset.get(tag)
-    return "" if raw is None else str(raw).strip()
 
 
 def uid(label: str) -> str:

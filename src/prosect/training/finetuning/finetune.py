@@ -160,6 +160,8 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
     event = row.get("event")
     if event == "resumed":
         return f"goes on at step {step}" if stage == "all" else f"goes on at step {step} of the class vectors"
+    if event == "trained on":
+        return f"was finished after {row['before']} steps; trained on to {row['now']}"
     if stage == "all" and event == "validated":
         return f"step {step}: validation Dice {row['score']:.3f}, best {row['best']:.3f}"
     if stage == "all" and event is None and "loss" in row:

@@ -16,7 +16,7 @@ from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part
 from prosect.io.dicom.member import Member
 from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
-from prosect.io.dicom.values import number, text, vector
+from prosect.io.dicom.values import number, rescale_of, text, vector
 from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
 from prosect.io.payload import corrupt, truncated
@@ -387,28 +387,6 @@ def order_of(frame: Mapping[str, Any]) -> dict[str, float]:
         except ValueError:
             continue
     return found
-
-
-def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str]:
-    """Return Rescale Slope and Intercept, None where both are absent, and which of them alone is missing.
-
-    Both are optional to readers: without a slope values are not stretched, without an intercept not shifted.
-
-    Raises:
-        FormatError: Either is no number, or the slope is 0, which would leave nothing of the scan.
-    """
-    slope = number(name, frame, "RescaleSlope")
-    intercept = number(name, frame, "RescaleIntercept")
-    if slope is None and intercept is None:
-        return None, ""
-    if slope is None:
-        return (1.0, intercept or 0.0), "Slope"
-    if slope == 0:
-        raise FormatError(
-            f"{name}: Rescale Slope is 0, so every voxel would be {intercept}. Export the series again.",
-            code="INPUT_HEADER_INVALID",
-        )
-    return (slope, intercept or 0.0), "Intercept" if intercept is None else ""
 
 
 def uid(label: str) -> str:

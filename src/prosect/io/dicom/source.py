@@ -15,8 +15,8 @@ from typing import Any
 from pydicom.multival import MultiValue
 
 from prosect.errors import OutputError
-from prosect.io.dicom.files import Member
 from prosect.io.dicom.header import HEADER_BYTES, Slice
+from prosect.io.dicom.member import Member
 from prosect.io.dicom.pixels import parse, parse_beginning
 
 __all__ = ["COPIED", "DicomHeader", "SourceFrame", "Study", "header_of", "require_header", "study_of"]

@@ -12,7 +12,29 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
 from prosect.io.payload import corrupt
 
-__all__ = ["number", "text", "vector"]
+__all__ = ["number", "rescale_of", "text", "vector"]
+
+
+def rescale_of(name: str, frame: Mapping[str, Any]) -> tuple[tuple[float, float] | None, str]:
+    """Return Rescale Slope and Intercept, None where both are absent, and which of them alone is missing.
+
+    Both are optional to readers: without a slope values are not stretched, without an intercept not shifted.
+
+    Raises:
+        FormatError: Either is no number, or the slope is 0, which would leave nothing of the scan.
+    """
+    slope = number(name, frame, "RescaleSlope")
+    intercept = number(name, frame, "RescaleIntercept")
+    if slope is None and intercept is None:
+        return None, ""
+    if slope is None:
+        return (1.0, intercept or 0.0), "Slope"
+    if slope == 0:
+        raise FormatError(
+            f"{name}: Rescale Slope is 0, so every voxel would be {intercept}. Export the series again.",
+            code="INPUT_HEADER_INVALID",
+        )
+    return (slope, intercept or 0.0), "Intercept" if intercept is None else ""
 
 
 def vector(name: str, frame: Mapping[str, Any], tag: str, count: int) -> FloatArray:

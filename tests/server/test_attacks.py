@@ -1,7 +1,6 @@
 """Sixty ways to harm a server: none gets a file from outside, none is answered by 500, and it answers others meanwhile.
 
-The list is numbered. What concerns a protocol that is not spoken yet is sent all the same: then there is nothing at that
-path.
+The list is numbered. What concerns a protocol that is not spoken yet is sent all the same.
 """
 
 from __future__ import annotations
@@ -93,11 +92,12 @@ def unharmed(target: Server, place: Path) -> Iterator[None]:
     assert psutil.Process().memory_info().rss - memory < 200 << 20
 
 
-def raw(server: Server, request: bytes, wait_s: float = 10.0) -> bytes:
+def raw(server: Server, request: bytes, leave: bool = False) -> bytes:
     """What comes back for bytes as they are; empty where the server closes without a word."""
-    with socket.create_connection(("127.0.0.1", server.settings.port), timeout=wait_s) as connection:
+    with socket.create_connection(("127.0.0.1", server.settings.port), timeout=10) as connection:
         connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
+        if leave:
+            connection.shutdown(socket.SHUT_WR)
         parts = []
         try:
             while part := connection.recv(65536):
@@ -151,7 +151,7 @@ def test_who_is_not_meant_is_refused(target: Server, attack: str) -> None:
     answer = raw(target, NAMES[attack](target))
     assert status_of(answer) in (*OK_REFUSALS, 0)
     assert b"roots" not in answer
-    assert b"set-cookie" not in answer.lower()
+    assert b"set-cookie" not in answer.lower().partition(b"\r\n\r\n")[0]
 
 
 def test_a_question_before_the_question_gives_no_leave(target: Server) -> None:
@@ -284,7 +284,9 @@ def scans_of(server: Server) -> list[Any]:
 
 
 def test_a_length_that_is_announced_and_never_sent_ends_at_once(target: Server) -> None:
-    answer = raw(target, request(target, f"POST {API}/uploads HTTP/1.1", Content_Length=str(4 << 30)))  # attack 52
+    answer = raw(
+        target, request(target, f"POST {API}/uploads HTTP/1.1", Content_Length=str(4 << 30)), leave=True
+    )  # attack 52
     assert status_of(answer) in (*OK_REFUSALS, 0)
 
 

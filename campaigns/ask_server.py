@@ -99,6 +99,8 @@ def ask(
             case.path_parameters = {**(case.path_parameters or {}), **within(known, case.path_parameters)}
         sent = case.as_transport_kwargs(base_url=str(http.base_url), headers=dict(http.headers))
         sent.pop("cookies", None)
+        if isinstance(sent.get("data"), bytes | str):
+            sent["content"] = sent.pop("data")
         try:
             response = http.request(**{key: value for key, value in sent.items() if value is not None})
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError, ValueError, TypeError):

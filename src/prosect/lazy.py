@@ -29,6 +29,8 @@ MODULES: dict[str, str] = {
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",
     "prosect.radiomics": "brings what makes surfaces",
     "prosect.io.dicom.pixels": "brings decoders",
+    "prosect.io.dicom.label_object": "brings pydicom",
+    "prosect.io.dicom.rtstruct": "brings pydicom and what traces outlines",
     "prosect.io.dicom.seg": "needs the extra `dicom`",
     "prosect.io.dicom.series": "brings pydicom",
     "prosect.io.metaimage": "one format of many",

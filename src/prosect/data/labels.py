@@ -137,8 +137,8 @@ def read_supervoxels(
 
 
 def on_grid(path: Path, grid: Grid, tolerance_mm: float) -> StoredLabels:
-    """Return stored labels, which must lie where the scan does."""
-    stored = read_labels(path)
+    """Return stored labels, which must lie where the scan does; DICOM labels are put there by position."""
+    stored = read_labels(path, like=grid)
     refuse_other_grid(stored.grid, grid, file_name(path), tolerance_mm)
     return stored
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prosect.data.labels import TOLERANCE_MM, refuse_other_grid, values_in
 from prosect.data.mapping import LabelMapping
 from prosect.data.pairs import label_files
-from prosect.errors import ProsectError, RecipeError
+from prosect.errors import GeometryError, ProsectError, RecipeError
 from prosect.evaluation.ledger import Refused
 from prosect.evaluation.report import Evaluation
 from prosect.evaluation.running import section
@@ -21,6 +21,7 @@ from prosect.evaluation.scores import Row, Target, row_between
 from prosect.io import read_labels
 from prosect.io.formats import label_stem
 from prosect.io.paths import file_name
+from prosect.io.sniff import sniff
 from prosect.io.stored import StoredLabels
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary.matching import spelling
@@ -30,6 +31,7 @@ __all__ = ["MaskPair", "evaluate_masks", "pair_masks"]
 Mask = NDArray[np.bool_]
 
 SHOWN = 3
+DICOM = ("dicom", "zip")
 RULE = (
     "Distances are between surfaces, in mm, where truth and result both show the structure. A structure that was "
     "missed has no distance: it counts in `missed`, and its Dice and NSD are 0. A structure found where there is none "
@@ -113,7 +115,7 @@ def judge_pair(
     Raises:
         ProsectError: A file cannot be read, lies elsewhere than the other, or holds values that the mapping lacks.
     """
-    truth, result = read_labels(pair.truth), read_labels(pair.result)
+    truth, result = read_pair(pair)
     refuse_other_grid(result.grid, truth.grid, file_name(pair.result), tolerance_mm)
     if mapping is None:
         own = by_own_names(truth, result.names), by_own_names(result, truth.names)
@@ -131,6 +133,31 @@ def judge_pair(
         _, found = own[1].get(key, (target, nothing))
         rows.append(row_between(pair.name, "", target, found, actual, truth.grid, 0, 0.0, nsd_mm, distances=True))
     return rows
+
+
+def read_pair(pair: MaskPair) -> tuple[StoredLabels, StoredLabels]:
+    """Return truth and result; DICOM labels are put on the voxels of the other, for a SEG holds labelled slices alone.
+
+    Raises:
+        ProsectError: A file cannot be read, or does not lie where the other does.
+    """
+    if sniff_content(pair.truth) not in DICOM:
+        truth = read_labels(pair.truth)
+        return truth, read_labels(pair.result, like=truth.grid)
+    result = read_labels(pair.result)
+    try:
+        return read_labels(pair.truth, like=result.grid), result
+    except GeometryError:
+        # Of two SEGs either can hold more slices than the other.
+        if sniff_content(pair.result) not in DICOM:
+            raise
+        truth = read_labels(pair.truth)
+        return truth, read_labels(pair.result, like=truth.grid)
+
+
+def sniff_content(path: Path) -> str:
+    """Return what the bytes of a file are; a folder can hold DICOM alone."""
+    return "dicom" if path.is_dir() else sniff(path).kind
 
 
 def by_own_names(stored: StoredLabels, other: Mapping[int, str]) -> dict[str, tuple[Target, Mask]]:

@@ -86,6 +86,10 @@ FORMATS = (
         "dicom_seg", "DICOM segmentation", "dicom_seg", "prosect.io.dicom.seg", written=(".seg.dcm",), holds_all=True,
         needs_source=True,
     ),
+    Format(
+        "dicom_rtstruct", "DICOM structure set", "dicom_rtstruct", "prosect.io.dicom.rtstruct",
+        written=(".rtstruct.dcm",), holds_all=True, needs_source=True,
+    ),
     Format("zip", "DICOM zip", "zip", "prosect.io.dicom.series", read_only=(".zip",)),
     Format("tar", "DICOM tar archive", "tar", "prosect.io.dicom.series", read_only=(".tar", ".tar.gz", ".tgz"),
            gzipped=(".tar.gz", ".tgz")),

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from prosect.volume import Source, Volume
 
 if TYPE_CHECKING:
     from prosect.io import zipped
+    from prosect.io.dicom import label_object
 else:
     zipped = lazy_module("prosect.io.zipped")
+    label_object = lazy_module("prosect.io.dicom.label_object")
 
 __all__ = ["read", "read_labels"]
 
@@ -110,25 +113,28 @@ def volume_of(
         raise FormatError(f"{image.name}: {error}", code=error.code) from None
 
 
-def read_labels(path: str | os.PathLike[str], *, volume: int | None = None) -> StoredLabels:
+def read_labels(
+    path: str | os.PathLike[str], *, volume: int | None = None, like: Volume | Grid | None = None
+) -> StoredLabels:
     """Return the label values at `path` with the names that the file carries.
 
     Args:
-        path: NIfTI, NRRD or MetaImage file.
+        path: NIfTI, NRRD or MetaImage file; DICOM SEG or RTSTRUCT, or a folder or zip that holds one of them.
         volume: Which volume of a 4D file that is not one mask per structure. Layers of Slicer, which hold several
             structures each, need none: every segment becomes a mask.
+        like: The scan that DICOM labels belong to, or its grid: they are put on its voxels, by the slices that they
+            name and else by position. A SEG alone has its own grid; other formats are always read on theirs.
 
     Raises:
         FormatError: As for `read`, or values that are no labels (`LABELS_OUT_OF_RANGE`, `LABELS_NOT_INTEGER`).
-        GeometryError: As for `read`.
+        GeometryError: As for `read`, or DICOM labels that lie elsewhere than the scan (`LABELS_ELSEWHERE`).
     """
     place = header_of_pair(Path(path))
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     if found.kind in SERIES_KINDS and not is_zipped_nifti(place, found):
-        raise FormatError(
-            f"{file_name(place)}: DICOM label objects are not read yet; give labels as NIfTI, NRRD or MetaImage.",
-            code="LABELS_UNSUPPORTED",
-        )
+        labels, doubts = label_object.load_labels(place, like)
+        warn(file_name(place), doubts)
+        return replace(labels, notes=doubts)
     image: StoredImage = reader(place, found).load(place)
     repairs = name_conflict(place, found) + image.repairs
     names, layers = dict(image.names), image.layers if volume is None else ()

@@ -59,7 +59,7 @@ def drafts_of(
         FormatError: The file cannot be read as labels.
     """
     if isinstance(labels, str | os.PathLike):
-        labels = read_labels(Path(labels))
+        labels = read_labels(Path(labels), like=grid)
     if isinstance(labels, np.ndarray):
         return [of_array(labels, name, grid, vocabulary)]
     if not isinstance(labels, LabelMap | LabelLayers | StoredLabels):

@@ -109,7 +109,7 @@ def from_multilabel(path: Path, grid: Grid, vocabulary: Vocabulary, scheme: Cros
     Raises:
         RecipeError: A value is no label of the scheme (`LABELS_UNMAPPED`).
     """
-    stored = read_labels(path)
+    stored = read_labels(path, like=grid)
     refuse_other_grid(stored.grid, grid, file_name(path))
     present = values_in(stored)
     table = np.zeros(max(present, default=0) + 1, dtype=np.uint16)
@@ -162,7 +162,7 @@ def from_masks(masks: Mapping[str, Path], grid: Grid, vocabulary: Vocabulary, sc
         if index is None:
             left.append(name)
             continue
-        stored = read_labels(path)
+        stored = read_labels(path, like=grid)
         refuse_other_grid(stored.grid, grid, file_name(path))
         # Overlapping segments of one mask file are that mask together.
         mask = stored.array.any(axis=0) if stored.layers else stored.array > 0

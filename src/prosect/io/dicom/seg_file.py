@@ -15,7 +15,9 @@ from prosect.geometry import FloatArray
 from prosect.io.dicom.pixels import PARSE_ERRORS, slice_values, transfer_syntax
 from prosect.io.payload import corrupt, truncated
 
-__all__ = ["TRACKING", "SegFile", "SegFrame", "SegSegment", "frame_masks", "seg_file"]
+__all__ = [
+    "TRACKING", "SegFile", "SegFrame", "SegSegment", "frame_masks", "names_by_label", "own_label", "seg_file",
+]  # fmt: skip
 
 # Our own tracking identifier: the label value, and the name of the structure.
 TRACKING = "prosect:{value}:{name}"
@@ -119,9 +121,9 @@ def segments_of(dataset: Any) -> tuple[SegSegment, ...]:
     found: list[tuple[int, int | None, str]] = []
     for item in dataset.get("SegmentSequence") or []:
         number = int(item.SegmentNumber)
-        own = OWN_TRACKING.match(str(item.get("TrackingID") or ""))
         if number:
-            found.append((number, int(own[1]) if own else None, str(item.get("SegmentLabel") or "").strip()))
+            own = own_label(str(item.get("TrackingID") or ""))
+            found.append((number, own, str(item.get("SegmentLabel") or "").strip()))
     values = [value for _, value, _ in found if value]
     ours = len(set(values)) == len(found)
     segments: list[SegSegment] = []
@@ -129,6 +131,12 @@ def segments_of(dataset: Any) -> tuple[SegSegment, ...]:
         label = value if ours and value else number
         segments.append(SegSegment(number, label, name))
     return tuple(segments)
+
+
+def own_label(text: str) -> int | None:
+    """Return the label value in a tracking identifier of ours, None where it is none."""
+    match = OWN_TRACKING.match(text)
+    return int(match[1]) if match else None
 
 
 def frames_of(dataset: Any) -> Iterator[SegFrame]:

@@ -1,0 +1,382 @@
+"""DICOM label objects (SEG, RTSTRUCT) as label values on a grid: that of a scan, or for a SEG its own.
+
+Frames and outlines are placed by the slice that they name, and where a scan has no such slice by their position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prosect.errors import FormatError, GeometryError
+from prosect.geometry import FloatArray, Grid
+from prosect.io.dicom.contours import fill
+from prosect.io.dicom.files import Member, file_member, members
+from prosect.io.dicom.header import HEADER_BYTES
+from prosect.io.dicom.pixels import parse
+from prosect.io.dicom.seg_file import SegFile, SegFrame, frame_masks, names_by_label, seg_file
+from prosect.io.dicom.source import DicomHeader
+from prosect.io.dicom.structures import Outline, Region, regions_of
+from prosect.io.paths import file_name
+from prosect.io.payload import check_extent, check_memory
+from prosect.io.sniff import sniff_bytes
+from prosect.io.stored import StoredLabels
+from prosect.volume import Volume
+
+__all__ = ["load_labels"]
+
+SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+# How far, in voxels, a pixel may lie from the voxel that it becomes, and an outline from its slice.
+NEAR = 0.25
+# Positions this near, in parts of a slice distance, are evenly spaced.
+EVEN = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Where labels are to lie.
+
+    Attributes:
+        grid: The grid.
+        slices: The index along k of each slice, by SOP Instance UID and frame number (0 for none).
+    """
+
+    grid: Grid
+    slices: Mapping[tuple[str, int], int]
+
+
+# A label value with the indices (n, 3) of its voxels, a part at a time.
+Pieces = Iterator[tuple[int, NDArray[np.intp]]]
+
+
+def load_labels(path: Path, like: Volume | Grid | None) -> tuple[StoredLabels, tuple[str, ...]]:
+    """Return the labels in a DICOM object, and what was repaired or assumed.
+
+    Args:
+        path: A SEG or RTSTRUCT file, or a folder or zip that holds one of them.
+        like: The scan that they belong to, or its grid; None for the grid of a SEG itself.
+
+    Raises:
+        FormatError: There is no such object or there are several (`LABELS_UNSUPPORTED`), it is damaged, or outlines are
+            to be read without a scan (`LABELS_NEED_SCAN`).
+        GeometryError: It lies elsewhere than the scan (`LABELS_ELSEWHERE`), or has no even grid of its own.
+    """
+    raw, name = read_object(path)
+    dataset = parse(name, raw)
+    target = None if like is None else target_of(like)
+    if class_of(dataset) == RTSTRUCT_CLASS:
+        if target is None:
+            raise FormatError(
+                f"{name}: outlines have no voxels of their own; the scan that they were drawn on is needed. Give it "
+                "by `like`, or give a segmentation.",
+                code="LABELS_NEED_SCAN",
+            )
+        return of_structures(name, dataset, target, raw)
+    return of_segmentation(seg_file(name, len(raw), dataset), target, raw)
+
+
+def of_structures(name: str, dataset: Any, target: Target, raw: bytes) -> tuple[StoredLabels, tuple[str, ...]]:
+    """Return the labels of an RTSTRUCT on a target; errors as in `load_labels`."""
+    regions, repairs = regions_of(name, dataset)
+    outside = drawn_outside(regions, target, name)
+    values: list[int] = []
+    names: dict[int, str] = {}
+    for region in regions:
+        values.append(region.label)
+        if region.name:
+            names[region.label] = region.name
+    stored = gathered(lambda: region_pieces(regions, target), target.grid, values, names)
+    return with_hash(stored, raw), repairs + outside
+
+
+def of_segmentation(file: SegFile, target: Target | None, raw: bytes) -> tuple[StoredLabels, tuple[str, ...]]:
+    """Return the labels of a SEG on a target, or on its own grid; errors as in `load_labels`."""
+    place = target or Target(own_grid(file), {})
+    values = [segment.label for segment in file.segments]
+    stored = gathered(lambda: frame_pieces(file, place), place.grid, values, names_by_label(file.segments))
+    repairs = strayed(file, place)
+    if file.kind == "FRACTIONAL":
+        repairs = ("Fractions of a voxel were taken as labels from one half on.", *repairs)
+    return with_hash(stored, raw), repairs
+
+
+def with_hash(stored: StoredLabels, raw: bytes) -> StoredLabels:
+    """Return labels with the hash of their file."""
+    return StoredLabels(stored.array, stored.grid, stored.names, stored.layers, hashlib.sha256(raw).hexdigest())
+
+
+def read_object(path: Path) -> tuple[bytes, str]:
+    """Return bytes and name of the one label object at a place.
+
+    Raises:
+        FormatError: There is none, or several (`LABELS_UNSUPPORTED`).
+    """
+    if not path.is_dir() and sniff_bytes(file_member(path).head(1024)) == "dicom":
+        member = file_member(path)
+        if not is_label_object(member):
+            raise FormatError(
+                f"{file_name(path)}: this DICOM file holds no labels. Give a SEG or an RTSTRUCT.",
+                code="LABELS_UNSUPPORTED",
+            )
+        return member.read(), member.name
+    with members(path) as files:
+        found = [member for member in files if is_label_object(member)]
+        if len(found) == 1:
+            return found[0].read(), found[0].name
+    names = ", ".join(member.name for member in found[:8]) or "none"
+    raise FormatError(
+        f"{file_name(path)}: one SEG or RTSTRUCT is needed; {len(found)} are here ({names}). Give the file.",
+        code="LABELS_UNSUPPORTED",
+    )
+
+
+def is_label_object(member: Member) -> bool:
+    """Return whether a file is a SEG or an RTSTRUCT."""
+    beginning = member.head(HEADER_BYTES)
+    if sniff_bytes(beginning[:1024]) != "dicom":
+        return False
+    try:
+        dataset = parse(member.name, beginning, ["SOPClassUID"])
+    except FormatError:
+        return False
+    return class_of(dataset) in (*SEG_CLASSES, RTSTRUCT_CLASS)
+
+
+def class_of(dataset: Any) -> str:
+    """Return the SOP Class UID of an object."""
+    return str(dataset.get("SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
+
+
+def target_of(like: Volume | Grid) -> Target:
+    """Return where labels of a scan lie."""
+    if isinstance(like, Grid):
+        return Target(like, {})
+    header = like.source.header
+    if not isinstance(header, DicomHeader):
+        return Target(like.grid, {})
+    slices: dict[tuple[str, int], int] = {}
+    for k, frame in enumerate(header.frames):
+        slices[frame.instance_uid, frame.number] = k
+    return Target(like.grid, slices)
+
+
+def gathered(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
+    """Return labels put together from their pieces: one value per voxel, or layers where structures overlap.
+
+    Args:
+        pieces: Yields them, as often as it is called.
+        grid: Where they lie.
+        values: Every label value.
+        names: Names by label value.
+
+    Raises:
+        ResourceError: Larger than the free memory.
+    """
+    kind = np.uint8 if max(values, default=0) < 256 else np.uint16
+    check_memory("The labels", grid.voxel_count * np.dtype(kind).itemsize)
+    flat = np.zeros(grid.shape, kind)
+    for value, voxels in pieces():
+        where = tuple(voxels.T)
+        there = flat[where]
+        if np.any((there != 0) & (there != value)):
+            return layered(pieces, grid, values, names)
+        flat[where] = value
+    return StoredLabels(flat, grid, dict(names))
+
+
+def layered(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
+    """Return one mask per label value; see `gathered`."""
+    order = tuple(dict.fromkeys(values))
+    check_memory("The masks of structures that overlap", grid.voxel_count * len(order))
+    masks = np.zeros((len(order), *grid.shape), np.bool_)
+    for value, voxels in pieces():
+        masks[order.index(value)][tuple(voxels.T)] = True
+    return StoredLabels(masks, grid, dict(names), order)
+
+
+def frame_pieces(file: SegFile, target: Target) -> Pieces:
+    """Yield the voxels of each segment in each frame.
+
+    Raises:
+        GeometryError: They lie elsewhere (`LABELS_ELSEWHERE`).
+    """
+    labels = {segment.number: segment.label for segment in file.segments}
+    for frame in file.frames:
+        for number, mask in frame_masks(file, frame):
+            rows, columns = np.nonzero(mask)
+            if len(rows) and number in labels:
+                yield labels[number], voxels_of(file, frame, target, rows, columns)
+
+
+def voxels_of(
+    file: SegFile, frame: SegFrame, target: Target, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Return the voxels (n, 3) of pixels of a frame: on the slice that it names, else at their position.
+
+    Raises:
+        GeometryError: They lie between voxels or outside (`LABELS_ELSEWHERE`).
+    """
+    k = named_slice(file, frame, target)
+    if k is not None:
+        return np.stack([columns, rows, np.full_like(rows, k)], axis=1)
+    places = target.grid.to_voxel(frame.points_lps(rows, columns) * LPS_TO_RAS)
+    voxels = np.rint(places)
+    off = float(np.abs(places - voxels).max())
+    outside = int(np.count_nonzero(~target.grid.contains(voxels)))
+    if off > NEAR or outside:
+        what = f"{outside} of {len(rows)} pixels lie outside" if outside else f"pixels lie {off:.2f} voxels off"
+        raise GeometryError(
+            f"{file.name}: the segmentation lies elsewhere than the scan (frame {frame.number + 1}: {what}). "
+            "Is it of another scan?",
+            code="LABELS_ELSEWHERE",
+        )
+    return voxels.astype(np.intp)
+
+
+def named_slice(file: SegFile, frame: SegFrame, target: Target) -> int | None:
+    """Return the slice that a frame names, where the scan has it and its pixels are as many."""
+    if (file.columns, file.rows) != target.grid.shape[:2]:
+        return None
+    return target.slices.get(frame.source)
+
+
+def strayed(file: SegFile, target: Target) -> tuple[str, ...]:
+    """Return a sentence where frames say another position than the slices that they name."""
+    worst = 0.0
+    for frame in file.frames:
+        k = named_slice(file, frame, target)
+        if k is not None:
+            expected = target.grid.to_world([[0, 0, k]])[0]
+            worst = max(worst, float(np.linalg.norm(frame.position * LPS_TO_RAS - expected)))
+    if worst <= NEAR * min(target.grid.spacing_mm):
+        return ()
+    return (f"Frames lie up to {worst:.2f} mm from the slices that they name; they were put on these slices.",)
+
+
+def own_grid(file: SegFile) -> Grid:
+    """Return the grid of a segmentation's own frames, in RAS mm; slices without a frame between them are in it.
+
+    Raises:
+        GeometryError: Frames have several directions or spacings, or do not lie at multiples of one distance.
+    """
+    first = file.frames[0]
+    same = all(
+        np.allclose(frame.row_direction, first.row_direction, atol=1e-4)
+        and np.allclose(frame.column_direction, first.column_direction, atol=1e-4)
+        and np.allclose(frame.spacing, first.spacing, rtol=1e-4)
+        for frame in file.frames
+    )
+    if not same:
+        raise uneven(file, "its frames have several directions or spacings")
+    normal = np.cross(first.row_direction, first.column_direction)
+    by_depth = {round(float(frame.position @ normal), 3): frame.position for frame in file.frames}
+    depths = sorted(by_depth)
+    start, stop = by_depth[depths[0]], by_depth[depths[-1]]
+    distance = first.thickness_mm or 1.0
+    count = 1
+    step = normal * distance
+    if len(depths) > 1:
+        gaps = np.diff(depths)
+        distance = slice_distance(gaps, first.thickness_mm)
+        count = round((depths[-1] - depths[0]) / distance) + 1
+        step = (stop - start) / (count - 1)
+        steps = (np.array(depths) - depths[0]) / distance
+        if np.abs(steps - np.rint(steps)).max() > EVEN:
+            raise uneven(file, f"its slices lie {gaps.min():.3f} to {gaps.max():.3f} mm apart")
+    check_extent(file.name, (file.columns, file.rows, count), 1)
+    affine = np.eye(4)
+    affine[:3, 0] = first.row_direction * first.spacing[1]
+    affine[:3, 1] = first.column_direction * first.spacing[0]
+    affine[:3, 2], affine[:3, 3] = step, start
+    affine[:3] *= LPS_TO_RAS[:, np.newaxis]
+    return Grid((file.columns, file.rows, count), affine)
+
+
+def slice_distance(gaps: FloatArray, declared: float) -> float:
+    """Return the distance between slices in mm: the smallest gap, or the declared one that gaps are multiples of."""
+    smallest = float(gaps.min())
+    if not declared or math.isclose(smallest, declared, rel_tol=EVEN):
+        return smallest
+    times = gaps / declared
+    fits = declared < smallest and np.abs(times - np.rint(times)).max() <= EVEN
+    return declared if fits else smallest
+
+
+def uneven(file: SegFile, cause: str) -> GeometryError:
+    """Return the refusal of frames that are no grid."""
+    return GeometryError(
+        f"{file.name}: the segmentation is no even grid by itself ({cause}). Give the scan that it belongs to.",
+        code="LABELS_NEED_SCAN",
+    )
+
+
+def region_pieces(regions: Sequence[Region], target: Target) -> Pieces:
+    """Yield the voxels of each region, slice by slice; what lies outside the scan is left out."""
+    for region in regions:
+        planes: dict[tuple[int, int], list[FloatArray]] = defaultdict(list)
+        for outline in region.outlines:
+            axis, index, ring = plane_of(outline, target)
+            planes[axis, index].append(ring)
+        for (axis, index), rings in sorted(planes.items()):
+            others = [n for n in range(3) if n != axis]
+            if not 0 <= index < target.grid.shape[axis]:
+                continue
+            shape = target.grid.shape[others[0]], target.grid.shape[others[1]]
+            inside = np.argwhere(fill(rings, shape))
+            if len(inside):
+                yield region.label, np.insert(inside, axis, index, axis=1)
+
+
+def plane_of(outline: Outline, target: Target) -> tuple[int, int, FloatArray]:
+    """Return the axis across an outline, the slice along it, and the outline (n, 2) in the indices of the other two.
+
+    Raises:
+        GeometryError: It lies across the slices of the scan, or between two of them (`LABELS_ELSEWHERE`).
+    """
+    places = target.grid.to_voxel(outline.points_lps * LPS_TO_RAS)
+    axis = int(np.ptp(places, axis=0).argmin())
+    depth = float(places[:, axis].mean())
+    index = round(depth)
+    named = target.slices.get((outline.source, 0))
+    if named is not None and axis == 2:
+        index = named
+    elif max(abs(depth - index), float(np.ptp(places[:, axis])) / 2) > 2 * NEAR - 1e-3:
+        raise GeometryError(
+            f"An outline of '{outline.name}' lies across the slices of the scan or between two of them "
+            f"({depth:.2f}). Give the scan that it was drawn on.",
+            code="LABELS_ELSEWHERE",
+        )
+    others = [n for n in range(3) if n != axis]
+    return axis, index, places[:, others]
+
+
+def drawn_outside(regions: Sequence[Region], target: Target, name: str) -> tuple[str, ...]:
+    """Return a sentence where outlines lie outside the scan.
+
+    Raises:
+        GeometryError: All of them do (`LABELS_ELSEWHERE`).
+    """
+    outside: Counter[str] = Counter()
+    total = 0
+    for region in regions:
+        for outline in region.outlines:
+            axis, index, _ = plane_of(outline, target)
+            total += 1
+            outside[region.name] += not 0 <= index < target.grid.shape[axis]
+    count = sum(outside.values())
+    if total and count == total:
+        raise GeometryError(
+            f"{name}: all {total} outlines lie outside the scan. Is it another patient's or series'?",
+            code="LABELS_ELSEWHERE",
+        )
+    return (f"{count} of {total} outlines lie outside the scan and were left out.",) if count else ()

@@ -1,0 +1,97 @@
+"""A DICOM structure set as it lies in its file: its regions of interest with their outlines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prosect.geometry import FloatArray
+from prosect.io.dicom.pixels import PARSE_ERRORS
+from prosect.io.dicom.seg_file import own_label
+from prosect.io.payload import corrupt
+
+__all__ = ["Outline", "Region", "regions_of"]
+
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+FEWEST_POINTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """One closed outline.
+
+    Attributes:
+        name: Its region, for messages.
+        points_lps: Its points (n, 3) in LPS mm.
+        source: SOP Instance UID of the slice that it was drawn on, empty where not said.
+    """
+
+    name: str
+    points_lps: FloatArray
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One region of interest.
+
+    Attributes:
+        label: Its label value: ours where all regions have one, else its number.
+        name: Its name.
+        outlines: Its outlines; where several lie on one slice, a place in an odd number of them is inside.
+    """
+
+    label: int
+    name: str
+    outlines: tuple[Outline, ...]
+
+
+def regions_of(name: str, dataset: Any) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Return the regions that have outlines, and a sentence on what was left out.
+
+    Raises:
+        FormatError: The file is damaged (`INPUT_CORRUPT`).
+    """
+    try:
+        titles = {int(item.ROINumber): str(item.get("ROIName") or "") for item in dataset.StructureSetROISequence}
+        labels = labels_of(dataset, list(titles))
+        left_out: Counter[str] = Counter()
+        regions: list[Region] = []
+        for item in dataset.get("ROIContourSequence") or []:
+            number = int(item.ReferencedROINumber)
+            title = titles.get(number, "").strip()
+            outlines = tuple(outlines_of(item, title, left_out))
+            if outlines:
+                regions.append(Region(labels.get(number, number), title, outlines))
+    except PARSE_ERRORS as error:
+        raise corrupt(name, f"DICOM structure set: {type(error).__name__}") from error
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+    return tuple(regions), (f"Contours that are no closed outlines were left out: {listed}.",) if listed else ()
+
+
+def labels_of(dataset: Any, numbers: list[int]) -> dict[int, int]:
+    """Return our label value of each region by its number, nothing where not all have one of their own."""
+    found: dict[int, int] = {}
+    for item in dataset.get("RTROIObservationsSequence") or []:
+        value = own_label(str(item.get("ROIObservationDescription") or ""))
+        if value is not None:
+            found[int(item.ReferencedROINumber)] = value
+    complete = set(found) == set(numbers) and len(set(found.values())) == len(found)
+    return found if complete else {}
+
+
+def outlines_of(item: Any, title: str, left_out: Counter[str]) -> Iterator[Outline]:
+    """Yield the closed outlines of a region, and count what else it has."""
+    for contour in item.get("ContourSequence") or []:
+        kind = str(contour.get("ContourGeometricType") or "")
+        points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
+        if kind not in CLOSED or len(points) < FEWEST_POINTS:
+            left_out[kind if kind not in CLOSED else "of fewer than 3 points"] += 1
+            continue
+        images = contour.get("ContourImageSequence") or []
+        source = str(images[0].get("ReferencedSOPInstanceUID") or "") if images else ""
+        yield Outline(title, points, source)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prosect.errors import GeometryError
 
-__all__ = ["AxisOrder", "Grid", "ras_order"]
+__all__ = ["AxisOrder", "FloatArray", "Grid", "ras_order"]
 
 FloatArray = NDArray[np.float64]
 Shape = tuple[int, int, int]

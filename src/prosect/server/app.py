@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 
 import prosect
 from prosect.errors import CancelledError, ProsectError
-from prosect.server import monailabel, nninteractive
+from prosect.server import dls, monailabel, nninteractive
 from prosect.server.guard import App, Guard, Receive, Scope, Send
 from prosect.server.native import LARGE, native
+from prosect.server.nim import nim
 from prosect.server.service import Service
 from prosect.server.wire import problem_of
 
-__all__ = ["create_app"]
+__all__ = ["ROUTERS", "create_app"]
 
 PROBLEM = "application/problem+json"
 THREADS = 40
@@ -34,8 +35,10 @@ PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"
 
 ROUTERS: Mapping[str, Callable[[Service], APIRouter]] = {
     "native": native,
+    "nim": nim,
     "monailabel": monailabel.monailabel,
     "nninteractive": nninteractive.nninteractive,
+    "dls": dls.dls,
 }
 
 
@@ -60,11 +63,12 @@ def create_app(service: Service, clock: Callable[[], float]) -> App:
     )
     add_problems(app)
     for dialect in service.settings.dialects:
-        if dialect in ROUTERS:
-            app.include_router(ROUTERS[dialect](service))
+        app.include_router(ROUTERS[dialect](service))
     add_operations(app, service)
     add_page(app)
-    return Guard(without_last_slash(app), service.settings, clock, (*LARGE, *monailabel.LARGE, *nninteractive.LARGE))
+    return Guard(
+        without_last_slash(app), service.settings, clock, (*LARGE, *dls.LARGE, *monailabel.LARGE, *nninteractive.LARGE)
+    )
 
 
 def without_last_slash(app: App) -> App:

@@ -74,6 +74,14 @@ class Roots:
             refuse_special(os.fstat(descriptor), parts[-1])
         return base.joinpath(*parts)
 
+    def split(self, path: str) -> tuple[str, str] | None:
+        """Return the root below which an absolute path lies, and the rest of it; None where it lies below none."""
+        parts = Path(path).parts
+        for root, place in self._places.items():
+            if parts[: len(place.parts)] == place.parts:
+                return root, "/".join(parts[len(place.parts) :])
+        return None
+
     def entries(self, root: str, relative: str) -> list[Found]:
         """Return what lies in a folder below a root, folders first; hidden entries, links and devices are left out.
 

@@ -116,6 +116,10 @@ class Seats:
         with self._lock:
             return [seat for seat in self._seats.values() if seat.touched < oldest]
 
+    def age_s(self, seat: Seat) -> float:
+        """Return how many seconds ago a seat last changed; over a restart too."""
+        return self._now() - seat.touched
+
     def note_activity(self, identity: str) -> None:
         """Note that a client did something; what only shows that it lives does not count."""
         self._active[identity] = self._clock()

@@ -48,11 +48,16 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     who.add_argument("--port", type=int, default=8000, help="TCP port (default: 8000; 0 takes any that is free)")
     who.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
-    who.add_argument("--dialects", metavar="NAMES", default="native", help=f"protocols, joined by commas: {DIALECTS}")
+    spoken = f"protocols that are spoken, joined by commas (default: all): {DIALECTS}"
+    who.add_argument("--dialects", metavar="NAMES", default=DIALECTS, help=spoken)
     who.add_argument("--token-file", metavar="F", type=path, help="take the token from a file (default: a new one)")
     remote = "let other machines in; encryption is for a proxy in front"
     who.add_argument("--allow-remote", action="store_true", help=remote)
     who.add_argument("--allow-host", metavar="H", action="append", default=[], help="a further name of this server")
+    open_dls = "ask ITK-SNAP for no token, as it can send none; on this machine only"
+    who.add_argument("--open-dls", action="store_true", help=open_dls)
+    axes = "where i, j, k of scans from nnInteractive's clients lead, as they do not say (default: LPS)"
+    who.add_argument("--nninteractive-axes", metavar="AXES", type=str.upper, default="LPS", help=axes)
     who.add_argument("--allow-origin", metavar="O", action="append", default=[], help="a web page that may call it")
 
 

@@ -63,6 +63,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         hosts=tuple(args.allow_host),
         origins=tuple(args.allow_origin),
         output_root=args.output_root,
+        nninteractive_axes=args.nninteractive_axes,
+        open_dls=args.open_dls,
         max_sessions=args.max_sessions,
         memory_bytes=args.memory or free // 2,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,11 @@ from prosect.geometry import AxisOrder, Grid
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.measure import measure
 from prosect.phantom import asymmetric_letter
+from prosect.preview.legend import absences
+from prosect.preview.palette import PALETTE, colors_of
+from prosect.preview.planes import in_panel, length_below
+from prosect.preview.projection import BACKGROUND_LIGHT, brightest
+from prosect.preview.scene import AXIAL, CORONAL, SAGITTAL, SOFT_TISSUE_HU, Scene, center_of, stage
 from prosect.volume import Volume
 
 WORDS = vocabulary.load("prosect")
@@ -25,8 +32,8 @@ def empty(volume: Volume) -> LabelMap:
     return LabelMap(np.zeros(volume.grid.shape, np.uint8), volume.grid, WORDS)
 
 
-def scene_of(volume: Volume, labels: LabelMap) -> preview.Scene:
-    return preview.stage(volume, labels, measure(labels))
+def scene_of(volume: Volume, labels: LabelMap) -> Scene:
+    return stage(volume, labels, measure(labels))
 
 
 def colored_pixels(picture: NDArray[np.float32]) -> int:
@@ -58,9 +65,9 @@ def test_every_axis_order_gives_the_same_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("view", "position", "structure", "left_of_middle", "above_middle"),
     [
-        (preview.CORONAL, 11, 6, False, False),  # the patient's left is the viewer's right
-        (preview.AXIAL, -21, 3, False, False),  # behind is below
-        (preview.SAGITTAL, 4, 1, True, True),  # the front is at the viewer's left, the head above
+        (CORONAL, 11, 6, False, False),  # the patient's left is the viewer's right
+        (AXIAL, -21, 3, False, False),  # behind is below
+        (SAGITTAL, 4, 1, True, True),  # the front is at the viewer's left, the head above
     ],
 )
 def test_a_structure_appears_on_its_radiological_side(view, position, structure, left_of_middle, above_middle) -> None:
@@ -87,9 +94,9 @@ def test_the_projection_shows_the_brightest_of_each_ray_behind_the_structures() 
     values = np.full(grid.shape, -1000.0)
     values[1, 3, 2], values[4, 0, 1] = 640.0, 40.0
     volume = Volume(values, grid, "CT")
-    shown = preview.brightest(scene_of(volume, empty(volume)))
+    shown = brightest(scene_of(volume, empty(volume)))
     assert shown.shape == (6, 4)
-    assert shown[1, 2] == shown.max() == pytest.approx(preview.BACKGROUND_LIGHT)
+    assert shown[1, 2] == shown.max() == pytest.approx(BACKGROUND_LIGHT)
     assert 0 < shown[4, 1] < shown[1, 2]
     assert (shown > 0).sum() == 2
 
@@ -115,7 +122,7 @@ def test_layers_that_overlap_are_drawn(tmp_path: Path) -> None:
     volume, labels = asymmetric_letter()
     masks = np.stack([labels.array > 0, labels.array == 1])
     layers = LabelLayers(masks, (346, 1), labels.grid, WORDS)
-    scene = preview.stage(volume, layers, measure(layers))
+    scene = stage(volume, layers, measure(layers))
     assert scene.around == {346}
     assert (scene.labels == 1).sum() == masks[1].sum()
     preview.render(volume, layers, tmp_path / "a.png")
@@ -140,7 +147,7 @@ def test_the_window_is_soft_tissue_for_ct_and_percentiles_for_mr() -> None:
     grid = Grid((20, 20, 20), np.eye(4))
     values = rng.uniform(0, 900, grid.shape)
     ct, mr = Volume(values - 900, grid, "CT"), Volume(values, grid, "MR")
-    assert scene_of(ct, empty(ct)).window == preview.SOFT_TISSUE_HU
+    assert scene_of(ct, empty(ct)).window == SOFT_TISSUE_HU
     low, high = scene_of(mr, empty(mr)).window
     assert 0 < low < 50
     assert 850 < high < 900
@@ -191,3 +198,92 @@ def test_a_large_scan_is_not_copied(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < volume.array.nbytes / 4
+
+
+def test_left_and_right_and_neighbours_in_the_legend_differ_in_hue() -> None:
+    left, right = WORDS["left parotid"].index, WORDS["right parotid"].index
+    colors = colors_of([left, right, 346], [346], 346)
+    assert np.abs(colors[left] - colors[right]).max() > 0.5
+    assert colors[346].min() > 0.8, "what is drawn as a line only is nearly white"
+    assert len(set(PALETTE)) == len(PALETTE) >= 30
+    for one, other in itertools.pairwise(PALETTE):
+        assert np.abs(np.subtract(one, other)).max() > 0.25
+
+
+def test_the_colours_of_the_same_structures_are_the_same_in_every_scan() -> None:
+    np.testing.assert_array_equal(colors_of([1, 3, 5], [], 5)[[1, 3, 5]], colors_of([5, 1, 3], [], 9)[[1, 3, 5]])
+
+
+def test_coordinates_are_world_millimetres_where_they_stand() -> None:
+    affine = np.diag([2.0, -3.0, 4.0, 1.0])
+    affine[:3, 3] = 100.0, -50.0, 700.0
+    volume = Volume(np.zeros((10, 12, 14)), Grid((10, 12, 14), affine), "CT")
+    scene = scene_of(volume, empty(volume))
+    assert [scene.position_mm(axis, 0) for axis in range(3)] == [100.0, -50.0 - 11 * 3, 700.0]
+    # The patient's right is at the left: the first voxel (R 100) lies in the right half of the panel.
+    assert in_panel(scene, AXIAL, (0, 0, 0)) == (19.0, 1.5)
+    assert in_panel(scene, AXIAL, (9, 11, 0)) == (1.0, 34.5)
+
+
+@pytest.mark.parametrize(("most", "length"), [(0.3, 1), (1, 1), (19.9, 10), (60, 50), (120, 100), (5000, 1000)])
+def test_the_scale_is_a_plain_length(most: float, length: float) -> None:
+    assert length_below(most) == length
+
+
+def test_the_body_does_not_decide_where_the_planes_lie() -> None:
+    grid = Grid((40, 40, 40), np.eye(4))
+    array = np.full(grid.shape, 346, np.uint16)
+    array[30:36, 3:9, 33:38] = 1
+    volume = Volume(np.zeros(grid.shape), grid, "CT")
+    labels = LabelMap(array, grid, WORDS)
+    assert labels.array[scene_of(volume, labels).center] == 1
+
+
+def test_each_structure_has_a_row_through_its_middle_on_request(tmp_path: Path) -> None:
+    volume, labels = asymmetric_letter()
+    found = measure(labels)
+    plain = imread(preview.render(volume, labels, tmp_path / "a.png"))
+    rows = imread(preview.render(volume, labels, tmp_path / "b.png", each=True))
+    assert rows.shape[0] > plain.shape[0] + 100 * len(found)
+    for m in found:
+        center = center_of(m, volume)
+        assert all(a <= c < b for a, c, b in zip(m.start_vox, center, m.stop_vox, strict=True))
+
+
+def test_what_was_not_found_and_what_was_withheld_is_said_in_words() -> None:
+    _volume, labels = asymmetric_letter()
+    found = measure(labels)
+    said = {"classes": [*labels.present, 204, 205, 210], "withheld": {"210": "no neck"}}
+    more = LabelMap(labels.array, labels.grid, WORDS, said)
+    assert absences(more, found) == ["not found: left parotid, right parotid", "withheld: larynx"]
+    assert absences(labels, found) == []
+
+
+def test_a_stack_of_few_thick_slices_keeps_its_proportions(tmp_path: Path) -> None:
+    grid = Grid((200, 200, 20), np.diag([2.0, 2.0, 5.0, 1.0]))
+    array = np.zeros(grid.shape, np.uint8)
+    array[50:150, 50:150, 5:15] = 1  # 200 by 200 by 50 mm
+    volume = Volume(np.full(grid.shape, -1000.0), grid, "CT")
+    picture = imread(preview.render(volume, LabelMap(array, grid, WORDS), tmp_path / "a.png"))
+    coronal = picture[60:-80, picture.shape[1] // 4 + 8 : picture.shape[1] // 2 - 8, :3]
+    rows, columns = np.nonzero(coronal.max(axis=2) - coronal.min(axis=2) > 0.2)
+    assert np.ptp(columns) / np.ptp(rows) == pytest.approx(4, rel=0.1)
+
+
+def test_clicks_are_drawn_before_and_after_where_they_were_made(tmp_path: Path) -> None:
+    volume, labels = asymmetric_letter()
+    place = measure(labels)[0].centroid_ras
+    picture = imread(preview.render_clicks(volume, empty(volume), labels, [(place, True)], tmp_path / "a.png"))
+    half = picture.shape[0] // 2
+    assert colored_pixels(picture[60 : half - 40]) < colored_pixels(picture[half:-80])
+    green = (picture[..., 1] > 0.8) & (picture[..., 0] < 0.3) & (picture[..., 2] < 0.6)
+    assert green.sum() > 6 * 20, "a plus in each of six panels"
+
+
+def test_a_small_picture_for_notebooks_is_a_png_with_and_without_labels() -> None:
+    volume, labels = asymmetric_letter()
+    plain, marked = preview.thumbnail(volume), preview.thumbnail(volume, labels)
+    assert plain.startswith(b"\x89PNG")
+    assert colored_pixels(imread(BytesIO(plain))) == 0
+    assert colored_pixels(imread(BytesIO(marked))) > 500
+    assert len(marked) < 100_000

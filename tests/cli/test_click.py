@@ -72,7 +72,7 @@ def test_a_mask_is_corrected(click, scan_path, tmp_path) -> None:
     prosect.write(Volume(mask, scan.grid), tmp_path / "mask.nii.gz")
     status, out, _ = click("--structure", "spleen", "--at", "15,15,15-", "--from", tmp_path / "mask.nii.gz")
     assert status == 0
-    assert "spleen drafted: 96 voxels added" in out
+    assert "spleen drafted: 4.32 mL added" in out
     labels = prosect.read_labels(tmp_path / "out.nii.gz")
     assert set(np.unique(labels.array)) <= {0, 3}
     words = ["--structure", "liver", "--at", "15,15,15-", "--from", tmp_path / "out.nii.gz"]
@@ -145,3 +145,22 @@ def test_a_model_without_clicks_says_so(run, scan_path, tmp_path) -> None:
     status, _, err = run("click", scan_path, "-o", tmp_path / "o.nii.gz", "-w", path, "-d", "cpu", "--at", "15,15,15")
     assert status == 6
     assert "takes no clicks" in err
+
+
+def test_a_picture_and_statistics_lie_beside_the_labels(click, tmp_path) -> None:
+    status, out, _ = click("--structure", "my lesion", "--space", "voxel", "--at", "4,5,3", "-p", "-s")
+    assert status == 0
+    assert (tmp_path / "out_preview.png").read_bytes().startswith(b"\x89PNG")
+    rows = json.loads((tmp_path / "out_statistics.json").read_text())
+    assert f"my lesion: {rows['my_lesion']['volume'] / 1000:.2f} mL" in out
+    assert [line.split("/")[-1] for line in out.splitlines()[-4:]] == [
+        "out.nii.gz", "out_statistics.json", "out_statistics.csv", "out_preview.png",
+    ]  # fmt: skip
+
+
+def test_a_picture_that_exists_is_refused_before_the_clicks(click, tmp_path) -> None:
+    (tmp_path / "out_preview.png").write_bytes(b"precious")
+    status, out, err = click("--space", "voxel", "--at", "4,5,3", "-p")
+    assert (status, out) == (3, "")
+    assert "OUTPUT_EXISTS" in err
+    assert (tmp_path / "out_preview.png").read_bytes() == b"precious"

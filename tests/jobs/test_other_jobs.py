@@ -128,7 +128,7 @@ def test_clicks_of_a_job_do_what_a_session_does(clicked_weights: Path, scan_path
     assert [type(event) for event in told] == [Edited, Edited]
     assert [event.by for event in told] == ["drafted", "+"]
     assert (done.labels.array == session.labels.array).all()
-    assert (prosect.read_labels(done.output).array == session.labels.array).all()
+    assert (prosect.read_labels(done.files[0]).array == session.labels.array).all()
     with pytest.raises(FormatError) as refused:
         job.run(model, scan)
     assert refused.value.code == "OUTPUT_EXISTS"

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import prosect
+from prosect import results
 from prosect.clicks_file import read_clicks
-from prosect.errors import FormatError
-from prosect.io import check_writable
 from prosect.jobs.inputs import ModelChoice, ScanInput
 from prosect.jobs.job import Job
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.lazy import lazy_module
+from prosect.measure import Measurement, measure
 from prosect.places import Corners
 from prosect.prompts import Click, Prompt, click_at, click_in, for_structure, size_of, target_of
+from prosect.results import Request
 from prosect.session import Change, Session
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
+    from prosect import preview
     from prosect.models import TakesClicks
+else:
+    preview = lazy_module("prosect.preview")
 
 __all__ = ["ClickJob", "Clicked", "Edited", "PlacedClick", "Resumed"]
 
@@ -58,10 +63,12 @@ class Edited:
     Attributes:
         change: What changed.
         by: A draft, a positive click, or a negative one.
+        voxel_ml: Volume of a voxel, by which what changed is told in millilitres.
     """
 
     change: Change
     by: Literal["drafted", "+", "-"]
+    voxel_ml: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +78,14 @@ class Clicked:
     Attributes:
         labels: All structures of the session, on the scan's grid.
         changes: What each draft and click changed.
-        output: What was written.
+        found: Their measurements.
+        files: What was written, the labels first.
     """
 
     labels: LabelMap | LabelLayers
     changes: tuple[Change, ...]
-    output: Path
+    found: tuple[Measurement, ...]
+    files: tuple[Path, ...]
 
 
 Tell = Callable[[Resumed | Edited], None]
@@ -103,6 +112,8 @@ class ClickJob(Job):
         overwrite: Whether an output that exists may be replaced.
         boxes: Boxes around the structure by two opposite corners, before the clicks.
         extent_mm: The longest side of the structure, where it is known.
+        preview: Draw the three planes through the last click, before and after the clicks.
+        statistics: Write volumes and intensities.
     """
 
     kind: ClassVar[str] = "click"
@@ -119,6 +130,13 @@ class ClickJob(Job):
     overwrite: bool = False
     boxes: tuple[Corners, ...] = ()
     extent_mm: float | None = None
+    preview: bool = False
+    statistics: bool = False
+
+    @property
+    def request(self) -> Request:
+        """What is written, and where."""
+        return Request(self.output, preview=self.preview, statistics=self.statistics)
 
     def run(self, model: TakesClicks | None = None, volume: Volume | None = None, *, tell: Tell = ignore) -> Clicked:
         """Answer the clicks and write the labels; what can be refused is refused before a model is loaded.
@@ -131,9 +149,7 @@ class ClickJob(Job):
         Raises:
             ProsectError: The output exists, a click lies outside the scan, or scan or model cannot be loaded.
         """
-        if self.output.exists() and not self.overwrite:
-            raise FormatError(f"{self.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
-        check_writable(self.output)
+        results.refuse(self.request, self.input.path, self.overwrite)
         scan = volume or self.input.read()
         clicks = self.placed_clicks(scan)
         Prompt(clicks=tuple(clicks), drafted=True, grid=scan.grid)
@@ -143,7 +159,7 @@ class ClickJob(Job):
         def keep(change: Change, by: Literal["drafted", "+", "-"]) -> None:
             """Keep a change, and tell of it."""
             changes.append(change)
-            tell(Edited(change, by))
+            tell(Edited(change, by, scan.grid.voxel_volume_ml))
 
         if self.journal is not None and self.journal.exists():
             session = prosect.resume(self.journal, scan, model=asked)
@@ -152,12 +168,32 @@ class ClickJob(Job):
             session = asked.session(scan, journal=self.journal)
             for change in make_drafts(session, clicks, self.draft):
                 keep(change, "drafted")
+        before = session.labels
         for click in clicks:
             change = answer(session, click)
             keep(change, "+" if click.positive else "-")
         labels = session.labels
-        prosect.write(labels, self.output, like=scan)
-        return Clicked(labels, tuple(changes), self.output)
+        found = measure(labels, scan)
+        files = self.write(scan, before, labels, found, clicks)
+        return Clicked(labels, tuple(changes), found, files)
+
+    def write(
+        self,
+        volume: Volume,
+        before: LabelMap | LabelLayers,
+        labels: LabelMap | LabelLayers,
+        found: Sequence[Measurement],
+        clicks: Sequence[Click],
+    ) -> tuple[Path, ...]:
+        """Write the labels and what was asked for beside them, and return the files."""
+        # The picture of a result is another one than that of clicks.
+        files = results.write(labels, volume, replace(self.request, preview=False), found=found)
+        picture = self.request.preview_file
+        if picture is None:
+            return files
+        marks = [(click.position_ras, click.positive) for click in clicks]
+        preview.render_clicks(volume, before, labels, marks, picture, title=self.output.name)
+        return (*files, picture)
 
     def placed_clicks(self, volume: Volume) -> list[Click]:
         """Return the clicks in the scan's space: those of the file first, then boxes, each with its structure.

@@ -56,6 +56,7 @@ class CohortJob(Job):
         least_mm3: Connected pieces smaller than this are left out; None keeps all.
         aggregation: Which intensity the statistics' JSON has of a structure.
         radiomics: Write features of shape and intensity.
+        preview_rows: The picture has a row of planes for each structure.
     """
 
     kind: ClassVar[str] = "cohort"
@@ -82,6 +83,7 @@ class CohortJob(Job):
     least_mm3: float | None = None
     aggregation: Aggregation = "mean"
     radiomics: bool = False
+    preview_rows: bool = False
 
     @property
     def any_input(self) -> ScanInput:
@@ -117,6 +119,7 @@ class CohortJob(Job):
             aggregation=self.aggregation,
             radiomics=self.radiomics,
             dicom=self.dicom,
+            preview_rows=self.preview_rows,
         )
 
     def planned_names(self, name: str) -> tuple[str, ...]:

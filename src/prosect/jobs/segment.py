@@ -165,6 +165,7 @@ class SegmentJob(Job):
             "least_mm3": self.least_mm3,
             "aggregation": None if request.aggregation == "mean" else request.aggregation,
             "radiomics": request.radiomics or None,
+            "preview_rows": request.preview_rows or None,
         }
         return {
             "prosect": prosect.__version__,

@@ -150,6 +150,7 @@ def request_of(report: Mapping[str, Any]) -> Request:
             aggregation="median" if said.get("aggregation") == "median" else "mean",
             radiomics=bool(said.get("radiomics", False)),
             dicom=dicom_choices(said),
+            preview_rows=bool(said.get("preview_rows", False)),
         )
         return Request(place, bool(said["folder"]), kinds, **flags, **beside)
     except (KeyError, TypeError, ValueError) as error:

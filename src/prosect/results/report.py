@@ -166,6 +166,7 @@ def request_entry(request: Request) -> dict[str, Any]:
         "radiomics": request.radiomics,
         "seg_encoding": request.dicom.seg_encoding,
         "deidentify": request.dicom.deidentify,
+        "preview_rows": request.preview_rows,
     }
 
 

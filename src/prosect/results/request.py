@@ -41,6 +41,7 @@ class Request:
         aggregation: Which intensity the statistics' JSON has of a structure: `mean` or `median`.
         radiomics: Whether `statistics_radiomics.json` is written.
         dicom: How DICOM results are written.
+        preview_rows: Whether the picture has a row of planes for each structure.
     """
 
     output: Path
@@ -56,6 +57,7 @@ class Request:
     aggregation: Aggregation = "mean"
     radiomics: bool = False
     dicom: DicomChoices = field(default_factory=DicomChoices)
+    preview_rows: bool = False
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -129,6 +131,7 @@ class Beside(TypedDict, total=False):
     aggregation: Aggregation
     radiomics: bool
     dicom: DicomChoices
+    preview_rows: bool
 
 
 def request_for(

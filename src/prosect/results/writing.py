@@ -147,7 +147,9 @@ def made(
     picture = request.preview_file
     if picture is not None:
         with watch.stage("preview"):
-            preview.render(volume, labels, place.actual(picture), title=case, measurements=found)
+            preview.render(
+                volume, labels, place.actual(picture), title=case, measurements=found, each=request.preview_rows
+            )
             files.append(picture)
     return tuple(files)
 

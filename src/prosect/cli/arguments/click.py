@@ -28,6 +28,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     place = f"label file ({', '.join(WRITTEN_ENDINGS)})"
     parser.add_argument("-o", dest="output", metavar="OUT", type=path, required=True, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    picture = "a picture, OUT_preview.png: three planes through the last click, before and after"
+    parser.add_argument("-p", "--preview", action="store_true", help=picture)
+    table = "volumes and intensities, OUT_statistics.json and .csv"
+    parser.add_argument("-s", "--statistics", action="store_true", help=table)
     add_picking(parser)
     clicks = parser.add_argument_group("clicks")
     at = "a click; + (default) or - at the end says whether the place belongs to the structure"

@@ -111,6 +111,8 @@ def add_results(group: argparse._ActionsContainer) -> None:
     group.add_argument("-ml", "--ml", action="store_true", help="one file for all structures: in a folder, labels.*")
     group.add_argument("--per-class", action="store_true", help="one mask per structure, in the folder OUT")
     group.add_argument("-p", "--preview", action="store_true", help="a picture, preview.png")
+    rows = "the same with a row of planes through the middle of each structure"
+    group.add_argument("-pr", "--preview-rows", action="store_true", help=rows)
     table = "volumes and intensities, statistics.json and .csv"
     optional: dict[str, Any] = {"nargs": "?", "const": True, "default": False, "type": Path, "metavar": "PATH"}
     group.add_argument("-s", "--statistics", **optional, help=table)

@@ -20,7 +20,11 @@ def run(args: argparse.Namespace) -> int:
         job.run()
         return 0
     done = job.run(tell=say)
-    open_console().print(str(done.output))
+    console = open_console()
+    for m in done.found:
+        console.print(f"{m.name}: {m.volume_ml:.2f} mL")
+    for path in done.files:
+        console.print(str(path))
     return 0
 
 
@@ -43,6 +47,8 @@ def job_of(args: argparse.Namespace) -> ClickJob:
         overwrite=args.overwrite,
         boxes=tuple(parse_box(text) for text in args.box),
         extent_mm=args.extent_mm,
+        preview=args.preview,
+        statistics=args.statistics,
     )
 
 
@@ -54,7 +60,9 @@ def say(event: Resumed | Edited) -> None:
         console.print(f"going on with {event.journal}: {structures}")
         return
     change = event.change
-    voxels = f"{change.added} voxels added, {change.removed} removed"
-    console.print(f"{change.structure} {event.by}: {voxels}, {change.seconds:.1f} s")
+    added, removed = change.added * event.voxel_ml, change.removed * event.voxel_ml
+    console.print(
+        f"{change.structure} {event.by}: {added:.2f} mL added, {removed:.2f} mL removed, {change.seconds:.1f} s"
+    )
     for note in change.notes if event.by != "drafted" else ():
         console.print(f"  note: {note}")

@@ -104,11 +104,12 @@ def request_of(args: argparse.Namespace) -> Request:
         overlap=args.overlap,
         statistics=args.statistics or args.statistics_extra,
         extra=args.statistics_extra,
-        preview=args.preview,
+        preview=args.preview or args.preview_rows,
         report=args.report,
         aggregation=args.aggregation,
         radiomics=args.radiomics,
         dicom=dicom_of(args),
+        preview_rows=args.preview_rows,
     )
 
 

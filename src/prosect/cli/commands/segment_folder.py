@@ -79,13 +79,14 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         multilabel=args.ml,
         statistics=args.statistics or args.statistics_extra,
         extra=args.statistics_extra,
-        preview=args.preview,
+        preview=args.preview or args.preview_rows,
         report=args.report,
         dicom=dicom_of(args),
         overwrite=args.overwrite,
         least_mm3=args.least_mm3,
         aggregation=args.aggregation,
         radiomics=args.radiomics,
+        preview_rows=args.preview_rows,
     )
 
 

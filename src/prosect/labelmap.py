@@ -15,7 +15,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["LabelLayers", "LabelMap", "Labels", "smallest_container"]
+__all__ = ["HasVocabulary", "LabelLayers", "LabelMap", "Labels", "smallest_container"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 LabelArray: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]

@@ -66,7 +66,8 @@ def dicom_of(args: argparse.Namespace) -> DicomChoices:
 
 def model_of(args: argparse.Namespace) -> ModelChoice:
     """Return the model that the flags name."""
-    return ModelChoice(args.model, args.weights, args.profile, args.device, getattr(args, "fast", False))
+    fast, keep_all = getattr(args, "fast", False), getattr(args, "keep_all", False)
+    return ModelChoice(args.model, args.weights, args.profile, args.device, fast, keep_all)
 
 
 def list_of(args: argparse.Namespace, path: Path) -> ListInput:

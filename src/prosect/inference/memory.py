@@ -15,7 +15,14 @@ from prosect.errors import ResourceError
 from prosect.inference.accumulate import PLANES
 from prosect.inference.windows import Shape, WindowPlan
 
-__all__ = ["MemoryPlan", "available_bytes", "plan_memory", "refuse_exhaustion", "refuse_exhaustion_of_click"]
+__all__ = [
+    "MemoryPlan",
+    "attempts",
+    "available_bytes",
+    "plan_memory",
+    "refuse_exhaustion",
+    "refuse_exhaustion_of_click",
+]
 
 # What torch and its kernels keep for themselves; measured.
 LIBRARIES = 64 * 2**20
@@ -141,6 +148,18 @@ def refuse_exhaustion_of_click() -> Iterator[None]:
             "--device cpu.",
             code="GPU_MEMORY",
         ) from error
+
+
+def attempts(first_batch: int, device: torch.device) -> list[tuple[int, torch.device]]:
+    """Return what to try in turn when memory runs out: windows per batch, and where they are blended."""
+    tries: list[tuple[int, torch.device]] = []
+    batch = first_batch
+    while batch >= 1:
+        tries.append((batch, device))
+        batch //= 2
+    if device.type != "cpu":
+        tries.append((1, torch.device("cpu")))
+    return tries
 
 
 def _count(shape: Shape) -> int:

@@ -83,6 +83,7 @@ class ModelChoice:
         profile: How scans are prepared and swept.
         device: As in `prosect.load`.
         fast: Whether it runs on a coarser grid.
+        keep_all: Whether what cannot be in a scan is kept.
     """
 
     name: str | None = None
@@ -90,6 +91,7 @@ class ModelChoice:
     profile: str = "prosect"
     device: str = "auto"
     fast: bool = False
+    keep_all: bool = False
 
     def load(self) -> LoadedModel:
         """Return the model.
@@ -97,7 +99,7 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        options = {"fast": True} if self.fast else {}
+        options = {name: True for name in ("fast", "keep_all") if getattr(self, name)}
         return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
 
     def load_one(self) -> LoadedModel:

@@ -108,6 +108,7 @@ class SegmentJob(Job):
             assume_orientation=self.input.assume_orientation,
             regularise=self.input.regularise,
             fast=self.model.fast,
+            keep_all=self.model.keep_all,
             least_mm3=self.least_mm3,
         )
 
@@ -136,7 +137,7 @@ class SegmentJob(Job):
             ),
             classes=asked.classes,
             overlap=asked.overlap,
-            model=ModelChoice(asked.model, weights, asked.profile, asked.device, asked.fast),
+            model=ModelChoice(asked.model, weights, asked.profile, asked.device, asked.fast, asked.keep_all),
             request=checking.request_of(report),
             case=str(report.get("case", "")) or None,
             least_mm3=asked.least_mm3,
@@ -162,6 +163,7 @@ class SegmentJob(Job):
             "assume_orientation": self.input.assume_orientation,
             "regularise": self.input.regularise or None,
             "fast": self.model.fast or None,
+            "keep_all": self.model.keep_all or None,
             "least_mm3": self.least_mm3,
             "aggregation": None if request.aggregation == "mean" else request.aggregation,
             "radiomics": request.radiomics or None,

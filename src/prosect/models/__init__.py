@@ -17,6 +17,7 @@ from prosect.models.model_set import ModelSet, set_of
 from prosect.models.protocols import (
     Finds,
     FindsAndTakesClicks,
+    KeepsAll,
     Learns,
     LoadedModel,
     Model,
@@ -53,6 +54,7 @@ def load(
     profile: str = "prosect",
     ema: bool = False,
     fast: bool = False,
+    keep_all: bool = False,
 ) -> SamMed3DModel: ...
 
 
@@ -74,6 +76,7 @@ def load(
     profile: str = "prosect",
     ema: bool = False,
     fast: bool = False,
+    keep_all: bool = False,
 ) -> Vista3DModel: ...
 
 
@@ -85,6 +88,7 @@ def load(
     profile: str = "prosect",
     ema: bool = False,
     fast: bool = False,
+    keep_all: bool = False,
 ) -> LoadedModel: ...
 
 
@@ -96,6 +100,7 @@ def load(
     profile: str = "prosect",
     ema: bool = False,
     fast: bool = False,
+    keep_all: bool = False,
 ) -> LoadedModel:
     """Return a model ready to segment, or to be clicked with.
 
@@ -113,6 +118,7 @@ def load(
         ema: Of a file that holds a running average of its weights beside them, take the average. A warning says which
             was taken.
         fast: Run on a coarser grid, where the model allows it: several times as fast, and less exact.
+        keep_all: Keep what cannot be in a scan, too, such as a larynx in an abdomen.
 
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's; models
@@ -131,7 +137,9 @@ def load(
     else:
         loaded = [require_both(load_one(each.name, each, None, placed, profile, ema)) for each in entries]
         model = set_of(loaded, [each.dice for each in entries])
-    return require_coarser(model).coarser() if fast else model
+    if fast:
+        model = require_coarser(model).coarser()
+    return keeping_all(model) if keep_all else model
 
 
 def load_one(
@@ -151,3 +159,8 @@ def load_one(
     said = name or raw.metadata.get("base") or raw.metadata.get("model")
     base = segmenter(said or FAMILIES[network_of(raw)].standard)
     return FAMILIES[base.network].load(base, raw, device, profile)
+
+
+def keeping_all(model: LoadedModel) -> LoadedModel:
+    """Return a model that withholds nothing; one that never does is that already."""
+    return model.keeping_all() if isinstance(model, KeepsAll) else model

@@ -8,6 +8,7 @@ from typing import Any
 
 from prosect.case import Intensity
 from prosect.checkpoints.catalog import CATALOG, Entry
+from prosect.checkpoints.model_facts import facts_of
 from prosect.errors import CheckpointError
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
@@ -84,6 +85,8 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         automatic_only=base.automatic_only,
         base=str(metadata.get("base", "")),
         click_scales=click_scales_of(own.click_scales),
+        # Finetuned weights have a name of their own, and of their structures nothing is known.
+        facts=facts_of(str(metadata.get("model", base.name))),
     )
 
 

@@ -20,7 +20,7 @@ from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap
 from prosect.models.metadata import offering
-from prosect.models.protocols import FindsAndTakesClicks, require_coarser
+from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
 from prosect.session import Session
@@ -85,6 +85,11 @@ class ModelSet:
         """
         members = [cast(FindsAndTakesClicks, require_coarser(member).coarser()) for member in self.members]
         return replace(self, members=tuple(members), spec=replace(self.spec, spacing_mm=members[0].spec.spacing_mm))
+
+    def keeping_all(self) -> ModelSet:
+        """Return the models, none of which withholds what cannot be in a scan."""
+        members = [self._keeping(member) for member in self.members]
+        return replace(self, members=tuple(members))
 
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
@@ -198,6 +203,11 @@ class ModelSet:
 
         return sorted(indices, key=height)
 
+    @staticmethod
+    def _keeping(member: FindsAndTakesClicks) -> FindsAndTakesClicks:
+        """Return a member that withholds nothing."""
+        return cast(FindsAndTakesClicks, member.keeping_all()) if isinstance(member, KeepsAll) else member
+
     def _provenance(self, resolution: Resolution, found: Sequence[LabelMap | LabelLayers]) -> dict[str, object]:
         """Return what made a result: sums over the models, and which of them found what."""
         said: list[Mapping[str, Any]] = [each.provenance for each in found]
@@ -218,6 +228,7 @@ class ModelSet:
             "notes": list(dict.fromkeys(notes)),
             "seconds": seconds,
             "models": models,
+            **_judgements(said),
         }
 
 
@@ -290,6 +301,24 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
     )
     return ModelSet(tuple(members), owners, dice, spec)
+
+
+def _judgements(said: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """Return what the models say together of what can be in the scan; nothing where none of them judges.
+
+    Each structure has one owner, so no two of them speak of the same.
+    """
+    judging = [each for each in said if "confidence" in each]
+    if not judging:
+        return {}
+    regions = [region for each in judging for region in each["regions"]]
+    merged: dict[str, object] = {"regions": list(dict.fromkeys(regions))}
+    for key in ("confidence", "withheld", "evidence"):
+        rows: dict[int, object] = {}
+        for each in judging:
+            rows |= each[key]
+        merged[key] = rows
+    return merged
 
 
 def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:

@@ -28,6 +28,7 @@ __all__ = [
     "Finds",
     "FindsAndTakesClicks",
     "GivesFeatures",
+    "KeepsAll",
     "Learns",
     "LoadedModel",
     "Model",
@@ -122,6 +123,14 @@ class RunsCoarser(LoadedModel, Protocol):
 
     def coarser(self) -> LoadedModel:
         """Return the model with a coarser grid: several times as fast, and less exact."""
+
+
+@runtime_checkable
+class KeepsAll(LoadedModel, Protocol):
+    """A model that withholds what cannot be in a scan, unless it is told to keep all."""
+
+    def keeping_all(self) -> LoadedModel:
+        """Return the model that withholds nothing."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prosect.case import Intensity, Preparation
+from prosect.checkpoints.model_facts import ModelFacts
 from prosect.errors import PromptError
 from prosect.inference.accumulate import Padding
 from prosect.inference.automatic import Interpolation
@@ -36,6 +37,7 @@ class Profile:
             scan are others, so what lies outside the crop would change the answer.
         rescales: Whether clicks see a scan that is not in the model's units scaled by its own percentiles.
         leaves_out_crumbs: Whether crumbs beside a structure that is one piece in everybody are left out.
+        withholds: Whether structures that cannot be in a scan are taken out, where facts of the model are known.
     """
 
     name: ProfileName
@@ -49,6 +51,7 @@ class Profile:
     crops_percentiles: bool = False
     rescales: bool = False
     leaves_out_crumbs: bool = False
+    withholds: bool = False
 
 
 PROFILES: dict[str, Profile] = {
@@ -57,6 +60,7 @@ PROFILES: dict[str, Profile] = {
         Preparation(reorient_first=True, crop_above=0.0),
         rescales=True,
         leaves_out_crumbs=True,
+        withholds=True,
     ),
     # official: the bundle's configured overlap (0.3) and blending never reach its sliding window; these values do.
     "bundle": Profile(
@@ -112,6 +116,7 @@ class ModelSpec:
         automatic_only: Its interactive branch, where it has one, must not be offered.
         click_patch: Window shape that answers clicks; by default that of the automatic sweep.
         base: Model of the catalogue that it was finetuned from; empty where it is one of those.
+        facts: What training scans say of its structures; empty for weights of which nothing is known.
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
         click_scales: Working spacings at which clicks may be answered.
@@ -132,6 +137,7 @@ class ModelSpec:
     base: str = ""
     one_piece: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

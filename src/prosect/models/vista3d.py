@@ -21,13 +21,16 @@ from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
-from prosect.inference.memory import MemoryPlan, available_bytes, plan_memory, refuse_exhaustion
+from prosect.inference.gauge import Gauge
+from prosect.inference.memory import MemoryPlan, attempts, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
 from prosect.models.metadata import spec_of
-from prosect.models.spec import ModelSpec, Profile, profile
+from prosect.models.plausibility import take_out_implausible
+from prosect.models.provenance import provenance_of
+from prosect.models.spec import ModelSpec, Profile, profile, scaled_spacing
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import Branches, Engine, branches_of
@@ -82,6 +85,10 @@ class Vista3DModel:
         """Return the model on voxels 1.5 times as large: a third of the windows."""
         a, b, c = (FAST * spacing for spacing in self.spec.spacing_mm)
         return replace(self, spec=replace(self.spec, spacing_mm=(a, b, c)))
+
+    def keeping_all(self) -> Vista3DModel:
+        """Return the model that keeps what cannot be in a scan, too."""
+        return replace(self, profile=replace(self.profile, withholds=False))
 
     @property
     def _preparation(self) -> Preparation:
@@ -170,8 +177,8 @@ class Vista3DModel:
             case = replace(case, image=case.image.to(self.device))
         windows = self._windows(case.grid.shape)
         nothing = blank(case.image)
-        doubts = [*doubts, *nothing]
         fallbacks: list[str] = []
+        gauges: list[Gauge] = []
         kind: type[FlatCanvas] | type[LayeredCanvas] = LayeredCanvas if overlap else FlatCanvas
         paintings = kind.paintings(resolution.indices)
         with clock.stage("restore"):
@@ -179,14 +186,15 @@ class Vista3DModel:
                 painters = self._painters(case, windows.sweep_axis, paintings, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
-                arrays, fallbacks = self._label(case, windows, paintings, clock, watch)
+                arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges)
         canvas = kind.of(arrays, resolution.indices)
         pieces = keep_pieces(canvas, volume.grid, self.spec, self.profile)
+        judged, withheld = take_out_implausible(canvas, volume, case.grid, gauges, self.spec)
         # Counting takes a pass over the labels, which only a model that knows volumes needs.
         counts = canvas.counts() if self.spec.largest_ml else {}
         found_ml = {index: count * volume.grid.voxel_volume_ml for index, count in counts.items()}
-        notes = [*doubts, *fallbacks, *pieces, *implausible(found_ml, self.spec)]
-        provenance = self._provenance(volume, resolution, windows, clock, notes)
+        notes = [*doubts, *nothing, *fallbacks, *pieces, *withheld, *implausible(found_ml, self.spec)]
+        provenance = {**provenance_of(self, volume, resolution, windows, clock, notes), **judged}
         return canvas.finish(volume.grid, self.vocabulary, provenance)
 
     def features(self, volume: Volume, watch: Watch | None = None) -> tuple[Grid, int, Iterator[Slab]]:
@@ -256,25 +264,6 @@ class Vista3DModel:
         """Return how a grid is padded to hold a patch that answers clicks."""
         return self._windows(shape, self.spec.click_patch)
 
-    def _provenance(
-        self, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: Stopwatch, notes: Sequence[str]
-    ) -> dict[str, object]:
-        """Return what made this result, for people and for a later check."""
-        network = clock.seconds.get("network", 0.0)  # none where the scan shows nothing
-        restore = clock.seconds["restore"] - network  # the sweep alternates between the two
-        seconds = {"prepare": clock.seconds["prepare"], "network": network, "restore": restore}
-        return {
-            "model": self.spec.name,
-            "weights_sha256": self.spec.weights_sha256,
-            "profile": self.profile.name,
-            "device": str(self.device),
-            "windows": windows.count,
-            "classes": list(resolution.indices),
-            "expansions": {k: list(v) for k, v in resolution.expansions.items()},
-            "notes": [*volume.source.notes, *resolution.notes, *notes],
-            "seconds": seconds,
-        }
-
     def _require_memory(self, grid: Grid, layers: int) -> None:
         """Refuse a run that cannot fit, before anything is allocated; the scan itself is in memory already."""
         if self.device.type == "cpu":
@@ -308,13 +297,25 @@ class Vista3DModel:
         kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
         painters = []
         for painting in paintings:
-            rivals = self._rivals(painting.shown)
-            indices = (*painting.shown, *rivals)
-            vectors = self.network.class_vectors(indices).float().to(where)
-            values = (*painting.values, *(0 for _ in rivals))
-            dtype = np.uint8 if max(values) < 256 else np.uint16
-            painters.append(kind(case, axis, Classes(vectors, values, self._tiers(indices)), dtype))
+            _, classes = self._contest(painting, where)
+            dtype = np.uint8 if max(classes.values) < 256 else np.uint16
+            painters.append(kind(case, axis, classes, dtype))
         return painters
+
+    def _gauges(self, paintings: Sequence[Painting], where: torch.device) -> list[Gauge]:
+        """Return what tells how sure the network is; nothing where nobody would judge by it."""
+        if not (self.profile.withholds and self.spec.facts.structures):
+            return []
+        contests = [self._contest(painting, where) for painting in paintings]
+        return [Gauge(classes, indices) for indices, classes in contests]
+
+    def _contest(self, painting: Painting, where: torch.device) -> tuple[tuple[int, ...], Classes]:
+        """Return the structures between which a painting decides, those shown first, and their classes."""
+        rivals = self._rivals(painting.shown)
+        indices = (*painting.shown, *rivals)
+        vectors = self.network.class_vectors(indices).float().to(where)
+        values = (*painting.values, *(0 for _ in rivals))
+        return indices, Classes(vectors, values, self._tiers(indices))
 
     def _rivals(self, shown: Sequence[int]) -> tuple[int, ...]:
         """Return the classes that must be beaten though nobody asked for them."""
@@ -328,16 +329,6 @@ class Vista3DModel:
             return tuple(0 for _ in indices)
         return self.vocabulary.tiers(indices)
 
-    def _attempts(self) -> list[tuple[int, torch.device]]:
-        """Return what to try in turn when memory runs out: windows per batch, and where they are blended."""
-        batch, attempts = self.branches.first_batch, []
-        while batch >= 1:
-            attempts.append((batch, self.device))
-            batch //= 2
-        if self.device.type != "cpu":
-            attempts.append((1, torch.device("cpu")))
-        return attempts
-
     def _label(
         self,
         case: Case,
@@ -345,8 +336,11 @@ class Vista3DModel:
         paintings: Sequence[Painting],
         clock: Stopwatch,
         watch: Watch | None,
+        gauges: list[Gauge],
     ) -> tuple[list[Any], list[str]]:
         """Return the painted arrays, and what was given up for want of memory.
+
+        `gauges` is filled with what tells how sure the network was, where facts of the model are known.
 
         Raises:
             ResourceError: Nothing is left to give up.
@@ -355,12 +349,13 @@ class Vista3DModel:
         width, profile = self.channels, self.profile
         blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "watch": watch}
         fallbacks: list[str] = []
-        for batch, where in self._attempts():
+        for batch, where in attempts(self.branches.first_batch, self.device):
             painters = self._painters(case, windows.sweep_axis, paintings, where)
+            gauges[:] = self._gauges(paintings, where)
             try:
                 for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
-                    for painter in painters:
-                        painter.add(slab)
+                    for taker in (*painters, *gauges):
+                        taker.add(slab)
                 return [painter.result() for painter in painters], fallbacks
             except torch.OutOfMemoryError:
                 fallbacks.append(f"out of memory with {batch} windows per batch, blended on {where.type}: started over")

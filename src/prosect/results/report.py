@@ -18,7 +18,7 @@ from prosect.measure import Measurement
 from prosect.results.request import Request
 from prosect.volume import Volume
 
-__all__ = ["SCHEMA", "Parameters", "Run", "build", "encoded", "file_entry", "load", "sha256_of"]
+__all__ = ["SCHEMA", "Parameters", "Run", "build", "encoded", "file_entry", "load", "plausibility", "sha256_of"]
 
 SCHEMA = "prosect-report/1"
 LIMITS = "Research use only. Not for diagnosis or treatment."
@@ -45,6 +45,7 @@ class Parameters:
         assume_orientation: Orientation that was stated for a file without one.
         regularise: Whether slices whose distance changes were resampled to the smallest one.
         fast: Whether the model ran on its coarser grid.
+        keep_all: Whether what cannot be in the scan was kept.
         least_mm3: Smaller pieces were left out; None where all stay.
     """
 
@@ -62,6 +63,7 @@ class Parameters:
     assume_orientation: str | None = None
     regularise: bool = False
     fast: bool = False
+    keep_all: bool = False
     least_mm3: float | None = None
 
 
@@ -116,6 +118,7 @@ def build(
         "parameters": plain(asdict(run.parameters)),
         "output": request_entry(request),
         "prompts": {"classes": names(labels), "expansions": plain(said.get("expansions", {}))},
+        "regions": plain(said.get("regions", [])),
         "structures": [structure_entry(labels, index, found) for index in labels.sought],
         "repairs": list(volume.source.notes),
         "warnings": list(dict.fromkeys(run.warnings)),
@@ -185,7 +188,16 @@ def structure_entry(labels: Labels, index: int, found: Sequence[Measurement]) ->
         "present": m is not None,
         "voxels": 0 if m is None else m.voxels,
         "touches_border": m is not None and m.touches_border,
+        **plausibility(labels.provenance, index),
     }
+
+
+def plausibility(provenance: Mapping[str, object], index: int) -> dict[str, Any]:
+    """Return how much speaks for a structure, from 0 to 1, and whether it can be there; None where nobody judged."""
+    confidence, withheld = provenance.get("confidence"), provenance.get("withheld")
+    if not isinstance(confidence, Mapping) or not isinstance(withheld, Mapping) or index not in confidence:
+        return {"plausible": None, "confidence": None, "withheld": None}
+    return {"plausible": index not in withheld, "confidence": confidence[index], "withheld": withheld.get(index)}
 
 
 def inner_seconds(provenance: Mapping[str, object]) -> dict[str, float]:

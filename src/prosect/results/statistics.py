@@ -10,6 +10,7 @@ from typing import Any
 
 from prosect.labelmap import Labels
 from prosect.measure import Measurement
+from prosect.results.report import plausibility
 from prosect.results.request import structure_key
 from prosect.vocabulary import Structure
 
@@ -19,6 +20,7 @@ COLUMNS = (
     "case", "index", "name", "snomed", "laterality", "present", "touches_border", "volume_ml", "mean_intensity",
     "sd_intensity", "min_intensity", "max_intensity", "centroid_r_mm", "centroid_a_mm", "centroid_s_mm",
     "bbox_i_start", "bbox_i_stop", "bbox_j_start", "bbox_j_stop", "bbox_k_start", "bbox_k_stop",
+    "plausible", "confidence",
 )  # fmt: skip
 
 
@@ -76,7 +78,13 @@ def as_csv(labels: Labels, found: Sequence[Measurement], case: str) -> bytes:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for structure, m in rows(labels, found):
-        writer.writerow({**named(structure, case, m), **({} if m is None else measured(m))})
+        row = named(structure, case, m)
+        if m is not None:
+            row |= measured(m)
+        judged = plausibility(labels.provenance, structure.index)
+        if judged["plausible"] is not None:
+            row |= {"plausible": truth(judged["plausible"]), "confidence": judged["confidence"]}
+        writer.writerow(row)
     return text.getvalue().encode("utf-8", "replace")  # a file name need not be valid text
 
 

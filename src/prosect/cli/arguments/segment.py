@@ -90,6 +90,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
     coarse = "run on a coarser grid: about three times as fast, and less exact"
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
+    kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"
+    model.add_argument("--all", dest="keep_all", action="store_true", help=kept)
     model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
     talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")

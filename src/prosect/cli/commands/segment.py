@@ -118,6 +118,11 @@ def announce(provenance: Mapping[str, Any], verbose: bool) -> None:
     console = open_console()
     for group, parts in provenance.get("expansions", {}).items():
         console.print(f"{group}: {', '.join(parts)}")
+    regions = provenance.get("regions")
+    if regions:
+        console.print(f"the scan shows the {' and the '.join(regions)}")
+    elif regions is not None:
+        console.print("the scan shows no region that the model knows")
     for note in provenance.get("notes", ()) if verbose else ():
         console.print(f"note: {note}")
 

@@ -1,0 +1,103 @@
+"""Write what training scans say of a model's structures, by which `segment` judges what can be in a scan.
+
+`python experiments/model_facts.py openkbp.json --split training -o src/prosect/checkpoints/facts/prosect-small.json`
+runs the model on the scans of a list (`--every N`: each Nth of them) and keeps of each structure that was found its
+volume, the area of the body in the axial plane through its middle, and the mean probability. Where the list labels the
+structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL counts. Ranges are the 2nd to the 98th
+percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import prosect
+from prosect.checkpoints.model_facts import ModelFacts, Range, Region, StructureFacts
+from prosect.data.datalist import read_datalist
+from prosect.data.labelled import LabelledScan
+from prosect.data.labels import read_labelled
+from prosect.labelmap import Labels
+from prosect.models.spec import ModelSpec
+from prosect.vocabulary import Vocabulary
+
+# Of each structure its evidence, by index.
+Seen = dict[int, dict[str, float]]
+# The structures that lie in one region; the first region is the one that a structure bears witness of.
+NECK, TRUNK = "head and neck", "trunk"
+PLACES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
+    **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
+}
+# A trunk is as wide as this; thighs and necks are not. One sure structure makes a neck.
+REGIONS = {NECK: {"witnesses": 1}, TRUNK: {"witnesses": 1, "girth_cm2": 300.0}}
+LEAST_DICE, LEAST_ML = 0.4, 5.0
+KEYS = ("volume_ml", "section_cm2", "probability")
+PERCENTILES = (2, 98)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("list", type=Path)
+    parser.add_argument("--split", default="training")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("-m", "--model")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    args = parser.parse_args()
+    data = read_datalist(args.list).part(args.split)
+    loaded = prosect.require_learns(prosect.load(args.model))
+    model = replace(loaded, spec=replace(loaded.spec, facts=anything(loaded.spec)))
+    seen: list[Seen] = []
+    for entry in list(data)[:: args.every]:
+        scan = read_labelled(entry, data)
+        seen.append(agreeing(model.segment(scan.volume), scan))
+        print(entry.name, flush=True)
+    args.output.write_text(json.dumps(facts_from(seen, loaded.vocabulary), indent=1) + "\n")
+
+
+def anything(spec: ModelSpec) -> ModelFacts:
+    """Return facts by which everything that a model knows may be anywhere."""
+    wide = Range(0.0, math.inf)
+    places = {spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",)) for name in PLACES}
+    return ModelFacts(places, {"any": Region(witnesses=0)})
+
+
+def agreeing(labels: Labels, scan: LabelledScan) -> Seen:
+    """Return the evidence of each structure that was rightly found."""
+    found: Seen = {}
+    for index, evidence in dict(labels.provenance["evidence"]).items():
+        if index in scan.known:
+            truth, mine = scan.labels.own_mask(index), labels.own_mask(index)
+            agrees = 2 * (truth & mine).sum() >= LEAST_DICE * (truth.sum() + mine.sum())
+        else:
+            agrees = evidence["volume_ml"] >= LEAST_ML
+        if agrees:
+            found[index] = evidence
+    return found
+
+
+def facts_from(seen: Sequence[Seen], words: Vocabulary) -> dict[str, Any]:
+    """Return the file's content from what was seen in each scan."""
+    structures: dict[str, Any] = {}
+    for name, regions in PLACES.items():
+        index = words[name].index
+        rows = [found[index] for found in seen if index in found]
+        ranges = {key: span([row[key] for row in rows]) for key in KEYS}
+        structures[str(index)] = {"name": name, "scans": len(rows), **ranges, "regions": list(regions)}
+    return {"scans": len(seen), "regions": REGIONS, "structures": structures}
+
+
+def span(values: Sequence[float]) -> list[float]:
+    """Return the range in which most values lie."""
+    return [round(float(value), 3) for value in np.percentile(values, PERCENTILES)]
+
+
+if __name__ == "__main__":
+    main()

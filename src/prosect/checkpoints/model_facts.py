@@ -1,0 +1,96 @@
+"""What is known of a model from its training scans: how large its structures are, where they lie, how sure it was.
+
+One JSON file for each model of the catalogue that has such facts, made by `experiments/model_facts.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+__all__ = ["ModelFacts", "Range", "Region", "StructureFacts", "facts_of", "read_facts"]
+
+FOLDER = "facts"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Between which values most training scans lie.
+
+    Attributes:
+        low: The 2nd percentile.
+        high: The 98th percentile.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StructureFacts:
+    """One structure in the training scans.
+
+    Attributes:
+        volume_ml: Its volume.
+        section_cm2: The area of the body in the axial plane through the structure's middle.
+        probability: The model's mean probability where it found the structure.
+        regions: Regions of the body, one of which a scan must show for it to be there.
+    """
+
+    volume_ml: Range
+    section_cm2: Range
+    probability: Range
+    regions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the body.
+
+    Attributes:
+        witnesses: How many of its structures must surely be there for a scan to show it, where so many are known.
+        girth_cm2: The area of an axial plane of the body from which a scan shows it without a witness; 0 for none.
+    """
+
+    witnesses: int = 1
+    girth_cm2: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model.
+
+    Attributes:
+        structures: Facts by index; of a structure without any nothing is judged.
+        regions: Regions by name.
+    """
+
+    structures: Mapping[int, StructureFacts] = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
+
+
+def read_facts(text: str) -> ModelFacts:
+    """Return the facts that a JSON text holds.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: A key is unknown.
+    """
+    plain: dict[str, Any] = json.loads(text)
+    regions = {name: Region(**row) for name, row in plain["regions"].items()}
+    structures: dict[int, StructureFacts] = {}
+    for index, row in plain["structures"].items():
+        ranges = {key: Range(*row[key]) for key in ("volume_ml", "section_cm2", "probability")}
+        structures[int(index)] = StructureFacts(**ranges, regions=tuple(row["regions"]))
+    return ModelFacts(structures, regions)
+
+
+@functools.cache
+def facts_of(model: str) -> ModelFacts:
+    """Return the facts of a model of the catalogue; none where no file has any."""
+    file = resources.files("prosect") / "checkpoints" / FOLDER / f"{model}.json"
+    return read_facts(file.read_text("utf-8")) if file.is_file() else ModelFacts()

@@ -299,6 +299,21 @@ def test_weights_to_begin_with_keep_the_classes_they_offer_and_others_begin_anew
     assert changed == [numbering.vocabulary["new organ"].index]
 
 
+def test_a_recipe_without_a_click_branch_leaves_that_of_its_start_out(folder: Path) -> None:
+    start = random_weights(folder / "start.safetensors", "maps")
+    made = read_recipe(folder / "boxes.toml")
+    made = replace(made, shape=replace(made.shape, start=start, click_head="none"))
+    numbering = prepare_course(made, folder / "run").numbering
+    with pytest.warns(prosect.ProsectWarning, match="spacing_mm"):
+        network = first_network(made, numbering)
+    assert not network.architecture.interactive
+    own, theirs = network.state_dict(), read_weights(start).tensors
+    encoder = [key for key in own if key.startswith("image_encoder.encoder.")]
+    assert encoder
+    for key in encoder:
+        assert torch.equal(own[key], theirs[key].float()), key
+
+
 def test_weights_of_another_vocabulary_are_not_begun_with(folder: Path) -> None:
     start = random_weights(folder / "start.safetensors", "maps")
     raw = read_weights(start)

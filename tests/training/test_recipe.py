@@ -117,3 +117,13 @@ def test_pseudo_labels_that_nobody_explains_are_told_of(tmp_path: Path) -> None:
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_a_network_without_a_click_branch_is_taught_no_clicks(tmp_path: Path) -> None:
+    without = SMALL.replace("width = 8", 'width = 8\nclick_head = "none"')
+    alone = '[stage.mine]\nbranch = "automatic"\ntrain = ["encoder", "automatic"]\n'
+    assert recipe(tmp_path, 'stages = ["mine"]\n' + without + alone).shape.click_head == "none"
+    for bad in (alone.replace('branch = "automatic"', 'branch = "both"'), alone.replace('"encoder"', '"interactive"')):
+        with pytest.raises(RecipeError, match=r"stage mine: click_head is .none., so no click") as caught:
+            recipe(tmp_path, 'stages = ["mine"]\n' + without + bad)
+        assert caught.value.code == "RECIPE_INVALID"

@@ -18,13 +18,15 @@ from prosect.training.scans import Numbering
 __all__ = ["first_network"]
 
 EMBEDDINGS = "class_head.class_embeddings.weight"
+CLICK_BRANCH = ("image_encoder.up_layers.", "point_head.")
 
 
 def first_network(recipe: Recipe, numbering: Numbering) -> Vista3D:
     """Return the network that the first stage begins with.
 
     What the weights to begin with lack begins at random: a branch, and the embedding of a class that they say they do
-    not offer, because what is left in its row was given up. Another spacing or other intensities are warned of.
+    not offer, because what is left in its row was given up. Their click branch is left out where the recipe has none.
+    Another spacing or other intensities are warned of.
 
     Args:
         recipe: What is to be done.
@@ -35,13 +37,15 @@ def first_network(recipe: Recipe, numbering: Numbering) -> Vista3D:
         RecipeError: They are of another shape, or their rows stand for the structures of another vocabulary.
     """
     shape = recipe.shape
-    network = vista3d(Architecture(shape.width, shape.blocks, shape.rows, click_head=shape.click_head))
+    network = vista3d(architecture_of(shape))
     if shape.start is None:
         return network
     weights = read_weights(shape.start)
     compare(weights.metadata, shape, numbering)
     started, _ = fit(weights)
     own, theirs = network.state_dict(), started.state_dict()
+    if not network.architecture.interactive:
+        theirs = {key: value for key, value in theirs.items() if not key.startswith(CLICK_BRANCH)}
     if any(key not in own or own[key].shape != value.shape for key, value in theirs.items()):
         raise RecipeError(
             f"{shape.start.name} is {started.architecture}, the recipe asks for {network.architecture}. Give [shape] "
@@ -55,6 +59,13 @@ def first_network(recipe: Recipe, numbering: Numbering) -> Vista3D:
     with torch.no_grad():
         network.class_head.class_embeddings.weight[fresh] = rows
     return network
+
+
+def architecture_of(shape: Shape) -> Architecture:
+    """Return the network that a recipe asks for."""
+    if shape.click_head == "none":
+        return Architecture(shape.width, shape.blocks, shape.rows, interactive=False)
+    return Architecture(shape.width, shape.blocks, shape.rows, click_head=shape.click_head)
 
 
 def compare(said: Mapping[str, Any], shape: Shape, numbering: Numbering) -> None:

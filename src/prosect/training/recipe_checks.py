@@ -68,6 +68,11 @@ def check_branches(recipe: Recipe, name: str) -> None:
                 f"{name}, stage {stage.name}: train names {others[0]}, which this network does not have. Its parts are "
                 f"{', '.join(known)}."
             )
+        if recipe.shape.click_head == "none" and (stage.branch != "automatic" or "interactive" in stage.train):
+            raise RecipeError(
+                f'{name}, stage {stage.name}: click_head is "none", so no click can be learnt. Give branch = '
+                '"automatic" and train = ["encoder", "automatic"], or the network a click head.'
+            )
         if chained and stage.unasked and stage.rounds < 3:
             raise RecipeError(
                 f"{name}, stage {stage.name}: rounds is {stage.rounds}; with unasked rounds it must be 3 or more. Give "

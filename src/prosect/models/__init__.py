@@ -127,19 +127,24 @@ def load(
         ResourceError: The device is not there, or its memory or the computer's is not sufficient (`GPU_MEMORY`,
             `MEMORY_EXHAUSTED`).
     """
-    placed = device_named(device)
+    model = load_members(name, weights, device_named(device), profile, ema)
+    if fast:
+        model = require_coarser(model).coarser()
+    return keeping_all(model) if keep_all else model
+
+
+def load_members(
+    name: str | None, weights: str | Path | None, device: torch.device, profile: str, ema: bool
+) -> LoadedModel:
+    """Return the model of a name or of weights, or several that answer as one; see `load` and `load_one`."""
     entries = members(name) if weights is None else (segmenter(name),)
     # Refused before the weights are read, which takes seconds.
     for entry in entries:
         FAMILIES[entry.network].check_profile(profile)
     if len(entries) == 1:
-        model = load_one(name, entries[0], weights, placed, profile, ema)
-    else:
-        loaded = [require_both(load_one(each.name, each, None, placed, profile, ema)) for each in entries]
-        model = set_of(loaded, [each.dice for each in entries])
-    if fast:
-        model = require_coarser(model).coarser()
-    return keeping_all(model) if keep_all else model
+        return load_one(name, entries[0], weights, device, profile, ema)
+    loaded = [require_both(load_one(each.name, each, None, device, profile, ema)) for each in entries]
+    return set_of(loaded, [each.dice for each in entries])
 
 
 def load_one(

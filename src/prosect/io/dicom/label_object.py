@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom.contours import fill
-from prosect.io.dicom.files import Member, file_member, members
+from prosect.io.dicom.files import members
 from prosect.io.dicom.header import HEADER_BYTES
+from prosect.io.dicom.member import Member, file_member
 from prosect.io.dicom.pixels import parse
 from prosect.io.dicom.seg_file import SegFile, SegFrame, frame_masks, names_by_label, seg_file
 from prosect.io.dicom.source import DicomHeader

@@ -14,6 +14,7 @@ import prosect
 from prosect import vocabulary
 from prosect.checkpoints.files import write_weights
 from prosect.errors import CancelledError, FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
+from prosect.inference.memory import attempts
 from prosect.inference.one_piece import CRUMB
 from prosect.models import device_named
 from prosect.models import vista3d as module
@@ -161,9 +162,8 @@ def test_out_of_memory_halves_the_batch_until_nothing_is_left(model: Vista3DMode
         running(model, automatic_features=none).segment(scan(), ["liver"])
 
 
-def test_on_a_gpu_blending_moves_to_the_processor_last(model: Vista3DModel) -> None:
-    on_gpu = Vista3DModel(model.network, model.spec, model.profile, torch.device("cuda"))
-    assert [(batch, where.type) for batch, where in on_gpu._attempts()] == [
+def test_on_a_gpu_blending_moves_to_the_processor_last() -> None:
+    assert [(batch, where.type) for batch, where in attempts(4, torch.device("cuda"))] == [
         (4, "cuda"), (2, "cuda"), (1, "cuda"), (1, "cpu"),
     ]  # fmt: skip
 

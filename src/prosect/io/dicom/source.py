@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from prosect.errors import OutputError
 from prosect.io.dicom.header import HEADER_BYTES, Slice
 from prosect.io.dicom.member import Member
-from prosect.io.dicom.pixels import parse, parse_beginning
+from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 
 __all__ = ["COPIED", "DicomHeader", "SourceFrame", "Study", "header_of", "require_header", "study_of"]
 
@@ -155,7 +155,7 @@ def text_of(dataset: Any, keyword: str) -> str:
     """Return an attribute as text, empty where it is absent or cannot be decoded."""
     try:
         raw = dataset.get(keyword)
-    except (ValueError, LookupError):
+    except PARSE_ERRORS:
         return ""
     # A backslash separates values, and none of these attributes may have several.
     if raw is None or isinstance(raw, MultiValue):

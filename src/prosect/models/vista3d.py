@@ -30,7 +30,7 @@ from prosect.models.checks import blank, implausible, keep_pieces, unlike_traini
 from prosect.models.metadata import spec_of
 from prosect.models.plausibility import take_out_implausible
 from prosect.models.provenance import provenance_of
-from prosect.models.spec import ModelSpec, Profile, profile, scaled_spacing
+from prosect.models.spec import ModelSpec, Profile, profile
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import Branches, Engine, branches_of

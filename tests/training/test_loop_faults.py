@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,7 +248,7 @@ def test_a_disk_too_full_for_the_log_and_the_best_weights_does_not_end_a_run(tmp
         (tmp_path / name).mkdir()  # what cannot be written
     run = loop(tmp_path, 4, validate=lambda _: 0.5, validate_every=2)
     told: list[dict[str, object]] = []
-    run.watchers = [told.append]
+    run.around = replace(run.around, watchers=[told.append])
     run.run()
     assert run.step == 4
     assert run.best_step == 0, "weights that are not kept are not the best"

@@ -113,7 +113,7 @@ def test_a_negative_click_inside_an_answer_leads_to_a_finer_one() -> None:
 def test_a_click_beside_the_outline_moves_little_and_a_deep_one_much() -> None:
     rule = ScaleRule((1.0, 2.0), {}, contradicted=0.4, steady=0.15)
     first = ((0.0, 0.0, 0.0), 1)
-    assert find_scale(scales(5), [first, ((6.0, 0.0, 0.0), 1)], True, rule, 0.0) == 1.0
+    assert find_scale(scales(5), [first, ((5.5, 0.0, 0.0), 1)], True, rule, 0.0) == 1.0
     assert find_scale(scales(5), [first, ((9.0, 0.0, 0.0), 1)], True, rule, 0.0) == 2.0
 
 

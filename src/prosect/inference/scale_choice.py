@@ -20,7 +20,7 @@ __all__ = ["LabelledPoint", "ScaleRule", "Views", "find_scale"]
 
 LabelledPoint = tuple[Point, int]  # where a click is, in RAS mm, and its label
 
-SURE = 4.0  # logit at which an answer counts as sure
+SURE = 2.0  # logit at which an answer counts as sure
 CONTENDERS = 3  # scales that are asked about each further click
 
 

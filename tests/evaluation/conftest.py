@@ -40,6 +40,13 @@ class FakeSession:
         self.made.append((structure, positive))
         return Change(structure, 1, 0, Box((0, 0, 0), (1, 1, 1)), 0.25)
 
+    def box(self, corner: Any, opposite: Any, structure: Any = None, space: str = "ras") -> Change:
+        """Take the whole box."""
+        assert space == "voxel"
+        i, j, k = (slice(a, b + 1) for a, b in zip(corner, opposite, strict=True))
+        self.masks.setdefault(structure, np.zeros(self.grid.shape, dtype=bool))[i, j, k] = True
+        return Change(structure, 1, 0, Box((0, 0, 0), (1, 1, 1)), 0.5)
+
     def mask(self, structure: str) -> np.ndarray:
         """Return a copy of the mask."""
         return self.masks.get(structure, np.zeros(self.grid.shape, dtype=bool)).copy()

@@ -128,3 +128,19 @@ def test_clicks_follow_from_the_generator_alone(scan: LabelledScan, model) -> No
     targets = clicked_targets(scan, model.vocabulary)
     first, second = (clicks(scan, model, targets, Rules(count=4), draws()) for _ in range(2))
     assert first == second
+
+
+def test_a_box_comes_first_and_counts_as_two_clicks(scan: LabelledScan, model) -> None:
+    targets = clicked_targets(scan, model.vocabulary, ["liver", "spleen"])
+    rows = by_name(clicks(scan, model, targets, Rules(count=4, box=True), draws()))
+    assert rows["liver"][0].clicks == 2
+    assert rows["liver"][0].seconds == 0.5
+    assert rows["liver"][0].dice == 1.0, "the liver of this scan is a block"
+    assert ("liver", True) not in model.sessions[0].made
+    assert [row.clicks for row in rows["spleen"]] == list(range(2, 2 + len(rows["spleen"])))
+
+
+def test_a_box_alone_is_asked_for_where_one_click_is_wanted(scan: LabelledScan, model) -> None:
+    targets = clicked_targets(scan, model.vocabulary, ["liver"])
+    rows = clicks(scan, model, targets, Rules(count=1, box=True), draws())
+    assert [row.clicks for row in rows] == [2]

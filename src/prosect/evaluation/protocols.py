@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.boxes import Box
 from prosect.data.labelled import LabelledScan
 from prosect.evaluation.boxed import Boxed
 from prosect.evaluation.clickers import RULES, next_click
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Mask = NDArray[np.bool_]
+BOX_CLICKS = 2  # what a box counts as: it takes two points to draw (VISTA3D, Sec. 4)
 
 
 class AutomaticModel(Protocol):
@@ -57,6 +59,15 @@ class Session(Protocol):
 
     def click(self, position: Sequence[float], positive: bool = True, structure: str | int | None = None) -> Change:
         """Correct a structure where it was clicked, in RAS mm."""
+
+    def box(
+        self,
+        corner: Sequence[float],
+        opposite: Sequence[float],
+        structure: str | int | None = None,
+        space: str = "ras",
+    ) -> Change:
+        """Find the structure in a box, given by two opposite corners."""
 
     def mask(self, structure: str | int) -> Mask:
         """Return where a structure is (i j k)."""
@@ -90,6 +101,7 @@ class Rules:
         clicker: By which of `RULES` clicks are placed.
         count: Clicks at most.
         zero_shot: Click every structure as an object that the model has no name for.
+        box: Begin with a box around the structure, which counts as two clicks.
         only_labelled_slices: As the paper's evaluation of clicks does, forget what is found in axial slices that show
             nothing of the structure, before the next click is placed and before counting. It flatters.
     """
@@ -100,6 +112,7 @@ class Rules:
     count: int = 5
     zero_shot: bool = False
     only_labelled_slices: bool = False
+    box: bool = False
 
 
 def structures_to_judge(scan: LabelledScan, wanted: Sequence[str] | None) -> list[tuple[int, str]]:
@@ -262,11 +275,17 @@ def rows_of_clicks(
     else:
         return
     slices = labelled_slices(scan, truth) if rules.only_labelled_slices else None
-    for number in range(rules.count):
-        click = next_click(RULES[rules.clicker], truth, mask, scan.volume.grid, generator, before + number)
-        if click is None:
-            return
-        seconds = session.click(click.position_ras, click.positive, target.asked).seconds
+    first = BOX_CLICKS - 1 if rules.box else 0
+    for number in range(first, max(rules.count, first + 1)):
+        if rules.box and number == BOX_CLICKS - 1:
+            around = Box.of(truth)
+            i, j, k = around.stop
+            seconds = session.box(around.start, (i - 1, j - 1, k - 1), target.asked, "voxel").seconds
+        else:
+            click = next_click(RULES[rules.clicker], truth, mask, scan.volume.grid, generator, before + number)
+            if click is None:
+                return
+            seconds = session.click(click.position_ras, click.positive, target.asked).seconds
         mask = session.mask(target.asked)
         if slices is not None:
             mask = mask & slices

@@ -50,6 +50,7 @@ class Evaluation:
         sections: Summaries.
         curve: Overlap by number of clicks.
         challenge: Figures of the CVPR 2025 challenge.
+        click_figures: How many clicks a Dice takes; see `click_counts`.
         timings: By scan; see `speed.timed`.
         published: Tables of published figures: title, and rows by column.
         unknown: Structures that labels speak of and that the model does not know, with the number of scans.
@@ -62,6 +63,7 @@ class Evaluation:
     sections: Sequence[Section] = ()
     curve: Curve | None = None
     challenge: Mapping[str, Mean | None] | None = None
+    click_figures: Mapping[str, Mean | None] | None = None
     timings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     published: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
@@ -95,6 +97,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
         "sections": {section.key: section_json(section) for section in found.sections},
         "curve": None if found.curve is None else found.curve.to_json(),
         "challenge": None if found.challenge is None else means_json(found.challenge),
+        "click_figures": None if found.click_figures is None else means_json(found.click_figures),
         "timings": {case: dict(timing) for case, timing in found.timings.items()},
         "published": {title: list(map(dict, rows)) for title, rows in found.published.items()},
         "unknown_to_the_model": dict(found.unknown),
@@ -158,6 +161,8 @@ def markdown(found: Evaluation) -> str:
         lines += section_lines(section)
     if found.curve is not None:
         lines += curve_lines(found.curve)
+    if found.click_figures is not None:
+        lines += click_figure_lines(found.click_figures)
     if found.challenge is not None:
         lines += challenge_lines(found.challenge)
     if found.timings:
@@ -219,6 +224,14 @@ def curve_lines(curve: Curve) -> list[str]:
     for n, dice, nsd, used, best in zip(curve.clicks, curve.dice, curve.nsd, curve.used, curve.best, strict=True):
         body.append([str(n), interval(dice), interval(nsd), f"{used:.2f}", figure(best)])
     return ["## By number of clicks", "", *table_lines(head, body), ""]
+
+
+def click_figure_lines(figures: Mapping[str, Mean | None]) -> list[str]:
+    """Return a table of how many clicks a Dice takes."""
+    body = [(name, interval(mean)) for name, mean in figures.items()]
+    table = table_lines(["figure", "mean [95 %]"], body)
+    words = "Clicks until a Dice (20 where it is not reached), the share that failed, and mean Dice over five clicks."
+    return ["## How many clicks it takes", "", words, "", *table, ""]
 
 
 def challenge_lines(challenge: Mapping[str, Mean | None]) -> list[str]:

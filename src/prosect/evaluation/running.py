@@ -15,6 +15,7 @@ from prosect.data.datalist import DataList, Entry
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import TOLERANCE_MM, read_labelled, read_unlabelled
 from prosect.errors import CancelledError, CheckpointError, ProsectError
+from prosect.evaluation.click_counts import click_figures
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.plots import write_plots
 from prosect.evaluation.protocols import (
@@ -215,6 +216,8 @@ def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
         sections.append(section(title, key, rows, count, generator))
     by_clicks = curve(rows, generator) if examination.protocol == "clicks" else None
     areas = challenge_areas(rows, generator) if examination.is_challenge else None
+    # Last, because every mean draws from the generator.
+    figures = click_figures(rows, generator) if examination.protocol == "clicks" else None
     unknown: Counter[str] = Counter()
     for each in facts.values():
         unknown.update(each.get("unknown", ()))
@@ -224,6 +227,7 @@ def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
         sections=sections,
         curve=by_clicks,
         challenge=areas,
+        click_figures=figures,
         timings={case: each["timing"] for case, each in facts.items() if "timing" in each},
         published=published_tables(examination, rows),
         unknown=dict(unknown),

@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from prosect.evaluation.scores import Row
 
 __all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
     "Curve",
     "Mean",
     "StructureSummary",
     "after",
+    "area",
+    "by_object",
     "challenge_areas",
     "curve",
+    "latest",
     "mean_of",
     "over_all",
     "structures",
+    "table",
 ]
 
 Floats = NDArray[np.float64]

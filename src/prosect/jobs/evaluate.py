@@ -69,6 +69,7 @@ class EvaluateJob(Job):
         seed: Of clicks and intervals.
         model: Who is judged.
         overwrite: Begin anew where the folder holds results.
+        box: Begin each structure with a box around it, which counts as two clicks.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -90,6 +91,7 @@ class EvaluateJob(Job):
     seed: int = 0
     model: ModelChoice = field(default_factory=ModelChoice)
     overwrite: bool = False
+    box: bool = False
 
     def run(self, model: Model | None = None, *, on_case: OnCase | None = None) -> Evaluated:
         """Judge the model scan by scan, and write the results.
@@ -153,6 +155,7 @@ class EvaluateJob(Job):
             count=self.clicks,
             zero_shot=self.zero_shot,
             only_labelled_slices=is_favourable,
+            box=self.box,
         )
         return Examination(self.protocol, rules, self.as_published, self.classes, self.repeats, self.seed)
 
@@ -190,6 +193,7 @@ class EvaluateJob(Job):
             "clicks": rules.count if protocol == "clicks" else None,
             "clicks_placed_by": rules.clicker if is_clicking else None,
             "zero_shot": rules.zero_shot or None,
+            "begins_with_a_box": rules.box or None,
             "seed": examination.seed,
             "repeats": examination.repeats if protocol == "speed" else None,
         }

@@ -52,6 +52,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     rules = "where is clicked: person (default), paper (Fig. 5), challenge (CVPR 2025), random or ritm (SAM-Med3D)"
     how.add_argument("--rules", choices=RULES, default=RULES[0], help=rules)
     how.add_argument("--zero-shot", action="store_true", help="click as if no structure had a name")
+    box = "begin each structure with a box around it, which counts as two clicks"
+    how.add_argument("--box", action="store_true", help=box)
     how.add_argument("--nsd-mm", type=positive, default=2.0, metavar="MM", help="tolerance of NSD (default: 2)")
     how.add_argument("--repeats", type=at_least_one, default=1, metavar="N", help="of speed; the fastest counts")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of clicks and intervals (default: 0)")

@@ -84,6 +84,7 @@ def job_of(args: argparse.Namespace) -> EvaluateJob:
         seed=args.seed,
         model=model_of(args),
         overwrite=args.overwrite,
+        box=args.box,
     )
 
 

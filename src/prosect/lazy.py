@@ -23,8 +23,7 @@ __all__ = ["MODULES", "lazy_module", "lazy_names", "load_module"]
 MODULES: dict[str, str] = {
     "psutil": "`doctor` must say where it is missing",
     "torch": "seconds to load; `doctor` must say where it is missing",
-    "prosect.checkpoints.catalog": "brings torch",
-    "prosect.checkpoints.files": "brings torch",
+    "prosect.checkpoints.keeping": "brings torch",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",
     "prosect.radiomics": "brings what makes surfaces",

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 import prosect
-from prosect.checkpoints.files import read_metadata, read_weights, write_weights
+from prosect.checkpoints.files import read_weights, write_weights
+from prosect.checkpoints.stated import read_metadata
 from prosect.errors import CheckpointError, ProsectWarning
 from worlds.weights import tiny_vista3d
 

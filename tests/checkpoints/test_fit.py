@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prosect.checkpoints import catalog
+from prosect.checkpoints import catalog, keeping
 from prosect.checkpoints.files import RawWeights, write_weights
 from prosect.checkpoints.fit import architecture_of, fit
 from prosect.errors import CheckpointError
@@ -99,9 +99,9 @@ def test_imported_weights_are_found_again(tmp_path: Path, monkeypatch: pytest.Mo
         catalog.locate("vista3d")
     assert caught.value.code == "MODEL_NOT_INSTALLED"
     torch.save({"model": state()}, tmp_path / "official.pt")
-    path, report = catalog.import_weights(tmp_path / "official.pt", "vista3d")
+    path, report = keeping.import_weights(tmp_path / "official.pt", "vista3d")
     assert catalog.locate("vista3d") == path
-    assert catalog.verify("vista3d").architecture == report.architecture == SMALL
+    assert keeping.verify("vista3d").architecture == report.architecture == SMALL
 
 
 def test_pulling_fetches_only_through_the_given_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_pulling_fetches_only_through_the_given_function(tmp_path: Path, monkeyp
         asked.append(url)
         write_weights(target, state(), {})
 
-    path, sha256, _ = catalog.pull("vista3d", fetch)
+    path, sha256, _ = keeping.pull("vista3d", fetch)
     assert asked == [catalog.entry("vista3d").url]
     assert path.exists()
     assert len(sha256) == 64
@@ -126,7 +126,7 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         raise ConnectionError("gone")
 
     with pytest.raises(CheckpointError) as caught:
-        catalog.pull("vista3d", fetch)
+        keeping.pull("vista3d", fetch)
     assert caught.value.code == "MODEL_DOWNLOAD_FAILED"
     assert not list(tmp_path.iterdir())
 
@@ -134,4 +134,4 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("url", ["http://example.org/model.pt", "file:///etc/passwd"])
 def test_only_https_is_fetched(tmp_path: Path, url: str) -> None:
     with pytest.raises(CheckpointError):
-        catalog.fetch_https(url, tmp_path / "x")
+        keeping.fetch_https(url, tmp_path / "x")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prosect.checkpoints import catalog
+from prosect.checkpoints import catalog, keeping
 from prosect.checkpoints.files import RawWeights, read_weights
 from prosect.checkpoints.fit_sam import fit_sam, variant_of
 from prosect.errors import CheckpointError
@@ -82,9 +82,9 @@ def test_another_network_is_refused_by_name() -> None:
 def test_imported_weights_are_found_verified_and_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROSECT_WEIGHTS_DIR", str(tmp_path / "kept"))
     torch.save(official(SMALL), tmp_path / "sam.pth")
-    place, report = catalog.import_weights(tmp_path / "sam.pth", "sam-vit-b")
+    place, report = keeping.import_weights(tmp_path / "sam.pth", "sam-vit-b")
     assert catalog.locate("sam-vit-b") == place
-    assert str(catalog.verify("sam-vit-b")).startswith("Segment Anything: width 24, 2 blocks")
+    assert str(keeping.verify("sam-vit-b")).startswith("Segment Anything: width 24, 2 blocks")
     assert not any(key.startswith("prompt_encoder") for key in read_weights(place).tensors)
     assert report.architecture == SMALL
 

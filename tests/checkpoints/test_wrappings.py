@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import prosect
-from prosect.checkpoints import catalog
+from prosect.checkpoints import keeping
 from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fit import fit
 from prosect.errors import CheckpointError, ProsectWarning
@@ -164,7 +164,7 @@ def test_the_average_is_imported_where_it_is_asked_for(tmp_path: Path, monkeypat
     monkeypatch.setenv("PROSECT_WEIGHTS_DIR", str(tmp_path / "store"))
     _, mean = two_sets(tmp_path / "model.pt")
     with pytest.warns(ProsectWarning, match="two sets"):
-        place, _ = catalog.import_weights(tmp_path / "model.pt", "vista3d", ema=True)
+        place, _ = keeping.import_weights(tmp_path / "model.pt", "vista3d", ema=True)
     kept = read_weights(place).tensors
     assert all(torch.equal(kept[key], value) for key, value in mean.items())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import prosect
-from prosect.checkpoints import catalog
+from prosect.checkpoints import catalog, keeping
 from prosect.networks.vista3d import Architecture, vista3d
 
 
@@ -72,14 +72,14 @@ def test_a_model_that_is_not_here_is_refused_with_what_to_do(run) -> None:
 
 
 def test_pull_takes_over_what_was_downloaded(run, official, own_folder, monkeypatch) -> None:
-    honest = catalog.pull
+    honest = keeping.pull
     asked: list[str] = []
 
     def offline(url: str, target: Path) -> None:
         asked.append(url)
         target.write_bytes(official.read_bytes())
 
-    monkeypatch.setattr(catalog, "pull", lambda name: honest(name, offline))
+    monkeypatch.setattr(keeping, "pull", lambda name: honest(name, offline))
     status, out, _ = run("weights", "pull", "vista3d-ctmr")
     assert status == 0
     assert asked == [catalog.CATALOG["vista3d-ctmr"].url]

@@ -12,12 +12,12 @@ import torch
 
 from prosect import vocabulary
 from prosect.boxes import Box
+from prosect.checkpoints.offered import offering
 from prosect.errors import CheckpointError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.models.metadata import offering
 from prosect.models.model_set import ModelSet, merge_flat, set_of
 from prosect.models.protocols import require_both, require_learns
 from prosect.models.spec import ModelSpec

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import prosect
-from prosect.checkpoints import catalog
+from prosect.checkpoints import catalog, keeping
 from prosect.checkpoints.files import read_weights, write_weights
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import CheckpointError, FormatError, PromptError, ResourceError, VocabularyError
@@ -145,7 +145,7 @@ def test_weights_are_recognised_without_a_name_and_not_taken_for_others(weights:
 
 def test_imported_weights_are_found_by_name(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROSECT_WEIGHTS_DIR", str(tmp_path / "store"))
-    catalog.import_weights(weights, "sam-med3d")
+    keeping.import_weights(weights, "sam-med3d")
     assert prosect.load("sam-med3d", device="cpu").network.architecture == TINY_SAM
 
 

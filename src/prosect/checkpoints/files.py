@@ -18,16 +18,15 @@ from torch import Tensor
 
 from prosect.checkpoints.contents import refuse_content, refuse_other_zip, weights_file
 from prosect.checkpoints.exhaustion import ran_out, refuse_exhaustion_of_loading
+from prosect.checkpoints.stated import KEY
 from prosect.checkpoints.torch_files import Table, open_torch, unwrap
 from prosect.errors import CheckpointError, ProsectWarning
 from prosect.io.atomic import write_atomically
 
-__all__ = ["RawWeights", "content_sha256", "read_metadata", "read_weights", "write_weights"]
+__all__ = ["RawWeights", "content_sha256", "read_weights", "write_weights"]
 
 SPARE_BYTES = 32 << 20
-KEY = "prosect"
 CONTENT = "content_sha256"
-LONGEST_HEADER = 100 << 20  # the format's own limit
 # A tensor that only our files hold: where it is, the metadata must be too, so that damage to them cannot go unnoticed.
 MARKER = "prosect.format"
 
@@ -107,20 +106,6 @@ def _read_content(path: Path, data: bytes, ema: bool) -> RawWeights:
     table = unwrap(path, open_torch(path, data), ema)
     _tell_choice(path, table)
     return RawWeights(table.tensors, _hash_of_choice(sha256, table, ema), "torch", {}, table.wrapper)
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Return what one of our own files says about itself, without reading its weights; empty for any other file.
-
-    Nothing is checked: what matters is asked of `read_weights`.
-    """
-    try:
-        with weights_file(Path(path)).open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, LONGEST_HEADER)))
-        return dict(json.loads(header["__metadata__"][KEY]))
-    except (CheckpointError, OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def _read_safetensors(path: Path, data: bytes, sha256: str) -> RawWeights:

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosect import jobs, vocabulary
+from prosect.checkpoints import catalog
 from prosect.cli.arguments.tasks import LISTS, TASKS, TOTAL
 from prosect.data.labels import TOLERANCE_MM
 from prosect.io.dicom.choices import DicomChoices
 from prosect.jobs import ModelChoice, ScanInput
-from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
-    from prosect.checkpoints import catalog
     from prosect.jobs.lists import ListInput
-else:
-    catalog = lazy_module("prosect.checkpoints.catalog")
 
 __all__ = ["classes_of", "classes_of_task", "dicom_of", "list_of", "model_of", "scan_of", "tolerance_of"]
 

@@ -86,11 +86,15 @@ class CohortRun:
 
 
 def refuse_names(job: CohortJob, manifest: Manifest) -> None:
-    """Refuse results that would overwrite one another or the cohort's own files.
+    """Refuse structures that the model does not offer, and results that would overwrite one another or an input.
 
     Raises:
+        VocabularyError: A structure is unknown or not offered.
         FormatError: `OUTPUT_NAME_CLASH`.
     """
+    if job.classes is not None:
+        job.model.refuse_unknown(job.classes)
+    refuse_inputs(manifest.scans, job.output, job.planned_names)
     refuse_clashes(manifest.scans, job.planned_names, reserved=(LEDGER, REPORT, STATISTICS))
 
 
@@ -120,7 +124,6 @@ def run_cohort(
             model, a full disk.
     """
     refuse_names(job, manifest)
-    refuse_inputs(manifest.scans, job.output, job.planned_names)
     make_folder(job.output)
     with open_ledger(job.output / LEDGER, lambda: now().isoformat(timespec="seconds")) as ledger:
         sweep([job.output])

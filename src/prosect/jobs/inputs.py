@@ -11,16 +11,14 @@ import numpy as np
 
 import prosect
 from prosect import vocabulary
+from prosect.checkpoints import catalog, offered, stated
 from prosect.lazy import lazy_module
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
     from prosect import phantom
-    from prosect.checkpoints import catalog, files
     from prosect.models import LoadedModel
 else:
-    catalog = lazy_module("prosect.checkpoints.catalog")
-    files = lazy_module("prosect.checkpoints.files")
     phantom = lazy_module("prosect.phantom")
 
 __all__ = ["ModelChoice", "ScanInput"]
@@ -113,18 +111,19 @@ class ModelChoice:
         return self.load()
 
     def refuse_unknown(self, names: Iterable[str]) -> None:
-        """Refuse structures that no vocabulary has, without loading the model; the model itself may know fewer.
+        """Refuse structures that a model does not offer, without loading it; of official weights, that nobody knows.
 
         Raises:
-            VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`).
+            VocabularyError: A name is unknown, with the nearest (`STRUCTURE_UNKNOWN`), or the model was not trained
+                for it (`STRUCTURE_UNSUPPORTED`).
             CheckpointError: The model is unknown.
         """
-        known = [vocabulary.load(entry.vocabulary) for entry in catalog.members(self.name)]
-        if self.weights is not None:
-            # Weights say themselves which vocabulary is theirs, so with a file of weights any will do.
-            known += [vocabulary.load(name) for name in vocabulary.NAMES]
-            if files.read_metadata(self.weights).get("structures"):
-                return  # these bring structures of their own, so only the model can judge
-        for name in names:
+        wanted = list(names)
+        if self.weights is None or stated.read_metadata(self.weights):
+            offered.offered(self.name, self.weights).resolve(wanted)
+            return
+        # Official files do not say which vocabulary is theirs, so any will do until they are loaded.
+        known = [vocabulary.load(name) for name in vocabulary.NAMES]
+        for name in wanted:
             if not any(name in words for words in known):
                 known[0].find(name)

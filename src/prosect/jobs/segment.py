@@ -210,11 +210,11 @@ class SegmentJob(Job):
         """Return in words what memory the job needs; nothing is written.
 
         Raises:
-            ProsectError: A structure is unknown, or scan or model cannot be loaded.
+            ProsectError: What the run would refuse, or scan or model cannot be loaded.
         """
-        if self.classes is not None:
-            self.model.refuse_unknown(self.classes)
+        self.refuse()
         scan = volume or self.input.read()
+        self.refuse(scan)
         asked = model or prosect.require_finds(self.model.load())
         return str(asked.plan(scan, classes=self.names, overlap=self.overlap))
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import prosect
+from prosect.checkpoints import catalog
 from prosect.errors import CheckpointError, FormatError
 from prosect.io.paths import file_name
 from prosect.jobs.job import Job
@@ -22,11 +23,9 @@ from prosect.results.report import load
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
-    from prosect.checkpoints import catalog
     from prosect.models import Finds
     from prosect.results import environment
 else:
-    catalog = lazy_module("prosect.checkpoints.catalog")
     environment = lazy_module("prosect.results.environment")
 
 __all__ = ["Checked", "Verification", "VerifyJob"]

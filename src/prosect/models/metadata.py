@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from prosect.case import Intensity
 from prosect.checkpoints.catalog import CATALOG, Entry
 from prosect.checkpoints.model_facts import facts_of
+from prosect.checkpoints.offered import offering, with_structures
 from prosect.errors import CheckpointError
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
-from prosect.models.spec import ModelSpec, with_structures
+from prosect.models.spec import ModelSpec
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import row_of, structure_of
 
-__all__ = ["metadata_of", "offering", "preprocessing_of", "spec_of"]
-
-HINT = "this model was not trained for it, or not well enough to offer it; load official VISTA3D weights with -w"
+__all__ = ["metadata_of", "preprocessing_of", "spec_of"]
 
 
 def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,15 +106,6 @@ def click_scales_of(row: Mapping[str, Any]) -> ClickScales:
         rule = dict(values["rule"])
         values["rule"] = ScaleRule(**{**rule, "tried": tuple(rule["tried"])})
     return ClickScales(**values)
-
-
-def offering(words: Vocabulary, classes: Sequence[int]) -> Vocabulary:
-    """Return a vocabulary in which only some classes can be segmented; without a name, all of them are.
-
-    Raises:
-        VocabularyError: A class is unknown or unsupported, a group lacks a part, or all classes lie in others.
-    """
-    return words.restrict(classes, HINT, everything="TRAINED" if classes else None)
 
 
 def _vocabulary(base: Entry, metadata: Mapping[str, Any], rows: int) -> tuple[Vocabulary, str | None]:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.checkpoints.catalog import JOIN
+from prosect.checkpoints.offered import offering
 from prosect.errors import CheckpointError
 from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap
-from prosect.models.metadata import offering
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -13,9 +13,9 @@ from prosect.inference.accumulate import Padding
 from prosect.inference.automatic import Interpolation
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import Blending
-from prosect.vocabulary import Structure, Vocabulary
+from prosect.vocabulary import Vocabulary
 
-__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile", "scaled_spacing", "with_structures"]
+__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile", "scaled_spacing"]
 
 ProfileName = Literal["prosect", "bundle", "research"]
 
@@ -73,16 +73,6 @@ PROFILES: dict[str, Profile] = {
         Preparation(reorient_first=True, crop_above=None, scale_first=True),
     ),
 }  # fmt: skip
-
-
-def with_structures(vocabulary: Vocabulary, own: Iterable[Structure]) -> Vocabulary:
-    """Return a vocabulary in which a model's own structures are added, or stand in the place of those of their index.
-
-    Raises:
-        VocabularyError: A name is taken (`VOCABULARY_INVALID`).
-    """
-    by_index = {structure.index: structure for structure in (*vocabulary, *own)}
-    return Vocabulary(vocabulary.name, tuple(by_index.values()), vocabulary.default_list)
 
 
 def profile(name: str) -> Profile:

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
-from prosect.checkpoints.files import read_metadata, write_weights
+from prosect.checkpoints.files import write_weights
+from prosect.checkpoints.offered import offering, with_structures
+from prosect.checkpoints.stated import read_metadata
 from prosect.errors import RecipeError, VocabularyError
-from prosect.models.metadata import metadata_of, offering
-from prosect.models.spec import ModelSpec, profile, with_structures
+from prosect.models.metadata import metadata_of
+from prosect.models.spec import ModelSpec, profile
 from prosect.morphology import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     bring.add_argument("model", metavar="MODEL", help="which model the file belongs to, such as vista3d")
     bring.add_argument("--ema", action="store_true", help="take the running average in the file, not its weights")
     verify = actions.add_parser("verify", help="check weights against their hashes", **shared)
-    verify.add_argument("model", metavar="MODEL", nargs="?", help="one model (default: all that are here)")
+    verify.add_argument("model", metavar="MODEL", nargs="?", help="a model or a weights file (default: all here)")
     pull = actions.add_parser("pull", help="download weights", **shared)
     pull.add_argument("model", metavar="MODEL", help="model name")
 

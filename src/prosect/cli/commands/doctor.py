@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from prosect.checkpoints import catalog
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError, ResourceError
 from prosect.lazy import lazy_module
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
     import psutil
     import torch
 
-    from prosect.checkpoints import catalog
+    from prosect.checkpoints import keeping
     from prosect.io.dicom import pixels
 else:
     psutil = lazy_module("psutil")
     torch = lazy_module("torch")
-    catalog = lazy_module("prosect.checkpoints.catalog")
+    keeping = lazy_module("prosect.checkpoints.keeping")
     pixels = lazy_module("prosect.io.dicom.pixels")
 
 __all__ = ["run"]
@@ -115,7 +116,7 @@ def shipped_weights() -> Iterator[Row]:
     """Yield whether the models that ship are there and unharmed."""
     for entry in catalog.members(None):
         try:
-            yield entry.name, GOOD, str(catalog.verify(entry.name))
+            yield entry.name, GOOD, str(keeping.verify(entry.name))
         except (CheckpointError, ResourceError) as error:
             yield entry.name, BAD, f"[{error.code}] {error}"
 

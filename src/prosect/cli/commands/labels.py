@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import prosect
 from prosect import vocabulary
+from prosect.checkpoints.offered import offered
 from prosect.cli.console import open_console, plain_table
-from prosect.lazy import lazy_module
 from prosect.vocabulary import Structure, Vocabulary
 
-if TYPE_CHECKING:
-    from prosect.checkpoints import catalog
-else:
-    catalog = lazy_module("prosect.checkpoints.catalog")
-
-__all__ = ["run"]
+__all__ = ["run", "vocabulary_of"]
 
 NONE = "-"
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the structures and return 0."""
-    words = vocabulary_of(args.model)
+    words = vocabulary_of(args.model, args.weights)
     if args.json:
         print(json.dumps([row(words, structure) for structure in words], indent=2, ensure_ascii=False))
         return 0
@@ -44,23 +39,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def vocabulary_of(name: str | None) -> Vocabulary:
-    """Return the vocabulary of that name, or of the model of that name; None are all shipped models together.
-
-    What a shipped model was trained for is written in its weights, so those are read; official models know their
-    whole vocabulary.
+def vocabulary_of(name: str | None, weights: Path | None = None) -> Vocabulary:
+    """Return the vocabulary of that name, or of the model or weights; None are all shipped models together.
 
     Raises:
         CheckpointError: There is no such model, or the shipped weights are missing.
     """
-    if name in vocabulary.NAMES:
-        return vocabulary.load(name)
-    entries = catalog.members(name)
-    if len(entries) > 1 or entries[0].shipped:
-        return prosect.load(name).vocabulary
-    entry = entries[0]
-    words = vocabulary.load(entry.vocabulary)
-    return words.restrict((), entry.no_classes) if entry.no_classes else words
+    return vocabulary.load(name) if name in vocabulary.NAMES else offered(name, weights)
 
 
 def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show_sets(args: argparse.Namespace) -> int:
     """Print the sets of structures, or the structures of one, and return 0."""
-    words = vocabulary_of(args.model)
+    words = vocabulary_of(args.model, args.weights)
     if args.list_classes is None:
         for task in (TOTAL, *TASKS, *LISTS):
             offered = classes_of_task(task)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
-from prosect.checkpoints import catalog
+from prosect.checkpoints import catalog, keeping
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError
 
@@ -43,20 +44,23 @@ def found(name: str) -> Path | None:
 
 def bring(args: argparse.Namespace) -> int:
     """Take over a weights file."""
-    place, report = catalog.import_weights(args.file, args.model, args.ema)
+    place, report = keeping.import_weights(args.file, args.model, args.ema)
     say(f"{args.model}: {report}", f"kept as {place}", f"licence: {catalog.entry(args.model).licence}")
     return 0
 
 
 def verify(args: argparse.Namespace) -> int:
     """Check weights; without a name, all that are here, and 6 where one is not whole."""
+    if args.model and (os.sep in args.model or Path(args.model).exists()):
+        say(f"{Path(args.model).name}: whole; {keeping.verify_file(Path(args.model))}")
+        return 0
     if args.model:
-        say(f"{args.model}: whole; {catalog.verify(args.model)}")
+        say(f"{args.model}: whole; {keeping.verify(args.model)}")
         return 0
     status, names = 0, [name for name in catalog.CATALOG if found(name)]
     for name in names:
         try:
-            say(f"{name}: whole; {catalog.verify(name)}")
+            say(f"{name}: whole; {keeping.verify(name)}")
         except CheckpointError as error:
             say(f"{name}: [{error.code}] {error}")
             status = error.exit_status
@@ -68,7 +72,7 @@ def verify(args: argparse.Namespace) -> int:
 def pull(args: argparse.Namespace) -> int:
     """Download weights and take them over."""
     say(f"licence: {catalog.entry(args.model).licence}")
-    place, sha256, report = catalog.pull(args.model)
+    place, sha256, report = keeping.pull(args.model)
     say(f"{args.model}: {report}", f"sha256 of the download: {sha256}", f"kept as {place}")
     return 0
 

@@ -11,10 +11,12 @@ from prosect.boxes import Box
 from prosect.server.converting import (
     RULES,
     Drawing,
+    Rules,
     box_centre,
     box_extent_mm,
     erasing_points,
     inner_points,
+    inside_points,
     lasso_points,
     outside_points,
     scribble_points,
@@ -179,3 +181,17 @@ def test_clicks_outside_lie_outside_the_box_and_inside_the_scan(rng: np.random.G
         voxel = np.asarray(point)
         assert ((voxel >= 0) & (voxel < SHAPE)).all()
         assert ((voxel < start) | (voxel >= stop)).any()
+
+
+def test_a_large_box_that_the_answer_does_not_fill_is_clicked_between_its_middle_and_its_edges() -> None:
+    box, whole = Box((0, 2, 5), (40, 35, 6)), Box((0, 0, 0), SHAPE)
+    answer = np.zeros(SHAPE, dtype=bool)
+    answer[10:32, 16:21, 5] = True
+    i, j, k = box_centre(box)
+    # Along i the answer reaches half the way to both edges, along j to none.
+    assert inside_points(box, answer, whole, SPACING) == ((i, j - 8, k), (i, j + 8, k))
+    part = Box((10, 16, 5), (32, 21, 6))
+    assert inside_points(box, np.ones(part.shape, dtype=bool), part, SPACING) == ((i, j - 8, k), (i, j + 8, k))
+    assert inside_points(box, answer, whole, SPACING, Rules(inside_share=0.0)) == ()
+    small = Box((10, 10, 5), (24, 24, 6))
+    assert inside_points(small, np.zeros(SHAPE, dtype=bool), whole, SPACING) == ()

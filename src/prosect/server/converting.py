@@ -26,6 +26,7 @@ __all__ = [
     "box_extent_mm",
     "erasing_points",
     "inner_points",
+    "inside_points",
     "lasso_points",
     "outside_points",
     "scribble_points",
@@ -49,6 +50,9 @@ class Rules:
         lasso_depth: Further clicks lie at least at this share of the depth of the deepest voxel.
         outside_voxels: A click outside a box lies this many voxels from its edge, or more.
         outside_mm: And this far, or more.
+        inside_share: The place at this share of the way from the middle of a box to an edge is clicked too, where the
+            answer leaves it out; 0 does without.
+        inside_mm: But only where it lies this far from the middle.
         erasing_clicks: Most clicks of a box that removes.
     """
 
@@ -60,6 +64,8 @@ class Rules:
     lasso_depth: float = 0.5
     outside_voxels: int = 2
     outside_mm: float = 3.0
+    inside_share: float = 0.5
+    inside_mm: float = 8.0
     erasing_clicks: int = 3
 
 
@@ -198,6 +204,34 @@ def outside_points(
     return tuple(found)
 
 
+def inside_points(
+    box: Box, answer: Mask, where: Box, spacing_mm: Sequence[float], rules: Rules = RULES
+) -> tuple[Point, ...]:
+    """Return positive clicks between the middle of a box and its edges, where an answer leaves them out.
+
+    A person draws the box close around a structure, so half the way from its middle to an edge is nearly always inside.
+
+    Args:
+        box: What a person drew around the structure.
+        answer: The structure after the click in the middle of the box (i j k).
+        where: The box of the scan that `answer` fills.
+        spacing_mm: Distance of voxels along i, j, k.
+        rules: The constants.
+    """
+    centre = box_centre(box)
+    found = []
+    for axis in range(3):
+        away = round(rules.inside_share * (box.shape[axis] - 1) / 2)
+        if away == 0 or away * spacing_mm[axis] < rules.inside_mm:
+            continue
+        for step in (-away, away):
+            point = list(centre)
+            point[axis] += step
+            if not holds(answer, where, point):
+                found.append((point[0], point[1], point[2]))
+    return tuple(found)
+
+
 def inner_voxels(
     mask: Mask, spacing_mm: Sequence[float], count: int, more_than: int, depth_share: float
 ) -> list[Voxels]:
@@ -224,6 +258,13 @@ def inner_voxels(
         candidates = np.concatenate(deep)
         chosen += spread(candidates, chosen, count - len(chosen), 0.0, spacing_mm)
     return chosen
+
+
+def holds(mask: Mask, where: Box, point: Sequence[float]) -> bool:
+    """Return whether a mask (i j k) that fills a box of the scan holds a point."""
+    voxel = [int(np.rint(part)) - start for part, start in zip(point, where.start, strict=True)]
+    inside = all(0 <= part < size for part, size in zip(voxel, mask.shape, strict=True))
+    return inside and bool(mask[tuple(voxel)])
 
 
 def depth_in(mask: Mask, spacing_mm: Sequence[float]) -> tuple[NDArray[np.float32], list[int]]:

@@ -21,14 +21,18 @@ from prosect.errors import FormatError, PromptError
 from prosect.geometry import Grid
 from prosect.io.writing import write
 from prosect.progress import Watch
-from prosect.prompts import Click, click_at
+from prosect.prompts import Click, click_at, click_in
 from prosect.server.converting import (
+    RULES,
     BoxPrompt,
     Drawing,
     Point,
+    Rules,
     box_centre,
+    box_extent_mm,
     erasing_points,
     inner_points,
+    inside_points,
     lasso_points,
     outside_points,
     scribble_points,
@@ -267,22 +271,28 @@ def without_object(seat: Seat) -> Seat:
 
 
 def answer_prompt(
-    session: Session, watch: Watch, *, name: str, waiting: Sequence[SignedPoint], prompt: Prompt | None
+    session: Session,
+    watch: Watch,
+    *,
+    name: str,
+    waiting: Sequence[SignedPoint],
+    prompt: Prompt | None,
+    rules: Rules = RULES,
 ) -> Reply:
     """Make prompts the clicks of an object, in one action, and return what came of it."""
-    points = [*waiting]
+    new = clicks_at(session, waiting)
     if prompt is not None:
-        points += points_of(session, name, prompt)
-    if not points:
+        new += clicks_of(session, name, prompt)
+    if not new:
         return Reply(True, revision=session.revision)
     before = session.revision
-    clicks = [*session.clicks(name), *clicks_at(session, points)]
+    clicks = [*session.clicks(name), *new]
     change = session.set_clicks(name, clicks, watch=watch)
     box = change.box
     if isinstance(prompt, BoxPrompt) and prompt.positive and box is not None:
-        further = beyond(session, name, prompt.box, box)
+        further = correct_box(session, name, prompt.box, box, rules)
         if further:
-            # The first answer was needed to see which edges it crosses; all clicks together are one step for a person.
+            # The first answer was needed to see where it does not fit; all clicks together are one step for a person.
             session.undo()
             change = session.set_clicks(name, [*clicks, *clicks_at(session, further)], watch=watch)
             box = box if change.box is None else box | change.box
@@ -310,11 +320,36 @@ def points_of(session: Session, name: str, prompt: Prompt) -> list[SignedPoint]:
     return [(*point, prompt.positive) for point in points]
 
 
-def beyond(session: Session, name: str, box: Box, changed: Box) -> list[SignedPoint]:
-    """Return the negative clicks for those edges of a box that the answer crosses."""
+def clicks_of(session: Session, name: str, prompt: Prompt) -> list[Click]:
+    """Return a prompt as clicks; a box and a lasso say how large the object is, too."""
     grid = session.volume.grid
-    answer = session.read(name, changed)
-    return [(*point, False) for point in outside_points(box, answer, changed, grid.shape, grid.spacing_mm)]
+    if isinstance(prompt, BoxPrompt) and prompt.positive:
+        return [box_click(prompt.box, grid)]
+    extent_mm = None
+    if isinstance(prompt, Drawing) and prompt.kind == "lasso" and prompt.positive:
+        extent_mm = box_extent_mm(prompt.box, grid.spacing_mm)
+    clicks = clicks_at(session, points_of(session, name, prompt))
+    return [replace(click, extent_mm=extent_mm) for click in clicks]
+
+
+def box_click(box: Box, grid: Grid) -> Click:
+    """Return the click in the middle of a box, which says its size.
+
+    Beyond a box in space nothing changes. A flat one says nothing of the planes beside it, so it sets no bounds.
+    """
+    if min(box.shape) > 1:
+        return click_in(box.start, [stop - 1 for stop in box.stop], grid, space="voxel")
+    return click_at(box_centre(box), grid, space="voxel", extent_mm=box_extent_mm(box, grid.spacing_mm))
+
+
+def correct_box(session: Session, name: str, box: Box, changed: Box, rules: Rules) -> list[SignedPoint]:
+    """Return the clicks that fit an answer to a box: beyond edges that it crosses, inside where it falls short."""
+    grid = session.volume.grid
+    where = box | changed  # what the object had before may lie in the box, too
+    answer = session.read(name, where)
+    outside = outside_points(box, answer, where, grid.shape, grid.spacing_mm, rules)
+    inside = inside_points(box, answer, where, grid.spacing_mm, rules)
+    return [*((*point, True) for point in inside), *((*point, False) for point in outside)]
 
 
 def clicks_at(session: Session, points: Sequence[SignedPoint]) -> list[Click]:

@@ -81,6 +81,22 @@ def test_the_token_of_other_viewers_opens_their_paths_alone(server: Server) -> N
     assert httpx.get(f"{server.address}/t//info/").status_code == 401
 
 
+def test_a_page_that_was_allowed_may_submit_and_others_may_not(
+    settings: Settings, start_with: Callable[[Settings], Server]
+) -> None:
+    server = start_with(replace(settings, origins=("http://ohif.example:3000",)))
+    path = f"{server.address}/t/{server.settings.dialect_token}/datastore/label?image=ct"
+    asked = {"Access-Control-Request-Method": "PUT"}
+    allowed = httpx.options(path, headers={**asked, "Origin": "http://ohif.example:3000"})
+    assert allowed.status_code == 204
+    assert allowed.headers["access-control-allow-origin"] == "http://ohif.example:3000"
+    assert "PUT" in allowed.headers["access-control-allow-methods"]
+    assert httpx.options(path, headers={**asked, "Origin": "http://evil.example"}).status_code == 403
+    info = f"{server.address}/t/{server.settings.dialect_token}/info/"
+    page = {"Origin": "http://ohif.example:3000", "Sec-Fetch-Site": "cross-site"}
+    assert httpx.get(info, headers=page).status_code == 200
+
+
 def test_settings_that_cannot_be_are_refused(settings: Settings) -> None:
     for change in ({"dialects": ("dicom",)}, {"nninteractive_axes": "LRS"}, {"nninteractive_axes": "XYZ"}):
         with pytest.raises(UsageError):

@@ -36,6 +36,12 @@ SECURITY_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+# What a page that was allowed may do; without the name of its origin, which others do not get, this allows nothing.
+PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type"),
+    (b"access-control-max-age", b"600"),
+)
 MAX_HEADERS = 16 * 1024
 MAX_META = 8 * 1024
 FAILURES_PER_MINUTE = 20
@@ -74,6 +80,11 @@ class Guard:
         refused = self._refusal(scope, headers)
         if refused is not None:
             await answer(send, *refused)
+            return
+        if scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in headers):
+            answering = self._with_headers(send, headers)
+            await answering({"type": "http.response.start", "status": 204, "headers": [*PREFLIGHT]})
+            await answering({"type": "http.response.body", "body": b""})
             return
         if scope["method"] in WITH_BODY:
             most = None if self._large.fullmatch(scope["path"]) else MAX_SMALL_BODY

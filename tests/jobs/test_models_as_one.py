@@ -53,7 +53,7 @@ def test_without_a_name_all_answer_and_a_name_chooses_one() -> None:
     everyone = prosect.load(device="cpu")
     assert isinstance(everyone, ModelSet)
     assert everyone.spec.name == NAMES
-    assert everyone.owners == {1: 1, 3: 0, 4: 1}
+    assert everyone.offers == {1: (1, 0), 3: (0,), 4: (1,)}
     assert isinstance(prosect.load("second", device="cpu"), Vista3DModel)
     assert prosect.load(NAMES, device="cpu").identity == everyone.identity
 
@@ -78,7 +78,10 @@ def test_the_report_names_who_found_what_and_the_result_can_be_verified(
     report = load(next(tmp_path.glob("*report.json")))
     assert report["model"]["name"] == NAMES
     found = {each["name"]: each["structures"] for each in report["model"]["members"]}
-    assert found == {"prosect-small": ["spleen"], "second": ["liver", "pancreas"]}
+    assert "spleen" in found["prosect-small"]
+    assert "pancreas" in found["second"]
+    # Of the liver it names the one that found it, and the better one where neither did.
+    assert sum("liver" in structures for structures in found.values()) == 1
     assert report["prompts"]["classes"] == ["liver", "spleen", "pancreas"]
     status, said, _ = run("verify", tmp_path / "out.nii.gz")
     assert status == 0, said

@@ -36,12 +36,12 @@ PLANES = {LIVER: (2, 7), ESOPHAGUS: (5, 9), BODY: (0, 12), LARYNX: (9, 11)}
 
 @dataclass
 class Painter:
-    """A model that finds every structure it knows where `PLANES` says, one voxel shorter along the last axis for each
-    `cut`, and answers clicks by a question mark."""
+    """A model that finds every structure it knows where `PLANES` says, but those it is blind for, says yes to every
+    click, and keeps what it was asked."""
 
     name: str
     knows: Sequence[str]
-    cut: int = 0
+    blind: Sequence[str] = ()
     words: str = "prosect"
     automatic_only: bool = False
     asked: list[list[int]] = field(default_factory=list)
@@ -75,8 +75,9 @@ class Painter:
             watch(2, 2)
         masks = np.zeros((len(indices), *SHAPE), bool)
         for mask, index in zip(masks, indices, strict=True):
-            low, high = PLANES[index]
-            mask[low:high, :, : SHAPE[2] - self.cut] = True
+            if WORDS[index].name not in self.blind:
+                low, high = PLANES[index]
+                mask[low:high] = True
         provenance = {
             **self.identity, "model": self.name, "windows": 3, "classes": list(indices), "notes": ["seen by all"],
             "seconds": {"network": 1.0},
@@ -123,11 +124,32 @@ def neck_and_torso(**torso: Any) -> tuple[ModelSet, Painter, Painter]:
     return set_of([neck, other], figures), neck, other
 
 
-def test_each_structure_is_asked_of_its_owner_alone() -> None:
+def test_each_structure_is_asked_of_those_that_know_it_and_taken_from_the_best() -> None:
     both, neck, torso = neck_and_torso()
-    both.segment(SCAN)
-    assert neck.asked == [sorted([LARYNX, BODY])]
+    said: Any = both.segment(SCAN).provenance["models"]
+    assert neck.asked == [sorted([ESOPHAGUS, LARYNX, BODY])]
     assert torso.asked == [sorted([LIVER, ESOPHAGUS])]
+    assert [each["classes"] for each in said] == [sorted([LARYNX, BODY]), sorted([LIVER, ESOPHAGUS])]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_what_the_best_model_does_not_find_comes_from_the_next(overlap: bool) -> None:
+    both, _, _ = neck_and_torso(blind=["esophagus", "liver"])
+    found = both.segment(SCAN, overlap=overlap)
+    said: Any = found.provenance["models"]
+    assert ESOPHAGUS in said[0]["classes"]
+    assert found.present == tuple(sorted([ESOPHAGUS, LARYNX, BODY]))
+    assert found.sought == tuple(sorted([LIVER, ESOPHAGUS, LARYNX, BODY]))
+
+
+def test_what_another_model_owns_falls_to_what_contains_it() -> None:
+    narrow = Painter("torso", ["esophagus"])
+    both = set_of([Painter("neck", ["esophagus", "body"]), narrow], [{"esophagus": 0.4}, {"esophagus": 0.5}])
+    first = both.members[0].segment(SCAN, [ESOPHAGUS, BODY])
+    assert isinstance(first, LabelMap)
+    assert ESOPHAGUS in first.present
+    own = both._own_array(0, first, {ESOPHAGUS: 1, BODY: 0})
+    assert own[:, 0, 0].tolist() == [BODY] * SHAPE[0], "no hole is left in the body"
 
 
 def test_a_model_that_owns_nothing_of_what_is_asked_is_not_run() -> None:
@@ -140,9 +162,9 @@ def test_a_model_that_owns_nothing_of_what_is_asked_is_not_run() -> None:
 
 def test_between_equal_figures_the_earlier_model_finds_a_structure() -> None:
     first, second = Painter("first", ["liver"]), Painter("second", ["liver"])
-    assert set_of([first, second], [{}, {}]).owners == {LIVER: 0}
-    assert set_of([first, second], [{"liver": 0.5}, {"liver": 0.5}]).owners == {LIVER: 0}
-    assert set_of([first, second], [{}, {"liver": 0.1}]).owners == {LIVER: 1}
+    assert set_of([first, second], [{}, {}]).offers == {LIVER: (0, 1)}
+    assert set_of([first, second], [{"liver": 0.5}, {"liver": 0.5}]).offers == {LIVER: (0, 1)}
+    assert set_of([first, second], [{}, {"liver": 0.1}]).offers == {LIVER: (1, 0)}
 
 
 def test_what_lies_inside_covers_and_of_equals_the_better_known_does() -> None:
@@ -194,7 +216,7 @@ def test_merging_agrees_with_painting_one_structure_after_another() -> None:
 
 
 def test_the_result_names_the_models_and_what_each_was_asked_for() -> None:
-    both, neck, torso = neck_and_torso()
+    both, _, _ = neck_and_torso()
     said = both.segment(SCAN).provenance
     assert said["model"] == both.spec.name == "neck+torso"
     assert said["weights_sha256"] == both.identity["weights_sha256"]
@@ -203,7 +225,6 @@ def test_the_result_names_the_models_and_what_each_was_asked_for() -> None:
     assert said["seconds"] == {"network": 2.0}
     members: Any = said["models"]
     assert [each["model"] for each in members] == ["neck", "torso"]
-    assert [each["classes"] for each in members] == [neck.asked[0], torso.asked[0]]
 
 
 def test_other_weights_of_any_member_are_another_set() -> None:

@@ -19,7 +19,7 @@ from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
-from prosect.labelmap import LabelArray, LabelLayers, LabelMap
+from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
@@ -39,22 +39,23 @@ Voxel = tuple[int, int, int]
 class ModelSet:
     """Models of one vocabulary that answer as one.
 
-    A structure is found by its owner alone: of the models that offer it, the one with the highest Dice on validation.
-    Where structures of two owners claim a voxel of a flat map, what lies inside another covers it; of equals, the one
-    with the higher Dice does.
+    A structure has one owner in a scan: of the models that find it there, the one with the highest Dice on validation.
+    So the oesophagus of a neck, in which a model of the abdomen finds nothing, comes from the model of the neck. Where
+    structures of two owners claim a voxel of a flat map, what lies inside another covers it; of equals, the one with
+    the higher Dice does.
 
     Clicks are answered by the first model that takes them. A structure that it does not know is to it an object
     without a name.
 
     Attributes:
         members: The models.
-        owners: The member that finds a structure, by the structure's index.
-        dice: What the owner reaches on validation, by the structure's index.
+        offers: The members that know a structure, the best first, by the structure's index.
+        dice: What the best reaches on validation, by the structure's index.
         spec: What the set is called and offers; spacing, window and intensities are those of the first member.
     """
 
     members: tuple[FindsAndTakesClicks, ...]
-    owners: Mapping[int, int]
+    offers: Mapping[int, tuple[int, ...]]
     dice: Mapping[int, float]
     spec: ModelSpec
 
@@ -117,7 +118,7 @@ class ModelSet:
         Args:
             volume: The scan.
             classes: Names or indices; groups expand to their parts. None segments everything that is known. Models
-                that own none of them are not asked.
+                that know none of them are not asked.
             overlap: Return one layer per class, nothing erased, instead of one flat map.
             watch: Told of each window; the models share the total evenly.
 
@@ -127,16 +128,17 @@ class ModelSet:
         require_volume(volume)
         resolution = self._resolve(classes)
         shares = self._shares(resolution)
-        found: list[LabelMap | LabelLayers] = []
+        found: dict[int, LabelMap | LabelLayers] = {}
         for place, (number, indices) in enumerate(shares.items()):
             part = _part_of(watch, place, len(shares))
-            found.append(self.members[number].segment(volume, indices, overlap=overlap, watch=part))
-        provenance = self._provenance(resolution, found)
+            found[number] = self.members[number].segment(volume, indices, overlap=overlap, watch=part)
+        owners = self._owners(resolution.indices, found)
+        provenance = self._provenance(resolution, found, owners)
         if overlap:
-            layers = [cast(LabelLayers, each) for each in found]
-            return _merge_layers(layers, resolution.indices, self.vocabulary, provenance)
-        arrays = [cast(LabelMap, each).array for each in found]
-        merged = merge_flat(arrays, self._ascending(resolution.indices))
+            layers = {number: cast(LabelLayers, each) for number, each in found.items()}
+            return _merge_layers(layers, owners, volume.grid, self.vocabulary, provenance)
+        arrays = [self._own_array(number, cast(LabelMap, each), owners) for number, each in found.items()]
+        merged = merge_flat(arrays, self._ascending(owners))
         return LabelMap(merged, volume.grid, self.vocabulary, provenance)
 
     def draft(
@@ -190,16 +192,38 @@ class ModelSet:
         """Return the structures that each member is asked for, in the members' order; no share is empty."""
         shares: dict[int, list[int]] = {}
         for index in resolution.indices:
-            shares.setdefault(self.owners[index], []).append(index)
+            for number in self.offers[index]:
+                shares.setdefault(number, []).append(index)
         return dict(sorted(shares.items()))
 
-    def _ascending(self, indices: Sequence[int]) -> list[int]:
+    def _owners(self, indices: Sequence[int], found: Mapping[int, LabelMap | LabelLayers]) -> dict[int, int]:
+        """Return the member from which each structure is taken: the best that found it, or the best where none did."""
+        present = {number: set(labels.present) for number, labels in found.items()}
+        owners: dict[int, int] = {}
+        for index in indices:
+            finders = [number for number in self.offers[index] if index in present[number]]
+            owners[index] = (finders or self.offers[index])[0]
+        return owners
+
+    def _own_array(self, number: int, labels: LabelMap, owners: Mapping[int, int]) -> LabelArray:
+        """Return a member's labels (i j k) of its own structures; what another owns falls to what contains it."""
+        own = [index for index, owner in owners.items() if owner == number]
+        others = [index for index in labels.present if index not in own]
+        if not others:
+            return labels.array
+        table = np.arange(np.iinfo(labels.array.dtype).max + 1, dtype=labels.array.dtype)
+        for index in others:
+            table[index] = smallest_container(index, own, self)
+        return cast(LabelArray, table[labels.array])
+
+    def _ascending(self, owners: Mapping[int, int]) -> list[int]:
         """Return structures from the one that any other covers to the one that covers every other."""
+        indices = tuple(owners)
         tiers = dict(zip(indices, self.vocabulary.tiers(indices), strict=True))
 
         def height(index: int) -> tuple[int, float, int, int]:
             # The last two only decide between equal figures.
-            return tiers[index], self.dice.get(index, 0.0), -self.owners[index], -index
+            return tiers[index], self.dice.get(index, 0.0), -owners[index], -index
 
         return sorted(indices, key=height)
 
@@ -208,27 +232,31 @@ class ModelSet:
         """Return a member that withholds nothing."""
         return cast(FindsAndTakesClicks, member.keeping_all()) if isinstance(member, KeepsAll) else member
 
-    def _provenance(self, resolution: Resolution, found: Sequence[LabelMap | LabelLayers]) -> dict[str, object]:
-        """Return what made a result: sums over the models, and which of them found what."""
-        said: list[Mapping[str, Any]] = [each.provenance for each in found]
+    def _provenance(
+        self, resolution: Resolution, found: Mapping[int, LabelMap | LabelLayers], owners: Mapping[int, int]
+    ) -> dict[str, object]:
+        """Return what made a result: sums over the models, and what was taken from which."""
+        said: dict[int, Mapping[str, Any]] = {number: each.provenance for number, each in found.items()}
         notes = list(resolution.notes)
         seconds: dict[str, float] = {}
         models = []
-        for each in said:
+        for number, each in said.items():
             notes += each["notes"]
             for stage, spent in each["seconds"].items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
-            models.append({key: each[key] for key in ("model", "weights_sha256", "windows", "classes")})
+            own = [index for index, owner in owners.items() if owner == number]
+            facts = {key: each[key] for key in ("model", "weights_sha256", "windows")}
+            models.append({**facts, "classes": own})
         return {
             **self.identity,
             "device": str(self.device),
-            "windows": sum(each["windows"] for each in said),
+            "windows": sum(each["windows"] for each in said.values()),
             "classes": list(resolution.indices),
             "expansions": {name: list(parts) for name, parts in resolution.expansions.items()},
             "notes": list(dict.fromkeys(notes)),
             "seconds": seconds,
             "models": models,
-            **_judgements(said),
+            **_judgements(said, owners),
         }
 
 
@@ -282,15 +310,15 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
             "so their results cannot be merged. Ask them one by one.",
             code="MODEL_WRONG_NETWORK",
         )
-    owners: dict[int, int] = {}
-    dice: dict[int, float] = {}
-    for number, (member, known) in enumerate(zip(members, figures, strict=True)):
-        by_index = {member.vocabulary[name].index: value for name, value in known.items()}
+    known: dict[int, dict[int, float]] = {}
+    for number, (member, scores) in enumerate(zip(members, figures, strict=True)):
+        by_index = {member.vocabulary[name].index: value for name, value in scores.items()}
         for structure in member.vocabulary:
-            value = by_index.get(structure.index, 0.0)
-            if structure.supported and value > dice.get(structure.index, -1.0):
-                owners[structure.index], dice[structure.index] = number, value
-    vocabulary = offering(load_vocabulary(words.pop()), sorted(owners))
+            if structure.supported:
+                known.setdefault(structure.index, {})[number] = by_index.get(structure.index, 0.0)
+    # Sorting keeps the order of members whose figures are equal.
+    offers = {index: tuple(sorted(row, key=row.__getitem__, reverse=True)) for index, row in known.items()}
+    vocabulary = offering(load_vocabulary(words.pop()), sorted(offers))
     hashes = "\n".join(member.spec.weights_sha256 for member in members)
     spec = replace(
         members[0].spec,
@@ -300,23 +328,23 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         licence="; ".join(f"{member.spec.name}: {member.spec.licence}" for member in members),
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
     )
-    return ModelSet(tuple(members), owners, dice, spec)
+    return ModelSet(tuple(members), offers, {index: max(row.values()) for index, row in known.items()}, spec)
 
 
-def _judgements(said: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+def _judgements(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
     """Return what the models say together of what can be in the scan; nothing where none of them judges.
 
-    Each structure has one owner, so no two of them speak of the same.
+    Of each structure its owner speaks.
     """
-    judging = [each for each in said if "confidence" in each]
+    judging = {number: each for number, each in said.items() if "confidence" in each}
     if not judging:
         return {}
-    regions = [region for each in judging for region in each["regions"]]
+    regions = [region for each in judging.values() for region in each["regions"]]
     merged: dict[str, object] = {"regions": list(dict.fromkeys(regions))}
     for key in ("confidence", "withheld", "evidence"):
         rows: dict[int, object] = {}
-        for each in judging:
-            rows |= each[key]
+        for number, each in judging.items():
+            rows |= {index: row for index, row in each[key].items() if owners.get(index) == number}
         merged[key] = rows
     return merged
 
@@ -343,15 +371,17 @@ def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelA
 
 
 def _merge_layers(
-    found: Sequence[LabelLayers], indices: Sequence[int], vocabulary: Vocabulary, provenance: Mapping[str, object]
+    found: Mapping[int, LabelLayers],
+    owners: Mapping[int, int],
+    grid: Grid,
+    vocabulary: Vocabulary,
+    provenance: Mapping[str, object],
 ) -> LabelLayers:
-    """Return the layers of several results in the order of `indices`."""
-    grid = found[0].grid
-    masks = np.empty((len(indices), *grid.shape), dtype=np.bool_)
-    for layers in found:
-        for index, mask in zip(layers.indices, layers.masks, strict=True):
-            masks[indices.index(index)] = mask
-    return LabelLayers(masks, tuple(indices), grid, vocabulary, provenance)
+    """Return the layer of each structure from its owner, in the order of `owners`."""
+    masks = np.empty((len(owners), *grid.shape), dtype=np.bool_)
+    for place, (index, number) in enumerate(owners.items()):
+        masks[place] = found[number].own_mask(index)
+    return LabelLayers(masks, tuple(owners), grid, vocabulary, provenance)
 
 
 def _part_of(watch: Watch | None, place: int, count: int) -> Watch | None:

@@ -1,10 +1,10 @@
 """Write what training scans say of a model's structures, by which `segment` judges what can be in a scan.
 
 `python experiments/model_facts.py openkbp.json --split training -o src/prosect/checkpoints/facts/prosect-small.json`
-runs the model on the scans of a list (`--every N`: each Nth of them) and keeps of each structure that was found its
-volume, the area of the body in the axial plane through its middle, and the mean probability. Where the list labels the
-structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL counts. Ranges are the 2nd to the 98th
-percentile.
+runs the model on the scans of a list (`--every N`: each Nth of them; `--fold N`: those that this fold trains on) and
+keeps of each structure that was found its volume, the area of the body in the axial plane through its middle, and the
+mean probability. Where the list labels the structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL
+counts. Ranges are the 2nd to the 98th percentile. That of prosect-torso: `lists/btcv.json --fold 0 --every 3`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,31 @@ from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_labelled
 from prosect.labelmap import Labels
 from prosect.models.spec import ModelSpec
-from prosect.vocabulary import Vocabulary
 
 # Of each structure its evidence, by index.
 Seen = dict[int, dict[str, float]]
-# The structures that lie in one region; the first region is the one that a structure bears witness of.
-NECK, TRUNK = "head and neck", "trunk"
-PLACES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
-    **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
+# The regions in which a model's structures lie; the first one is that which a structure bears witness of. What a model
+# of the abdomen knows of an oesophagus is its lower end.
+NECK, TRUNK, ABDOMEN = "head and neck", "trunk", "abdomen"
+ORGANS = (
+    "liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas", "aorta",
+    "inferior vena cava", "esophagus", "right adrenal gland", "left adrenal gland",
+)  # fmt: skip
+PLACES: dict[str, dict[str, tuple[str, ...]]] = {
+    "prosect-small": {
+        **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
+        **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
+    },
+    "prosect-torso": dict.fromkeys(ORGANS, (ABDOMEN,)),
 }
-# A trunk is as wide as this; thighs and necks are not. One sure structure makes a neck.
-REGIONS = {NECK: {"witnesses": 1}, TRUNK: {"witnesses": 1, "girth_cm2": 300.0}}
+# A trunk is as wide as this; thighs and necks are not. One sure structure makes a neck, three make an abdomen: a
+# network that has never seen a neck is now and then sure of a thing or two in it.
+REGIONS: dict[str, dict[str, dict[str, float]]] = {
+    "prosect-small": {NECK: {"witnesses": 1}, TRUNK: {"witnesses": 1, "girth_cm2": 300.0}},
+    "prosect-torso": {ABDOMEN: {"witnesses": 3}},
+}
+# Of scans whose field of view cuts the flanks nobody knows how wide a body may be.
+ANY_WIDTH = {"prosect-torso": [0.0, 10_000.0]}
 LEAST_DICE, LEAST_ML = 0.4, 5.0
 KEYS = ("volume_ml", "section_cm2", "probability")
 PERCENTILES = (2, 98)
@@ -47,11 +60,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("list", type=Path)
     parser.add_argument("--split", default="training")
+    parser.add_argument("--fold", type=int)
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("-m", "--model")
+    parser.add_argument("-m", "--model", default="prosect-small", choices=sorted(PLACES))
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    data = read_datalist(args.list).part(args.split)
+    data = read_datalist(args.list).part(args.split, args.fold)
     loaded = prosect.require_learns(prosect.load(args.model))
     model = replace(loaded, spec=replace(loaded.spec, facts=anything(loaded.spec)))
     seen: list[Seen] = []
@@ -59,14 +73,20 @@ def main() -> None:
         scan = read_labelled(entry, data)
         seen.append(agreeing(model.segment(scan.volume), scan))
         print(entry.name, flush=True)
-    args.output.write_text(json.dumps(facts_from(seen, loaded.vocabulary), indent=1) + "\n")
+    args.output.write_text(json.dumps(facts_from(seen, loaded.spec), indent=1) + "\n")
 
 
 def anything(spec: ModelSpec) -> ModelFacts:
     """Return facts by which everything that a model knows may be anywhere."""
     wide = Range(0.0, math.inf)
-    places = {spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",)) for name in PLACES}
+    offered = places_of(spec)
+    places = {spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",)) for name in offered}
     return ModelFacts(places, {"any": Region(witnesses=0)})
+
+
+def places_of(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """Return the regions of each structure that a model offers."""
+    return {name: places for name, places in PLACES[spec.name].items() if spec.vocabulary[name].supported}
 
 
 def agreeing(labels: Labels, scan: LabelledScan) -> Seen:
@@ -83,15 +103,17 @@ def agreeing(labels: Labels, scan: LabelledScan) -> Seen:
     return found
 
 
-def facts_from(seen: Sequence[Seen], words: Vocabulary) -> dict[str, Any]:
+def facts_from(seen: Sequence[Seen], spec: ModelSpec) -> dict[str, Any]:
     """Return the file's content from what was seen in each scan."""
     structures: dict[str, Any] = {}
-    for name, regions in PLACES.items():
-        index = words[name].index
+    for name, regions in places_of(spec).items():
+        index = spec.vocabulary[name].index
         rows = [found[index] for found in seen if index in found]
         ranges = {key: span([row[key] for row in rows]) for key in KEYS}
+        if spec.name in ANY_WIDTH:
+            ranges["section_cm2"] = ANY_WIDTH[spec.name]
         structures[str(index)] = {"name": name, "scans": len(rows), **ranges, "regions": list(regions)}
-    return {"scans": len(seen), "regions": REGIONS, "structures": structures}
+    return {"scans": len(seen), "regions": REGIONS[spec.name], "structures": structures}
 
 
 def span(values: Sequence[float]) -> list[float]:

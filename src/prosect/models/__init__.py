@@ -70,7 +70,7 @@ def load(
 
 @overload
 def load(
-    name: Literal["prosect-small", "vista3d", "vista3d-ctmr"],
+    name: Literal["prosect-small", "prosect-torso", "vista3d", "vista3d-ctmr"],
     weights: None = None,
     device: str = "auto",
     profile: str = "prosect",
@@ -108,7 +108,7 @@ def load(
     `require_learns` return it as one that can, or refuse.
 
     Args:
-        name: `prosect-small` (shipped), `vista3d`, `vista3d-ctmr`, or `sam-med3d`, which answers
+        name: `prosect-small` or `prosect-torso` (shipped), `vista3d`, `vista3d-ctmr`, or `sam-med3d`, which answers
             clicks only. Names joined by `+` are models that answer as one, see `ModelSet`. None are all that are
             shipped, or where `weights` are given that do not say what they are, `sam-med3d` or `vista3d`.
         weights: A weights file of any official layout, or one of ours; None takes the installed ones. Width and depth

@@ -32,6 +32,7 @@ MODULES: dict[str, str] = {
     "prosect.io.dicom.rtstruct": "brings pydicom and what traces outlines",
     "prosect.io.dicom.seg": "needs the extra `dicom`",
     "prosect.io.dicom.series": "brings pydicom",
+    "prosect.io.dicom.sr": "needs the extra `dicom`",
     "prosect.io.metaimage": "one format of many",
     "prosect.io.mgh": "one format of many",
     "prosect.io.nifti": "brings nibabel",

@@ -31,6 +31,7 @@ LAYERS = [
     {"training"},
     {"jobs"},
     {"cohort"},
+    {"pacs"},
     {"server"},
     {"client"},
     {"cli"},

@@ -30,7 +30,14 @@ INTERNAL_BUG, RESOURCES, INTERRUPTED, TERMINATED, BROKEN_PIPE = 1, 5, 130, 143, 
 
 
 # Packages that only some commands need, with the extra that brings them.
-EXTRAS = {"fastapi": "server", "starlette": "server", "uvicorn": "server", "httpx": "server", "highdicom": "dicom"}
+EXTRAS = {
+    "fastapi": "server",
+    "starlette": "server",
+    "uvicorn": "server",
+    "httpx": "server",
+    "highdicom": "dicom",
+    "pynetdicom": "pacs",
+}
 EXHAUSTED = "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run"
 # Libraries that cannot get memory under a limit of addresses fail in ways of their own.
 NEARLY = 64 << 20

@@ -90,6 +90,10 @@ FORMATS = (
         "dicom_rtstruct", "DICOM structure set", "dicom_rtstruct", "prosect.io.dicom.rtstruct",
         written=(".rtstruct.dcm",), holds_all=True, needs_source=True,
     ),
+    Format(
+        "dicom_sr", "DICOM measurement report", "dicom_sr", "prosect.io.dicom.sr", written=(".sr.dcm",),
+        holds_all=True, needs_source=True,
+    ),
     Format("zip", "DICOM zip", "zip", "prosect.io.dicom.series", read_only=(".zip",)),
     Format("tar", "DICOM tar archive", "tar", "prosect.io.dicom.series", read_only=(".tar", ".tar.gz", ".tgz"),
            gzipped=(".tar.gz", ".tgz")),

@@ -166,12 +166,17 @@ def request_for(
         chosen = kinds or (DEFAULT_KIND,)
         whole_only = all(format_named(name).holds_all for name in chosen)
         masks = per_class or not (multilabel or whole_only)
+        if "dicom_sr" in chosen and "dicom_seg" not in chosen:
+            raise unsupported(place, "a DICOM SR refers to a DICOM SEG; ask for both: -ot dicom_seg dicom_sr")
         made = Request(place, True, chosen, masks, multilabel, **beside)
         if masks and not made.mask_endings:
             titles = " and ".join(row.title for row in made.formats)
             raise unsupported(place, f"{titles} always holds all structures; one per structure needs another type")
         return made
-    return Request(place, False, (file_kind(place, kinds, per_class),), False, True, **beside)
+    kind = file_kind(place, kinds, per_class)
+    if kind == "dicom_sr":
+        raise unsupported(place, "a DICOM SR refers to a DICOM SEG; give a folder and -ot dicom_seg dicom_sr")
+    return Request(place, False, (kind,), False, True, **beside)
 
 
 def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:

@@ -14,6 +14,7 @@ from prosect.cli.arguments import (
     finetune,
     info,
     labels,
+    pacs,
     phantom,
     pseudo_label,
     segment,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate.COMMAND,
     "finetune": finetune.COMMAND,
     "train": train.COMMAND,
+    "pacs": pacs.COMMAND,
     "doctor": doctor.COMMAND,
 }
 

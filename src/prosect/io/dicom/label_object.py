@@ -10,11 +10,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.filereader import read_partial
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
@@ -22,7 +24,7 @@ from prosect.io.dicom.contours import fill
 from prosect.io.dicom.files import members
 from prosect.io.dicom.header import HEADER_BYTES
 from prosect.io.dicom.member import Member, file_member
-from prosect.io.dicom.pixels import parse
+from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 from prosect.io.dicom.seg_file import SegFile, SegFrame, frame_masks, names_by_label, seg_file
 from prosect.io.dicom.source import DicomHeader
 from prosect.io.dicom.structures import Outline, Region, regions_of
@@ -36,6 +38,7 @@ __all__ = ["load_labels"]
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
+SOP_CLASS_TAG = 0x00080016
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 # How far, in voxels, a pixel may lie from the voxel that it becomes, and an outline from its slice.
 NEAR = 0.25
@@ -147,10 +150,16 @@ def is_label_object(member: Member) -> bool:
     if sniff_bytes(beginning[:1024]) != "dicom":
         return False
     try:
-        dataset = parse(member.name, beginning, ["SOPClassUID"])
-    except FormatError:
+        # Not further than the class: the outlines that follow can be cut off in the middle.
+        dataset = read_partial(BytesIO(beginning), stop_when=is_after_class, force=True)
+    except PARSE_ERRORS:
         return False
     return class_of(dataset) in (*SEG_CLASSES, RTSTRUCT_CLASS)
+
+
+def is_after_class(tag: int, _representation: str | None, _length: int) -> bool:
+    """Return whether an element comes after the SOP Class UID."""
+    return tag > SOP_CLASS_TAG
 
 
 def class_of(dataset: Any) -> str:

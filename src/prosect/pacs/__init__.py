@@ -1,0 +1,1 @@
+"""Archives of images (PACS): asked over DICOMweb, and listened to by DICOM's own protocol; nothing leaves unasked."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prosect.boxes import Box
 from prosect.geometry import Grid
-from prosect.server.view import nifti_chunks, nifti_size, view_of, window_of
+from prosect.server.view import nifti_chunks, nifti_size, stored_type, view_of, window_of
 from prosect.volume import Volume
 
 AXES = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
@@ -87,9 +87,9 @@ def test_nibabel_reads_the_display_copy_with_its_values_and_places() -> None:
     array = np.arange(5 * 6 * 20, dtype=np.float32).reshape(5, 6, 20) - 300
     volume = Volume(array, Grid(array.shape, affine), "CT")
     view = view_of(volume.grid)
-    content = b"".join(nifti_chunks(volume, view))
+    content = b"".join(nifti_chunks(volume, view, stored_type(volume, view)))
     image = nib.Nifti1Image.from_stream(io.BytesIO(content))
-    assert len(content) == nifti_size(volume, view)
+    assert len(content) == nifti_size(view, stored_type(volume, view))
     assert image.get_data_dtype() == np.int16
     np.testing.assert_array_equal(np.asarray(image.dataobj), view.array(array))
     np.testing.assert_allclose(image.affine, view.affine_ras, atol=1e-4)
@@ -99,7 +99,8 @@ def test_nibabel_reads_the_display_copy_with_its_values_and_places() -> None:
 def test_intensities_that_are_no_whole_numbers_stay_as_they_are() -> None:
     array = np.random.default_rng(1).normal(0, 3, (4, 4, 4)).astype(np.float32)
     volume = Volume(array, Grid(array.shape, np.eye(4)))
-    image = nib.Nifti1Image.from_stream(io.BytesIO(b"".join(nifti_chunks(volume, view_of(volume.grid)))))
+    view = view_of(volume.grid)
+    image = nib.Nifti1Image.from_stream(io.BytesIO(b"".join(nifti_chunks(volume, view, stored_type(volume, view)))))
     assert image.get_data_dtype() == np.float32
     np.testing.assert_array_equal(np.asarray(image.dataobj), array)
 

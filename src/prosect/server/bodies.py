@@ -11,10 +11,13 @@ __all__ = [
     "ClickBody",
     "DraftBody",
     "OpenBody",
+    "RenameBody",
     "SaveBody",
     "SessionBody",
+    "ShapeBody",
     "StrokeBody",
     "StructureBody",
+    "TrainingSetBody",
 ]
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
@@ -65,6 +68,16 @@ class StrokeBody(Strict):
     axis: Annotated[int | None, Field(ge=0, le=2)] = None
 
 
+class ShapeBody(Strict):
+    """A box by two corners or a lasso by its outline, in mm, in one plane of the display copy."""
+
+    structure: Name
+    kind: Literal["box", "lasso"]
+    path: Annotated[list[Position], Field(min_length=2, max_length=5000)]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    positive: bool = True
+
+
 class DraftBody(Strict):
     """What to draft."""
 
@@ -91,3 +104,18 @@ class SaveBody(Strict):
 
     output: Annotated[str, Field(min_length=1, max_length=1024)]
     format: str = "nii.gz"
+
+
+class RenameBody(Strict):
+    """A structure and its new name."""
+
+    structure: Name
+    name: Name
+
+
+class TrainingSetBody(Strict):
+    """Where to write scans and labels for a finetuning, below the output root, and of which sessions."""
+
+    output: Annotated[str, Field(min_length=1, max_length=1024)]
+    sessions: Annotated[list[Name] | None, Field(max_length=1000)] = None
+    structures: Annotated[list[Name] | None, Field(max_length=254)] = None

@@ -25,6 +25,7 @@ from prosect.session import Session
 
 __all__ = ["Library", "delete_upload"]
 
+ENVELOPES = ("body",)  # would cover everything else, so pages show them only where asked for
 SHARE_FOR_SCANS = 2  # half of the memory is for scans, the rest for masks, features and the model
 
 
@@ -152,7 +153,9 @@ class Library:
             ProsectError: There is no such scan or rule.
         """
         self.scan(scan_id)
-        entry = SessionEntry(new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now())
+        entry = SessionEntry(
+            new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now(), hidden=ENVELOPES
+        )
         live = self._session_of(entry)
         with live.hold():  # made now, so that a wrong rule is refused before the session exists
             pass

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.boxes import Box
+from prosect.boxes import EMPTY, Box
 from prosect.errors import PromptError, ResourceError
 from prosect.server.index import SessionEntry
 from prosect.server.scans import OpenScan
@@ -139,6 +139,13 @@ class LiveSession:
             )
         return rows
 
+    def extent(self, session: Session) -> Box:
+        """Return the box of the scan that holds every structure's voxels."""
+        found = EMPTY
+        for each in session.states:
+            found = found | each.box
+        return found
+
     def slots(self, session: Session) -> dict[str, int]:
         """Return the number under which a page paints each structure: 1, 2, ... in the order in which they came.
 
@@ -195,7 +202,7 @@ class LiveSession:
 
     def note_change(self, session: Session, box: Box | None) -> None:
         """Tell pages where something changed (in voxels of the scan), and remember it for those that are away."""
-        if box is not None or session.revision not in self._past:  # a lock changes nothing and keeps the number
+        if box is not None or session.revision not in self._past:  # a colour keeps the number
             self._past[session.revision] = box
         while len(self._past) > PAST:
             self._past.popitem(last=False)

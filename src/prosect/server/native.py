@@ -21,13 +21,17 @@ from prosect.server.bodies import (
     ClickBody,
     DraftBody,
     OpenBody,
+    RenameBody,
     SaveBody,
     SessionBody,
+    ShapeBody,
     StrokeBody,
     StructureBody,
+    TrainingSetBody,
 )
 from prosect.server.brush import Stroke
 from prosect.server.clicking import Click
+from prosect.server.drawing import Shape
 from prosect.server.exports import export
 from prosect.server.service import Service
 from prosect.server.uploads import receive
@@ -151,9 +155,9 @@ def add_sessions(router: APIRouter, service: Service) -> None:
         await blocking(service.end, session_id)
 
     @router.get("/sessions/{session_id}/labels")
-    async def labels(session_id: str, box: str | None = None) -> Response:
+    async def labels(session_id: str, box: str | None = None, tight: bool = False) -> Response:
         """Return the labels of a box `i0,j0,k0,i1,j1,k1` of the scan as stored, or of all of it."""
-        return delta(await blocking(service.labels, session_id, parse_box(box)))
+        return delta(await blocking(service.labels, session_id, parse_box(box), tight))
 
     @router.get("/sessions/{session_id}/events")
     async def events(session_id: str, request: Request, last: LastEvent = None) -> StreamingResponse:
@@ -201,6 +205,17 @@ def add_actions(router: APIRouter, service: Service) -> None:
         """Add or remove the voxels under a brush."""
         made = Stroke(body.structure, tuple(map(tuple, body.path)), body.radius_mm, body.axis, body.kind == "erase")
         return delta(await blocking(service.paint, session_id, made, revision, key))
+
+    @router.post("/sessions/{session_id}/shapes")
+    async def shape(session_id: str, body: ShapeBody, revision: Revision = None, key: Key = None) -> Response:
+        """Correct a structure by a box or a lasso, which become clicks."""
+        made = Shape(body.structure, body.kind, tuple(map(tuple, body.path)), body.axis, body.positive)
+        return delta(await blocking(service.draw, session_id, made, revision, key))
+
+    @router.post("/sessions/{session_id}/rename")
+    async def rename(session_id: str, body: RenameBody, revision: Revision = None, key: Key = None) -> Response:
+        """Call a structure something else."""
+        return delta(await blocking(service.rename, session_id, body.structure, body.name, revision, key))
 
     @router.post("/sessions/{session_id}/draft", status_code=202)
     async def draft(session_id: str, body: DraftBody) -> dict[str, Any]:
@@ -267,6 +282,25 @@ def add_results(router: APIRouter, service: Service) -> None:
     async def save(session_id: str, body: SaveBody) -> dict[str, Any]:
         """Save the session's labels below the output root."""
         return {"files": await blocking(service.save, session_id, body.output, body.format)}
+
+    @router.post("/training-sets", status_code=201)
+    async def training_set(body: TrainingSetBody) -> dict[str, Any]:
+        """Write scans and labels of sessions below the output root, for `prosect finetune`."""
+        made = await blocking(service.write_training_set, body.output, body.sessions, body.structures)
+        return {
+            "scans": made.scans,
+            "classes": list(made.classes),
+            "left_out": list(made.left_out),
+            "command": made.command(body.output),
+        }
+
+    @router.post("/models", status_code=201)
+    async def model(request: Request) -> dict[str, Any]:
+        """Offer a model for drafts: its weights are the body, its file's name is in `X-Filename`."""
+        service.require_writing()
+        path, name = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
+        await blocking(service.add_model, path, name)
+        return {"model": name, "models": await blocking(service.shelf.drafters)}
 
 
 def delta(data: bytes) -> Response:

@@ -6,12 +6,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from prosect.errors import FormatError, ResourceError
 from prosect.server.index import ScanEntry
-from prosect.server.view import View, nifti_chunks, nifti_size, view_of, window_of
+from prosect.server.view import View, nifti_chunks, nifti_size, stored_type, view_of, window_of
 from prosect.volume import Volume
 
 __all__ = ["OpenScan", "Reader", "Scans"]
@@ -41,13 +45,18 @@ class OpenScan:
         """Bytes that it takes in memory, roughly."""
         return self.volume.grid.voxel_count * BYTES_PER_VOXEL
 
+    @cached_property
+    def stored_type(self) -> np.dtype[Any]:
+        """How the display copy stores intensities; all of them are looked at for that, so it is found out once."""
+        return stored_type(self.volume, self.view)
+
     def nifti(self) -> Iterator[bytes]:
         """Yield the display copy as a NIfTI file."""
-        return nifti_chunks(self.volume, self.view)
+        return nifti_chunks(self.volume, self.view, self.stored_type)
 
     def nifti_size(self) -> int:
         """Return the bytes of the display copy."""
-        return nifti_size(self.volume, self.view)
+        return nifti_size(self.view, self.stored_type)
 
 
 class Scans:

@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prosect.boxes import Box
-from prosect.errors import FormatError, PromptError
+from prosect.errors import FormatError, PromptError, ProsectError
 from prosect.progress import Watch
 from prosect.server.brush import Stroke, rasterise
 from prosect.server.clicking import Click, refuse_disagreement
 from prosect.server.device import Device, Job
+from prosect.server.drawing import Shape, answer_shape
 from prosect.server.exports import export
 from prosect.server.library import Library, delete_upload
 from prosect.server.live import Event, LiveSession
 from prosect.server.paths import output_path
 from prosect.server.replies import Jobs, Replies, job_event
 from prosect.server.scans import OpenScan
+from prosect.server.shelf import Source
+from prosect.server.training_set import TrainingSet, write_training_set
 from prosect.session import Change, Session
 
 __all__ = ["Changed", "Service"]
@@ -134,6 +137,21 @@ class Service:
 
         return self._act(identity, "brush", act, revision, key)
 
+    def draw(self, identity: str, shape: Shape, revision: int | None = None, key: str | None = None) -> bytes:
+        """Correct a structure by a box or lasso, which become clicks; see `drawing`."""
+        view = self.library.session(identity).scan.view
+
+        def act(session: Session, watch: Watch) -> Change:
+            return answer_shape(session, watch, shape, view)
+
+        return self._act(identity, shape.kind, act, revision, key)
+
+    def rename(
+        self, identity: str, structure: str, name: str, revision: int | None = None, key: str | None = None
+    ) -> bytes:
+        """Call a structure something else; see `Session.rename`."""
+        return self._act(identity, "rename", lambda session, _watch: session.rename(structure, name), revision, key)
+
     def start_from_file(self, identity: str, path: Path, names: Sequence[str] | None) -> bytes:
         """Take the masks of an uploaded label file as drafts; the file is deleted."""
         try:
@@ -178,6 +196,33 @@ class Service:
             FormatError: There is no output root (`OUTPUT_FORBIDDEN`), the path leads out of it, or the file exists.
         """
         self.require_writing()
+        target = self._free_place(output)
+        made = export(self.library.session(identity), kind)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(made.path, target)
+        finally:
+            shutil.rmtree(made.path.parent, ignore_errors=True)
+        return [output]
+
+    def write_training_set(
+        self, output: str, sessions: Sequence[str] | None, structures: Sequence[str] | None = None
+    ) -> TrainingSet:
+        """Write scans and labels of sessions below the output root, for `prosect finetune`; see `training_set`.
+
+        Raises:
+            ProsectError: As for `save`, or the sessions share no structure.
+        """
+        self.require_writing()
+        target = self._free_place(output)
+        chosen = [each.identity for each in self.library.sessions()] if sessions is None else sessions
+        lives = [self.library.session(identity) for identity in chosen]
+        if sessions is None:  # sessions in which nothing was done yet are no examples
+            lives = [each for each in lives if any(row["voxels"] for row in each.state()["structures"])]
+        return write_training_set(lives, self.shelf.clicker().vocabulary, target, structures)
+
+    def _free_place(self, output: str) -> Path:
+        """Return a path below the output root at which nothing is yet."""
         root = self.settings.output_root
         if root is None:
             raise FormatError(
@@ -186,13 +231,21 @@ class Service:
         target = output_path(root, output)
         if target.exists():
             raise FormatError(f"{target.name} exists; choose another name.", code="OUTPUT_EXISTS")
-        made = export(self.library.session(identity), kind)
+        return target
+
+    def add_model(self, path: Path, name: str) -> None:
+        """Offer a model whose weights a client sent; tensors are read and no code is run.
+
+        Raises:
+            FormatError: It is no model that can be loaded; the file is deleted.
+        """
+        self.require_writing()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(made.path, target)
-        finally:
-            shutil.rmtree(made.path.parent, ignore_errors=True)
-        return [output]
+            self.shelf.add(Source(name, None, path))
+        except ProsectError as error:
+            delete_upload(path, self.library.uploads)
+            # A file that a client sent is the client's to change; what the server was started with would be ours.
+            raise FormatError(str(error), code=error.code) from error
 
     def is_ready(self) -> bool:
         """Return whether the model that answers clicks is loaded."""
@@ -223,12 +276,19 @@ class Service:
             self.library.keep_appearance(live, structure, colour, visible)
             live.note_change(session, None)
 
-    def labels(self, identity: str, box: Box | None) -> bytes:
-        """Return the labels of a box of the scan, or of all of it, as they are now."""
+    def labels(self, identity: str, box: Box | None, tight: bool = False) -> bytes:
+        """Return the labels of a box of the scan, or of all of it, as they are now.
+
+        Args:
+            identity: The session.
+            box: Where, in voxels of the scan as stored; None is everywhere.
+            tight: Leave out what is empty around the structures; for a page that has painted nothing yet.
+        """
         live = self.library.session(identity)
         with live.hold() as session:
             whole = Box((0, 0, 0), session.volume.grid.shape)
-            return live.delta(session, whole if box is None else box & whole)
+            asked = whole if box is None else box & whole
+            return live.delta(session, asked & live.extent(session) if tight else asked)
 
     def missed(self, identity: str, revision: int) -> Event | None:
         """Return what a page that was away since a revision should be told, or None where nothing changed."""

@@ -20,7 +20,7 @@ from prosect.boxes import Box
 from prosect.geometry import AxisOrder, Grid
 from prosect.volume import Volume
 
-__all__ = ["MAX_AXIS", "MAX_VOXELS", "View", "nifti_chunks", "nifti_size", "view_of", "window_of"]
+__all__ = ["MAX_AXIS", "MAX_VOXELS", "View", "nifti_chunks", "nifti_size", "stored_type", "view_of", "window_of"]
 
 MAX_AXIS = 2048  # 3D textures are no longer than this, also in software
 MAX_VOXELS = 256 * 1024**2
@@ -112,24 +112,23 @@ def view_of(grid: Grid, *, max_axis: int = MAX_AXIS, max_voxels: int = MAX_VOXEL
     return View(grid, order, (step[0], step[1], step[2]))
 
 
-def nifti_chunks(volume: Volume, view: View) -> Iterator[bytes]:
-    """Yield the display copy as a single-file NIfTI-1, header first, then some planes at a time.
+def stored_type(volume: Volume, view: View) -> np.dtype[Any]:
+    """Return int16 where the intensities of a display copy are whole numbers that fit, else float32."""
+    return np.dtype("<i2") if fits_int16(view.array(volume.array)) else np.dtype("<f4")
 
-    Intensities are stored as int16 where they are whole numbers that fit, else as float32.
-    """
+
+def nifti_chunks(volume: Volume, view: View, kind: np.dtype[Any]) -> Iterator[bytes]:
+    """Yield the display copy as a single-file NIfTI-1, header first, then some planes at a time."""
     shown = view.array(volume.array)
-    whole = fits_int16(shown)
-    yield header(view, INT16 if whole else FLOAT32)
-    kind = np.dtype("<i2") if whole else np.dtype("<f4")
+    yield header(view, INT16 if kind.itemsize == 2 else FLOAT32)
     for k in range(0, shown.shape[2], PLANES):
         yield shown[..., k : k + PLANES].astype(kind).tobytes(order="F")
 
 
-def nifti_size(volume: Volume, view: View) -> int:
+def nifti_size(view: View, kind: np.dtype[Any]) -> int:
     """Return the bytes of `nifti_chunks`."""
-    each = 2 if fits_int16(view.array(volume.array)) else 4
     i, j, k = view.shape
-    return SINGLE_FILE + i * j * k * each
+    return SINGLE_FILE + i * j * k * kind.itemsize
 
 
 def fits_int16(array: NDArray[Any]) -> bool:

@@ -90,6 +90,7 @@ class StructureState:
         drafted: Whether there is a draft that clicks correct.
         locked: Whether it must not change.
         zero_shot: Whether it is an object of its own, which no class of the model describes.
+        box: Where its voxels lie, in voxels of the scan as stored; empty where it has none.
     """
 
     name: str
@@ -99,6 +100,7 @@ class StructureState:
     drafted: bool
     locked: bool
     zero_shot: bool
+    box: Box = EMPTY
 
     @classmethod
     def of(cls, sheet: Sheet) -> StructureState:
@@ -112,6 +114,7 @@ class StructureState:
             drafted=sheet.draft.count > 0,
             locked=sheet.locked,
             zero_shot=target.zero_shot,
+            box=sheet.shown.box,
         )
 
 

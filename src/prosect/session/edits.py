@@ -15,6 +15,7 @@ from prosect.prompts import Click, Target, click_at, voxel_of
 from prosect.session.bits import box_from_json, pack, packed_from_json, to_json, unpack
 
 __all__ = [
+    "LAYERS",
     "OVERLAPS",
     "Action",
     "Clicks",

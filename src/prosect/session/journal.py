@@ -96,10 +96,11 @@ def begin_journal(path: Path, header: Entry) -> Journal:
     return Journal(path, header)
 
 
-def write_record(record: Record, path: Path) -> None:
-    """Write a session as one JSON document, whole or not at all."""
+def write_record(record: Record, path: Path) -> Path:
+    """Write a session as one JSON document, whole or not at all, and return the path."""
     document = {**stamped(record.header), "entries": list(record.entries)}
     write_atomically(path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
+    return path
 
 
 def read_record(path: str | os.PathLike[str]) -> Record:

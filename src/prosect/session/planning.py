@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.boxes import EMPTY, Box
-from prosect.errors import PromptError
+from prosect.boxes import EMPTY, Box, SparseMask
+from prosect.errors import GeometryError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.merge import COMPATS, Compat, is_near, merge
 from prosect.inference.question import Question
@@ -27,9 +27,11 @@ from prosect.prompts import (
 from prosect.session.changes import Suggestion, disputed
 from prosect.session.drafts import Draft
 from prosect.session.edits import (
+    LAYERS,
     OVERLAPS,
     Action,
     Clicks,
+    Edit,
     PlacedClick,
     Sheet,
     after,
@@ -204,7 +206,12 @@ class Planner:
 
         The mask as it then is becomes the draft. The clicks that made it are part of it from now on: asked about again
         they would undo what was painted.
+
+        Raises:
+            GeometryError: The bits do not fill the box (`BOX_OUTSIDE`).
         """
+        if bits.shape != box.shape:
+            raise GeometryError(f"{bits.shape} bits for a box of {box.shape} voxels.", code="BOX_OUTSIDE")
         whole = box | sheet.draft.box | sheet.edited.box
         wanted = sheet.edited.read(whole)
         wanted[box.within(whole)] = wanted[box.within(whole)] | bits if positive else wanted[box.within(whole)] & ~bits
@@ -217,6 +224,24 @@ class Planner:
         nothing = np.zeros(box.shape, dtype=np.bool_)
         edits = plan_mask(sheets, sheet.target.name, box, nothing, self.overlap, nothing)
         return Action(edits, {sheet.target.name: (sheet.clicks, ())})
+
+    def rename(self, old: Sheet, new: Sheet) -> Action:
+        """Return the action that gives draft, clicks and mask of a structure to another one, which has none.
+
+        Raises:
+            PromptError: It has some, or is the same (`STRUCTURE_EXISTS`).
+        """
+        if new.clicks or new.draft.count or new.edited.count or new.target.name == old.target.name:
+            raise PromptError(
+                f"There is a '{new.target.name}' in this session already; choose another name.", code="STRUCTURE_EXISTS"
+            )
+        edits = []
+        for sheet in (old, new):
+            for layer in LAYERS:
+                mask: SparseMask = getattr(old, layer)
+                edits.append(Edit.of(sheet.target.name, (layer,), mask.box, mask.read(mask.box)))
+        clicks = {old.target.name: (old.clicks, ()), new.target.name: (new.clicks, old.clicks)}
+        return Action(tuple(edit for edit in edits if edit.box.size), clicks)
 
     def suggestion(self, sheets: Iterable[Sheet]) -> Suggestion | None:
         """Return where network and mask disagree most about one of some structures, those that may change."""

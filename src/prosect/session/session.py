@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.errors import GeometryError
 from prosect.inference.merge import NEAR_MISS_MM, Compat
 from prosect.progress import Watch
 from prosect.prompts import Click, Target, click_at, click_in
@@ -250,9 +249,7 @@ class Session(Reading):
         started = self._clock()
         target = self._board.target(structure)
         sheet = self._board.sheet(target)
-        before = self._board.read(structure, box)  # refuses a box outside the scan
-        if bits.shape != before.shape:
-            raise GeometryError(f"{bits.shape} bits for a box of {before.shape} voxels.", code="BOX_OUTSIDE")
+        self._board.read(structure, box)  # refuses a box outside the scan
         action = self._planner.paint(self._board.sheets, sheet, box, bits, positive)
         about, notes = {"do": "paint", "clicks": clicks_to_json(action)}, self._board.notes_on(target)
         if not action.edits:
@@ -269,6 +266,19 @@ class Session(Reading):
         sheet = self._board.sheet(self._board.existing(structure).target)
         action = self._planner.clear(self._board.sheets, sheet)
         return self._timed(self._board.do({"do": "clear"}, action, [sheet]), started)
+
+    def rename(self, structure: str | int, name: str) -> Change:
+        """Give draft, clicks and mask of a structure to another name, known or new, that has none.
+
+        Raises:
+            PromptError: `STRUCTURE_ABSENT`, `STRUCTURE_LOCKED`, or the other name is in use (`STRUCTURE_EXISTS`).
+        """
+        started = self._clock()
+        old = self._board.sheet(self._board.existing(structure).target)
+        new = self._board.sheet(self._board.target(name))
+        action = self._planner.rename(old, new)
+        about = {"do": "rename", "clicks": clicks_to_json(action)}
+        return self._timed(self._board.do(about, action, [new, old]), started)
 
     def undo(self) -> Change:
         """Take the last action back, bit for bit.
@@ -315,8 +325,7 @@ class Session(Reading):
             FormatError: The file cannot be written, or the journal was taken away.
             ResourceError: The disk is full.
         """
-        write_record(Record(self.header, tuple(self._board.entries)), Path(path))
-        return Path(path)
+        return write_record(Record(self.header, tuple(self._board.entries)), Path(path))
 
     def replay(
         self, record: Record, *, recompute: bool = False, journal: str | os.PathLike[str] | None = None

@@ -74,8 +74,15 @@ export async function act(path, json, revision, signal) {
   return parseDelta(await reply.arrayBuffer());
 }
 
-export async function labels(session) {
-  return parseDelta(await bytes(`/sessions/${session}/labels`));
+/** Return the labels of a box of the scan as stored, or of all of it; `tight` leaves out what is empty around them. */
+export async function labels(session, box = null, tight = false) {
+  const query = box ? `?box=${[...box.start, ...box.stop].join(",")}` : `?tight=${tight}`;
+  return parseDelta(await bytes(`/sessions/${session}/labels${query}`));
+}
+
+/** Offer a model whose weights are a file of this computer. */
+export async function addModel(file) {
+  return (await call("POST", "/models", { body: file, headers: { "X-Filename": encodeURIComponent(file.name) } })).json();
 }
 
 export async function upload(files, query = "") {
@@ -97,9 +104,9 @@ export function parseDelta(buffer) {
   return { header, labels: new Uint8Array(buffer, 8 + length) };
 }
 
-/** Call `tell` at each event of a session until `signal` ends it; return when the connection has ended. */
-export async function events(session, tell, signal) {
-  const reply = await call("GET", `/sessions/${session}/events`, { signal });
+/** Call `tell` at each event of a session after a revision until `signal` ends it; return when the connection ends. */
+export async function events(session, revision, tell, signal) {
+  const reply = await call("GET", `/sessions/${session}/events`, { signal, headers: { "Last-Event-ID": String(revision ?? 0) } });
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -42,10 +42,13 @@ export function problem(error) {
   toast(error.message, { kind: "problem", code: error.code ?? "" });
 }
 
+/** Show whether the server is there; return whether it was away until now. */
 export function connected(yes, text = "") {
+  const away = !banner.hidden;
   dot.classList.toggle("lost", !yes);
   dot.setAttribute("aria-label", yes ? "connected" : "connection lost");
   dot.title = yes ? "connected" : "connection lost";
   banner.hidden = yes;
   banner.textContent = yes ? "" : text || "The connection to the server is lost. Your work is safe in its journal; trying again…";
+  return away;
 }

@@ -1,12 +1,11 @@
 // The picture. Every call to NiiVue is here, so that another version of it is one file's work.
+import { arrange } from "./arranging.js";
 import { Niivue, NVImage, cmapper } from "./vendor/niivue.js";
 
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2, RENDER = 4;
-const GRID = {
-  all: [[AXIAL, [0, 0, 0.58, 1]], [CORONAL, [0.58, 0, 0.42, 0.5]], [SAGITTAL, [0.58, 0.5, 0.42, 0.5]]],
-  render: [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]],
-  axial: [[AXIAL, [0, 0, 1, 1]]], coronal: [[CORONAL, [0, 0, 1, 1]]], sagittal: [[SAGITTAL, [0, 0, 1, 1]]],
-};
+const SINGLE = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
+const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]];
+const CHANGED = 255; // the slot that shows what the last action changed
 const THIN = 0.4; // of a voxel
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
@@ -44,6 +43,8 @@ export class Scene {
     const [, i, j, k] = nv.back.dims;
     this.shape = [i, j, k];
     this.makeLayer();
+    this.last = null;
+    this.colours = null;
     this.setLayout(this.layout);
   }
 
@@ -59,20 +60,41 @@ export class Scene {
 
   /** Paint the labels of a box, first axis fastest, into the map and onto the screen. */
   paint(box, labels) {
-    const nv = this.niivue, gl = nv.gl, [i, j] = this.shape;
+    const nv = this.niivue, [i, j] = this.shape;
     const [a, b, c] = box.start, [d, e, f] = box.stop, width = d - a;
+    const before = new Uint8Array(labels.length);
     let from = 0;
     for (let z = c; z < f; z++) {
       for (let y = b; y < e; y++) {
-        nv.drawBitmap.set(labels.subarray(from, from + width), a + i * (y + j * z));
+        const at = a + i * (y + j * z);
+        before.set(nv.drawBitmap.subarray(at, at + width), from);
+        nv.drawBitmap.set(labels.subarray(from, from + width), at);
         from += width;
       }
     }
+    this.last = { box, before, after: labels };
+    this.upload(box, labels);
+    this.draw();
+  }
+
+  /** Show in one colour what the last action changed, or the labels again. */
+  showChange(on) {
+    if (!this.last) return false;
+    const { box, before, after } = this.last;
+    const shown = on ? after.map((slot, at) => (slot === before[at] ? slot : CHANGED)) : after;
+    this.upload(box, shown);
+    this.draw();
+    return true;
+  }
+
+  /** Bring labels of a box to the graphics card; the map that the page keeps stays as it is. */
+  upload(box, labels) {
+    const nv = this.niivue, gl = nv.gl;
+    const [a, b, c] = box.start, [d, e, f] = box.stop;
     gl.activeTexture(gl.TEXTURE7);
     gl.bindTexture(gl.TEXTURE_3D, nv.drawTexture);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-    gl.texSubImage3D(gl.TEXTURE_3D, 0, a, b, c, width, e - b, f - c, gl.RED, gl.UNSIGNED_BYTE, labels);
-    this.draw();
+    gl.texSubImage3D(gl.TEXTURE_3D, 0, a, b, c, d - a, e - b, f - c, gl.RED, gl.UNSIGNED_BYTE, labels);
   }
 
   /** Show each slot in its colour; hidden ones not at all. */
@@ -84,6 +106,7 @@ export class Scene {
       map.R.push(red); map.G.push(green); map.B.push(blue);
       map.A.push(one && !one.visible ? 0 : 255); map.I.push(slot); map.labels.push(one?.name ?? "");
     }
+    map.R.push(255); map.G.push(255); map.B.push(255); map.A.push(255); map.I.push(CHANGED); map.labels.push("changed");
     const key = JSON.stringify([map.R, map.G, map.B, map.A]);
     if (key === this.colours || !this.loaded) return;
     this.colours = key;
@@ -111,7 +134,21 @@ export class Scene {
 
   setLayout(name) {
     this.layout = name;
-    this.niivue.setCustomLayout(GRID[name].map(([sliceType, position]) => ({ sliceType, position })));
+    const tiles = name === "all" ? this.planes() : name === "render" ? QUARTERS : [[SINGLE[name], [0, 0, 1, 1]]];
+    this.niivue.setCustomLayout(tiles.map(([sliceType, position]) => ({ sliceType, position })));
+  }
+
+  /** Return the three planes, placed so that the picture is as large as the canvas allows. */
+  planes() {
+    const [, dx, dy, dz] = this.niivue.back?.pixDims ?? [0, 1, 1, 1];
+    const [i, j, k] = this.shape ?? [1, 1, 1];
+    const places = arrange([i * dx, j * dy, k * dz], this.canvas.clientWidth, this.canvas.clientHeight);
+    return [AXIAL, CORONAL, SAGITTAL].map((type, number) => [type, places[number]]);
+  }
+
+  /** Fit the planes to a canvas that has another size now. */
+  fit() {
+    if (this.loaded && this.layout === "all") this.setLayout("all");
   }
 
   setCrosshair(visible) {
@@ -155,6 +192,19 @@ export class Scene {
     if (frac[0] < 0) return null;
     const voxel = Array.from(nv.frac2vox(frac)).map((value, axis) => Math.min(Math.max(Math.round(value), 0), this.shape[axis] - 1));
     return { axis: [2, 1, 0][tile.axCorSag], mm: Array.from(nv.frac2mm(frac, 0, true)).slice(0, 3), voxel };
+  }
+
+  /** Return how many CSS pixels a millimetre has under a point of the canvas; 0 where there is no plane. */
+  pixelsPerMm(clientX, clientY) {
+    const here = this.loaded ? this.at(clientX, clientY) : null;
+    if (!here) return 0;
+    for (const [dx, dy] of [[8, 0], [-8, 0], [0, 8], [0, -8]]) {
+      const there = this.at(clientX + dx, clientY + dy);
+      if (!there || there.axis !== here.axis) continue;
+      const mm = Math.hypot(...there.mm.map((each, axis) => each - here.mm[axis]));
+      if (mm > 0) return 8 / mm;
+    }
+    return 0;
   }
 
   /** Return where mm lie on the canvas in CSS pixels, once for each plane that shows them. */

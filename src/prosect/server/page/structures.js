@@ -33,8 +33,10 @@ export class Structures {
 
   render(rows) {
     this.rows = rows;
-    const named = rows.some((row) => row.name === this.selected);
-    const all = named || this.selected === null ? rows : [...rows, { name: this.selected, slot: 0, colour: "#888888", visible: true, voxels: 0, volume_ml: 0, clicks: 0, locked: false, fresh: true }];
+    // A structure without voxels and clicks was removed, or renamed; undo brings it back.
+    const there = rows.filter((row) => row.voxels || row.clicks || row.locked);
+    const named = there.some((row) => row.name === this.selected);
+    const all = named || this.selected === null ? there : [...there, { name: this.selected, slot: 0, colour: "#888888", visible: true, voxels: 0, volume_ml: 0, clicks: 0, locked: false, fresh: true }];
     empty.hidden = all.length > 0;
     list.replaceChildren(...all.map((row) => this.row(row)));
   }
@@ -61,6 +63,7 @@ export class Structures {
     number.className = "number";
     number.textContent = row.slot ? `${row.slot}` : "new";
     label.append(number, row.name);
+    label.addEventListener("dblclick", () => this.edit(row.name));
     const amount = document.createElement("span");
     amount.className = "amount";
     amount.textContent = row.voxels ? `${row.volume_ml.toFixed(row.volume_ml < 10 ? 2 : 0)} mL` : "–";
@@ -68,12 +71,36 @@ export class Structures {
       swatch, label, amount,
       this.toggle(row, row.visible, "eye", row.visible ? `Hide ${row.name}` : `Show ${row.name}`, () => this.act.visible(row.name, !row.visible)),
       this.toggle(row, row.locked, "lock", row.locked ? `Unlock ${row.name}` : `Lock ${row.name}`, () => this.act.lock(row.name, !row.locked)),
-      this.plain("cross", `Empty ${row.name}`, () => this.act.clear(row.name), row.fresh || row.locked),
+      this.plain("pencil", `Rename ${row.name} (F2)`, () => this.edit(row.name), row.fresh || row.locked),
+      this.plain("cross", `Remove ${row.name}`, () => this.act.clear(row.name), row.fresh || row.locked),
     );
     item.addEventListener("click", (event) => {
       if (event.target === item || event.target === label || event.target === amount) this.select(row.name);
     });
     return item;
+  }
+
+  /** Let a person type another name in place of the one in the list. */
+  edit(name) {
+    const row = this.rows.find((each) => each.name === name);
+    const item = [...list.children].find((each) => each.dataset.name === name);
+    if (!row || row.locked || !item) return;
+    const field = document.createElement("input");
+    field.type = "text";
+    field.value = name;
+    field.setAttribute("aria-label", `New name of ${name}`);
+    const end = (take) => {
+      const wanted = field.value.trim();
+      this.render(this.rows);
+      if (take && wanted && wanted !== name) this.act.rename(name, wanted);
+    };
+    field.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter");
+    });
+    item.querySelector(".label").replaceWith(field);
+    field.select();
+    field.focus();
   }
 
   toggle(row, pressed, sign, title, run) {
@@ -95,6 +122,10 @@ export class Structures {
   }
 
   walk(event) {
+    if (event.key === "F2" && document.activeElement.dataset.name) {
+      this.edit(document.activeElement.dataset.name);
+      return;
+    }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step === undefined && event.key !== " " && event.key !== "Enter") return;
     const items = [...list.children], at = items.findIndex((each) => each === document.activeElement);

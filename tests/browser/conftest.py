@@ -45,6 +45,7 @@ class Page:
     def __init__(self, tab: Any, at: Server) -> None:
         self.tab, self.server = tab, at
         self.complaints: list[str] = []
+        tab.set_default_timeout(1000 * PATIENCE_S)
         tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         tab.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 

@@ -139,6 +139,16 @@ class LiveSession:
             )
         return rows
 
+    def clicks(self) -> list[dict[str, Any]]:
+        """Return the clicks that count, structure by structure."""
+        rows = []
+        with self.hold() as session:
+            for state in session.states:
+                for click in session.clicks(state.name):
+                    where = list(click.position_ras)
+                    rows.append({"structure": state.name, "position_ras": where, "positive": click.positive})
+        return rows
+
     def extent(self, session: Session) -> Box:
         """Return the box of the scan that holds every structure's voxels."""
         found = EMPTY

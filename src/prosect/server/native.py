@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -180,7 +181,7 @@ def add_sessions(router: APIRouter, service: Service) -> None:
     @router.get("/sessions/{session_id}/clicks")
     async def clicks(session_id: str) -> dict[str, Any]:
         """List the clicks that count, in order."""
-        return {"clicks": await blocking(service.clicks, session_id)}
+        return {"clicks": await blocking(lambda: service.session(session_id).clicks())}
 
     @router.get("/sessions/{session_id}/suggest")
     async def suggest(session_id: str, structure: str | None = None) -> Response:
@@ -188,7 +189,7 @@ def add_sessions(router: APIRouter, service: Service) -> None:
         found = await blocking(service.suggest, session_id, structure)
         if found is None:
             return Response(status_code=204)
-        return Response(json.dumps(found), media_type="application/json")
+        return Response(json.dumps(asdict(found)), media_type="application/json")
 
 
 def add_actions(router: APIRouter, service: Service) -> None:

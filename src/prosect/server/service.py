@@ -27,7 +27,7 @@ from prosect.server.replies import Jobs, Replies, job_event
 from prosect.server.scans import OpenScan
 from prosect.server.shelf import Source
 from prosect.server.training_set import TrainingSet, write_training_set
-from prosect.session import Change, Session
+from prosect.session import Change, Session, Suggestion
 
 __all__ = ["Changed", "Service"]
 
@@ -159,35 +159,11 @@ class Service:
         finally:
             delete_upload(path, self.library.uploads)
 
-    def clicks(self, identity: str) -> list[dict[str, Any]]:
-        """Return the clicks that count, structure by structure."""
-        rows = []
-        with self.library.session(identity).hold() as session:
-            for state in session.states:
-                for click in session.clicks(state.name):
-                    rows.append(
-                        {
-                            "structure": state.name,
-                            "position_ras": list(click.position_ras),
-                            "positive": click.positive,
-                        }
-                    )
-        return rows
-
-    def suggest(self, identity: str, structure: str | None) -> dict[str, Any] | None:
+    def suggest(self, identity: str, structure: str | None) -> Suggestion | None:
         """Return where a click would tell most, or None."""
-        live = self.library.session(identity)
-        with live.hold() as session:
+        with self.library.session(identity).hold() as session:
             job = self.device.submit(identity, lambda _watch: session.suggest(structure), kind="suggestion")
-            found = job.result(CLICK_S)
-        if found is None:
-            return None
-        return {
-            "structure": found.structure,
-            "position_ras": list(found.position_ras),
-            "positive": found.positive,
-            "volume_ml": found.volume_ml,
-        }
+            return job.result(CLICK_S)
 
     def save(self, identity: str, output: str, kind: str) -> list[str]:
         """Write a session's labels below the output root and return the names of the files.

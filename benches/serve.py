@@ -104,11 +104,9 @@ def measure(work: Path, shape: tuple[int, int, int], clicks: int, kind: str) -> 
     """Return the seconds of opening and of clicks."""
     scans = work / "scans"
     scans.mkdir()
-    noise = np.random.default_rng(0).integers(-1000, 1000, (64, 64, 64))
+    noise = np.random.default_rng(0).integers(-1000, 1000, (64, 64, 64)).astype(np.float32)
     array = np.tile(noise, [-(-count // 64) for count in shape])[: shape[0], : shape[1], : shape[2]]
-    prosect.write(
-        Volume(array.astype(np.float32), Grid(shape, np.diag([0.8, 0.8, 1.0, 1.0])), "CT"), scans / f"ct.{kind}"
-    )
+    prosect.write(Volume(array, Grid(shape, np.diag([0.8, 0.8, 1.0, 1.0])), "CT"), scans / f"ct.{kind}")
     model: Any = InstantModel()
     settings = Settings(work=work / "work", roots={"scans": scans}, token=TOKEN, port=0, memory_bytes=32 << 30)
     with running(settings, Shelf(lambda _name, _weights: model, [Source("balls", "balls")])) as (actual, _):

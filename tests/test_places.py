@@ -42,5 +42,5 @@ def test_any_two_opposite_corners_make_the_same_box(space: str) -> None:
     click = click_in(given[0], given[1], GRID, space=space)
     assert click.box == Box((3, 4, 2), (9, 11, 10))
     assert click.positive
-    assert click.extent_mm == pytest.approx(1.4 * (12 * 14 * 24) ** (1 / 3))
+    assert click.extent_mm == pytest.approx(0.85 * (12 * 14 * 24) ** (1 / 3))
     assert np.allclose(GRID.to_voxel(np.asarray(click.position_ras)), (5.5, 7, 5.5))

@@ -47,7 +47,7 @@ Voxel: TypeAlias = tuple[int, int, int]
 
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
 MAX_NAME = 64
-USUAL_LENGTH = 1.4  # the longest side of organs over the side of a cube of their box's volume
+BOX_LENGTH = 0.85  # what counts as the size of a structure in a box, over the geometric mean of its sides
 MAX_EXTENT_MM = 10_000.0  # no scanner is longer
 INTEGER = re.compile(r"[-+]?\d+")
 AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
@@ -222,8 +222,9 @@ def click_in(
     low, high = low.clip(0, last), high.clip(0, last)
     (i, j, k), (end_i, end_j, end_k) = low.tolist(), (high + 1).tolist()
     sides_mm = (high - low + 1) * np.asarray(grid.spacing_mm)
-    # The longest side of a body of usual shape and the same volume: a long thin one looks as large as it is thick.
-    extent_mm = USUAL_LENGTH * float(sides_mm.prod()) ** (1 / 3)
+    # A long thin structure looks as large as it is thick, so the mean side counts. In a box a finer scale answers
+    # better than without one: where the structure ends is known.
+    extent_mm = BOX_LENGTH * float(sides_mm.prod()) ** (1 / 3)
     middle_click = click_at(((low + high) / 2).tolist(), grid, structure=structure, space="voxel", extent_mm=extent_mm)
     return replace(middle_click, box=Box((i, j, k), (end_i, end_j, end_k)))
 

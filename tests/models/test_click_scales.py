@@ -19,6 +19,7 @@ from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import plan_windows
+from prosect.models.model_set import SetResponder
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d_clicks import answer_clicks
 from prosect.session import Session, read_record
@@ -156,3 +157,19 @@ def test_the_shipped_model_has_a_rule_and_official_ones_have_none() -> None:
     assert rule is not None
     assert 1.0 in rule.tried
     assert ModelSpec("vista3d", vocabulary.load("vista3d-ct")).click_scales.rule is None
+
+
+def test_models_that_answer_as_one_have_the_scales_of_the_one_that_takes_clicks() -> None:
+    class Set(Model):
+        """The same model behind a set of models."""
+
+        def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Any:
+            """Return the responder of a set."""
+            return SetResponder(super().responder(volume, kept), frozenset())
+
+    for extent_mm in (None, 240.0):
+        alone, together = Session(scan(20), Model()), Session(scan(20), Set())
+        for session in (alone, together):
+            session.click(MIDDLE, structure="object", space="voxel", extent_mm=extent_mm)
+        assert radius_mm(alone, "object") > 15
+        assert np.array_equal(alone.mask("object"), together.mask("object"))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prosect.boxes import EMPTY, Box
 from prosect.case import Placement
+from prosect.inference.box_prior import box_prior
 from prosect.inference.patch_images import PatchImage
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
@@ -186,7 +187,8 @@ class ClickResponder:
             first = self._first_step(question, patch, seen[patch])
             return self._answer(patch, seen[patch], first, question.zero_shot)
 
-        return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch)
+        expected = box_prior(question, box)
+        return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch, expected)
 
     @torch.inference_mode()
     def view(self, points: Sequence[LabelledPoint], zero_shot: bool) -> View:

@@ -28,6 +28,7 @@ def patches_in_box(
     logits_of: Callable[[Start], Tensor],
     box: Box,
     watch: Watch | None = None,
+    expected: NDArray[np.float32] | None = None,
 ) -> tuple[Mask, Mask]:
     """Return where in a box patches lie, and where their answer is yes, both (i j k) as the scan is stored.
 
@@ -41,6 +42,8 @@ def patches_in_box(
         logits_of: Returns the logits (i j k) of a patch; asked only for those that reach into the box.
         box: In voxels of the scan as stored.
         watch: Called after each patch.
+        expected: Logits (i j k) of what is known before any patch is asked; added to those of one patch, or to the
+            weighted sum of several.
     """
     total = np.zeros(box.shape, dtype=np.float32)
     asked = np.zeros(box.shape, dtype=np.bool_)
@@ -56,6 +59,8 @@ def patches_in_box(
         total[shared.within(box)] += np.where(known, part, 0)
         if watch is not None:
             watch(done, len(reaching))
+    if expected is not None:
+        total += expected
     return asked, total > 0
 
 

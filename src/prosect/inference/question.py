@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prosect.boxes import Box
 from prosect.prompts import LabelledClick
 
 __all__ = ["Question"]
@@ -20,11 +21,13 @@ class Question:
         zero_shot: Whether the network meets the structure as something no class describes.
         structure: Its index in the session's vocabulary, for models whose parts know different structures; 0 where
             nobody said.
+        bounds: The box of the scan's voxels in which a person says that the structure lies, or None.
     """
 
     clicks: tuple[LabelledClick, ...]
     zero_shot: bool
     structure: int = 0
+    bounds: Box | None = None
 
     @property
     def patches(self) -> tuple[Start, ...]:

@@ -19,17 +19,18 @@ from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
+from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
 from prosect.session import Session
-from prosect.session.protocols import Responder
+from prosect.session.protocols import Responder, rescaled_of
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume, require_volume
 
-__all__ = ["ModelSet", "merge_flat", "set_of"]
+__all__ = ["ModelSet", "SetResponder", "merge_flat", "set_of"]
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -270,6 +271,10 @@ class SetResponder:
 
     def __init__(self, answers: Responder, known: frozenset[int]) -> None:
         self._answers, self._known = answers, known
+        others = rescaled_of(answers)
+        self.rescaled: Rescaled[SetResponder] | None = None
+        if others is not None:
+            self.rescaled = Rescaled(others.scales, lambda scale: SetResponder(others.at(scale), known), others.find)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
         """Return the patch for a click, one of those that exist where it serves."""

@@ -370,7 +370,7 @@ def _question(sheet: Sheet, clicks: Clicks) -> Question:
     labelled = []
     for _, each in counting:
         labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
-    return Question(tuple(labelled), target.zero_shot, target.index)
+    return Question(tuple(labelled), target.zero_shot, target.index, bounds_of(clicks))
 
 
 def _asks_the_same(sheet: Sheet, clicks: Clicks) -> bool:

@@ -1,10 +1,10 @@
 """Find the scale of a target from its clicks alone: answer at several scales, and choose by what speaks for each.
 
 The first click is answered at every scale that is tried. What speaks for an answer is a weighted sum of its cues, which
-stands for the Dice that it may have; the model's own scale is left only where another is better by a margin. Every
-further click is a witness: a scale whose answer before it called the place otherwise loses, the more the surer it was.
-So a first choice that was wrong is corrected by the clicks that correct its mask. A click beside the outline
-contradicts only a little, so that a mask which is right but for its outline stays.
+stands for the Dice that it may have; the model's own scale is left only where another is better by a margin. Later
+clicks can lead back to the model's own scale, where the answers at the other contradict them more. They never lead away
+from it: of seven objects that were tried so, five ended worse, because every click in an error of a mask contradicts
+the scale that made it, and some other scale is always silent there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ __all__ = ["LabelledPoint", "ScaleRule", "Views", "find_scale"]
 LabelledPoint = tuple[Point, int]  # where a click is, in RAS mm, and its label
 
 SURE = 2.0  # logit at which an answer counts as sure
-CONTENDERS = 3  # scales that are asked about each further click
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class ScaleRule:
         margin: By how much another scale must be better than 1.
         margin_hu: The same for a scan in the units that the model was trained on.
         contradicted: What a scale loses with each click that its answer was sure to call otherwise.
-        steady: By how much another scale must be better than the one that answered the click before.
+        steady: By how much the model's own scale must be better to be gone back to.
     """
 
     tried: tuple[float, ...]
@@ -61,7 +60,7 @@ def find_scale(
     """Return the scale that the clicks on one structure speak for.
 
     It depends on the clicks and their order only. The first click costs one pass for each scale that is tried, each
-    further one at most three, beside the pass that answers it.
+    further one at most two, and none where the model's own scale was chosen.
 
     Args:
         at: What answers at each scale that is tried.
@@ -75,15 +74,16 @@ def find_scale(
         cues = cues_of(at[scale].view(points[:1], zero_shot))
         worth[scale] = sum(weight * cues[name] for name, weight in rule.weights.items())
     worth[1.0] += margin
-    chosen = _best(worth, 1)[0]
+    chosen = _best(worth)
     for count in range(1, len(points)):
-        # All scales have answered the first click; beyond that only the best go on, so that a click stays cheap.
-        asked = _best(worth, len(worth) if count == 1 else CONTENDERS)
+        if chosen == 1:
+            break
         position, label = points[count]
-        for scale in asked:
+        for scale in (chosen, 1.0):
             value = at[scale].value_at(points[:count], zero_shot, position)
             worth[scale] -= rule.contradicted * _contradiction(value, label % 2 == 1)
-        chosen = _best({**worth, chosen: worth[chosen] + rule.steady}, 1)[0]
+        if worth[1.0] > worth[chosen] + rule.steady:
+            chosen = 1.0
     return chosen
 
 
@@ -99,7 +99,6 @@ def _contradiction(value: float | None, positive: bool) -> float:
     return min(max(against / SURE, 0.0), 1.0)
 
 
-def _best(worth: Mapping[float, float], count: int) -> list[float]:
-    """Return the scales of greatest worth, best first; at a tie the one nearer to the model's own."""
-    ranked = sorted(worth, key=lambda scale: (-worth[scale], abs(scale - 1), scale))
-    return ranked[:count]
+def _best(worth: Mapping[float, float]) -> float:
+    """Return the scale of greatest worth; at a tie the one nearer to the model's own."""
+    return min(worth, key=lambda scale: (-worth[scale], abs(scale - 1), scale))

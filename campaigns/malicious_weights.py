@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ import torch.utils.collect_env
 
 from prosect.checkpoints.files import read_weights
 from prosect.errors import CheckpointError
+
+SECONDS = 120
 
 
 class Call:
@@ -76,7 +79,8 @@ def runs_when_unpickled(path: Path, canary: Path) -> bool:
     words = [sys.executable, "-c", script, str(path)]
     if path.read_bytes()[:1] == b"\x80":
         words[2] = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
-    subprocess.run(words, capture_output=True, check=False, timeout=60)
+    with suppress(subprocess.TimeoutExpired):  # a machine too busy to start Python only leaves a file uncounted
+        subprocess.run(words, capture_output=True, check=False, timeout=SECONDS)
     ran = canary.exists()
     canary.unlink(missing_ok=True)
     return ran

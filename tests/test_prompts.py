@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -245,3 +246,12 @@ def test_files_that_hold_no_clicks_are_refused(tmp_path: Path, content: Any, cod
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="cannot be read"):
         read_clicks(tmp_path / "none.json", GRID)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda numbers: list(torch.tensor(numbers))])
+def test_positions_of_arrays_and_tensors_are_plain_numbers(kind: Any) -> None:
+    grid = Grid((10, 10, 10), np.eye(4))
+    assert click_at(kind([1.5, 2.0, 3.0]), grid).position_ras == (1.5, 2.0, 3.0)
+    assert click_at(kind([1, 2, 3]), grid, space="voxel").position_ras == (1.0, 2.0, 3.0)
+    with pytest.raises(PromptError):
+        click_at(kind([True, False, True]), grid)

@@ -16,13 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from prosect.errors import GeometryError
 
-__all__ = ["AxisOrder", "FloatArray", "Grid", "ras_order"]
+__all__ = ["AxisOrder", "FloatArray", "Grid", "odd_size", "ras_order"]
 
 FloatArray = NDArray[np.float64]
 Shape = tuple[int, int, int]
 
 # A condition number above this means that two voxel axes are all but parallel, or spacings differ absurdly.
 MAX_CONDITION = 1e6
+# Spacings in metres or micrometres make a person a thousand times too small or large.
+SMALLEST_MM, LARGEST_MM = 3.0, 3000.0
 
 
 @dataclass(frozen=True)
@@ -197,3 +199,11 @@ def ras_order(affine: ArrayLike) -> AxisOrder:
         scored.append((float(np.trace(directions).round(8)), directions.ravel().tolist(), axes, flips.tolist()))
     _, _, axes, flips = max(scored)
     return AxisOrder(axes, tuple(flips))  # type: ignore[arg-type]
+
+
+def odd_size(grid: Grid) -> str:
+    """Return why a grid cannot be that of a person's scan, or nothing."""
+    extent_mm = max(n * spacing for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True))
+    if SMALLEST_MM <= extent_mm <= LARGEST_MM:
+        return ""
+    return f"the scan is {extent_mm:.3g} mm long, so its spacing is hardly in millimetres"

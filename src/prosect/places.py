@@ -42,8 +42,10 @@ def three_numbers(position: Any) -> Point:
     if isinstance(position, str | bytes) or not hasattr(position, "__len__") or len(position) != 3:
         found = f"{position!r:.60}"
         raise PromptError(f"A position is three numbers; found {found}.", code="POINT_NOT_THREE_NUMBERS")
+    # Arrays and tensors, or their elements, give plain numbers by one name.
+    position = [number.tolist() if hasattr(number, "tolist") else number for number in position]
     for number in position:
-        if isinstance(number, bool) or not isinstance(number, int | float | np.integer | np.floating):
+        if isinstance(number, bool) or not isinstance(number, int | float):
             raise PromptError(f"A position is three numbers; found {number!r:.60}.", code="POINT_NOT_THREE_NUMBERS")
     try:
         x, y, z = (float(number) for number in position)

@@ -125,3 +125,10 @@ def test_a_first_run_leaves_tables_that_others_wrote(job: CohortJob, name: str) 
     run_cohort(replace(job, overwrite=True), manifest_of(job))
     run_cohort(job, manifest_of(job))  # its own tables are written anew
     assert foreign.read_text() != "of a single scan"
+
+
+def test_the_volume_of_a_series_is_chosen_in_a_folder_run_too(job: CohortJob, tmp_path: Path) -> None:
+    chosen = replace(job, volume=1, regularise=True)
+    for path in (tmp_path / "in", tmp_path / "in" / "s0.nii.gz"):
+        scan = chosen.scan_job("a", path, "1.2.3").input
+        assert (scan.volume, scan.regularise) == (1, True)

@@ -453,3 +453,17 @@ def test_a_file_that_ends_in_its_header_is_no_whole_header(cut: int, tmp_path: P
     raw = save_slice(tmp_path, "a.dcm", dicom_slice(letter_f()[..., 0].T, [0.0, 0.0, 0.0])).read_bytes()
     assert parse_beginning(raw, ["Rows"]).Rows == letter_f().shape[1]
     assert parse_beginning(raw[:cut], ["Rows"]) is None
+
+
+def test_what_is_damaged_beside_a_file_of_another_series_does_not_cost_it(tmp_path: Path) -> None:
+    save_series(tmp_path, SCAN)
+    (tmp_path / "odd.dcm").write_bytes(b"no DICOM at all")
+    refused_file(tmp_path, "INPUT_NOT_AN_IMAGE")
+    refused_file(tmp_path, "INPUT_NOT_AN_IMAGE", series="1.2.3.4")
+    with pytest.warns(ProsectWarning, match="may be slices: 1 of unknown kind"):
+        assert np.array_equal(read(tmp_path / "IM003").array, SCAN)
+    (tmp_path / "odd.dcm").unlink()
+    whole = (tmp_path / "IM004").read_bytes()
+    (tmp_path / "IM004").write_bytes(whole[: len(whole) - 20])
+    with pytest.raises(FormatError, match="IM004"):  # it says that it is of the series
+        read(tmp_path / "IM003")

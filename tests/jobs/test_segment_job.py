@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -206,3 +207,12 @@ def test_a_damaged_report_gives_no_job(report: dict[str, Any]) -> None:
     with pytest.raises(FormatError) as refused:
         SegmentJob.of_report(report)
     assert refused.value.code == "REPORT_INVALID"
+
+
+def test_a_plan_says_where_a_scan_cannot_be_of_a_person() -> None:
+    model: Any = SimpleNamespace(plan=lambda scan, **_: "12 GiB")
+    job = SegmentJob(ScanInput(Path("ct.nii.gz")))
+    person, giant = (prosect.Grid((10, 10, 10), np.diag([mm, mm, mm, 1.0])) for mm in (30.0, 30_000.0))
+    values = np.zeros((10, 10, 10), np.float32)
+    assert job.plan(model, prosect.Volume(values, person)) == "12 GiB"
+    assert "3e+05 mm long" in job.plan(model, prosect.Volume(values, giant))

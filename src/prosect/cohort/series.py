@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import FormatError, ProsectError
-from prosect.io.dicom.header import DERIVED_CLASSES, IMAGE_CLASSES, is_localizer
+from prosect.io.dicom.frames import is_localizer
+from prosect.io.dicom.header import DERIVED_CLASSES, IMAGE_CLASSES
 from prosect.io.dicom.member import Member, file_member
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 

@@ -134,10 +134,8 @@ class CohortJob(Job):
             path: File or DICOM folder.
             series: Which DICOM series of that folder.
         """
-        # A folder holds a series, and a series one volume.
-        volume = None if path.is_dir() else self.volume
         return SegmentJob(
-            input=replace(self.any_input, path=path, series=series, volume=volume),
+            input=replace(self.any_input, path=path, series=series),
             classes=self.classes,
             overlap=self.overlap,
             model=self.model,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import prosect
 from prosect import results
+from prosect.geometry import odd_size
 from prosect.inference.small_pieces import without_small_pieces
 from prosect.io.temporary import sweep
 from prosect.jobs.inputs import ModelChoice, ScanInput
@@ -216,7 +217,9 @@ class SegmentJob(Job):
         scan = volume or self.input.read()
         self.refuse(scan)
         asked = model or prosect.require_finds(self.model.load())
-        return str(asked.plan(scan, classes=self.names, overlap=self.overlap))
+        plan = str(asked.plan(scan, classes=self.names, overlap=self.overlap))
+        doubt = odd_size(scan.grid)
+        return f"{plan}\nnote: {doubt}" if doubt else plan
 
     @property
     def names(self) -> list[str] | None:

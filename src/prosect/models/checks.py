@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from prosect.errors import ProsectWarning
-from prosect.geometry import Grid
+from prosect.geometry import Grid, odd_size
 from prosect.inference.canvas import Canvas
 from prosect.inference.one_piece import leave_out_crumbs
 from prosect.labelmap import smallest_container
@@ -24,8 +24,8 @@ __all__ = ["blank", "implausible", "keep_pieces", "not_hounsfield", "unlike_trai
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
-# In 97 whole CTs at least 26 % of the voxels outside the padding lie below -200 HU (air, lung), in 279 scans of other
-# kinds none; crops without air show fat instead (docs/reference/formats.md).
+# In 209 CTs at least 26 % of the voxels outside the padding lie below -200 HU (air, lung), in 131 MR scans none; crops
+# without air show fat instead (docs/reference/formats.md).
 AIR_HU, LEAST_AIR = -200.0, 0.01
 FAT_HU, LEAST_FAT = -50.0, 0.05
 # Scanners fill what lies outside their circle with -2000, -3024 or -32768: that is no air.
@@ -34,8 +34,6 @@ PADDING_HU = -1500.0
 ONE_ORGAN_HU = 200.0
 # A range this narrow is no scan in HU at all: scaled to 0..1 or to its standard deviation, or PET in SUV.
 SCALED_RANGE, SCALED_LOW = 100.0, -10.0
-# Spacings in metres or micrometres make a person a thousand times too small or large.
-SMALLEST_MM, LARGEST_MM = 3.0, 3000.0
 # Metal and padding go further, but are small or lie outside the body.
 WILDEST_HU, MOST_WILD = 5000.0, 0.02
 
@@ -69,18 +67,10 @@ def unlike_training(volume: Volume, spec: ModelSpec) -> list[str]:
 
     Intensities only for models that take Hounsfield units: others scale what they are given.
     """
-    doubts = [_odd_size(volume.grid), not_hounsfield(volume, spec)]
+    doubts = [odd_size(volume.grid), not_hounsfield(volume, spec)]
     for doubt in filter(None, doubts):
         warnings.warn(f"{doubt[0].upper()}{doubt[1:]}; what is found in it may be wrong.", ProsectWarning, stacklevel=2)
     return [doubt for doubt in doubts if doubt]
-
-
-def _odd_size(grid: Grid) -> str:
-    """Return why a scan cannot be of a person, or nothing."""
-    extent_mm = max(n * spacing for n, spacing in zip(grid.shape, grid.spacing_mm, strict=True))
-    if SMALLEST_MM <= extent_mm <= LARGEST_MM:
-        return ""
-    return f"the scan is {extent_mm:.3g} mm long, so its spacing is hardly in millimetres"
 
 
 def not_hounsfield(volume: Volume, spec: ModelSpec) -> str:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["GROUPS", "ORDERS", "TAGS", "frames", "marks_of", "part_of"]
+import numpy as np
+
+from prosect.io.dicom.values import number, vector
+
+__all__ = [
+    "GROUPS", "ORDERS", "TAGS", "frames", "is_localizer", "is_placed", "marks_of", "part_of", "stack",
+]  # fmt: skip
+
+# Image Types of pictures for planning, besides those that end in SURVIEW.
+LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 
 # What tells the volumes of one series apart, in the order in which it is tried: classic images, then enhanced ones.
 MARKS = {
@@ -112,3 +121,32 @@ def words_of(value: Any) -> str:
     """Return the value of a tag in words, several of them with a slash between."""
     several = [value] if isinstance(value, str | int | float) else value
     return "/".join(str(each) for each in several)
+
+
+def is_localizer(image_type: Any) -> bool:
+    """Return whether an Image Type is that of a picture for planning, or of one that shows where slices lie."""
+    words = [str(word).upper() for word in image_type or ()]
+    return any(word in LOCALIZERS or word.endswith("SURVIEW") for word in words)
+
+
+def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
+    """Return the frames of an image that says only at its top where it lies, as dental CBCT does.
+
+    They lie along the normal from the first on, Spacing Between Slices apart, else Slice Thickness.
+
+    Returns:
+        The one frame where no distance is given, or where the frames are moments in time.
+    """
+    pointed = str(frame.get("FrameIncrementPointer") or "")
+    distance = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness")
+    if not distance or "0018" in pointed:  # Frame Time and Frame Time Vector are in this group
+        return [frame]
+    first = vector(name, frame, "ImagePositionPatient", 3)
+    row, column = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
+    step = np.cross(row, column) * abs(distance)
+    return [{**frame, "ImagePositionPatient": (first + n * step).tolist()} for n in range(count)]
+
+
+def is_placed(frame: Mapping[str, Any]) -> bool:
+    """Return whether a frame says where it lies."""
+    return bool(frame.get("ImagePositionPatient")) and bool(frame.get("ImageOrientationPatient"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
-from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, marks_of, part_of
+from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, is_localizer, is_placed, marks_of, part_of, stack
 from prosect.io.dicom.member import Member
 from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
@@ -23,7 +23,7 @@ from prosect.io.payload import corrupt, truncated
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
 __all__ = [
-    "DERIVED_CLASSES", "HEADER_BYTES", "IMAGE_CLASSES", "INDEX", "Passed", "Slice", "image_slices", "is_localizer",
+    "DERIVED_CLASSES", "HEADER_BYTES", "IMAGE_CLASSES", "INDEX", "Passed", "Slice", "image_slices",
     "passed_notes", "slices_or_reason", "uid",
 ]  # fmt: skip
 
@@ -36,7 +36,6 @@ META_UIDS = ("SOPClassUID", "SOPInstanceUID")
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "4", "4.1", "128", "130", "20"))
 # They have Rows but are no scans: segmentations, parametric maps, dose, surface scans.
 DERIVED_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("66", "30", "481", "88", "104", "11"))
-LOCALIZERS = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 INDEX = "lists of files"
 REASONS = (
@@ -149,11 +148,14 @@ class Passed:
     series_uid: str = ""
 
 
-def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tuple[list[Slice], list[Passed]]:
+def image_slices(
+    path: Path, files: Sequence[Member], series: str | None, beside: bool = False
+) -> tuple[list[Slice], list[Passed]]:
     """Return the slices among `files`, and the files that gave none.
 
     With `series`, files of series whose UID does not end so are passed over unread, whatever they are; if that leaves
-    nothing, all are returned, to be listed.
+    nothing, all are returned, to be listed. Where they lie `beside` a file that was given by name, one that is damaged
+    and does not say that it is of the same series is only counted.
 
     Raises:
         FormatError: None is a slice, or one is damaged.
@@ -162,7 +164,12 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
     found: list[Slice] = []
     passed: list[Passed] = []
     for member in files:
-        inside = slices_or_reason(member, series)
+        try:
+            inside = slices_or_reason(member, series)
+        except (FormatError, GeometryError):
+            if not beside or is_of_series(member, series):
+                raise
+            inside = Passed("of unknown kind")
         if isinstance(inside, Passed):
             passed.append(inside)
         else:
@@ -183,6 +190,18 @@ def image_slices(path: Path, files: Sequence[Member], series: str | None) -> tup
             code="INPUT_NOT_SCALAR" if reasons["in colour"] else "DICOM_NO_IMAGES",
         )
     return found, passed
+
+
+def is_of_series(member: Member, series: str | None) -> bool:
+    """Return whether a file that cannot be used says at least that it is of a series."""
+    beginning = member.head(HEADER_BYTES)
+    if sniff_bytes(beginning[:HEAD_BYTES]) != "dicom":
+        return False
+    try:
+        own = text(header_of(member, beginning), "SeriesInstanceUID")
+    except (FormatError, *PARSE_ERRORS):
+        return False
+    return bool(own) and series is not None and own.endswith(uid(series))
 
 
 def counted(passed: Sequence[Passed]) -> str:
@@ -300,35 +319,6 @@ def with_meta_uids(dataset: Any, frame: Mapping[str, Any]) -> Mapping[str, Any]:
         if not text(frame, tag) and spare:
             lacking[tag] = spare
     return {**frame, **lacking, "uids_of_meta": bool(lacking)} if lacking else frame
-
-
-def is_localizer(image_type: Any) -> bool:
-    """Return whether an Image Type is that of a picture for planning, or of one that shows where slices lie."""
-    words = [str(word).upper() for word in image_type or ()]
-    return any(word in LOCALIZERS or word.endswith("SURVIEW") for word in words)
-
-
-def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
-    """Return the frames of an image that says only at its top where it lies, as dental CBCT does.
-
-    They lie along the normal from the first on, Spacing Between Slices apart, else Slice Thickness.
-
-    Returns:
-        The one frame where no distance is given, or where the frames are moments in time.
-    """
-    pointed = str(frame.get("FrameIncrementPointer") or "")
-    distance = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness")
-    if not distance or "0018" in pointed:  # Frame Time and Frame Time Vector are in this group
-        return [frame]
-    first = vector(name, frame, "ImagePositionPatient", 3)
-    row, column = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
-    step = np.cross(row, column) * abs(distance)
-    return [{**frame, "ImagePositionPatient": (first + n * step).tolist()} for n in range(count)]
-
-
-def is_placed(frame: Mapping[str, Any]) -> bool:
-    """Return whether a frame says where it lies."""
-    return bool(frame.get("ImagePositionPatient")) and bool(frame.get("ImageOrientationPatient"))
 
 
 def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:

@@ -68,7 +68,7 @@ def load(
         own = own_slices(path)
         if len(own) > 1:
             files = [own[0].member]
-        slices, passed = image_slices(path, files, series or (own[0].series_uid if own else None))
+        slices, passed = image_slices(path, files, series or (own[0].series_uid if own else None), bool(own))
         choice = chosen_series(path, slices, series, volume, own)
         ordered = in_order(choice.slices)
         values, kept, hashes, dropped, padded = pixels(path, ordered, regularise=regularise)

@@ -95,7 +95,8 @@ def test_structures_without_facts_are_not_judged() -> None:
         (Evidence(0.1, 0.9, 150), 0.9),  # a scan may cut it
         (Evidence(20, 0.9, 0.0), 0.9),  # the place is not known
         (Evidence(80, 0.9, 150), 0.551),
-        (Evidence(20, 0.9, 600), 0.127),
+        (Evidence(20, 0.9, 370), 0.9),  # people are wider than those of the training scans
+        (Evidence(20, 0.9, 750), 0.127),
     ],
 )
 def test_confidence_is_probability_less_for_what_is_larger_or_wider_than_seen(evidence, expected: float) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from prosect.errors import ProsectError
 from prosect.vocabulary.matching import nearest
 
-__all__ = ["from_plain", "refuse_unknown_keys", "to_plain"]
+__all__ = ["from_plain", "read_value", "refuse_unknown_keys", "to_plain"]
 
 T = TypeVar("T")
 Refusal = Callable[[str], ProsectError]
@@ -34,7 +34,7 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(kind: type[T], table: Any, where: str, refusal: Refusal) -> T:
+def from_plain(kind: type[T], table: Any, where: str, refusal: Refusal, folder: Path = Path()) -> T:
     """Return a dataclass with the values of a table.
 
     Args:
@@ -42,6 +42,7 @@ def from_plain(kind: type[T], table: Any, where: str, refusal: Refusal) -> T:
         table: What `to_plain` gives of one; fields that have a default may be absent.
         where: What the table is, for messages.
         refusal: Makes the error that is raised.
+        folder: Where relative paths start; by default they stay as they are.
 
     Raises:
         ProsectError: It is no table, lacks a field, has an unknown key, or a value of the wrong type.
@@ -51,7 +52,9 @@ def from_plain(kind: type[T], table: Any, where: str, refusal: Refusal) -> T:
     assert is_dataclass(kind)
     hints = get_type_hints(kind)
     refuse_unknown_keys(table, [each.name for each in fields(kind)], where, refusal)
-    values = {key: read_value(hints[key], value, f"{where}, {key}", refusal) for key, value in table.items()}
+    values = {}
+    for key, value in table.items():
+        values[key] = read_value(hints[key], value, f"{where}, {key}", refusal, folder)
     try:
         return kind(**values)
     except TypeError as error:
@@ -70,7 +73,7 @@ def refuse_unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, r
             raise refusal(f"{where}: '{key}' is unknown; nearest: {', '.join(nearest(key, names, 2))}.")
 
 
-def read_value(kind: Any, value: Any, where: str, refusal: Refusal) -> Any:
+def read_value(kind: Any, value: Any, where: str, refusal: Refusal, folder: Path = Path()) -> Any:
     """Return a plain value as a field of type `kind` wants it.
 
     Raises:
@@ -78,17 +81,17 @@ def read_value(kind: Any, value: Any, where: str, refusal: Refusal) -> Any:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return read_value(alternative(inner, value), value, where, refusal)
+        return read_value(alternative(inner, value), value, where, refusal, folder)
     if origin is Literal:
         if value not in inner:
             raise refusal(f"{where} is {value!r:.60}; it can be {', '.join(map(repr, inner))}.")
         return value
     if origin is tuple:
-        return read_tuple(inner, value, where, refusal)
+        return read_tuple(inner, value, where, refusal, folder)
     if isinstance(kind, type) and is_dataclass(kind):
-        return from_plain(kind, value, where, refusal)
+        return from_plain(kind, value, where, refusal, folder)
     if kind is Path and isinstance(value, str):
-        return Path(value)
+        return folder / value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # In Python a bool is an int; in JSON it is not.
@@ -107,7 +110,7 @@ def alternative(kinds: tuple[Any, ...], value: Any) -> Any:
     return next(kind for kind in kinds if kind not in (NoneType, bool))
 
 
-def read_tuple(inner: tuple[Any, ...], value: Any, where: str, refusal: Refusal) -> tuple[Any, ...]:
+def read_tuple(inner: tuple[Any, ...], value: Any, where: str, refusal: Refusal, folder: Path) -> tuple[Any, ...]:
     """Return a list as a tuple whose items have the types `inner`.
 
     Raises:
@@ -115,7 +118,14 @@ def read_tuple(inner: tuple[Any, ...], value: Any, where: str, refusal: Refusal)
     """
     any_length = inner[-1] is Ellipsis
     if not isinstance(value, list) or (not any_length and len(value) != len(inner)):
-        length = "" if any_length else f" of {len(inner)}"
+        length = ""
+        if not any_length:
+            length = f" of {len(inner)}"
         raise refusal(f"{where} is {value!r:.60}; it must be a list{length}.")
-    kinds = [inner[0]] * len(value) if any_length else inner
-    return tuple(read_value(kind, item, where, refusal) for kind, item in zip(kinds, value, strict=True))
+    kinds = list(inner)
+    if any_length:
+        kinds = [inner[0]] * len(value)
+    items = []
+    for kind, item in zip(kinds, value, strict=True):
+        items.append(read_value(kind, item, where, refusal, folder))
+    return tuple(items)

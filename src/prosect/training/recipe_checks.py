@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prosect.errors import RecipeError
+from prosect.plain_data import refuse_unknown_keys
 from prosect.training.recipe import FOLDERS, Recipe, Shape, Stage
-from prosect.training.recipe_table import refuse_unknown
 
 __all__ = ["check_recipe"]
 
@@ -20,33 +20,34 @@ def check_recipe(recipe: Recipe, name: str) -> Recipe:
     if not recipe.shape.blocks:
         raise RecipeError(f"{name}, shape: blocks is empty.")
     check_branches(recipe, name)
-    divisor = 1 if recipe.sam_med3d is not None else 2 ** (len(recipe.shape.blocks) - 1)
-    clicked = recipe.shape.click_patch or recipe.shape.window
-    shapes = [
-        ("window", recipe.shape.window),
-        ("click_patch", clicked),
-        *((f"patch of {s.name}", s.patch) for s in recipe.stages),
-    ]
-    for what, shape in shapes:
+    if recipe.sam_med3d is not None:
+        divisor = 1
+    else:
+        divisor = 2 ** (len(recipe.shape.blocks) - 1)
+    shapes = {"window": recipe.shape.window, "click_patch": recipe.shape.click_patch or recipe.shape.window}
+    for stage in recipe.stages:
+        shapes[f"patch of {stage.name}"] = stage.patch
+    for what, shape in shapes.items():
         if any(n <= 0 or n % divisor for n in shape):
             raise RecipeError(f"{name}: the {what} is {list(shape)}; each side must be a multiple of {divisor}.")
-    if not recipe.stages or len({stage.name for stage in recipe.stages}) < len(recipe.stages):
+    stage_names = [stage.name for stage in recipe.stages]
+    if not stage_names or len(set(stage_names)) < len(stage_names):
         raise RecipeError(f"{name}: there is no stage, or two have one name.")
-    for word in (recipe.name, *(stage.name for stage in recipe.stages)):
+    for word in (recipe.name, *stage_names):
         if not word or word != Path(word).name or "\\" in word or word.startswith(".") or word in FOLDERS:
             raise RecipeError(f"{name}: {word!r} cannot be a name: it becomes a file or folder of the work folder.")
     check_shape(recipe.shape, name)
     for stage in recipe.stages:
         check_stage(stage, f"{name}, stage {stage.name}")
-    if any(source.weight <= 0 for source in recipe.data):
-        raise RecipeError(f"{name}: a [[data]] has a weight that is not above 0; leave the list out instead.")
     for source in recipe.data:
+        if source.weight <= 0:
+            raise RecipeError(f"{name}: a [[data]] has a weight that is not above 0; leave the list out instead.")
         for key in ("warp", "synthesis"):
             if not 0 <= getattr(source, key) <= 1:
                 raise RecipeError(
                     f"{name}: {key} of {source.list.name} is {getattr(source, key)}; it must lie in 0 to 1."
                 )
-        refuse_unknown(source.stages, [stage.name for stage in recipe.stages], f"{name}, stages of {source.list.name}")
+        refuse_unknown_keys(source.stages, stage_names, f"{name}, stages of {source.list.name}", RecipeError)
     return recipe
 
 
@@ -57,10 +58,14 @@ def check_branches(recipe: Recipe, name: str) -> None:
         RecipeError: `RECIPE_INVALID`.
     """
     chained = recipe.sam_med3d is not None
-    known = ("encoder", "decoder") if chained else ("encoder", "automatic", "interactive", "class_vectors")
+    known: tuple[str, ...] = ("encoder", "automatic", "interactive", "class_vectors")
+    if chained:
+        known = ("encoder", "decoder")
     for stage in recipe.stages:
         if (stage.branch == "chained") != chained:
-            need = '"chained", because the recipe has [sam_med3d]' if chained else "another, or the recipe [sam_med3d]"
+            need = "another, or the recipe [sam_med3d]"
+            if chained:
+                need = '"chained", because the recipe has [sam_med3d]'
             raise RecipeError(f'{name}, stage {stage.name}: branch is "{stage.branch}"; it must be {need}.')
         others = [part for part in stage.train if part not in known]
         if others:

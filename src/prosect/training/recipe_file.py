@@ -10,9 +10,9 @@ from typing import Any
 
 from prosect.errors import RecipeError
 from prosect.io.paths import require_file
+from prosect.plain_data import from_plain, read_value, refuse_unknown_keys
 from prosect.training.recipe import CHAINED, KEYS, PUBLISHED, SHIPPED, Data, Recipe, SamMed3dShape, Shape, Stage
 from prosect.training.recipe_checks import check_recipe
-from prosect.training.recipe_table import read_into, refuse_unknown, valid
 
 __all__ = ["published_stages", "read_recipe", "shipped_recipe"]
 
@@ -41,56 +41,64 @@ def read_recipe(path: Path) -> Recipe:
     """
     require_file(path)
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name}: this is no TOML ({error}).") from error
-    refuse_unknown(told, KEYS, path.name)
-    data = tuple(
-        read_into(Data, each, f"{path.name}, data {n}", path.parent) for n, each in enumerate(listed(told, path))
-    )
+    refuse_unknown_keys(tables, KEYS, path.name, RecipeError)
+
+    def text_of(key: str, usual: str) -> str:
+        return str(read_value(str, tables.get(key, usual), f"{path.name}, {key}", RecipeError))
+
     network = None
-    if "sam_med3d" in told:
-        network = read_into(SamMed3dShape, told["sam_med3d"], f"{path.name}, sam_med3d", path.parent)
+    if "sam_med3d" in tables:
+        network = from_plain(SamMed3dShape, tables["sam_med3d"], f"{path.name}, sam_med3d", RecipeError, path.parent)
     recipe = Recipe(
-        name=valid(str, told.get("name", path.stem), f"{path.name}, name", path.parent),
-        data=data,
-        shape=read_into(Shape, told.get("shape", {}), f"{path.name}, shape", path.parent),
-        stages=stages_of(told, path),
+        name=text_of("name", path.stem),
+        data=data_of(tables, path),
+        shape=from_plain(Shape, tables.get("shape", {}), f"{path.name}, shape", RecipeError, path.parent),
+        stages=stages_of(tables, path),
         sam_med3d=network,
-        seed=valid(int, told.get("seed", 0), f"{path.name}, seed", path.parent),
-        licence=valid(str, told.get("licence", ""), f"{path.name}, licence", path.parent),
+        seed=read_value(int, tables.get("seed", 0), f"{path.name}, seed", RecipeError),
+        licence=text_of("licence", ""),
     )
     return check_recipe(recipe, path.name)
 
 
-def listed(told: Mapping[str, Any], path: Path) -> list[Any]:
+def data_of(tables: Mapping[str, Any], path: Path) -> tuple[Data, ...]:
     """Return the `[[data]]` tables.
 
     Raises:
         RecipeError: There is none (`RECIPE_INVALID`).
     """
-    found = told.get("data")
+    found = tables.get("data")
     if not isinstance(found, list) or not found:
         raise RecipeError(f"{path.name}: there is no [[data]] to learn from.")
-    return found
+    lists = []
+    for number, table in enumerate(found):
+        lists.append(from_plain(Data, table, f"{path.name}, data {number}", RecipeError, path.parent))
+    return tuple(lists)
 
 
-def stages_of(told: Mapping[str, Any], path: Path) -> tuple[Stage, ...]:
+def stages_of(tables: Mapping[str, Any], path: Path) -> tuple[Stage, ...]:
     """Return the stages of a recipe: the shipped values, then the recipe's defaults, then what it says of each."""
-    own, defaults = told.get("stage", {}), told.get("defaults", {})
-    tables = [own, defaults]
+    own, defaults = tables.get("stage", {}), tables.get("defaults", {})
+    described = [own, defaults]
     if isinstance(own, Mapping):
-        tables += own.values()
-    if not all(isinstance(table, Mapping) for table in tables):
+        described += own.values()
+    if not all(isinstance(table, Mapping) for table in described):
         raise RecipeError(f"{path.name}: [defaults] and every [stage.NAME] must be tables.")
-    usual = CHAINED if "sam_med3d" in told else PUBLISHED
-    names = valid(tuple[str, ...], told.get("stages", list(usual)), f"{path.name}, stages", path.parent)
+    usual: tuple[str, ...] = PUBLISHED
+    if "sam_med3d" in tables:
+        usual = CHAINED
+    names = read_value(tuple[str, ...], tables.get("stages", list(usual)), f"{path.name}, stages", RecipeError)
     unknown = [name for name in own if name not in names]
     if unknown:
         raise RecipeError(f"{path.name}: stage '{unknown[0]}' is described, but `stages` has only {', '.join(names)}.")
     stages = []
     for name in names:
-        shipped = shipped_recipe(name) if name in (*PUBLISHED, *SHIPPED) else {}
+        shipped = {}
+        if name in (*PUBLISHED, *SHIPPED):
+            shipped = shipped_recipe(name)
         values = {**shipped, **defaults, **own.get(name, {}), "name": name}
-        stages.append(read_into(Stage, values, f"{path.name}, stage {name}", path.parent))
+        stages.append(from_plain(Stage, values, f"{path.name}, stage {name}", RecipeError, path.parent))
     return tuple(stages)

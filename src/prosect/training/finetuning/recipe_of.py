@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from prosect.case import Intensity
 from prosect.errors import RecipeError
 from prosect.models import Learns
 from prosect.models.spec import ModelSpec
+from prosect.plain_data import from_plain
 from prosect.training.export import Before
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.recipe import Part, Recipe, Shape, Stage, Triple
 from prosect.training.recipe_file import shipped_recipe
-from prosect.training.recipe_table import read_into
 
 __all__ = ["before_of", "recipe_of", "shape_of", "trained_classes"]
 
@@ -55,7 +54,7 @@ def recipe_of(model: Learns, settings: FinetuneSettings, shape: Shape, name: str
 def stage_of(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any], **asked: Any) -> Stage:
     """Return a stage of the shipped recipe with what a user asks for."""
     values = {**defaults, **own, **asked, "name": name}
-    return read_into(Stage, values, f"{RECIPE}, stage {name}", Path())
+    return from_plain(Stage, values, f"{RECIPE}, stage {name}", RecipeError)
 
 
 def learning_parts(model: Learns, settings: FinetuneSettings) -> tuple[tuple[Part, ...], tuple[float, ...]]:
@@ -108,7 +107,9 @@ def before_of(model: Learns, settings: FinetuneSettings) -> Before:
     """Return what is known of the model that a finetuning begins with."""
     spec = model.spec
     shown = tuple(s.index for s in model.vocabulary if s.supported)
-    learnt = trained_classes(spec) if spec.exclusive and settings.keep_classes else ()
+    learnt: tuple[int, ...] = ()
+    if spec.exclusive and settings.keep_classes:
+        learnt = trained_classes(spec)
     return Before(shown, learnt, spec.base or spec.name, spec.automatic_only)
 
 
@@ -121,4 +122,6 @@ def licence_of(model: Learns) -> str:
     """Return the licence of weights made from a model's; of the new scans nothing is known here."""
     said = "Finetuned on further scans, whose terms hold as well."
     before = model.spec.licence
-    return before if said in before else f"{before} {said}".strip()
+    if said in before:
+        return before
+    return f"{before} {said}".strip()

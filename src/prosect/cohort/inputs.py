@@ -55,7 +55,9 @@ def scans_of(
             "Give a folder of NIfTI, NRRD, MetaImage or DICOM.",
             code="INPUT_NO_SCANS",
         )
-    return None if found.is_one_series else found
+    if found.is_one_series:
+        return None
+    return found
 
 
 def list_of_folder(folder: Path, *, skip: Sequence[Path] = (), dataset: str | None = None) -> DataList:

@@ -116,7 +116,9 @@ def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
 def locked(path: Path, events: Sequence[Event]) -> ProsectError:
     """Return the refusal for a folder that another process works in."""
     number = next((event.get("pid") for event in reversed(events) if event["event"] == START), None)
-    who = f" (process {number})" if number else ""
+    who = ""
+    if number:
+        who = f" (process {number})"
     return OutputError(
         f"{file_name(path.parent)}: another run{who} is writing its results here. Wait for it, or "
         "choose another folder.",
@@ -126,7 +128,11 @@ def locked(path: Path, events: Sequence[Event]) -> ProsectError:
 
 def replay(content: bytes) -> list[Event]:
     """Return the events whose lines are whole, in their order."""
-    return [entry for entry in decode_lines(content).entries if isinstance(entry.get("event"), str)]
+    found = []
+    for entry in decode_lines(content).entries:
+        if isinstance(entry.get("event"), str):
+            found.append(entry)
+    return found
 
 
 def digest(settings: Mapping[str, Any]) -> str:

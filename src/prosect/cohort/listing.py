@@ -79,7 +79,9 @@ def first_column(columns: Mapping[str, str], wanted: Iterable[str]) -> str | Non
 
 def cell(row: Mapping[str, str | None], column: str | None) -> str:
     """Return what a row has in a column, empty where there is nothing or no such column."""
-    return "" if column is None else (row.get(column) or "").strip()
+    if column is None:
+        return ""
+    return (row.get(column) or "").strip()
 
 
 def scan_of(top: Path, row: Mapping[str, str]) -> Scan:

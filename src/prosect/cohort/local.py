@@ -62,7 +62,9 @@ def segment_all(
     def save(scan: Scan, volume: V, result: R) -> Mapping[str, Any]:
         ledger.append(SAVING, case=scan.name, settings=mine)
         kept = work.save(scan, volume, result)
-        files = {Path(path).relative_to(out).as_posix(): fingerprint(path) for path in kept["files"]}
+        files = {}
+        for path in kept["files"]:
+            files[Path(path).relative_to(out).as_posix()] = fingerprint(path)
         return {**kept, "files": files}
 
     def record(outcome: Outcome) -> None:

@@ -206,7 +206,9 @@ def refuse_clashes(
         for key in keys:
             owners.setdefault(key, mine)
     if clashes:
-        more = f", and {len(clashes) - CLASHES_SHOWN} more" if len(clashes) > CLASHES_SHOWN else ""
+        more = ""
+        if len(clashes) > CLASHES_SHOWN:
+            more = f", and {len(clashes) - CLASHES_SHOWN} more"
         raise OutputError(
             f"Results would overwrite one another: {'; '.join(clashes[:CLASHES_SHOWN])}{more}. "
             "Rename the scans, or segment them into different folders.",
@@ -225,4 +227,6 @@ def origin_of(scan: Scan) -> str:
     if scan.origin:
         # Of a long path the last folder and the file tell scans apart.
         place = "/".join(map(file_name, scan.origin.split("/")[-2:]))
-    return f"{place} series {scan.series}" if scan.series else place
+    if scan.series:
+        return f"{place} series {scan.series}"
+    return place

@@ -56,21 +56,28 @@ def plan(
     Raises:
         OutputError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
     """
-    standings = {scan.name: standing(scan, out, known) for scan in scans}
-    here: dict[str, tuple[Scan, ...]] = {}
-    for word in STANDINGS:
-        here[word] = tuple(scan for scan in scans if standings[scan.name] == word)
+    here: dict[str, list[Scan]] = {word: [] for word in STANDINGS}
+    todo, alone = [], []
+    for scan in scans:
+        word = standing(scan, out, known)
+        here[word].append(scan)
+        # What somebody has edited since is theirs, and kept unless it may be replaced.
+        is_kept = word == "changed" and not overwrite
+        if word == "finished" or is_kept:
+            continue
+        # A run may have died of this scan: such scans come last, one at a time.
+        if scan.name in known.suspects:
+            alone.append(scan)
+        else:
+            todo.append(scan)
     if not overwrite:
         foreign: list[str] = []
         for scan in here["new"]:
             if scan.name not in known.begun:
                 foreign += [name for name in planned(scan.name) if os.path.lexists(out / name)]
         refuse_foreign(foreign)
-    kept = () if overwrite else here["changed"]
-    left = [scan for scan in scans if scan not in kept and standings[scan.name] != "finished"]
-    todo = tuple(scan for scan in left if scan.name not in known.suspects)
-    alone = tuple(scan for scan in left if scan.name in known.suspects)
-    return Plan(todo, alone, here["finished"], kept, here["again"])
+    kept = () if overwrite else tuple(here["changed"])
+    return Plan(tuple(todo), tuple(alone), tuple(here["finished"]), kept, tuple(here["again"]))
 
 
 def standing(scan: Scan, out: Path, known: History) -> str:
@@ -83,7 +90,9 @@ def standing(scan: Scan, out: Path, known: History) -> str:
         return "changed"
     if event["input"] != identity(scan):
         return "again"
-    return "finished" if "missing" not in states else "new"
+    if "missing" not in states:
+        return "finished"
+    return "new"
 
 
 def states_of(out: Path, event: Event) -> set[str]:
@@ -127,7 +136,9 @@ def refuse_foreign(names: Sequence[str]) -> None:
         OutputError: There are any (`OUTPUT_EXISTS`).
     """
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        more = ""
+        if len(names) > SHOWN:
+            more = f" and {len(names) - SHOWN} more"
         raise OutputError(
             f"{', '.join(file_name(name) for name in names[:SHOWN])}{more}: in the way, and not written by an "
             "earlier run of this command. Choose another folder, or replace them with --overwrite.",
@@ -144,11 +155,10 @@ def refuse_changed_settings(known: History, settings: Mapping[str, Any], overwri
     before = known.settings
     if before is None or overwrite or not known.begun:
         return
-    changes = [
-        f"{key} was {before.get(key)!s:.60} and is {settings.get(key)!s:.60}"
-        for key in sorted({*before, *settings})
-        if before.get(key) != settings.get(key)
-    ]
+    changes = []
+    for key in sorted({*before, *settings}):
+        if before.get(key) != settings.get(key):
+            changes.append(f"{key} was {before.get(key)!s:.60} and is {settings.get(key)!s:.60}")
     if changes:
         raise FormatError(
             f"This folder holds results of another run: {'; '.join(changes)}. "

@@ -72,8 +72,13 @@ def write_statistics(out: Path, known: History, names: Sequence[str], path: Path
     """
     present: list[Path] = []
     for name in names:
-        files = known.done[name]["files"] if name in known.done else ()
-        tables = [out / file for file in files if file.endswith(TABLE_ENDING)]
+        files: Sequence[str] = ()
+        if name in known.done:
+            files = known.done[name]["files"]
+        tables = []
+        for file in files:
+            if file.endswith(TABLE_ENDING):
+                tables.append(out / file)
         present += [table for table in tables if table.is_file()]
     if not present:
         return None

@@ -79,7 +79,9 @@ def series_or_reason(path: Path) -> tuple[str | None, str]:
         dataset = header(file_member(path))
         uid = str(dataset.get("SeriesInstanceUID") or "")
         declared = str(dataset.get("SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
-        return (uid, reason(dataset, declared)) if declared else (uid or None, "")
+        if declared:
+            return (uid, reason(dataset, declared))
+        return (uid or None, "")
     except (ProsectError, *PARSE_ERRORS):
         return None, ""
 
@@ -100,7 +102,9 @@ def header(member: Member) -> Any:
 def reason(dataset: Any, declared: str) -> str:
     """Return why a file of a declared class is no image of a scan, empty where it is one or is a damaged one."""
     if "Rows" not in dataset:
-        return "" if declared in IMAGE_CLASSES else "not images"
+        if declared in IMAGE_CLASSES:
+            return ""
+        return "not images"
     if any(declared == c or declared.startswith(c + ".") for c in DERIVED_CLASSES):
         return "not images"
     if is_localizer(dataset.get("ImageType")):
@@ -108,7 +112,9 @@ def reason(dataset: Any, declared: str) -> str:
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         return "in colour"
     placed = dataset.get("ImagePositionPatient") or declared in ENHANCED_CLASSES
-    return "" if placed else "images without a position"
+    if placed:
+        return ""
+    return "images without a position"
 
 
 def named(folder: Path, group: Mapping[str, list[Path]]) -> Iterator[Series]:

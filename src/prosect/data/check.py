@@ -163,7 +163,9 @@ def refuse_unfit(reports: tuple[EntryReport, ...]) -> None:
     for report in unfit[:SHOWN]:
         code = next(problem.code for problem in report.problems if problem.fatal)
         causes.append(f"{report.name}: [{code}]")
-    more = f" and {len(unfit) - SHOWN} more" if len(unfit) > SHOWN else ""
+    more = ""
+    if len(unfit) > SHOWN:
+        more = f" and {len(unfit) - SHOWN} more"
     raise RecipeError(
         f"{len(unfit)} of {len(reports)} scans cannot be used: {'; '.join(causes)}{more}. `prosect check-data` tells "
         "why; correct them or take them off the list.",

@@ -86,7 +86,9 @@ class DataList:
 
     def known(self, entry: Entry) -> tuple[int, ...]:
         """Return the structures that the manual labels of an entry say something about."""
-        return self.mapping(entry).known(entry.labelled) if entry.dataset in self.mappings else ()
+        if entry.dataset in self.mappings:
+            return self.mapping(entry).known(entry.labelled)
+        return ()
 
     def part(self, split: str | None = None, fold: int | None = None) -> DataList:
         """Return the scans of one split.
@@ -197,7 +199,9 @@ def pairs_for(name: str, written: Written, given: Mapping[str, Iterable[Any]]) -
     pairs = given.get(name, given.get("default", own))
     if pairs is not None and (isinstance(pairs, str | Mapping) or not isinstance(pairs, Iterable)):
         raise RecipeError(f"The label mapping of '{name}' is no list of pairs.", code="MAPPING_INVALID")
-    return None if pairs is None else list(pairs)
+    if pairs is None:
+        return None
+    return list(pairs)
 
 
 def mapping_for(

@@ -90,7 +90,10 @@ def read_manual(
     if mapping.regions:
         return region_layers(stored, mapping, grid, datalist.vocabulary)
     if stored.layers:
-        kept = [n for n, value in enumerate(stored.layers) if mapping.values.get(value) is not None]
+        kept = []
+        for n, value in enumerate(stored.layers):
+            if mapping.values.get(value) is not None:
+                kept.append(n)
         indices = [mapping.values[stored.layers[n]] or 0 for n in kept]
         return merge_layers(stored.array[kept], indices, grid, datalist.vocabulary)
     return LabelMap(mapping.translate(stored.array, present, name), grid, datalist.vocabulary)
@@ -108,7 +111,10 @@ def read_pseudo(entry: Entry, datalist: DataList, grid: Grid, tolerance_mm: floa
         return None
     stored = on_grid(entry.pseudo_label, grid, tolerance_mm)
     present = values_in(stored)
-    strange = [value for value in present if value not in datalist.vocabulary]
+    strange = []
+    for value in present:
+        if value not in datalist.vocabulary:
+            strange.append(value)
     if strange:
         raise RecipeError(
             f"{file_name(entry.pseudo_label)}: the values {strange[:8]} are no indices of "
@@ -174,7 +180,11 @@ def values_in(stored: StoredLabels) -> tuple[int, ...]:
     counts = np.zeros(int(stored.array.max(initial=0)) + 1, dtype=np.int64)
     for k in range(stored.array.shape[2]):
         counts += np.bincount(stored.array[..., k].ravel(), minlength=counts.size)
-    return tuple(int(value) for value in np.flatnonzero(counts) if value)
+    found = []
+    for value in np.flatnonzero(counts):
+        if value:
+            found.append(int(value))
+    return tuple(found)
 
 
 def region_layers(stored: StoredLabels, mapping: LabelMapping, grid: Grid, vocabulary: Vocabulary) -> LabelLayers:

@@ -162,7 +162,10 @@ def refuse_misspelt(name: str, known: Iterable[str]) -> None:
     if name in words:
         return
     # Swapped letters count little for difflib and are the likeliest slip.
-    swapped = [word for word in words if sorted(word) == sorted(name.lower())]
+    swapped = []
+    for word in words:
+        if sorted(word) == sorted(name.lower()):
+            swapped.append(word)
     near = swapped or difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.85)
     if near:
         raise ValueError(f"it has {name!r}; is {near[0]!r} meant?")

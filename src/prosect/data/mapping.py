@@ -88,7 +88,9 @@ class LabelMapping:
         for value in present:
             name = names.get(value, "")
             key = spelling(name)
-            structure = vocabulary.get(name) if name else None
+            structure = None
+            if name:
+                structure = vocabulary.get(name)
             own = None if structure is None else structure.index
             if name and key in known:
                 values.setdefault(value, known[key])
@@ -112,7 +114,9 @@ class LabelMapping:
         Args:
             labelled: Label values, or names in the files, that this scan was labelled for; all of the set by default.
         """
-        labels = self.labels if labelled is None else labelled
+        labels: Iterable[int | str] = self.labels
+        if labelled is not None:
+            labels = labelled
         found = {self.meaning(label) for label in labels} | set(self.absent)
         if labelled is None:
             found |= self.regions.keys()
@@ -168,7 +172,9 @@ class LabelMapping:
 
 def several(values: Sequence[int]) -> str:
     """Return the first few numbers for a message."""
-    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    more = ""
+    if len(values) > SHOWN:
+        more = f" and {len(values) - SHOWN} more"
     return ", ".join(map(str, values[:SHOWN])) + more
 
 
@@ -202,20 +208,31 @@ def mapping_of(
         nothing = structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
         index = None if nothing else vocabulary[plain_name(structure)].index
         if index is not None and isinstance(structure, str) and structure.startswith(NEW):
-            first = texts.setdefault(index, structure)
-            if first.strip() != structure.strip():
-                raise RecipeError(
-                    f"'{first}' and '{structure}' are one name: capitals, spaces, underscores and hyphens between "
-                    "words do not count. Write the same name twice, or two that differ in more.",
-                    code="MAPPING_INVALID",
-                )
-        kept = by_name.setdefault(value, index) if isinstance(value, str) else values.setdefault(value, index)
+            refuse_two_spellings(texts.setdefault(index, structure), structure)
+        if isinstance(value, str):
+            kept = by_name.setdefault(value, index)
+        else:
+            kept = values.setdefault(value, index)
         if kept != index:
             raise RecipeError(f"The label value {value} is mapped to two structures.", code="MAPPING_INVALID")
     for value in known:
         values.setdefault(value, None)
     values.pop(0, None)
     return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)), by_name)
+
+
+def refuse_two_spellings(first: str, second: str) -> None:
+    """Refuse a new structure that is written in two ways: one of them may be meant as another structure.
+
+    Raises:
+        RecipeError: `MAPPING_INVALID`.
+    """
+    if first.strip() != second.strip():
+        raise RecipeError(
+            f"'{first}' and '{second}' are one name: capitals, spaces, underscores and hyphens between words do not "
+            "count. Write the same name twice, or two that differ in more.",
+            code="MAPPING_INVALID",
+        )
 
 
 def is_region(pair: Any) -> bool:
@@ -251,7 +268,9 @@ def regions_of(
 
 def plain_name(structure: Any) -> Any:
     """Return the name of a structure without the sign that it is new."""
-    return structure[len(NEW) :].strip() if isinstance(structure, str) and structure.startswith(NEW) else structure
+    if isinstance(structure, str) and structure.startswith(NEW):
+        return structure[len(NEW) :].strip()
+    return structure
 
 
 def with_new(vocabulary: Vocabulary, pairs: Iterable[Sequence[Any]]) -> Vocabulary:

@@ -40,7 +40,9 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
     for here, there, what in ((scans, maps, "no labels for"), (maps, scans, "no scan for")):
         alone = sorted(here.keys() - there.keys())
         if alone:
-            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+            more = ""
+            if len(alone) > SHOWN:
+                more = f" and {len(alone) - SHOWN} more"
             named = ", ".join(here[stem].name for stem in alone[:SHOWN])
             raise RecipeError(
                 f"There are {what} {named}{more}. Files of one name belong together; add what is missing, or take "

@@ -43,5 +43,7 @@ def separator_of(text: str, is_header: Callable[[list[str]], bool]) -> str:
         if is_header([name.strip().lower() for name in names]):
             return separator
     found = [word for separator, word in SEPARATORS.items() if separator in first]
-    between = f"{' and '.join(found)} between its columns" if found else "one column"
+    between = "one column"
+    if found:
+        between = f"{' and '.join(found)} between its columns"
     raise ValueError(f"its first line has {between}: {first[:60]!r}")

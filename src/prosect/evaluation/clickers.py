@@ -64,7 +64,9 @@ def next_click(
 
 def person_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
     """Return a click in the centre first, then a random one in the larger error; see `simulated_user`."""
-    return centre_click(truth, grid) if number == 0 else error_click(truth, mask, grid, generator)
+    if number == 0:
+        return centre_click(truth, grid)
+    return error_click(truth, mask, grid, generator)
 
 
 def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
@@ -76,7 +78,9 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
     """
     if number == 0:
         part = core(truth)
-        return None if part is None else at(nearest_to_middle(part), grid, True)
+        if part is None:
+            return None
+        return at(nearest_to_middle(part), grid, True)
     reaches = [CUBE]
     if number < PLATE_CLICKS:
         reaches.append(PLATE)
@@ -84,7 +88,9 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
         missed = largest_component(erode(truth & ~mask, reach))
         excess = largest_component(erode(mask & ~truth, reach))
         positive = voxel_count(missed) >= voxel_count(excess)
-        chosen = missed if positive else excess
+        chosen = excess
+        if positive:
+            chosen = missed
         if chosen is not None:
             return at(anywhere(chosen, generator), grid, positive)
     return None
@@ -92,7 +98,9 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
 
 def voxel_count(part: Mask | None) -> int:
     """Return how many voxels a component (i j k) has; 0 for none."""
-    return 0 if part is None else int(np.count_nonzero(part))
+    if part is None:
+        return 0
+    return int(np.count_nonzero(part))
 
 
 def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
@@ -115,7 +123,9 @@ def challenge_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Ge
 def random_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generator, number: int) -> Click | None:
     """Return SAM-Med3D's usual click: any voxel of either error; any voxel of the structure where there is no error."""
     error = truth ^ mask
-    places = error if error.any() else truth
+    places = truth
+    if error.any():
+        places = error
     if not places.any():
         return None
     voxel = anywhere(places, generator)
@@ -129,7 +139,9 @@ def ritm_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Generat
     """
     missed, excess = euclidean_depth(truth & ~mask), euclidean_depth(mask & ~truth)
     positive = float(missed.max()) > float(excess.max())
-    depth = missed if positive else excess
+    depth = excess
+    if positive:
+        depth = missed
     most = float(depth.max())
     if not most:
         return None
@@ -148,7 +160,9 @@ RULES: dict[str, Rule] = {
 def core(mask: Mask) -> Mask | None:
     """Return the largest component (i j k) of the eroded mask, or of the mask where erosion leaves none."""
     part = largest_component(erode(mask, CUBE))
-    return largest_component(mask) if part is None else part
+    if part is None:
+        return largest_component(mask)
+    return part
 
 
 def nearest_to_middle(part: Mask) -> NDArray[np.int64]:

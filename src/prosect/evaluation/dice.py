@@ -19,4 +19,6 @@ def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float | None:
         truth: Another of the same shape.
     """
     total = int(np.count_nonzero(found)) + int(np.count_nonzero(truth))
-    return 2 * int(np.count_nonzero(found & truth)) / total if total else None
+    if total:
+        return 2 * int(np.count_nonzero(found & truth)) / total
+    return None

@@ -62,7 +62,9 @@ def pair_masks(truths: Path, results: Path) -> tuple[MaskPair, ...]:
         alone = sorted(here.keys() - there.keys())
         if alone:
             names = ", ".join(here[stem].name for stem in alone[:SHOWN])
-            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+            more = ""
+            if len(alone) > SHOWN:
+                more = f" and {len(alone) - SHOWN} more"
             raise RecipeError(
                 f"There is no {what} {names}{more}. Files of one name belong together; a missing result must not go "
                 "uncounted. Add what is missing, or take these out of the folder.",
@@ -204,5 +206,8 @@ def mask_of(stored: StoredLabels, value: int) -> Mask:
     """Return where a file has a label value (i j k)."""
     if not stored.layers:
         return np.asarray(stored.array == value)
-    own = [n for n, label in enumerate(stored.layers) if label == value]
+    own = []
+    for n, label in enumerate(stored.layers):
+        if label == value:
+            own.append(n)
     return np.asarray(stored.array[own].any(axis=0))

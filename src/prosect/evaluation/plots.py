@@ -57,7 +57,10 @@ def png(figure: Figure) -> bytes:
 
 def by_structure(section: Section) -> Figure:
     """Return a strip for every structure: its scans, and the mean with its interval."""
-    summaries = [(s.structure, s.dice) for s in section.structures if s.dice is not None]
+    summaries = []
+    for s in section.structures:
+        if s.dice is not None:
+            summaries.append((s.structure, s.dice))
     summaries.sort(key=lambda summary: -summary[1].value)
     summaries = summaries[:STRUCTURES_SHOWN]
     dices: dict[str, list[float]] = {}

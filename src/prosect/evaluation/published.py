@@ -52,7 +52,11 @@ def table2_rows() -> list[Cells]:
 
 def table3_rows(dataset: str | None = None) -> list[Cells]:
     """Return Table 3: average Dice after finetuning on few scans, of one data set or of both."""
-    return [row for row in table("table3") if dataset in (None, row["dataset"])]
+    found = []
+    for row in table("table3"):
+        if dataset in (None, row["dataset"]):
+            found.append(row)
+    return found
 
 
 def challenge_rows() -> list[Cells]:

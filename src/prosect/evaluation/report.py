@@ -15,7 +15,20 @@ from prosect.evaluation.scores import Row
 from prosect.evaluation.summary import Curve, Mean, StructureSummary
 from prosect.io.atomic import write_atomically
 
-__all__ = ["SCHEMA", "Evaluation", "Section", "markdown", "write_evaluation"]
+__all__ = [
+    "NONE",
+    "SCHEMA",
+    "Evaluation",
+    "Section",
+    "as_csv",
+    "figure",
+    "interval",
+    "markdown",
+    "section_json",
+    "setting_lines",
+    "table_lines",
+    "write_evaluation",
+]
 
 SCHEMA = "prosect-evaluation/1"
 NONE = "–"
@@ -114,7 +127,10 @@ def section_json(section: Section) -> dict[str, Any]:
 
 def means_json(means: Mapping[str, Mean | None]) -> dict[str, Any]:
     """Return means by key as plain data."""
-    return {key: None if mean is None else asdict(mean) for key, mean in means.items()}
+    found = {}
+    for key, mean in means.items():
+        found[key] = None if mean is None else asdict(mean)
+    return found
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -132,7 +148,10 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 def round_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with the digits that mean something."""
-    return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}
+    found = {}
+    for key, value in row.items():
+        found[key] = round(value, 5) if isinstance(value, float) else value
+    return found
 
 
 def summary_rows(found: Evaluation) -> Iterable[dict[str, Any]]:
@@ -174,7 +193,9 @@ def markdown(found: Evaluation) -> str:
         names = ", ".join(f"{name} ({count})" for name, count in found.unknown.items())
         lines += ["## What labels speak of and the model does not know (scans)", "", names, ""]
     if found.refused:
-        body = [(refused.case, refused.code, refused.message) for refused in found.refused]
+        body = []
+        for refused in found.refused:
+            body.append((refused.case, refused.code, refused.message))
         lines += ["## Could not be judged", "", *table_lines(["scan", "code", "why"], body), ""]
     return "\n".join(lines)
 
@@ -185,7 +206,10 @@ def setting_lines(settings: Mapping[str, Any]) -> list[str]:
     for key, value in settings.items():
         if value is None or value in ([], {}):
             continue
-        words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        if isinstance(value, list | tuple):
+            words = ", ".join(map(str, value))
+        else:
+            words = str(value)
         lines.append(f"- {key.replace('_', ' ')}: {words}")
     return lines
 
@@ -212,7 +236,9 @@ def section_lines(section: Section) -> list[str]:
 
 def structure_row(s: StructureSummary) -> list[str]:
     """Return the cells of a structure."""
-    false = f"{s.false_positives} of {s.absent}" if s.absent else NONE
+    false = NONE
+    if s.absent:
+        false = f"{s.false_positives} of {s.absent}"
     overlap = [interval(s.dice), interval(s.nsd), figure(s.dice_present), figure(s.median)]
     return [s.structure, *overlap, str(s.present), false]
 
@@ -288,4 +314,6 @@ def interval(mean: Mean | None) -> str:
 
 def figure(value: float | None) -> str:
     """Return a number."""
-    return NONE if value is None else f"{value:.3f}"
+    if value is None:
+        return NONE
+    return f"{value:.3f}"

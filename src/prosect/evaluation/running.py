@@ -154,7 +154,10 @@ def summary_line(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     if "timing" in facts:
         return f"{facts['timing']['seconds']:.2f} s"
     last_click = max((row.clicks for row in rows), default=0)
-    dices = [row.dice for row in after(rows, last_click) if row.dice is not None]
+    dices = []
+    for row in after(rows, last_click):
+        if row.dice is not None:
+            dices.append(row.dice)
     if not dices:
         return "no structure to judge"
     return f"mean Dice {np.mean(dices):.3f} over {len(dices)} structures"
@@ -172,7 +175,9 @@ def judge(scan: LabelledScan, model: Model, examination: Examination) -> tuple[l
         return sam_clicks_as_published(scan, model, targets, once, generator), {"counted": COUNTED}
     if not e.needs_classes:
         targets = clicked_targets(scan, model.vocabulary, e.wanted, rules.zero_shot)
-        ask = clicks if e.protocol == "clicks" else point
+        ask = point
+        if e.protocol == "clicks":
+            ask = clicks
         return ask(scan, require_clicks(model), targets, rules, generator), {}
     targets, unknown = automatic_targets(scan, model.vocabulary, e.wanted)
     facts: Facts = {"unknown": unknown}
@@ -181,7 +186,10 @@ def judge(scan: LabelledScan, model: Model, examination: Examination) -> tuple[l
         if e.as_published:
             return auto_as_published(scan, finder, targets, rules), facts
         return auto(scan, finder, targets, rules), facts
-    groups = [t for t in targets if model.vocabulary[t.asked].status == "group"]
+    groups = []
+    for t in targets:
+        if model.vocabulary[t.asked].status == "group":
+            groups.append(t)
     targets = [t for t in targets if t not in groups]
     facts["unknown"] = unknown + [t.name for t in groups]
     if e.as_published:

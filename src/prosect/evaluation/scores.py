@@ -129,7 +129,9 @@ def row_between(
     """Return the row of two masks (i j k) on a grid; the rest as in `row_of`."""
     box = Box.of(found) | Box.of(truth)
     found, truth = found[box.slices], truth[box.slices]
-    apart = surface_distances(found, truth, grid) if distances else None
+    apart = None
+    if distances:
+        apart = surface_distances(found, truth, grid)
     return Row(
         case=case,
         dataset=dataset,

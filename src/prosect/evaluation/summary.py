@@ -181,31 +181,42 @@ def structures(rows: Sequence[Row], generator: np.random.Generator) -> list[Stru
 
 def summary_of(rows: Sequence[Row], generator: np.random.Generator) -> StructureSummary:
     """Return the summary of the rows of one structure."""
-    there = [row for row in rows if row.truth_ml > 0]
-    absent = [row for row in rows if row.truth_ml == 0]
-    false_ml = [row.found_ml for row in absent if row.found_ml > 0]
+    there: list[Row] = []
+    absent = missed = 0
+    false_ml: list[float] = []
+    for row in rows:
+        if row.truth_ml > 0:
+            there.append(row)
+            missed += row.found_ml == 0
+            continue
+        absent += 1
+        if row.found_ml > 0:
+            false_ml.append(row.found_ml)
     found = [row.dice for row in there if row.dice is not None]
+    # The order of the means matters: each draws its interval from the generator.
     return StructureSummary(
         structure=rows[0].structure,
         index=rows[0].index,
         dice=mean_of(table_of(rows, "dice"), generator),
         nsd=mean_of(table_of(rows, "nsd"), generator),
-        dice_present=float(np.mean(found)) if found else None,
+        dice_present=mean_known(found),
         median=float(np.median(found)) if found else None,
         present=len(there),
-        absent=len(absent),
+        absent=absent,
         false_positives=len(false_ml),
-        false_ml=float(np.mean(false_ml)) if false_ml else None,
-        hd95_mm=mean_distance([row.hd95_mm for row in rows]),
-        surface_mm=mean_distance([row.surface_mm for row in rows]),
-        missed=sum(row.found_ml == 0 for row in there),
+        false_ml=mean_known(false_ml),
+        hd95_mm=mean_known([row.hd95_mm for row in rows]),
+        surface_mm=mean_known([row.surface_mm for row in rows]),
+        missed=missed,
     )
 
 
-def mean_distance(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the distances that are defined; None where there is none."""
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are defined; None where there is none."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    if known:
+        return float(np.mean(known))
+    return None
 
 
 def over_all(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, Mean | None]:
@@ -237,12 +248,14 @@ def curve(rows: Iterable[Row], generator: np.random.Generator) -> Curve | None:
     nothing = Mean(0.0, 0.0, 0.0, 0)
     best = np.zeros(len(objects))
     clicks, dice, nsd, used, best_dice = [], [], [], [], []
+    steps: list[list[Row]] = []
     # Every mean draws from the generator, so all of Dice come before all of surface Dice.
-    steps = {n: [latest(own, n) for own in series.values()] for n in range(fewest, most + 1)}
-    for n, step in steps.items():
+    for n in range(fewest, most + 1):
+        step = [latest(own, n) for own in series.values()]
+        steps.append(step)
         clicks.append(n)
         dice.append(mean_of(table_of(step, "dice"), generator) or nothing)
-    for step in steps.values():
+    for step in steps:
         nsd.append(mean_of(table_of(step, "nsd"), generator) or nothing)
         used.append(plain_mean(table(objects, [row.clicks for row in step])))
         best = np.maximum(best, [row.dice or 0.0 for row in step])

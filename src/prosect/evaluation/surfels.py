@@ -64,7 +64,10 @@ def area_vectors() -> Vectors:
 
 def groups_to_cut(code: int) -> list[frozenset[Corner]]:
     """Return the groups of corners that the surface cuts off: of the corners set and not set, the fewer."""
-    inside = {corner for bit, corner in enumerate(CORNERS) if code >> bit & 1}
+    inside = set()
+    for bit, corner in enumerate(CORNERS):
+        if code >> bit & 1:
+            inside.add(corner)
     outside = set(CORNERS) - inside
     return edge_groups(inside if len(inside) <= len(outside) else outside)
 
@@ -77,7 +80,10 @@ def edge_groups(corners: Iterable[Corner]) -> list[frozenset[Corner]]:
         group = set(todo)
         while todo:
             corner = todo.pop()
-            beside = {other for other in left if distance(corner, other) == 1}
+            beside = set()
+            for other in left:
+                if distance(corner, other) == 1:
+                    beside.add(other)
             left -= beside
             group |= beside
             todo += beside
@@ -110,7 +116,10 @@ def follows(edge: tuple[Corner, Corner], other: tuple[Corner, Corner], group: fr
         if len(face) > 1:
             continue
         # Two edges of a face belong together where their inner corners hang together on that face.
-        on_face = [corner for corner in group if corner[axis] in face]
+        on_face = []
+        for corner in group:
+            if corner[axis] in face:
+                on_face.append(corner)
         return any(edge[0] in part and other[0] in part for part in edge_groups(on_face))
     return False
 

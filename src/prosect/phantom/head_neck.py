@@ -115,7 +115,10 @@ def shoulders() -> list[Part]:
 def apex_vessels(side: int) -> tuple[Capsule, ...]:
     """Return a few vessels in the apex of one lung."""
     targets = ((58, -10, -196), (64, -44, -198), (44, -36, -190), (78, -24, -216))
-    return tuple(Capsule((side * 40, -20, -245), (side * x, y, z), 3.0, 1.0) for x, y, z in targets)
+    found = []
+    for x, y, z in targets:
+        found.append(Capsule((side * 40, -20, -245), (side * x, y, z), 3.0, 1.0))
+    return tuple(found)
 
 
 def skull() -> list[Part]:
@@ -205,7 +208,10 @@ def jaw(generator: np.random.Generator) -> list[Part]:
 def dental_arch(rx: float, ry: float, z: float) -> list[Ellipsoid]:
     """Return fourteen teeth on a half ellipse."""
     angles = np.deg2rad(np.linspace(4, 176, 14))
-    return [Ellipsoid((float(rx * np.cos(a)), float(46 + ry * np.sin(a)), z), (3.6, 3.6, 8)) for a in angles]
+    found = []
+    for a in angles:
+        found.append(Ellipsoid((float(rx * np.cos(a)), float(46 + ry * np.sin(a)), z), (3.6, 3.6, 8)))
+    return found
 
 
 def throat(generator: np.random.Generator) -> list[Part]:

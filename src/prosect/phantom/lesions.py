@@ -193,8 +193,14 @@ def plant_into(
     array = labels.array.astype(np.uint16)
     for _ in range(count):
         counts = np.bincount(array.ravel())
-        present = {labels.name_of(int(index)) for index in np.flatnonzero(counts >= LEAST_HOST_VOXELS) if index}
-        able = [KINDS[name] for name in structures or KINDS if present & set(KINDS[name].hosts)]
+        present = set()
+        for index in np.flatnonzero(counts >= LEAST_HOST_VOXELS):
+            if index:
+                present.add(labels.name_of(int(index)))
+        able = []
+        for name in structures or KINDS:
+            if present & set(KINDS[name].hosts):
+                able.append(KINDS[name])
         if not able:
             wanted = ", ".join(structures or KINDS)
             raise RecipeError(f"The labels hold no host for any of {wanted}.", code="LESION_NO_HOST")

@@ -39,7 +39,10 @@ class Blend:
         """Return the greatest depth, raised by up to a quarter of `soft_mm` where two are alike."""
         total = self.shapes[0].depth_mm(x, y, z)
         for shape in self.shapes[1:]:
-            other = nearby_depth(shape, x, y, z) if x.ndim == 1 and len(self.shapes) > 3 else shape.depth_mm(x, y, z)
+            if x.ndim == 1 and len(self.shapes) > 3:
+                other = nearby_depth(shape, x, y, z)
+            else:
+                other = shape.depth_mm(x, y, z)
             if not self.soft_mm:
                 total = np.maximum(total, other)
                 continue
@@ -137,7 +140,10 @@ class Bulk:
     def bounds(self) -> NDArray[np.float64]:
         """Return a box that holds it."""
         axes = self.axes() * np.asarray(self.radii_mm)
-        reach = np.sqrt((axes**2).sum(axis=1)) if self.power <= 2 else np.abs(axes).sum(axis=1)
+        if self.power <= 2:
+            reach = np.sqrt((axes**2).sum(axis=1))
+        else:
+            reach = np.abs(axes).sum(axis=1)
         return np.stack([np.asarray(self.center) - reach, np.asarray(self.center) + reach])
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
@@ -229,13 +235,18 @@ def fan(
         soft_mm: See `Blend`.
     """
     first, second = along(start, count), along(stop, count)
-    rods = [Capsule(tuple(a), tuple(b), *radii_mm) for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    rods = []
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        rods.append(Capsule(tuple(a), tuple(b), *radii_mm))
     return Blend(tuple(rods), soft_mm)
 
 
 def along(points: Sequence[Point], count: int) -> NDArray[np.float64]:
     """Return positions (count, 3) at even distances on the smooth line through points."""
-    line = curve(points, 8) if len(points) > 2 else np.asarray(points, dtype=np.float64)
+    if len(points) > 2:
+        line = curve(points, 8)
+    else:
+        line = np.asarray(points, dtype=np.float64)
     steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.linspace(0, steps[-1], count)
     return np.stack([np.interp(wanted, steps, line[:, axis]) for axis in range(3)], axis=1)

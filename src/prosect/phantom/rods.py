@@ -43,7 +43,9 @@ def paint_rods(
     start, stop = view.boxes(np.stack([low, high], axis=1), view.edge_mm)
     seen = (start < stop).all(axis=1)
     shares = np.array([rod.share(view.edge_mm) for rod in rods], dtype=np.float32)
-    found = [fullest(*piece) for piece in pieces(table[seen], shares[seen], start[seen], stop[seen], view)]
+    found = []
+    for piece in pieces(table[seen], shares[seen], start[seen], stop[seen], view):
+        found.append(fullest(*piece))
     if not found:
         return
     place, cover, depth = fullest(*(np.concatenate(column) for column in zip(*found, strict=True)))
@@ -79,7 +81,9 @@ def pieces(
     ends = np.cumsum(sizes.prod(axis=1))
     first = 0
     while first < len(table):
-        done = ends[first - 1] if first else 0
+        done = 0
+        if first:
+            done = ends[first - 1]
         last = max(int(np.searchsorted(ends, done + CHUNK_VOXELS, side="right")), first + 1)
         some = slice(first, last)
         which, place = voxels(start[some], sizes[some], view.grid.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,7 +87,9 @@ def paint_shapes(
         allowed = np.True_ if free is None else free[labels[box]]
         if part.hu is not None:
             cover = soft_cover(shape, depth, edge_mm, view.is_bent(part)) * allowed
-            own = part.hu + part.texture_hu * view.pattern(part.grain)[box] if part.texture_hu else part.hu
+            own: NDArray[np.floating[Any]] | float = part.hu
+            if part.texture_hu:
+                own = part.hu + part.texture_hu * view.pattern(part.grain)[box]
             if part.slope_hu_mm:
                 own = own - part.slope_hu_mm * y
             hu[box] += cover * (own - hu[box])

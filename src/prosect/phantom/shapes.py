@@ -164,7 +164,9 @@ class Box:
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the distance to the nearest face."""
-        faces = [np.minimum(p - a, b - p) for p, a, b in zip((x, y, z), self.low, self.high, strict=True)]
+        faces = []
+        for p, a, b in zip((x, y, z), self.low, self.high, strict=True):
+            faces.append(np.minimum(p - a, b - p))
         return np.asarray(np.minimum(np.minimum(faces[0], faces[1]), faces[2]))
 
 
@@ -219,7 +221,10 @@ class Without:
 
 def tube(points: Sequence[Point], radii_mm: float | Iterable[float]) -> tuple[Capsule, ...]:
     """Return rods that join `points`, with one radius for all or one for each."""
-    radii = [float(radii_mm)] * len(points) if isinstance(radii_mm, int | float) else [float(r) for r in radii_mm]
+    if isinstance(radii_mm, int | float):
+        radii = [float(radii_mm)] * len(points)
+    else:
+        radii = [float(r) for r in radii_mm]
     ends = itertools.pairwise(zip(points, radii, strict=True))
     return tuple(Capsule(a, b, ra, rb) for (a, ra), (b, rb) in ends)
 

@@ -22,7 +22,10 @@ def smooth(array: NDArray[np.float32], sigma_vox: float | Sequence[float]) -> ND
         array: What to smooth.
         sigma_vox: Standard deviation in voxels, for all axes or for each.
     """
-    sigmas = [float(sigma_vox)] * 3 if isinstance(sigma_vox, int | float) else [float(s) for s in sigma_vox]
+    if isinstance(sigma_vox, int | float):
+        sigmas = [float(sigma_vox)] * 3
+    else:
+        sigmas = [float(s) for s in sigma_vox]
     out = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     for axis, sigma in enumerate(sigmas):
         if sigma >= LEAST_VOX and array.shape[axis] > 1:

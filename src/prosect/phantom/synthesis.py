@@ -102,11 +102,17 @@ def synthesize(
 def synthesize_volume(labels: LabelMap, generator: np.random.Generator, *, palette: Palette = "any") -> Volume:
     """Return a scan for a label map, on its grid; arguments as in `synthesize`, tissues from its vocabulary."""
     words = labels.vocabulary
-    body = words["body"].index if "body" in words else None
-    container = body if body in labels.present else None
+    body = None
+    if "body" in words:
+        body = words["body"].index
+    container = None
+    if body in labels.present:
+        container = body
     spacing, kinds = labels.grid.spacing_mm, tissues(words)
     image = synthesize(labels.array, generator, spacing_mm=spacing, palette=palette, kinds=kinds, container=container)
-    modality = "CT" if palette == "ct" else None
+    modality = None
+    if palette == "ct":
+        modality = "CT"
     return Volume(image, labels.grid, modality, Source(name=f"synthesis ({palette})", format="phantom"))
 
 
@@ -154,7 +160,9 @@ def compact(
 ) -> tuple[NDArray[np.intp], list[str]]:
     """Return a code (i j k) for every voxel and the tissue of each code; what is unlabelled is divided at random."""
     present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
-    rest = container if container is not None else 0
+    rest = 0
+    if container is not None:
+        rest = container
     names = [("air" if v == 0 else kinds.get(int(v), f"label {v}")) for v in present]
     place = np.zeros(int(present[-1]) + 1, dtype=np.intp)
     place[present] = np.arange(len(present))
@@ -182,7 +190,9 @@ def palette_of(
         low, high = CT_HU.get(name, ANY_HU) if is_ct else (0.0, 1.0)
         means[name] = float(g.uniform(low, high))
         spreads[name] = float(g.uniform(4, 26) if is_ct else g.uniform(0.01, 0.09))
-    jitter = 6.0 if is_ct else 0.015
+    jitter = 0.015
+    if is_ct:
+        jitter = 6.0
     mean = np.array([means[name] + g.normal(0, jitter) for name in names], dtype=np.float32)
     if not is_ct and g.random() < 0.5:
         mean[np.asarray(names) == "air"] *= np.float32(0.1)  # most modalities show no air

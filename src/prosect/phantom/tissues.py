@@ -45,4 +45,8 @@ def tissue_of(name: str) -> str:
 
 def tissues(vocabulary: Vocabulary) -> dict[int, str]:
     """Return the tissue of every structure of a vocabulary, by index; containers such as `body` are left out."""
-    return {s.index: tissue_of(s.name) for s in vocabulary if s.name != "body"}
+    found = {}
+    for s in vocabulary:
+        if s.name != "body":
+            found[s.index] = tissue_of(s.name)
+    return found

@@ -75,7 +75,9 @@ class View:
 
     def pattern(self, grain: int | None) -> NDArray[np.float32]:
         """Return a texture of unit variance over the slab."""
-        return self.even if grain is None else self.grained(grain)
+        if grain is None:
+            return self.even
+        return self.grained(grain)
 
     @functools.cached_property
     def bent(self) -> tuple[Array, Array, Array]:

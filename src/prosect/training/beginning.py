@@ -53,7 +53,11 @@ def first_network(recipe: Recipe, numbering: Numbering) -> Vista3D:
         )
     offered = weights.metadata.get("classes")
     learns = any("automatic" in stage.train for stage in recipe.stages)
-    fresh = [index for index in numbering.classes if index not in offered] if learns and offered is not None else []
+    fresh: list[int] = []
+    if learns and offered is not None:
+        for index in numbering.classes:
+            if index not in offered:
+                fresh.append(index)
     rows = own[EMBEDDINGS][fresh].clone()
     network.load_state_dict({**own, **theirs})
     with torch.no_grad():

@@ -86,7 +86,9 @@ def prepare_course(recipe: Recipe, folder: Path, **settings: Any) -> Course:
     """
     sources = read_sources(recipe)
     # A SAM-Med3D has no classes: everything is clicked.
-    classes = recipe.shape.classes if recipe.sam_med3d is None else ()
+    classes: tuple[str, ...] | None = ()
+    if recipe.sam_med3d is None:
+        classes = recipe.shape.classes
     numbering = numbering_of(_every_list(sources), classes)
     if not numbering.order:
         raise RecipeError("The lists name no structure to learn. Give `map`, or `pseudo_classes` in a list.")

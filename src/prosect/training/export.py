@@ -88,7 +88,9 @@ def largest_ml(scans: Iterable[TrainingScan], numbering: Numbering) -> dict[int,
         ml = float(np.prod(scan.spacing_mm)) / 1000
         counts = np.bincount(np.asarray(scan.labels).ravel(), minlength=len(numbering.order) + 1)
         for q, index in enumerate(numbering.classes):
-            inside = (scan.nested >> numbering.bits[index]) & 1 if index in numbering.bits else None
+            inside = None
+            if index in numbering.bits:
+                inside = (scan.nested >> numbering.bits[index]) & 1
             count = counts[q + 1] if inside is None else np.count_nonzero(inside)
             largest[index] = max(largest[index], round(float(count) * ml, 1))
     return {index: ml for index, ml in largest.items() if ml > 0}
@@ -222,7 +224,9 @@ def classes_and_rivals(recipe: Recipe, numbering: Numbering, before: Before) -> 
     kept = before.classes or ()
     classes = tuple(sorted({*kept, *numbering.classes}))
     # Where the kept classes were each trained by itself, none of them competes, and new ones must not begin to.
-    joined = tuple(sorted({*kept, *before.exclusive, *rivals})) if before.exclusive else ()
+    joined: tuple[int, ...] = ()
+    if before.exclusive:
+        joined = tuple(sorted({*kept, *before.exclusive, *rivals}))
     return classes, joined
 
 
@@ -238,12 +242,17 @@ def offered_of(recipe: Recipe, numbering: Numbering, classes: Sequence[int], riv
     offered = tuple(words[name].index for name in names)
     if classes and not offered:
         raise RecipeError("`offered` of [shape] is empty, so the weights could segment nothing. Name what they offer.")
-    idle = [words[index].name for index in offered if index not in classes]
+    idle = []
+    for index in offered:
+        if index not in classes:
+            idle.append(words[index].name)
     if idle:
         raise RecipeError(f"`offered` of [shape] names {', '.join(idle)}, which is not among the classes.")
     lost = [words[index].name for index in classes if index not in (*offered, *rivals)]
     if lost:
-        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        more = ""
+        if len(lost) > 3:
+            more = f" and {len(lost) - 3} more"
         raise RecipeError(
             "Only classes that compete can be left out of `offered`: those that contain no others, where the last "
             f'automatic stage has loss = "exclusive" or "marginal". Not so: {", ".join(lost[:3])}{more}. Name them in '

@@ -52,4 +52,6 @@ SAM_MED3D = Family(
 
 def family_of(recipe: Recipe) -> Family[Any]:
     """Return how the network of a recipe is trained."""
-    return VISTA3D if recipe.sam_med3d is None else SAM_MED3D
+    if recipe.sam_med3d is None:
+        return VISTA3D
+    return SAM_MED3D

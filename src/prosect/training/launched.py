@@ -44,7 +44,9 @@ def join_launched(device: torch.device) -> Iterator[Ranks]:
     if not is_launched():
         yield joined(str(device))
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "gloo"
+    if device.type == "cuda":
+        backend = "nccl"
     try:
         torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:

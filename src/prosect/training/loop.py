@@ -109,7 +109,9 @@ class TrainingLoop:
 
     @property
     def _waited(self) -> float:
-        return 0.0 if self.stream is None else self.stream.waited
+        if self.stream is None:
+            return 0.0
+        return self.stream.waited
 
     @property
     def finished(self) -> bool:
@@ -172,7 +174,10 @@ class TrainingLoop:
         if self.stream is not None:
             count = self.settings.patches_per_step
             mine = [(self.step + n, k) for n in (0, 1) for k in self.ranks.patches(count)]
-            later = [key for key in mine if key > (self.step, number) and key[0] < self.settings.steps]
+            later = []
+            for key in mine:
+                if key > (self.step, number) and key[0] < self.settings.steps:
+                    later.append(key)
             self.stream.seek(self.step, number, later)
 
     def _skip(self, total: float, drawn: Sequence[str]) -> None:
@@ -211,7 +216,9 @@ class TrainingLoop:
     def _score(self) -> float:
         """Return what validation says; not a number where the disk is too full to make the model that it looks at."""
         try:
-            return 0.0 if self.around.validate is None else self.around.validate(self.average)
+            if self.around.validate is None:
+                return 0.0
+            return self.around.validate(self.average)
         except (OSError, ResourceError) as error:
             if isinstance(error, ResourceError) and error.code != "DISK_FULL":
                 raise
@@ -245,7 +252,10 @@ class TrainingLoop:
         log = self.folder / LOG
         if self.ranks.rank or not log.exists():
             return
-        kept = [line for line in log.read_text().splitlines() if _step_of(line) <= self.step]
+        kept = []
+        for line in log.read_text().splitlines():
+            if _step_of(line) <= self.step:
+                kept.append(line)
         with contextlib.suppress(OSError):
             write_atomically(log, [("".join(f"{line}\n" for line in kept)).encode()])
 

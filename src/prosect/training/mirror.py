@@ -39,4 +39,6 @@ def other_side(structure: Structure, words: Vocabulary) -> int | None:
         return structure.index
     name = SIDE.sub(lambda found: {"left": "right", "right": "left"}[found[0].lower()], structure.name)
     found = words.get(name)
-    return None if found is None else found.index
+    if found is None:
+        return None
+    return found.index

@@ -74,7 +74,10 @@ class Ranks:
         there = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=self.device)
         with watched():
             torch.distributed.all_reduce(there)
-        used = [p for p, count in zip(parameters, there.tolist(), strict=True) if count]
+        used = []
+        for p, count in zip(parameters, there.tolist(), strict=True):
+            if count:
+                used.append(p)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
         joint = torch.cat([gradient.flatten() for gradient in gradients])
         with watched():

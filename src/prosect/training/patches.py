@@ -175,7 +175,9 @@ class PatchSampler:
             places: Where each voxel is read (i j k 3), in mm from the middle; by default where it lies.
         """
         if places is None:
-            axes = [(np.arange(n) - (n - 1) / 2) * self.spacing_mm for n in self.shape]
+            axes = []
+            for n in self.shape:
+                axes.append((np.arange(n) - (n - 1) / 2) * self.spacing_mm)
             places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         return np.asarray(centre + places @ transform.T / np.asarray(scan.spacing_mm))
 

@@ -188,7 +188,9 @@ def _open(place: Path, name: str) -> TrainingScan | None:
         about = json.loads((place / ABOUT).read_bytes())
         if about["places"] != content_of(place / PLACES):
             return None
-        kept = {each: _mapped(place / each, *said) for each, said in about["arrays"].items()}
+        kept = {}
+        for each, said in about["arrays"].items():
+            kept[each] = _mapped(place / each, *said)
         with np.load(place / PLACES) as stored:
             places = {int(key): stored[key] for key in stored.files}
         a, b, c = about["spacing_mm"]

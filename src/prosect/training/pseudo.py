@@ -65,7 +65,9 @@ def from_model(volume: Volume, model: Segmenter, classes: Sequence[str | int] | 
     labels = model.segment(volume, classes)
     flat = labels.flatten()
     notes = flat.provenance.get("notes", ())
-    said = tuple(str(note) for note in notes) if isinstance(notes, list | tuple) else ()
+    said: tuple[str, ...] = ()
+    if isinstance(notes, list | tuple):
+        said = tuple(str(note) for note in notes)
     return PseudoLabels(flat, flat.sought, said)
 
 
@@ -100,7 +102,11 @@ def mask_files(folder: Path) -> Mapping[str, Path]:
     """Return the images of a folder by name without ending; none where there is no such folder."""
     if not folder.is_dir():
         return {}
-    return {scan_stem(p.name): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SCAN_ENDINGS)}
+    found = {}
+    for p in sorted(folder.iterdir()):
+        if p.name.lower().endswith(SCAN_ENDINGS):
+            found[scan_stem(p.name)] = p
+    return found
 
 
 def from_multilabel(path: Path, grid: Grid, vocabulary: Vocabulary, scheme: Crosswalk) -> PseudoLabels:
@@ -173,7 +179,9 @@ def from_masks(masks: Mapping[str, Path], grid: Grid, vocabulary: Vocabulary, sc
 
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
     """Return the note on labels that our vocabulary has nothing the same for."""
-    return (f"left out, as nothing of ours means the same: {', '.join(sorted(names))}",) if names else ()
+    if names:
+        return (f"left out, as nothing of ours means the same: {', '.join(sorted(names))}",)
+    return ()
 
 
 def agreement(pseudo: PseudoLabels, manual: LabelledScan) -> Mapping[int, float]:

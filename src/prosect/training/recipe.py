@@ -265,7 +265,9 @@ class Stage:
 
     def share_of(self, part: Part) -> float:
         """Return a part's share of the learning rate."""
-        return self.shares[self.train.index(part)] if self.shares else 1.0
+        if self.shares:
+            return self.shares[self.train.index(part)]
+        return 1.0
 
 
 @dataclass(frozen=True)

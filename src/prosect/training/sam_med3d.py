@@ -71,7 +71,10 @@ def first_sam_med3d(recipe: Recipe, _numbering: Numbering) -> SamMed3D:
     started, report = fit_sam_med3d(read_weights(recipe.shape.start))
     found = replace(report.architecture, box_embeddings=wanted.box_embeddings)
     if found != wanted:
-        differing = [key for key, value in asdict(wanted).items() if asdict(found)[key] != value]
+        differing = []
+        for key, value in asdict(wanted).items():
+            if asdict(found)[key] != value:
+                differing.append(key)
         raise RecipeError(
             f"{recipe.shape.start.name} differs from [sam_med3d] in {', '.join(differing)}: it has "
             f"{[asdict(found)[key] for key in differing]}. Give [sam_med3d] the numbers of the weights."
@@ -99,7 +102,9 @@ def sam_med3d_objective(
         if stage.click_containers or not holds_most(numbering, index):
             bits.append(bit)
     rules = ChainRules(stage.rounds, stage.objects, stage.unasked, stage.smallest)
-    loss = clicked_loss if stage.click_loss == "balanced" else binary_loss
+    loss = binary_loss
+    if stage.click_loss == "balanced":
+        loss = clicked_loss
     return ChainedClicks(network, stream, generator, bits, rules, stage.bfloat16, loss)
 
 

@@ -79,19 +79,28 @@ def numbering_of(datalist: DataList, classes: Sequence[str | int] | None = None)
     for mapping in datalist.mappings.values():
         named.update(mapping.taught)
     taught = sorted(named | set(datalist.pseudo_classes or ()))
-    wanted = taught if classes is None else [words[each].index for each in classes]
-    untaught = [words[index].name for index in wanted if index not in taught]
+    wanted = taught
+    if classes is not None:
+        wanted = [words[each].index for each in classes]
+    untaught = []
+    for index in wanted:
+        if index not in taught:
+            untaught.append(words[index].name)
     if untaught:
         raise RecipeError(f"No labels of the list teach {', '.join(untaught)}.", code="CLASS_UNTAUGHT")
     others = [index for index in taught if index not in wanted]
-    nested = [i for i in (*wanted, *others) if extent(words, i, whole=True) & set(taught) - {i}]
+    # A structure that holds others cannot share their label value, so each of these gets a bit of its own.
+    nested = []
+    for index in (*wanted, *others):
+        if extent(words, index, whole=True) & set(taught) - {index}:
+            nested.append(index)
     if len(nested) > MOST_NESTED:
         raise RecipeError(
             f"{len(nested)} structures of the list contain others; {MOST_NESTED} can be trained together. "
             "Name fewer classes.",
             code="CLASSES_NESTED",
         )
-    return Numbering(words, tuple(wanted), tuple(others), {index: bit for bit, index in enumerate(nested)})
+    return Numbering(words, tuple(wanted), tuple(others), dict(zip(nested, range(len(nested)), strict=True)))
 
 
 def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -102,9 +111,14 @@ def known_of(entry: Entry, datalist: DataList, present: Sequence[int] = ()) -> t
         datalist: Its list.
         present: What occurs in the pseudo-labels, for lists that do not say what these were made for.
     """
-    manual = datalist.known(entry) if entry.label is not None else ()
+    manual: tuple[int, ...] = ()
+    if entry.label is not None:
+        manual = datalist.known(entry)
     usable = entry.pseudo_label is not None and entry.reliability > 0
-    made_for = datalist.pseudo_classes if datalist.pseudo_classes is not None else tuple(present)
+    if datalist.pseudo_classes is not None:
+        made_for = datalist.pseudo_classes
+    else:
+        made_for = tuple(present)
     return manual, tuple(index for index in made_for if usable and index not in manual)
 
 
@@ -151,7 +165,10 @@ def training_scan(
     spoken = np.array([index in known or index in filled for index in numbering.order], dtype=bool)
     present = _present(labels, nested, numbering)
     places = {value: _places(labels, nested, value) for value in present}
-    carried_regions = None if regions is None else renumbered(np.asarray(case.carry_nearest(regions)))
+    if regions is None:
+        carried_regions = None
+    else:
+        carried_regions = renumbered(np.asarray(case.carry_nearest(regions)))
     intensities = case.image[0, 0].numpy().astype(np.float16)
     return TrainingScan(
         entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
@@ -168,7 +185,10 @@ def _inside(carried: Labels, words: Vocabulary, index: int) -> NDArray[np.bool_]
 
 def _present(labels: Labels, nested: Labels, numbering: Numbering) -> tuple[int, ...]:
     counts = np.bincount(labels.ravel(), minlength=len(numbering.order) + 1)
-    found = [value for value in range(1, len(counts)) if counts[value]]
+    found = []
+    for value in range(1, len(counts)):
+        if counts[value]:
+            found.append(value)
     return (*found, *(-1 - bit for bit in numbering.bits.values() if ((nested >> bit) & 1).any()))
 
 
@@ -188,9 +208,13 @@ def renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
             f"{len(values)} supervoxels in one scan; {LARGEST} can be told apart. Make fewer (--segments).",
             code="DATALIST_UNFIT",
         )
-    first = 0 if len(values) and values[0] == 0 else 1
+    first = 1
+    if len(values) and values[0] == 0:
+        first = 0
     return (inverse.reshape(regions.shape) + first).astype(np.uint16)
 
 
 def _smallest(values: NDArray[np.uint16]) -> Labels:
-    return values.astype(np.uint8) if int(values.max(initial=0)) < 256 else values
+    if int(values.max(initial=0)) < 256:
+        return values.astype(np.uint8)
+    return values

@@ -45,7 +45,9 @@ def read_sources(recipe: Recipe) -> tuple[Source, ...]:
     words: Vocabulary | None = None
     read: list[tuple[Data, DataList]] = []
     for data in recipe.data:
-        mappings = {"default": [parse_pair(text) for text in data.map]} if data.map else {}
+        mappings = {}
+        if data.map:
+            mappings = {"default": [parse_pair(text) for text in data.map]}
         roots = Roots(data.root, data.pseudo_root, data.supervoxel_root)
         refuse_other_vocabulary(data.list, words)
         found = read_datalist(data.list, roots, data.dataset, mappings, words)
@@ -101,7 +103,10 @@ def refuse_unjudged(recipe: Recipe, sources: Sequence[Source]) -> None:
     """
     taught = {entry.image.resolve() for source in sources for entry in source.training}
     for source in sources:
-        leaked = [entry.name for entry in source.validation or () if entry.image.resolve() in taught]
+        leaked = []
+        for entry in source.validation or ():
+            if entry.image.resolve() in taught:
+                leaked.append(entry.name)
         if leaked:
             raise RecipeError(
                 f"{source.data.list.name}: {len(leaked)} validation scans, such as {leaked[0]}, are among the training "
@@ -119,5 +124,8 @@ def refuse_unjudged(recipe: Recipe, sources: Sequence[Source]) -> None:
 
 def judged_by(sources: Sequence[Source], stage: Stage) -> tuple[DataList, ...]:
     """Return the validation scans of the lists that a stage uses."""
-    own = [source for source in sources if not source.data.stages or stage.name in source.data.stages]
+    own = []
+    for source in sources:
+        if not source.data.stages or stage.name in source.data.stages:
+            own.append(source)
     return tuple(source.validation for source in own if source.validation is not None)

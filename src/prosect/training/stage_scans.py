@@ -38,7 +38,9 @@ def weighted_scans(course: Course, stage: Stage) -> list[Weighted]:
     for source in course.sources:
         if source.data.stages and stage.name not in source.data.stages:
             continue
-        sides = other_sides(course.numbering) if source.data.mirror else None
+        sides = None
+        if source.data.mirror:
+            sides = other_sides(course.numbering)
         copies = copies_of(source.data, course.recipe.shape, course.numbering)
         for scan in readable_scans(course, stage, usable_labels(source.training, stage)):
             fitted = scan if stage.supervoxels else replace(scan, supervoxels=None)
@@ -49,7 +51,9 @@ def weighted_scans(course: Course, stage: Stage) -> list[Weighted]:
             chosen.append((replace(fitted, sides=sides, copies=copies), source.data.weight))
     if not chosen:
         raise RecipeError(f"Stage {stage.name} has no scan to learn from.", code="DATALIST_INVALID")
-    return oversample(chosen) if stage.oversample else chosen
+    if stage.oversample:
+        return oversample(chosen)
+    return chosen
 
 
 def copies_of(data: Data, shape: Shape, numbering: Numbering) -> Copies | None:
@@ -61,7 +65,9 @@ def copies_of(data: Data, shape: Shape, numbering: Numbering) -> Copies | None:
     for label, index in enumerate(numbering.order, 1):
         if index in by_index:
             kinds[label] = by_index[index]
-    window = (shape.low, shape.high) if shape.intensity == "window" else None
+    window = None
+    if shape.intensity == "window":
+        window = (shape.low, shape.high)
     return Copies(data.warp, data.synthesis, kinds, window)
 
 
@@ -113,8 +119,12 @@ def usable_labels(datalist: DataList, stage: Stage) -> DataList:
     """Return a list with only those scans and labels that a stage uses."""
 
     def fitted(entry: Entry) -> Entry:
-        pseudo = entry.pseudo_label if stage.pseudo else None
-        supervoxels = entry.supervoxels if stage.supervoxels else None
+        pseudo = None
+        if stage.pseudo:
+            pseudo = entry.pseudo_label
+        supervoxels = None
+        if stage.supervoxels:
+            supervoxels = entry.supervoxels
         return replace(entry, pseudo_label=pseudo, supervoxels=supervoxels)
 
     entries = [fitted(entry) for entry in datalist if entry.label is not None or stage.unlabelled]
@@ -145,6 +155,9 @@ def pad_to_patch(scan: TrainingScan, patch: Triple) -> TrainingScan:
     if not any(low for low, _ in pads):
         return scan
     intensities, labels, nested = (np.pad(a, pads, mode="edge") for a in (scan.intensities, scan.labels, scan.nested))
-    regions = None if scan.supervoxels is None else np.pad(scan.supervoxels, pads, mode="edge")
+    if scan.supervoxels is None:
+        regions = None
+    else:
+        regions = np.pad(scan.supervoxels, pads, mode="edge")
     # The kept places are flat indices of the smaller scan, so they are looked for anew.
     return replace(scan, intensities=intensities, labels=labels, nested=nested, places={}, supervoxels=regions)

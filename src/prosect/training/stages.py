@@ -170,7 +170,10 @@ def learning_parts(
 
 def settings_of(course: Course, stage: Stage) -> LoopSettings:
     """Return a stage's settings of the loop."""
-    shared = {name: getattr(stage, name) for name in LoopSettings.__dataclass_fields__ if hasattr(stage, name)}
+    shared = {}
+    for name in LoopSettings.__dataclass_fields__:
+        if hasattr(stage, name):
+            shared[name] = getattr(stage, name)
     if stage.seed is None:  # stages alike would draw the same patches
         names = [each.name for each in course.recipe.stages]
         shared["seed"] = course.recipe.seed + names.index(stage.name)
@@ -195,20 +198,28 @@ def identity_of(
     shape = asdict(replace(course.recipe.shape, start=None))
     for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
         del shape[name]
+    judged: list[list[str]] = []
+    for part in judged_by(course.sources, stage):
+        judged.append([entry.name for entry in part])
     facts: dict[str, Any] = {
         "stage": {name: value for name, value in asdict(stage).items() if name not in without},
         "shape": shape,
         "order": [course.numbering.classes, course.numbering.others],
         "begins": begins.hexdigest(),
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
-        "judged by": [[entry.name for entry in found] for found in judged_by(course.sources, stage)],
+        "judged by": judged,
     }
     if course.recipe.sam_med3d is not None:
         facts["sam_med3d"] = asdict(course.recipe.sam_med3d)
-    mirrored = [scan.name for scan, _ in scans if scan.sides is not None]
+    mirrored, copied = [], []
+    for scan, _ in scans:
+        if scan.sides is not None:
+            mirrored.append(scan.name)
+        if scan.copies is not None:
+            copied.append((scan.name, scan.copies.warp, scan.copies.synthesis))
+    # Only where there are some, so that states of before either could be asked for stay valid.
     if mirrored:
         facts["mirrored"] = mirrored
-    copied = [(scan.name, scan.copies.warp, scan.copies.synthesis) for scan, _ in scans if scan.copies is not None]
     if copied:
         facts["copied"] = copied
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -58,7 +58,9 @@ class PatchStream:
     def __call__(self) -> Patch:
         """Return the patch turned to; asked again, another one of the same stream."""
         started = self.clock()
-        waiting = self.waiting.pop(self.key, None) if self.attempt == 0 else None
+        waiting = None
+        if self.attempt == 0:
+            waiting = self.waiting.pop(self.key, None)
         self.drawn, patch = waiting.result() if waiting else self._draw(self.key, self.attempt)
         self.attempt += 1
         self.waited += self.clock() - started

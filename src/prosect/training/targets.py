@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,12 +122,20 @@ def sample_targets(
     Raises:
         RecipeError: The border of `rules` leaves nothing of the patch (`RECIPE_INVALID`).
     """
-    objects = [each for each in structures if np.count_nonzero(each[1]) >= smallest]
+    objects = []
+    for each in structures:
+        if np.count_nonzero(each[1]) >= smallest:
+            objects.append(each)
     if not objects:
-        return [] if structures else _pieces(supervoxels, generator, rules or SamplerRules(), most or 1)
+        if structures:
+            return []
+        return _pieces(supervoxels, generator, rules or SamplerRules(), most or 1)
     chosen = [objects[int(n)] for n in generator.permutation(len(objects))[:most]]
     sampler = _Sampler.of(structures, supervoxels, generator, rules or SamplerRules())
-    return [sampler.target(value, mask, value in plain or supervoxels is None) for value, mask in chosen]
+    found = []
+    for value, mask in chosen:
+        found.append(sampler.target(value, mask, value in plain or supervoxels is None))
+    return found
 
 
 def _pieces(
@@ -173,7 +181,9 @@ class _Sampler:
             )
         clickable = np.zeros(shape, dtype=np.bool_)
         clickable[tuple(slice(border, n - border) for n in shape)] = True
-        pieces = np.zeros(shape, dtype=np.int32) if supervoxels is None else supervoxels
+        pieces: NDArray[np.integer[Any]] = np.zeros(shape, dtype=np.int32)
+        if supervoxels is not None:
+            pieces = supervoxels
         labelled = np.logical_or.reduce([mask for _, mask in structures])
         return cls(structures, pieces, ~labelled, clickable, generator, rules)
 
@@ -195,7 +205,9 @@ class _Sampler:
             "zeroshot_unseen": self._unseen,
             "zeroshot_random": self._random,
         }
-        return makers[mode]() if mode in makers else None
+        if mode in makers:
+            return makers[mode]()
+        return None
 
     def _sub(self, value: int, organ: Mask) -> Target | None:
         """Return the part of an organ in one piece, or the organ without it."""
@@ -251,7 +263,10 @@ class _Sampler:
             rest = self._clicks(core & self.unlabelled, self.rules.positives)
             if np.count_nonzero(core) < self.rules.smallest or not rest:
                 continue
-            over = [organ for _, organ in self.structures if self._covers(core, organ)]
+            over = []
+            for _, organ in self.structures:
+                if self._covers(core, organ):
+                    over.append(organ)
             own = [voxel for organ in over for voxel in self._clicks(core & organ, 1)]
             self.taken.add(piece)
             return Target(np.logical_or.reduce([core, *over]), 0, "zeroshot_random", True, (*own, *rest))
@@ -260,7 +275,10 @@ class _Sampler:
     def _drawn(self, where: Mask, least: float) -> Iterator[int]:
         """Yield in random order the pieces with at least so many voxels there."""
         counts = np.bincount(self.pieces[where])
-        found = [int(n) for n in np.flatnonzero(counts >= max(least, 1)) if n and int(n) not in self.taken]
+        found = []
+        for n in np.flatnonzero(counts >= max(least, 1)):
+            if n and int(n) not in self.taken:
+                found.append(int(n))
         yield from (found[int(n)] for n in self.generator.permutation(len(found)))
 
     def _freed(self, mask: Mask, near: Mask | None = None) -> Mask:
@@ -283,7 +301,9 @@ class _Sampler:
         places = np.flatnonzero(inner if within is None else inner & within)
         if anywhere and not len(places):
             places = np.flatnonzero(part)
-        drawn = self.generator.choice(places, min(count, len(places)), replace=False) if len(places) else places
+        drawn = places
+        if len(places):
+            drawn = self.generator.choice(places, min(count, len(places)), replace=False)
         i, j, k = np.unravel_index(drawn, part.shape)
         return tuple(zip(i.tolist(), j.tolist(), k.tolist(), strict=True))
 
@@ -299,5 +319,9 @@ def _holding(parts: Components, inside: Mask) -> list[int]:
     pieces = Components.of(inside)
     firsts = np.unique(pieces.labels, return_index=True)[1]
     lines = zip(*np.unravel_index(pieces.lines[firsts], pieces.shape[:-1]), pieces.starts[firsts], strict=True)
-    found = (parts.at([int(n) for n in voxel]) for voxel in lines)
-    return [part for part in found if part is not None]
+    found = []
+    for voxel in lines:
+        part = parts.at(list(map(int, voxel)))
+        if part is not None:
+            found.append(part)
+    return found

@@ -16,7 +16,9 @@ def tensorboard_watcher(folder: Path) -> Callable[[dict[str, Any]], None]:
     writer = SummaryWriter(str(folder))
 
     def watch(row: dict[str, Any]) -> None:
-        prefix = f"{row['event']}/" if "event" in row else ""
+        prefix = ""
+        if "event" in row:
+            prefix = f"{row['event']}/"
         for name, value in row.items():
             if name != "step" and isinstance(value, int | float):
                 writer.add_scalar(prefix + name, value, row["step"])

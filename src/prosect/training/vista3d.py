@@ -76,7 +76,9 @@ def objective_of(
     if stage.branch == "automatic":
         return automatic
     interactive = _interactive(recipe, numbering, stage, network, stream, generator)
-    return BothBranches(automatic, interactive) if stage.branch == "both" else interactive
+    if stage.branch == "both":
+        return BothBranches(automatic, interactive)
+    return interactive
 
 
 def _automatic(
@@ -118,7 +120,11 @@ def _interactive(
 
 def _own_bits(numbering: Numbering) -> dict[int, int]:
     """Return the bits of the automatic branch's classes by their place (q) among them."""
-    return {q: bit for q, bit in numbering.nested.items() if q < len(numbering.classes)}
+    found = {}
+    for q, bit in numbering.nested.items():
+        if q < len(numbering.classes):
+            found[q] = bit
+    return found
 
 
 def _augmentation(stage: Stage) -> Augmentation:

@@ -62,7 +62,9 @@ class Crosswalk:
             VocabularyError: The scheme has no such label (`STRUCTURE_UNKNOWN`).
         """
         entry = self.find(label)
-        return entry.index if entry.relation == "same" else None
+        if entry.relation == "same":
+            return entry.index
+        return None
 
     def theirs(self, index: int) -> Entry | None:
         """Return the label of the other scheme that means the same as our index, or None."""
@@ -70,7 +72,11 @@ class Crosswalk:
 
     def indices(self) -> Mapping[int, int]:
         """Return our index by their label value, for what means the same."""
-        return {e.value: e.index for e in self.entries if e.index is not None and e.relation == "same"}
+        found = {}
+        for e in self.entries:
+            if e.index is not None and e.relation == "same":
+                found[e.value] = e.index
+        return found
 
 
 @functools.cache
@@ -92,5 +98,7 @@ def crosswalk(scheme: str) -> Crosswalk:
 
 def entry(row: Mapping[str, str]) -> Entry:
     """Return the entry of a table row."""
-    index = int(row["index"]) if row["index"] else None
+    index = None
+    if row["index"]:
+        index = int(row["index"])
     return Entry(int(row["value"]), row["name"], index, row["relation"] or "none")  # type: ignore[arg-type]

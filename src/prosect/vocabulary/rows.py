@@ -75,7 +75,11 @@ def structure_of(row: Mapping[str, str]) -> Structure:
 
 def items(text: str) -> tuple[str, ...]:
     """Return the parts of a `;` list."""
-    return tuple(part.strip() for part in text.split(";") if part.strip())
+    found = []
+    for part in text.split(";"):
+        if part.strip():
+            found.append(part.strip())
+    return tuple(found)
 
 
 def flag(text: str) -> bool:

@@ -118,4 +118,6 @@ class Structure:
         """
         if self.laterality is None or self.snomed is None:
             return None
-        return None if self.laterality in self.snomed.meaning.lower().split() else SIDES[self.laterality]
+        if self.laterality in self.snomed.meaning.lower().split():
+            return None
+        return SIDES[self.laterality]

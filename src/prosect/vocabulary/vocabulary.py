@@ -86,7 +86,9 @@ class Vocabulary:
         number = as_index(request)
         if number is not None:
             return self._by_index.get(number)
-        return self._by_spelling.get(spelling(request)) if isinstance(request, str) else None
+        if isinstance(request, str):
+            return self._by_spelling.get(spelling(request))
+        return None
 
     def find(self, request: str | SupportsIndex) -> Structure:
         """Return a structure by official name, alias, TotalSegmentator name or index (a number or its digits).
@@ -127,7 +129,10 @@ class Vocabulary:
         for request in requests:
             structure = self.find(request)
             members = self._members(structure)
-            fresh = [member for member in members if member.index not in indices]
+            fresh = []
+            for member in members:
+                if member.index not in indices:
+                    fresh.append(member)
             if structure.status == "group":
                 expansions[structure.name] = tuple(member.name for member in members)
             if len(fresh) < len(members):
@@ -155,7 +160,10 @@ class Vocabulary:
             VocabularyError: There is no such list (`EVERYTHING_UNKNOWN`).
         """
         kind = kind or self.default_list or next(iter(self.lists), "")
-        members = {s.index for s in self if kind in s.everything and s.supported and not s.overlapping}
+        members = set()
+        for s in self:
+            if kind in s.everything and s.supported and not s.overlapping:
+                members.add(s.index)
         if not members:
             known = ", ".join(self.lists) or "none"
             raise VocabularyError(
@@ -180,7 +188,10 @@ class Vocabulary:
             if self[index].overlapping:
                 tier[index] = 1
                 continue
-            inside = [tier[i] for i in self._inside(index) if i in tier and not self[i].overlapping]
+            inside = []
+            for i in self._inside(index):
+                if i in tier and not self[i].overlapping:
+                    inside.append(tier[i])
             # What contains nothing here lies at 0.
             tier[index] = min(inside, default=1) - 1
         return tuple(tier[index] for index in indices)
@@ -251,7 +262,10 @@ class Vocabulary:
 
     def _members(self, structure: Structure) -> list[Structure]:
         """Return the structure itself, or the parts of a group; refuse what cannot be segmented."""
-        members = [self[i] for i in structure.parts] if structure.status == "group" else [structure]
+        if structure.status == "group":
+            members = [self[i] for i in structure.parts]
+        else:
+            members = [structure]
         for member in members:
             if not member.supported:
                 raise VocabularyError(
@@ -277,7 +291,9 @@ class Vocabulary:
 def as_index(request: object) -> int | None:
     """Return the number that a request is or spells, or None."""
     if isinstance(request, str):
-        return int(request) if INTEGER.fullmatch(request) else None
+        if INTEGER.fullmatch(request):
+            return int(request)
+        return None
     if isinstance(request, bool) or not isinstance(request, SupportsIndex):
         return None
     try:
@@ -314,20 +330,28 @@ def restricted(structure: Structure, kept: set[int], reason: str, everything: st
     if everything and structure.supported and not structure.overlapping:
         lists |= {everything}
     # A part that is gone must not be missed: the whole then stands for itself.
-    parts = structure.parts if kept.issuperset(structure.parts) else ()
+    parts: tuple[int, ...] = ()
+    if kept.issuperset(structure.parts):
+        parts = structure.parts
     contains = tuple(index for index in structure.contains if index in kept and index not in structure.parts)
     return replace(structure, parts=parts, contains=contains, everything=lists)
 
 
 def repeated(structure: Structure, names: Sequence[str]) -> str:
     """Return the note on structures that were asked for before."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    more = ""
+    if len(names) > 3:
+        more = f" and {len(names) - 3} more"
     listed = ", ".join(f"'{name}'" for name in names[:3]) + more
-    by = f" by '{structure.name}'" if structure.status == "group" else ""
+    by = ""
+    if structure.status == "group":
+        by = f" by '{structure.name}'"
     return f"{listed} asked for again{by}; listed once."
 
 
 def printable(text: str) -> str:
     """Return a user's text fit for a message."""
     clean = "".join(character if character.isprintable() else "?" for character in text)
-    return clean if len(clean) <= 60 else clean[:57] + "..."
+    if len(clean) <= 60:
+        return clean
+    return clean[:57] + "..."

@@ -132,7 +132,9 @@ def stomach_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     k = person.size("stomach")
     a, b, c = near(g, (-60.0, -16.0, 10.0), 4.0)
     fundus = Bulk((a, b, c), (34 * k, 35 * k, 36 * k))
-    line = [near(g, p, 4.0) for p in ((-60, -4, 0), (-58, 36, -38), (-28, 54, -64), (8, 48, -64))]
+    line = []
+    for p in ((-60, -4, 0), (-58, 36, -38), (-28, 54, -64), (8, 48, -64)):
+        line.append(near(g, p, 4.0))
     line.append((27.0, 38.0, -58.0))
     rods = bent_tube(line, [30 * k, 25 * k, 20 * k, 15 * k, 10], 3)
     whole = Both(Blend((fundus, *rods), 10.0), abdominal(person, 5.0))
@@ -140,7 +142,9 @@ def stomach_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     e = person.enhancement
     drunk = e.oral if e.oral and g.random() < 0.8 else float(g.normal(18, 15))
     level = b + (8 + 45 * float(g.uniform(-0.5, 0.9))) * k
-    fill = float(g.uniform(5, 60)) if not e.oral else 15.0
+    fill = 15.0
+    if not e.oral:
+        fill = float(g.uniform(5, 60))
     return [
         Part("stomach", e.hu("stomach wall"), (whole,), 8, grain=1),
         Part(None, drunk, (inner,), fill, grain=0),
@@ -151,7 +155,9 @@ def stomach_parts(generator: np.random.Generator, person: Person) -> list[Part]:
 def kidney(person: Person, side: str) -> Bulk:
     """Return a kidney without its hollow."""
     k = person.size("kidney")
-    s = 1 if side == "right" else -1
+    s = -1
+    if side == "right":
+        s = 1
     return Bulk(KIDNEYS[side], (28 * k, 25 * k, 54 * k), (-10.0, s * -13.0, s * 25.0), 2.15)
 
 

@@ -168,7 +168,10 @@ def small_bowel(generator: np.random.Generator, person: Person, lines: list[NDAr
             piece = slice(start, min(start + 19, len(points)))
             kind, inner = g.random(), np.maximum(outer[piece] - 2.4, 1.0)
             if kind < 0.45:
-                hu = e.oral if e.oral and g.random() < 0.7 else float(g.normal(22, 10))
+                if e.oral and g.random() < 0.7:
+                    hu = e.oral
+                else:
+                    hu = float(g.normal(22, 10))
                 fills.append(Part(None, hu, rods(points[piece], inner), 14, grain=0))
             elif kind < 0.54:
                 lifted = points[piece] + np.array([0.0, 1.0, 0.0]) * (0.4 * inner)[:, None]
@@ -211,7 +214,9 @@ def mesentery(generator: np.random.Generator, person: Person, lines: list[NDArra
     places = np.vstack(lines)
     chosen = places[g.permutation(len(places))[:14]]
     y = front_of_spine(person, -120, 10) + 28
-    goals: list[Point] = [(float(a) * 0.6, (float(b) + y) / 2, (float(c) - 130) / 2) for a, b, c in chosen]
+    goals: list[Point] = []
+    for a, b, c in chosen:
+        goals.append((float(a) * 0.6, (float(b) + y) / 2, (float(c) - 130) / 2))
     arteries = tree(g, (3, y, -118), goals, 1.5, 3, 0.7)
     veins = tree(g, (12, y - 2, -116), goals, 2.2, 3, 0.7)
     few = places[g.permutation(len(places))[:20]]

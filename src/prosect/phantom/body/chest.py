@@ -51,7 +51,9 @@ def lung_parts(generator: np.random.Generator, person: Person) -> list[Part]:
 
 def fissures(generator: np.random.Generator, side: str) -> list[tuple[str, Shape]]:
     """Return what is cut off the upper lobe of a lung, in order."""
-    s = 1 if side == "right" else -1
+    s = -1
+    if side == "right":
+        s = 1
     lean = generator.normal(0, 0.05)
     normal = np.array([0.10 * s, -0.78 - lean, -0.63])
     normal /= np.linalg.norm(normal)
@@ -186,7 +188,9 @@ def airway_parts(generator: np.random.Generator, person: Person) -> list[Part]:
         (-3, -18, 310), (-5, -26, 250), (-5, -37, 200), (-5, -42, 160), (-6, -46, 110), (-12, -38, 60), (-24, -16, 26),
         (-36, -4, 8),
     ]  # fmt: skip
-    wide = 8.0 if person.female else 9.2
+    wide = 9.2
+    if person.female:
+        wide = 8.0
     tubes = (*bent_tube(pipe, wide), *bent_tube(right, [7.4, 6.8, 5.2]), *bent_tube(left, [7.0, 6.2, 5.0]))
     outer = tuple(Capsule(t.start, t.stop, t.start_radius_mm + 1.6, t.stop_radius_mm + 1.5) for t in tubes)
     empty = [float(r) for r in generator.uniform(0.0, 3.2, len(gullet))]

@@ -47,7 +47,9 @@ def column_sleeve(person: Person) -> tuple[Shape, ...]:
     """Return the soft tissue around the column, which keeps lungs and bowel away from it."""
     z: NDArray[np.float64] = np.arange(-200.0, 270.0, 12.0)
     y = spine_y(person, z)
-    points: list[Point] = [(0.0, float(b) - 6.0, float(a)) for a, b in zip(z, y, strict=True)]
+    points: list[Point] = []
+    for a, b in zip(z, y, strict=True):
+        points.append((0.0, float(b) - 6.0, float(a)))
     return tube(points, [dimensions(float(a))[0] + 5.0 for a in z])
 
 
@@ -146,7 +148,9 @@ def arch_of(wide: float, back: float, z: float, pitch: float, lumbar: bool, neck
 
 def sacrum(person: Person) -> list[Part]:
     """Return the sacrum and its first vertebra, the holes for its nerves, and the coccyx."""
-    wide = 1.06 if person.female else 1.0
+    wide = 1.0
+    if person.female:
+        wide = 1.06
     outer, inner = sacral_mass(wide, 0.0), sacral_mass(wide, 2.2)
     marrow = 0.55 * (MARROW_HU * person.bone + person.enhancement.hu("marrow"))
     holes: list[Shape] = []

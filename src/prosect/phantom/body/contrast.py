@@ -75,5 +75,7 @@ def draw_enhancement(generator: np.random.Generator) -> Enhancement:
     native = g.random() < 0.33
     moment = float(np.clip(g.normal(*(1.9, 0.45) if g.random() < 0.75 else (1.0, 0.25)), 0.8, 3.0))
     dose = float(np.clip(g.normal(1.0, 0.16), 0.6, 1.5))
-    oral = float(g.uniform(120, 450)) if g.random() < 0.3 else 0.0
+    oral = 0.0
+    if g.random() < 0.3:
+        oral = float(g.uniform(120, 450))
     return Enhancement(0.0 if native else moment, dose, oral)

@@ -27,7 +27,9 @@ def frame_parts(person: Person) -> list[Part]:
         back = float(spine_y(person, start)) - 18
         for name, side in SIDES:
             bone, cartilage = rib(number, side, start, back, cage)
-            thick = 1.0 if 3 <= number <= 10 else 0.86
+            thick = 0.86
+            if 3 <= number <= 10:
+                thick = 1.0
             if cartilage:
                 hu = CARTILAGE_HU + 110 * person.age**2
                 cartilages.append(Part("costal cartilages", hu, bent_tube(cartilage, 5.0, 2), 28, grain=1))

@@ -22,7 +22,9 @@ LOWER: tuple[Point, ...] = (
 
 def wide(person: Person) -> float:
     """Return by how much the pelvis is wider than a man's."""
-    return 1.05 if person.female else 1.0
+    if person.female:
+        return 1.05
+    return 1.0
 
 
 def mirror(points: tuple[Point, ...], side: int, wide: float) -> list[Point]:

@@ -177,7 +177,10 @@ def breasts(person: Person) -> tuple[Shape, ...]:
     if not person.female:
         return ()
     size = person.size("breast") * (0.75 + person.fat_mm / 60)
-    return tuple(Bulk((s * 78.0, 72.0, 88.0), (58 * size, 44 * size, 56 * size), (0, 0, s * 18.0)) for _, s in SIDES)
+    found = []
+    for _, s in SIDES:
+        found.append(Bulk((s * 78.0, 72.0, 88.0), (58 * size, 44 * size, 56 * size), (0, 0, s * 18.0)))
+    return tuple(found)
 
 
 def gland(person: Person) -> list[Part]:
@@ -195,7 +198,9 @@ def fat_planes(person: Person) -> list[Part]:
     chest = Both(Without(wall.shrunk(-16.0 - 0.1 * person.fat_mm), wall.shrunk(-13.5)), slice_between(30, 205))
     side = Blend((HalfSpace((1.0, 0, 0), 70), HalfSpace((-1.0, 0, 0), 70)))
     belly = slice_between(-190, -15)
-    sheets = [Without(wall.shrunk(-out), wall.shrunk(-out + 1.4)) for out in (7.5, 14.0)]
+    sheets = []
+    for out in (7.5, 14.0):
+        sheets.append(Without(wall.shrunk(-out), wall.shrunk(-out + 1.4)))
     layers = tuple(Both(Both(sheet, belly), side) for sheet in sheets)
     return [Part("body", FAT_HU, (chest,), 8, grain=1), Part("body", -70.0, layers, 10, grain=1)]
 
@@ -222,4 +227,7 @@ def thighs(person: Person, muscle_hu: float) -> list[Part]:
 
 def armpits() -> tuple[Shape, ...]:
     """Return the fat between arm and chest."""
-    return tuple(Bulk((s * 120.0, -16.0, 165.0), (22, 36, 44), (0, s * 14.0, 0)) for _, s in SIDES)
+    found = []
+    for _, s in SIDES:
+        found.append(Bulk((s * 120.0, -16.0, 165.0), (22, 36, 44), (0, s * 14.0, 0)))
+    return tuple(found)

@@ -56,7 +56,9 @@ def aorta(person: Person) -> tuple[Line, list[float]]:
     line, radii = [*ROOT], [k * radius for radius in ARCH_RADII]
     for z, x, radius in AORTA_X:
         # In the chest the aorta lies beside the spine, further back than in front of it.
-        behind = 5.0 if z > 20 else 0.0
+        behind = 0.0
+        if z > 20:
+            behind = 5.0
         line.append((float(x), front_of_spine(person, z, radius * k) - behind, float(z)))
         radii.append(k * radius)
     return line, radii
@@ -65,8 +67,12 @@ def aorta(person: Person) -> tuple[Line, list[float]]:
 def chest_vessels(person: Person) -> list[Part]:
     """Return the vessels at the heart and those to head and arms."""
     e = person.enhancement
-    parts = [Part(name, e.hu(blood), bent_tube(points, radii, 3), 6, grain=2) for name, blood, points, radii in CHEST]
-    azygos: Line = [(9, front_of_spine(person, z, 2) - 10, z) for z in (20.0, 80.0, 130.0)]
+    parts = []
+    for name, blood, points, radii in CHEST:
+        parts.append(Part(name, e.hu(blood), bent_tube(points, radii, 3), 6, grain=2))
+    azygos: Line = []
+    for z in (20.0, 80.0, 130.0):
+        azygos.append((9, front_of_spine(person, z, 2) - 10, z))
     return [Part("body", e.hu("cava above"), bent_tube([*azygos, (18, -40, 158), (26, -8, 160)], 3.4, 3)), *parts]
 
 

@@ -163,7 +163,9 @@ def few_shots(
 def settled(model: Learns, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:
     """Return settings in which nothing is left to be decided by the scans of one arm: all see scans alike."""
     plan = plan_finetuning(model, largest, replace(settings, validate_every=0))
-    kind: Literal["model", "percentile"] = "model" if plan.spec.intensity == model.spec.intensity else "percentile"
+    kind: Literal["model", "percentile"] = "percentile"
+    if plan.spec.intensity == model.spec.intensity:
+        kind = "model"
     return replace(settings, patch=plan.spec.patch, intensity=kind)
 
 
@@ -198,7 +200,9 @@ def outcome(arm: Arm, ledger: Ledger, folder: Path) -> Outcome:
 
 def digest(datalist: DataList) -> str:
     """Return a hash of what scans and labels are, whatever folder they lie in."""
-    lines = [f"{e.name} {content_of(e.image)} {content_of(e.label) if e.label else None}" for e in datalist]
+    lines = []
+    for e in datalist:
+        lines.append(f"{e.name} {content_of(e.image)} {content_of(e.label) if e.label else None}")
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 

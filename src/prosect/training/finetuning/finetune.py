@@ -111,7 +111,9 @@ def save_finetuned(result: Finetuned, path: Path) -> Path:
 def stored_dtype(network: Vista3D) -> torch.dtype | None:
     """Return half precision where all weights of a network fit into it unchanged: they were stored so."""
     fits = all(torch.equal(value.half().float(), value) for value in network.state_dict().values())
-    return torch.float16 if fits else None
+    if fits:
+        return torch.float16
+    return None
 
 
 def settings_as_data(settings: FinetuneSettings) -> dict[str, Any]:
@@ -208,7 +210,13 @@ def report_of(
 ) -> dict[str, Any]:
     """Return what was trained, as plain data."""
     names, loop = plan.numbering.vocabulary, trained.loop
-    last = loop if loop is not None and loop.folder.name == "all" else None  # else time ended before its first step
+    taken: dict[str, Any] = {"steps": 0, "skipped_steps": 0, "chosen_step": 0}
+    best_dice = best_step = None
+    # The time may have been over before the first step of the last stage.
+    if loop is not None and loop.folder.name == "all":
+        taken = {"steps": loop.step, "skipped_steps": loop.skipped, "chosen_step": loop.chosen()[1]}
+        if loop.best_step:
+            best_dice, best_step = round(loop.best, 4), loop.best_step
     return {
         "base": model.spec.name,
         "weights_sha256": model.spec.weights_sha256,
@@ -217,14 +225,12 @@ def report_of(
         "starts": {names[index].name: start.reason for index, start in starts.items()},
         "settings": settings_as_data(settings),
         "notes": list(plan.notes),
-        "steps": last.step if last else 0,
-        "skipped_steps": last.skipped if last else 0,
-        "chosen_step": last.chosen()[1] if last else 0,
+        **taken,
         "validation": {
             "scans": len(plan.validation) if settings.validate_every else 0,
             "held_out": plan.held_out,
-            "best_dice": round(last.best, 4) if last and last.best_step else None,
-            "best_step": last.best_step if last and last.best_step else None,
+            "best_dice": best_dice,
+            "best_step": best_step,
         },
     }
 

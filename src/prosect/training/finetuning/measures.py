@@ -23,10 +23,15 @@ def click_dice(model: Learns, scans: Sequence[LabelledScan], classes: Sequence[i
     """
     rows = []
     for scan in scans:
-        targets = [Target(i, scan.vocabulary[i].name, f"unnamed object {i}") for i in classes if i in scan.known]
+        targets = []
+        for i in classes:
+            if i in scan.known:
+                targets.append(Target(i, scan.vocabulary[i].name, f"unnamed object {i}"))
         rows += clicks(scan, model, targets, replace(Rules(), count=1), np.random.default_rng(seed))
     found = [row.dice for row in rows if row.dice is not None]
-    return round(float(np.mean(found)), 4) if found else None
+    if found:
+        return round(float(np.mean(found)), 4)
+    return None
 
 
 def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan]) -> dict[str, float | None]:
@@ -34,7 +39,8 @@ def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan])
 
     There are no labels of it to judge by, so this says how far it has moved, not how good it is.
     """
-    both = [s.index for s in before.vocabulary if s.supported and s.index in _supported(after)]
+    still = _supported(after)
+    both = [s.index for s in before.vocabulary if s.supported and s.index in still]
     found: dict[int, list[float]] = {index: [] for index in both}
     for scan in scans:
         one, other = (model.segment(scan.volume, both) for model in (before, after))
@@ -42,8 +48,11 @@ def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan])
             overlap = dice(one.mask(index, whole=True), other.mask(index, whole=True))
             if overlap is not None:
                 found[index].append(overlap)
-    means = {before.vocabulary[i].name: float(np.mean(each)) if each else None for i, each in found.items()}
-    return {name: None if mean is None else round(mean, 4) for name, mean in means.items()}
+    kept: dict[str, float | None] = {}
+    for index, overlaps in found.items():
+        name = before.vocabulary[index].name
+        kept[name] = round(float(np.mean(overlaps)), 4) if overlaps else None
+    return kept
 
 
 def _supported(model: Learns) -> set[int]:

@@ -157,7 +157,10 @@ def refuse_classes(model: Learns, numbering: Numbering) -> None:
         RecipeError: `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired structure or a group.
     """
     rows = model.network.architecture.classes
-    beyond = [numbering.vocabulary[i].name for i in numbering.classes if i >= rows]
+    beyond = []
+    for i in numbering.classes:
+        if i >= rows:
+            beyond.append(numbering.vocabulary[i].name)
     if beyond:
         raise RecipeError(
             f"The model has {rows} rows for classes, and none is left for {', '.join(beyond[:3])}.",
@@ -203,7 +206,9 @@ def look(datalist: DataList, numbering: Numbering, model: Learns, spacing: float
     for entry in datalist:
         volume = read(entry.image)
         own = read_manual(entry, datalist, volume.grid, tolerance_mm)
-        sizes = {i: np.count_nonzero(own.mask(i, whole=True)) for i in numbering.classes}
+        sizes = {}
+        for i in numbering.classes:
+            sizes[i] = np.count_nonzero(own.mask(i, whole=True))
         volumes = {i: int(n) * volume.grid.voxel_volume_ml for i, n in sizes.items()}
         seen.append(Seen(prepared_shape(volume.grid, spacing), not_hounsfield(volume, model.spec), volumes))
     return seen
@@ -221,7 +226,10 @@ def refuse_unseen(numbering: Numbering, seen: Sequence[Seen]) -> None:
         RecipeError: `CLASS_UNTAUGHT`.
     """
     found = largest_of(seen)
-    unseen = [numbering.vocabulary[i].name for i in numbering.classes if not found.get(i)]
+    unseen = []
+    for i in numbering.classes:
+        if not found.get(i):
+            unseen.append(numbering.vocabulary[i].name)
     if unseen:
         raise RecipeError(
             f"No training scan shows {', '.join(unseen)}; is its label value right? Labels without it teach nothing.",
@@ -231,7 +239,10 @@ def refuse_unseen(numbering: Numbering, seen: Sequence[Seen]) -> None:
 
 def largest_of(seen: Sequence[Seen]) -> dict[int, float]:
     """Return the largest volume of each structure."""
-    return {i: round(max(each.volumes_ml[i] for each in seen), 3) for i in seen[0].volumes_ml}
+    found = {}
+    for i in seen[0].volumes_ml:
+        found[i] = round(max(each.volumes_ml[i] for each in seen), 3)
+    return found
 
 
 def spacing_of(spec: ModelSpec, settings: FinetuneSettings) -> float:
@@ -269,7 +280,9 @@ def patch_of(model: Learns, settings: FinetuneSettings, seen: Sequence[Seen]) ->
                 code="RECIPE_INVALID",
             )
         return settings.patch
-    longest = [max(each.shape[axis] for each in seen) for axis in range(3)]
+    longest = []
+    for axis in range(3):
+        longest.append(max(each.shape[axis] for each in seen))
     needed = (max(-(-n // step), few) * step for n, few in zip(longest, FEWEST_STRIDES, strict=True))
     a, b, c = (min(p, n) for p, n in zip(model.spec.patch, needed, strict=True))
     return a, b, c
@@ -292,7 +305,10 @@ def tiny(numbering: Numbering, seen: Sequence[Seen], spacing: float) -> tuple[st
     """Return, and warn of, classes too small for the working spacing."""
     notes = []
     for index in numbering.classes:
-        sizes = [each.volumes_ml[index] for each in seen if each.volumes_ml[index] > 0]
+        sizes = []
+        for each in seen:
+            if each.volumes_ml[index] > 0:
+                sizes.append(each.volumes_ml[index])
         voxels = float(np.median(sizes)) * 1000 / spacing**3
         if voxels < FEW_VOXELS:
             note = (

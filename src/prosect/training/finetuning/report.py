@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prosect.evaluation.plots import BLUE, GREY, ORANGE, overlap_axis, png
 from prosect.evaluation.published import table3_rows
-from prosect.evaluation.report import NONE, as_csv, figure, interval, setting_lines, table_lines
-from prosect.evaluation.summary import Mean
+from prosect.evaluation.report import NONE, as_csv, figure, interval, section_json, setting_lines, table_lines
+from prosect.evaluation.summary import Mean, StructureSummary
 from prosect.io.atomic import write_atomically
 from prosect.training.finetuning.fewshot import Outcome
 
@@ -56,25 +57,30 @@ def as_json(found: Sequence[Outcome], settings: Mapping[str, Any]) -> dict[str, 
     return {
         "schema": SCHEMA,
         "settings": dict(settings),
-        "arms": [
-            {
-                "shots": each.arm.shots,
-                "start": start_of(each),
-                "means": {key: None if mean is None else asdict(mean) for key, mean in each.section.means.items()},
-                "structures": [summary.to_json() for summary in each.section.structures],
-                "training": dict(each.training),
-                "refused": [asdict(refusal) for refusal in each.refused],
-            }
-            for each in found
-        ],
+        "arms": list(map(arm_json, found)),
         "published": table3_rows(),
         "notes": [FAIR, OTHERS],
     }
 
 
+def arm_json(outcome: Outcome) -> dict[str, Any]:
+    """Return what one training came to as plain data."""
+    section = section_json(outcome.section)
+    return {
+        "shots": outcome.arm.shots,
+        "start": start_of(outcome),
+        "means": section["means"],
+        "structures": section["structures"],
+        "training": dict(outcome.training),
+        "refused": list(map(asdict, outcome.refused)),
+    }
+
+
 def start_of(each: Outcome) -> str:
     """Return where a training started, in one word."""
-    return "scratch" if each.arm.scratch else "finetuned"
+    if each.arm.scratch:
+        return "scratch"
+    return "finetuned"
 
 
 def case_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
@@ -97,7 +103,9 @@ def spread(dice: Mean | None, nsd: Mean | None) -> dict[str, Any]:
     """Return means with the ends of their intervals as columns."""
     row: dict[str, Any] = {}
     for name, mean in (("dice", dice), ("nsd", nsd)):
-        values = (None, None, None) if mean is None else (mean.value, mean.low, mean.high)
+        values: tuple[float | None, float | None, float | None] = (None, None, None)
+        if mean is not None:
+            values = (mean.value, mean.low, mean.high)
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
     return row
 
@@ -109,7 +117,9 @@ def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
     lines += ["", FAIR, "", "## Mean Dice [95 %] by number of scans", "", *mean_lines(found), ""]
     for name in dict.fromkeys(s.structure for each in found for s in each.section.structures):
         lines += [f"## {name}: Dice [95 %]", "", *structure_lines(found, name), ""]
-    body = [[row["dataset"], row["cases"], *(row[m] or NONE for m in METHODS)] for row in table3_rows()]
+    body = []
+    for row in table3_rows():
+        body.append([row["dataset"], row["cases"], *(row[m] or NONE for m in METHODS)])
     lines += [f"## {PUBLISHED}", "", *table_lines(["dataset", "scans", *METHODS], body), "", OTHERS, ""]
     refused = [(each.arm.title, r.case, r.code, r.message) for each in found for r in each.refused]
     if refused:
@@ -128,9 +138,12 @@ def mean_lines(found: Sequence[Outcome]) -> list[str]:
     """Return the table over all structures, surface Dice beside it."""
     body = []
     for shots, tuned, scratch in both(found):
-        means = [None if each is None else each.section.means for each in (tuned, scratch)]
-        cells = [interval(None if mean is None else mean[key]) for key in ("dice", "nsd") for mean in means]
-        body.append([str(shots), *cells])
+        cells = [str(shots)]
+        for key in ("dice", "nsd"):
+            for outcome in (tuned, scratch):
+                # A training that is not done yet leaves its cell open.
+                cells.append(NONE if outcome is None else interval(outcome.section.means[key]))
+        body.append(cells)
     return table_lines(["scans", "finetuned", "from scratch", "NSD, finetuned", "NSD, from scratch"], body)
 
 
@@ -138,33 +151,32 @@ def structure_lines(found: Sequence[Outcome], name: str) -> list[str]:
     """Return the table of one structure."""
     body = []
     for shots, *ways in both(found):
-        own = [
-            next((s for s in each.section.structures if s.structure == name), None) if each else None for each in ways
-        ]
-        medians = [figure(None if s is None else s.median) for s in own]
-        body.append([str(shots), *(interval(None if s is None else s.dice) for s in own), *medians])
+        means, medians = [], []
+        for outcome in ways:
+            own = summary_of(outcome, name)
+            means.append(NONE if own is None else interval(own.dice))
+            medians.append(NONE if own is None else figure(own.median))
+        body.append([str(shots), *means, *medians])
     return table_lines(["scans", "finetuned", "from scratch", "median, finetuned", "median, from scratch"], body)
+
+
+def summary_of(outcome: Outcome | None, name: str) -> StructureSummary | None:
+    """Return the summary of one structure in what a training came to; None where there is none."""
+    if outcome is None:
+        return None
+    for summary in outcome.section.structures:
+        if summary.structure == name:
+            return summary
+    return None
 
 
 def curve_of(found: Sequence[Outcome]) -> Figure:
     """Return Dice by number of scans, the paper's curves faint behind."""
     drawn = Figure(figsize=(8.0, 4.6), layout="constrained")
     axes = drawn.add_subplot()
-    for n, name in enumerate(dict.fromkeys(row["dataset"] for row in table3_rows())):
-        rows = table3_rows(name)
-        for column, style in (("vista3d", "-"), ("nnunet", ":")):
-            axes.plot(
-                [int(row["cases"]) for row in rows], [float(row[column]) for row in rows], style, color=GREY,
-                linewidth=1, alpha=0.9 - 0.35 * n, label=f"paper, {name}: {column}",
-            )  # fmt: skip
-    for scratch, colour, label in ((False, BLUE, "finetuned"), (True, ORANGE, "from scratch")):
-        own = [(each.arm.shots, each.section.means["dice"]) for each in found if each.arm.scratch is scratch]
-        known = [(shots, mean) for shots, mean in own if mean is not None]
-        if known:
-            shots = [n for n, _ in known]
-            axes.plot(shots, [mean.value for _, mean in known], "o-", color=colour, markersize=4, label=label)
-            low, high = [mean.low for _, mean in known], [mean.high for _, mean in known]
-            axes.fill_between(shots, low, high, color=colour, alpha=0.15)
+    draw_published(axes)
+    draw_own(axes, found, scratch=False, colour=BLUE, label="finetuned")
+    draw_own(axes, found, scratch=True, colour=ORANGE, label="from scratch")
     axes.set_xscale("log")
     numbers = sorted({each.arm.shots for each in found} | {1, 5, 10, 20, 40})
     axes.set_xticks(numbers, [str(n) for n in numbers])
@@ -174,3 +186,29 @@ def curve_of(found: Sequence[Outcome]) -> Figure:
     overlap_axis(axes, "y")
     axes.legend(fontsize=7, loc="lower right")
     return drawn
+
+
+def draw_published(axes: Axes) -> None:
+    """Draw the paper's curves, each data set fainter than the one before."""
+    for n, name in enumerate(dict.fromkeys(row["dataset"] for row in table3_rows())):
+        rows = table3_rows(name)
+        cases = [int(row["cases"]) for row in rows]
+        for column, style in (("vista3d", "-"), ("nnunet", ":")):
+            values = [float(row[column]) for row in rows]
+            label = f"paper, {name}: {column}"
+            axes.plot(cases, values, style, color=GREY, linewidth=1, alpha=0.9 - 0.35 * n, label=label)
+
+
+def draw_own(axes: Axes, found: Sequence[Outcome], *, scratch: bool, colour: str, label: str) -> None:
+    """Draw the means of our trainings that began in one way, with their intervals; nothing where there are none."""
+    shots, values, low, high = [], [], [], []
+    for each in found:
+        mean = each.section.means["dice"]
+        if each.arm.scratch is scratch and mean is not None:
+            shots.append(each.arm.shots)
+            values.append(mean.value)
+            low.append(mean.low)
+            high.append(mean.high)
+    if shots:
+        axes.plot(shots, values, "o-", color=colour, markersize=4, label=label)
+        axes.fill_between(shots, low, high, color=colour, alpha=0.15)

@@ -80,7 +80,11 @@ def most_similar(model: Learns, scans: Iterable[LabelledScan], wanted: Sequence[
 def counts(labels: np.ndarray) -> dict[int, int]:
     """Return how many voxels each label has, the background left out."""
     values, number = np.unique(labels, return_counts=True)
-    return {int(value): int(n) for value, n in zip(values, number, strict=True) if value}
+    found = {}
+    for value, n in zip(values, number, strict=True):
+        if value:
+            found[int(value)] = int(n)
+    return found
 
 
 @torch.no_grad()
@@ -101,7 +105,9 @@ def remember_starts(folder: Path, model: Learns, plan: FinetunePlan, settings: F
         return kept
     starts = first_rows(model, plan, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [[index, list(start.sources), start.reason] for index, start in starts.items()]
+    rows = []
+    for index, start in starts.items():
+        rows.append([index, list(start.sources), start.reason])
     write_atomically(path, [json.dumps({"identity": key, "starts": rows}).encode()])
     return starts
 
@@ -112,7 +118,10 @@ def _kept_starts(path: Path, key: str) -> dict[int, Start] | None:
         kept = json.loads(path.read_bytes())
         if kept["identity"] != key:
             return None
-        return {int(index): Start(tuple(sources), reason) for index, sources, reason in kept["starts"]}
+        found = {}
+        for index, sources, reason in kept["starts"]:
+            found[int(index)] = Start(tuple(sources), reason)
+        return found
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -158,4 +167,7 @@ def first_rows(model: Learns, plan: FinetunePlan, settings: FinetuneSettings) ->
 
 def _similar_scans(plan: FinetunePlan, settings: FinetuneSettings) -> list[LabelledScan]:
     entries = plan.training.entries[:SIMILAR_SCANS]
-    return [read_labelled(entry, plan.training, settings.tolerance_mm) for entry in entries]
+    found = []
+    for entry in entries:
+        found.append(read_labelled(entry, plan.training, settings.tolerance_mm))
+    return found

@@ -104,7 +104,10 @@ class AutomaticObjective:
 
     def _independent(self, patch: Patch, pyramid: Sequence[Tensor], prompted: Prompted) -> Tensor:
         """Return the mean of the losses of some classes, each against the rest of the patch."""
-        known = [q for q in range(len(self.classes)) if patch.known[q]]
+        known = []
+        for q in range(len(self.classes)):
+            if patch.known[q]:
+                known.append(q)
         masks = {q: self._mask(patch, q) for q in known}
         inside = [q for q in known if masks[q].any()]
         absent = [q for q in known if q not in inside]
@@ -115,7 +118,10 @@ class AutomaticObjective:
         return published_loss(logits, torch.stack([masks[q] for q in asked]).to(logits.device))
 
     def _some(self, classes: Sequence[int], most: int) -> list[int]:
-        return [classes[int(n)] for n in self.generator.permutation(len(classes))[:most]]
+        found = []
+        for n in self.generator.permutation(len(classes))[:most]:
+            found.append(classes[int(n)])
+        return found
 
     def _mask(self, patch: Patch, q: int) -> Tensor:
         if q in self.nested_bits:

@@ -149,16 +149,24 @@ class InteractiveObjective:
 
     def loss(self, objects: Sequence[Target], pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of some of the objects of a patch whose encoding is known."""
-        chosen = [objects[int(n)] for n in self.generator.permutation(len(objects))[: self.rules.objects]]
+        chosen = []
+        for n in self.generator.permutation(len(objects))[: self.rules.objects]:
+            chosen.append(objects[int(n)])
         with self._mixed(pyramid[0]):
             features = self.network.click_features(pyramid)
         return self._rounds(features, chosen)
 
     def objects(self, patch: Patch) -> list[Target]:
         """Return what can be clicked in a patch: its objects, see `objects_of`, or targets drawn for some of them."""
-        bits = [bit for q, bit in self.nested_bits.items() if patch.known[q]]
+        bits = []
+        for q, bit in self.nested_bits.items():
+            if patch.known[q]:
+                bits.append(bit)
         if patch.supervoxels is None:
-            return [Target(mask, value) for value, mask in objects_of(patch, self.rules.smallest, bits)]
+            found = []
+            for value, mask in objects_of(patch, self.rules.smallest, bits):
+                found.append(Target(mask, value))
+            return found
         structures = objects_of(patch, 1, bits)
         return sample_targets(
             structures,
@@ -187,15 +195,19 @@ class InteractiveObjective:
         return torch.autocast(image.device.type, torch.bfloat16, enabled=self.teaching.bfloat16)
 
     def _zero_shot(self, values: Sequence[int]) -> Tensor:
-        named = [v in self.supported and self.generator.random() >= self.rules.unnamed for v in values]
+        named = []
+        for v in values:
+            named.append(v in self.supported and self.generator.random() >= self.rules.unnamed)
         return ~torch.tensor(named)
 
     def _shown(self, targets: Sequence[Target]) -> Tensor:
         """Return which targets (q) are shown as zero-shot objects."""
-        flags = [
-            self._zero_shot([target.value]) if target.mode == "regular" else torch.tensor([target.zero_shot])
-            for target in targets
-        ]
+        flags = []
+        for target in targets:
+            if target.mode == "regular":
+                flags.append(self._zero_shot([target.value]))
+            else:
+                flags.append(torch.tensor([target.zero_shot]))
         return torch.cat(flags)
 
     def _rounds(self, features: Tensor, targets: Sequence[Target]) -> Tensor:
@@ -214,16 +226,19 @@ class InteractiveObjective:
                 loss = loss + self.teaching.loss(logits, truth) / 2
             if number < last:
                 now = (logits.detach() > 0).cpu().numpy()
-                more = self._asked([[self._next(mask, each)] for mask, each in zip(masks, now, strict=True)])
-                points, labels = torch.cat([points, more[0]], 1), torch.cat([labels, more[1]], 1)
+                corrections = []
+                for mask, answered in zip(masks, now, strict=True):
+                    corrections.append([self._next(mask, answered)])
+                more_points, more_labels = self._asked(corrections)
+                points, labels = torch.cat([points, more_points], 1), torch.cat([labels, more_labels], 1)
         return loss
 
     def _first(self, target: Target) -> Sequence[Click | None]:
         """Return the first clicks on a target: its own, or one as a person gives it."""
         mask = target.mask
         if target.positives:
-            signs = (target.positives, True), (target.negatives, False)
-            return [_click(voxel, mask, positive) for voxels, positive in signs for voxel in voxels]
+            inside = [_click(voxel, mask, True) for voxel in target.positives]
+            return inside + [_click(voxel, mask, False) for voxel in target.negatives]
         if self.generator.random() < self.rules.centre:
             return [centre_click(mask, _grid(mask))]
         return [self._next(mask, np.zeros_like(mask))]
@@ -234,10 +249,14 @@ class InteractiveObjective:
     def _asked(self, clicks: Sequence[Sequence[Click | None]]) -> tuple[Tensor, Tensor]:
         """Return points (q n 3) and labels (q n); where there is nothing to click, a point that is ignored."""
         most = max(map(len, clicks))
-        padded = [[*each, *[None] * (most - len(each))] for each in clicks]
-        points = [[(0.0, 0.0, 0.0) if click is None else click.position_ras for click in each] for each in padded]
-        labels = [[IGNORED if click is None else int(click.positive) for click in each] for each in padded]
-        return torch.tensor(points), torch.tensor(labels)
+        points = torch.zeros(len(clicks), most, 3)
+        labels = torch.full((len(clicks), most), IGNORED)
+        for q, own in enumerate(clicks):
+            for n, click in enumerate(own):
+                if click is not None:
+                    points[q, n] = torch.tensor(click.position_ras)
+                    labels[q, n] = int(click.positive)
+        return points, labels
 
 
 def nothing_to_click() -> RecipeError:
@@ -255,9 +274,10 @@ def objects_of(patch: Patch, smallest: int, bits: Iterable[int] = ()) -> list[tu
     """
     labels, nested = patch.labels.numpy(), patch.nested.numpy()
     counts = np.bincount(labels.ravel())
-    objects: list[tuple[int, Mask]] = [
-        (value, labels == value) for value in range(1, len(counts)) if counts[value] >= smallest
-    ]
+    objects: list[tuple[int, Mask]] = []
+    for value in range(1, len(counts)):
+        if counts[value] >= smallest:
+            objects.append((value, labels == value))
     for bit in bits:
         inside = (nested >> bit) & 1 == 1
         if np.count_nonzero(inside) >= smallest:

@@ -124,7 +124,9 @@ class ChainedClicks:
     def _unasked(self) -> set[int]:
         """Return the rounds without a click."""
         rounds = self.rules.rounds
-        return {rounds - 1, int(self.generator.integers(1, rounds - 1))} if self.rules.unasked else set()
+        if self.rules.unasked:
+            return {rounds - 1, int(self.generator.integers(1, rounds - 1))}
+        return set()
 
     def _clicks(self, truth: Mask, found: Mask) -> tuple[Tensor, Tensor]:
         """Return a click on each object: any voxel of either error, or of the object without one.

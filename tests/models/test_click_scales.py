@@ -19,7 +19,7 @@ from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import plan_windows
-from prosect.models.model_set import SetResponder
+from prosect.models.set_clicks import SetResponder
 from prosect.models.spec import ModelSpec, profile
 from prosect.models.vista3d_clicks import answer_clicks
 from prosect.session import Session, read_record

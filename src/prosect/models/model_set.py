@@ -9,31 +9,25 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from prosect.boxes import Box
 from prosect.checkpoints.catalog import JOIN
 from prosect.checkpoints.offered import offering
 from prosect.errors import CheckpointError
 from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
-from prosect.inference.question import Question
 from prosect.inference.remembered import FeatureBudget
-from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
+from prosect.models.set_clicks import SetResponder
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
 from prosect.session import Session
-from prosect.session.protocols import Responder, rescaled_of
+from prosect.session.protocols import Responder
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume, require_volume
 
-__all__ = ["ModelSet", "SetResponder", "merge_flat", "set_of"]
-
-Mask = NDArray[np.bool_]
-Voxel = tuple[int, int, int]
+__all__ = ["ModelSet", "merge_flat", "set_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,42 +253,6 @@ class ModelSet:
             "models": models,
             **_judgements(said, owners),
         }
-
-
-class SetResponder:
-    """Answers clicks by one model, to which structures that it does not know are objects without a name.
-
-    Args:
-        answers: The model's own responder.
-        known: Indices of the structures that the model knows.
-    """
-
-    def __init__(self, answers: Responder, known: frozenset[int]) -> None:
-        self._answers, self._known = answers, known
-        others = rescaled_of(answers)
-        self.rescaled: Rescaled[SetResponder] | None = None
-        if others is not None:
-            self.rescaled = Rescaled(others.scales, lambda scale: SetResponder(others.at(scale), known), others.find)
-
-    def place(self, position_ras: Sequence[float], existing: Sequence[Voxel]) -> Voxel:
-        """Return the patch for a click, one of those that exist where it serves."""
-        return self._answers.place(position_ras, existing)
-
-    def box(self, patch: Voxel) -> Box:
-        """Return the box of the scan that a patch covers."""
-        return self._answers.box(patch)
-
-    def extent(self, question: Question, watch: Watch | None = None) -> Box:
-        """Return the box of the scan that the answer covers."""
-        return self._answers.extent(self._in_its_words(question), watch)
-
-    def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
-        """Return where in a box the network was asked, and where it says yes, both (i j k)."""
-        return self._answers.propose(self._in_its_words(question), box, watch)
-
-    def _in_its_words(self, question: Question) -> Question:
-        is_stranger = question.structure not in self._known
-        return replace(question, zero_shot=question.zero_shot or is_stranger)
 
 
 def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str, float]]) -> ModelSet:

@@ -3,8 +3,8 @@
 The first click is answered at every scale that is tried. What speaks for an answer is a weighted sum of its cues, which
 stands for the Dice that it may have; the model's own scale is left only where another is better by a margin. Later
 clicks can lead back to the model's own scale, where the answers at the other contradict them more. They never lead away
-from it: of seven objects that were tried so, five ended worse, because every click in an error of a mask contradicts
-the scale that made it, and some other scale is always silent there.
+from it: of seven objects that were tried so, four ended worse and one better, because every click in an error of a mask
+contradicts the scale that made it, and some other scale is always silent there.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
     machine = "cpu, gpu, gpu:N, cuda, cuda:N, mps or auto (default)"
     model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
-    coarse = "run on a coarser grid: about three times as fast, and less exact"
+    coarse = "run on a grid of a third as many voxels, and less exact"
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"
     model.add_argument("--all", dest="keep_all", action="store_true", help=kept)

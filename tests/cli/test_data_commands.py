@@ -151,7 +151,7 @@ def test_speed_needs_no_labels(run: Run, folder: Path, tmp_path: Path, weights: 
 
 def test_a_model_that_finds_none_of_the_structures_is_refused_first(run: Run, folder: Path, tmp_path: Path) -> None:
     words = ("evaluate", "auto", folder, "--map", "1=liver", "2=spleen", "-o", tmp_path / "o", "-d", "cpu")
-    status, _, err = run(*words)  # the shipped model knows heads and necks
+    status, _, err = run(*words, "-m", "prosect-small")  # which knows heads and necks
     assert status == 3
     assert "STRUCTURE_UNSUPPORTED" in err
     assert not (tmp_path / "o").exists()

@@ -70,7 +70,7 @@ def test_a_second_scan_is_told_where_outputs_and_several_scans_go(run, model, sc
     assert "a .txt list" in err
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"weights"}))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_says_the_version_and_refuses_flags_that_begin_like_others(run, command) -> None:
     status, out, _ = run(command, "--version")
     assert (status, out.startswith("prosect ")) == (0, True)

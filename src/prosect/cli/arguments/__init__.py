@@ -76,15 +76,22 @@ def build_parser(version: Callable[[], str]) -> Parser:
     parser = Parser("prosect", description=DESCRIPTION)
     debug = Parser(add_help=False)
     add_debug(debug)
-    for each in (parser, debug):
-        each.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
+    add_version(parser, version)
+    add_version(debug, version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         parents = [] if command.has_actions else [debug]
         own = commands.add_parser(name, help=command.help, description=command.description, parents=parents)
+        if command.has_actions:
+            add_version(own, version)
         own.extra_word = command.extra_word or own.extra_word
         command.add(own)
     return parser
+
+
+def add_version(parser: argparse.ArgumentParser, version: Callable[[], str]) -> None:
+    """Let a parser say the version."""
+    parser.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

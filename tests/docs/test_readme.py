@@ -32,6 +32,8 @@ def test_every_command_shown_can_be_typed(command: str) -> None:
     build_parser(lambda: "0").parse_args(shlex.split(command)[1:])
 
 
+# A synthetic neck shows no abdomen, so what the model of the abdomen finds there is withheld.
+@pytest.mark.filterwarnings("ignore:Withheld")
 def test_the_python_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     volume, _ = phantom.head_neck(np.random.default_rng(0), spacing_mm=(4.0, 4.0, 4.0))

@@ -141,8 +141,9 @@ def clicked(http: httpx.Client, session: str, grid: Grid, count: int) -> dict[st
     rng = np.random.default_rng(1)
     half = BOX // 2
     times, sizes = [], []
-    for voxel in rng.integers(half, np.asarray(grid.shape) - half, (count, 3)):
-        body = {"structure": "lesion", "position": grid.to_world([voxel])[0].tolist(), "space": "ras"}
+    for number, voxel in enumerate(rng.integers(half, np.asarray(grid.shape) - half, (count, 3))):
+        # An object of its own each time: the responder knows the box of one click only.
+        body = {"structure": f"lesion {number}", "position": grid.to_world([voxel])[0].tolist(), "space": "ras"}
         began = time.perf_counter()
         reply = http.post(f"/api/v1/sessions/{session}/clicks", json=body).raise_for_status()
         _, labels = unpack_delta(reply.content)

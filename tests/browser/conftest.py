@@ -14,7 +14,19 @@ from worlds.serving import Server
 # The fixtures of the server's own tests.
 from worlds.serving_fixtures import run_server, scans, server, settings, shelf, start, start_with
 
-__all__ = ["Page", "browser", "run_server", "scans", "server", "settings", "shelf", "start", "start_with", "tab"]
+__all__ = [
+    "Page",
+    "browser",
+    "run_server",
+    "scans",
+    "server",
+    "settings",
+    "shelf",
+    "start",
+    "start_with",
+    "tab",
+    "tab_at",
+]
 
 FLAGS = (
     "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
@@ -87,15 +99,21 @@ class Page:
 
 
 @pytest.fixture
-def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[[], Page]]:
-    """A function that opens a tab."""
+def tab_at(browser: Any) -> Iterator[Callable[[Any], Page]]:
+    """A function that opens a tab for a server."""
     contexts: list[Any] = []
 
-    def begin() -> Page:
+    def begin(at: Any) -> Page:
         context = browser.new_context(viewport={"width": 900, "height": 600})
         contexts.append(context)
-        return Page(context.new_page(), request.getfixturevalue("server"))
+        return Page(context.new_page(), at)
 
     yield begin
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def tab(tab_at: Callable[[Any], Page], request: pytest.FixtureRequest) -> Callable[[], Page]:
+    """A function that opens a tab for the server with the model of balls."""
+    return lambda: tab_at(request.getfixturevalue("server"))

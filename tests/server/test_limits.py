@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from prosect.boxes import Box
 from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.server import deadlines
+from prosect.server.running import running
 from prosect.server.settings import Settings
 from prosect.server.shelf import Shelf
 from worlds.serving import TOKEN, Server
@@ -136,6 +138,29 @@ def test_a_page_that_was_away_hears_of_what_it_missed_and_only_that(server: Serv
     assert all(low <= 5 < high for low, high in zip(box.start, box.stop, strict=True))
     # Of a revision that it never had, and after a restart, the whole scan is named.
     assert first_event(server, identity, 99)["box"] == {"start": [0, 0, 0], "stop": scan["shape"]}
+
+
+def test_a_server_that_stops_says_so_to_pages_and_does_not_wait_for_them(settings: Settings, shelf: Shelf) -> None:
+    heard: list[str] = []
+    with running(settings, shelf) as (actual, service):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        http = httpx.Client(base_url=f"http://127.0.0.1:{actual.port}", headers=headers, timeout=60)
+        _, session = Server(service, actual, http).begin()
+        listening = threading.Event()
+
+        def listen() -> None:
+            with http.stream("GET", f"{API}/sessions/{session['session_id']}/events") as stream:
+                for line in stream.iter_lines():
+                    listening.set()
+                    heard.append(line)
+
+        page = threading.Thread(target=listen)
+        page.start()
+        assert listening.wait(20)
+    page.join(20)
+    http.close()
+    assert not page.is_alive()
+    assert "event: bye" in heard
 
 
 def first_event(server: Server, identity: str, last: int) -> dict[str, Any]:

@@ -63,6 +63,24 @@ def address(settings: Settings, path: str = "/") -> str:
     return f"http://{shown}:{settings.port}{path}#t={quote(settings.token)}"
 
 
+class AnnouncingServer(uvicorn.Server):
+    """A server that tells pages of its end first: it would wait for their streams, which have no end of their own.
+
+    Args:
+        config: Of uvicorn.
+        announce: Tells them.
+    """
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell pages, then finish what runs."""
+        self._announce()
+        await super().shutdown(sockets)
+
+
 def server_of(settings: Settings, shelf: Shelf) -> tuple[uvicorn.Server, Service]:
     """Return the server, not started yet, and its service."""
     service = Service(Library(settings, shelf, prosect.read, time.time, time.monotonic), time.monotonic)
@@ -80,7 +98,7 @@ def server_of(settings: Settings, shelf: Shelf) -> tuple[uvicorn.Server, Service
         h11_max_incomplete_event_size=HEADER_BYTES,
         lifespan="on",
     )
-    return uvicorn.Server(config), service
+    return AnnouncingServer(config, service.announce_end), service
 
 
 def serve(

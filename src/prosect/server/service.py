@@ -321,13 +321,15 @@ class Service:
             job.state = "failed" if job.state == "done" else job.state
         self._tell_of_job(live, job, ends=True)
 
-    def stop(self) -> None:
-        """Tell pages that the server goes, end the device's thread and close the journals."""
-        everyone = self.library.live()
-        for live in everyone:
+    def announce_end(self) -> None:
+        """Tell pages that the server goes; their streams of events end with that."""
+        for live in self.library.live():
             live.tell({"event": "bye"})
+
+    def stop(self) -> None:
+        """End the device's thread and close the journals."""
         self.device.stop()
-        for live in everyone:
+        for live in self.library.live():
             live.suspend()
 
     def perform(self, identity: str, kind: str, act: Callable[[Session, Watch], Outcome]) -> Outcome:

@@ -169,7 +169,8 @@ export class Actions {
   async draft(structures, model) {
     try {
       const job = await api.send("POST", `/sessions/${state.session}/draft`, { structures, ...(model ? { model } : {}) });
-      state.jobs.set(job.job_id, { ...job, text: "waiting for the model" });
+      // Its events may have come before this reply, its last one too.
+      if (!state.jobs.has(job.job_id) && !state.ended.has(job.job_id)) state.jobs.set(job.job_id, { ...job, text: "waiting for the model" });
       this.show.work();
     } catch (error) {
       await this.recover(error);

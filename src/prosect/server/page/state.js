@@ -11,6 +11,7 @@ export const state = {
   queue: [], // actions that wait
   busy: null, // the action that runs
   jobs: new Map(), // drafts that run, by identity
+  ended: new Set(), // drafts that are done, failed or cancelled
   events: null, // ends listening
   place: null, // where the crosshair is
   coloured: true,

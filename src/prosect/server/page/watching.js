@@ -65,6 +65,7 @@ function follow(event) {
     return;
   }
   state.jobs.delete(event.id);
+  state.ended.add(event.id);
   if (event.state === "done") say("the draft is there");
   if (event.state === "failed") problem(Object.assign(new Error(event.problem?.detail ?? "The draft failed."), { code: event.problem?.code }));
   if (event.state === "cancelled") say("the draft was cancelled; nothing changed");

@@ -191,6 +191,16 @@ def test_a_page_with_an_old_revision_is_told(server: Server) -> None:
     assert (response.status_code, response.json()["code"]) == (409, "REVISION_OLD")
 
 
+def test_a_page_is_told_which_structures_enclose_others(server: Server) -> None:
+    scan, session = server.begin()
+    identity, grid = session["session_id"], grid_of(scan)
+    click(server, identity, grid.to_world([[20, 18, 14]])[0])
+    body = {"structure": "body", "position": grid.to_world([[8, 8, 8]])[0].tolist(), "space": "ras"}
+    assert server.http.post(f"{API}/sessions/{identity}/clicks", json=body).status_code == 200
+    rows = server.http.get(f"{API}/sessions/{identity}").json()["structures"]
+    assert {row["name"]: row["encloses"] for row in rows} == {"liver": False, "body": True}
+
+
 def test_a_locked_structure_is_refused_and_a_colour_is_kept(server: Server) -> None:
     scan, session = server.begin()
     identity, grid = session["session_id"], grid_of(scan)

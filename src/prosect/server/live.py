@@ -119,8 +119,10 @@ class LiveSession:
         """Return what a page shows of each structure, in the order in which they came."""
         ml = session.volume.grid.voxel_volume_ml
         slots = self.slots(session)
+        states = session.states
+        tiers = session.vocabulary.tiers([each.index for each in states])
         rows = []
-        for each in session.states:
+        for each, tier in zip(states, tiers, strict=True):
             slot = slots[each.name]
             colour = self.entry.colours.get(each.name) or default_colour(session, each.index, slot)
             rows.append(
@@ -135,6 +137,7 @@ class LiveSession:
                     "clicks": each.clicks,
                     "locked": each.locked,
                     "zero_shot": each.zero_shot,
+                    "encloses": tier < 0,
                 }
             )
         return rows

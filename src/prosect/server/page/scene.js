@@ -7,6 +7,7 @@ const SINGLE = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]];
 const CHANGED = 255; // the slot that shows what the last action changed
 const THIN = 0.4; // of a voxel
+const FULL = 255, FAINT = 50; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
 export class Scene {
@@ -104,7 +105,7 @@ export class Scene {
       const one = structures.find((each) => each.slot === slot);
       const [red, green, blue] = rgb(one?.colour ?? "#ffffff");
       map.R.push(red); map.G.push(green); map.B.push(blue);
-      map.A.push(one && !one.visible ? 0 : 255); map.I.push(slot); map.labels.push(one?.name ?? "");
+      map.A.push(strength(one)); map.I.push(slot); map.labels.push(one?.name ?? "");
     }
     map.R.push(255); map.G.push(255); map.B.push(255); map.A.push(255); map.I.push(CHANGED); map.labels.push("changed");
     const key = JSON.stringify([map.R, map.G, map.B, map.A]);
@@ -222,4 +223,11 @@ export class Scene {
 
 function rgb(text) {
   return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+}
+
+/** How strongly a structure is painted; a slot that nothing has yet is ready for the next one. */
+function strength(one) {
+  if (!one) return FULL;
+  if (!one.visible) return 0;
+  return one.encloses ? FAINT : FULL;
 }

@@ -33,7 +33,7 @@ from prosect.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from worlds.serving import TOKEN, BallModel
+from worlds.serving import TOKEN, WORDS, BallModel
 
 BOX = 128
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
@@ -140,10 +140,11 @@ def clicked(http: httpx.Client, session: str, grid: Grid, count: int) -> dict[st
     """Click at random places, and return the milliseconds until the box of labels is there."""
     rng = np.random.default_rng(1)
     half = BOX // 2
+    names = [each.name for each in WORDS if each.status == "supported"]
     times, sizes = [], []
     for number, voxel in enumerate(rng.integers(half, np.asarray(grid.shape) - half, (count, 3))):
-        # An object of its own each time: the responder knows the box of one click only.
-        body = {"structure": f"lesion {number}", "position": grid.to_world([voxel])[0].tolist(), "space": "ras"}
+        # Another structure each time: the responder knows the box of one click only.
+        body = {"structure": names[number], "position": grid.to_world([voxel])[0].tolist(), "space": "ras"}
         began = time.perf_counter()
         reply = http.post(f"/api/v1/sessions/{session}/clicks", json=body).raise_for_status()
         _, labels = unpack_delta(reply.content)

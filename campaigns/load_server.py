@@ -90,7 +90,7 @@ def campaign(work: Path, sessions: int, actions: int, wait_s: float) -> dict[str
     scans.mkdir()
     prosect.write(Volume(np.zeros(SHAPE, dtype=np.float32), GRID, "CT"), scans / "ct.nii")
     model: Any = BallModel(wait_s=wait_s)
-    settings = Settings(work=work / "work", roots={"scans": scans}, token=TOKEN, port=0)
+    settings = Settings(work=work / "work", roots={"scans": scans}, token=TOKEN, port=0, max_sessions=sessions)
     with running(settings, Shelf(lambda _name, _weights: model, [Source("balls", "balls")])) as (actual, _):
         address = f"http://127.0.0.1:{actual.port}"
         with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:

@@ -54,6 +54,12 @@ class Box:
         (i, j, k), (end_i, end_j, end_k) = self.start, self.stop
         return Box((i + by_i, j + by_j, k + by_k), (end_i + by_i, end_j + by_j, end_k + by_k))
 
+    def grown(self, voxels: int) -> Box:
+        """Return the box with so many voxels more on every side; it may then reach beyond its array."""
+        i, j, k = self.start
+        end_i, end_j, end_k = self.stop
+        return Box((i - voxels, j - voxels, k - voxels), (end_i + voxels, end_j + voxels, end_k + voxels))
+
     def __and__(self, other: Box) -> Box:
         """Return what both hold; empty boxes may begin after their end."""
         i, j, k = map(max, self.start, other.start)

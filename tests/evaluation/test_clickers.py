@@ -41,7 +41,9 @@ def test_the_paper_clicks_in_the_larger_eroded_component(seed: int, number: int)
     truth, mask = blobs(seed)
     made = click("paper", truth, mask, number, seed)
     for brush in (CUBE, CUBE[:, :, :1]) if number < 10 else (CUBE,):
-        missed, excess = (largest(ndimage.binary_erosion(e, brush)) for e in (truth & ~mask, mask & ~truth))
+        # The reference counts what lies beyond the scan as set, as the official code pads with 1.
+        errors = (truth & ~mask, mask & ~truth)
+        missed, excess = (largest(ndimage.binary_erosion(error, brush, border_value=1)) for error in errors)
         if missed.any() or excess.any():
             assert made is not None
             assert made.positive == (missed.sum() >= excess.sum())
@@ -63,6 +65,20 @@ def test_the_papers_first_click_is_the_middle_of_the_eroded_structure() -> None:
     made = click("paper", thin, np.zeros_like(thin), 0)
     assert made is not None
     assert voxel_of(made.position_ras, GRID) == (4, 4, 5), "what erosion would remove is clicked as it is"
+
+
+def test_the_paper_erodes_nothing_from_the_end_of_the_scan() -> None:
+    truth = np.zeros(SHAPE, dtype=bool)
+    truth[:2, 3:8, 3:8] = True  # two voxels thick: eroded from both sides, nothing would be left
+    made = click("paper", truth, np.zeros_like(truth), 0)
+    assert made is not None
+    assert voxel_of(made.position_ras, GRID) == (0, 5, 5)
+    inside = np.roll(truth, 5, axis=0)
+    made = click("paper", inside, np.zeros_like(truth), 0)
+    assert made is not None
+    assert voxel_of(made.position_ras, GRID)[0] in (5, 6), "as thin as it is, and clicked uneroded"
+    assert click("paper", inside, np.zeros_like(truth), 10) is None, "the end of a box is no end of the scan"
+    assert click("paper", truth, np.zeros_like(truth), 10) is not None
 
 
 @settings(deadline=None, max_examples=25)

@@ -46,7 +46,9 @@ def next_click(
 ) -> Click | None:
     """Return the next click by a rule, or None where the rule has none left.
 
-    Rules look at the box of truth and mask only: outside there is neither a structure nor an error.
+    Rules look at the box of truth and mask only, and at one voxel around it: outside there is neither a structure nor
+    an error. That voxel is missing where the scan ends, so that a rule can tell the end of a structure from the end of
+    the scan.
 
     Args:
         rule: One of `RULES`.
@@ -59,6 +61,7 @@ def next_click(
     box = Box.of(truth) | Box.of(mask)
     if not box.size:
         return None
+    box = box.grown(1) & Box((0, 0, 0), grid.shape)
     return rule(truth[box.slices], mask[box.slices], grid.crop(box.start, box.stop), generator, number)
 
 
@@ -74,7 +77,8 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
 
     First the voxel of the eroded structure's largest component nearest to that component's middle. Then a random voxel
     of the larger of two components: the largest eroded one of what is missed, which wins a tie, and of what exceeds.
-    Differs from the official code, which erodes on the network's grid, not on the scan's.
+    What lies beyond the scan counts as part of whatever touches its end, in the official code and here, so nothing is
+    eroded from there. Differs from the official code, which erodes on the network's grid, not on the scan's.
     """
     if number == 0:
         part = core(truth)
@@ -85,8 +89,8 @@ def paper_click(truth: Mask, mask: Mask, grid: Grid, generator: np.random.Genera
     if number < PLATE_CLICKS:
         reaches.append(PLATE)
     for reach in reaches:
-        missed = largest_component(erode(truth & ~mask, reach))
-        excess = largest_component(erode(mask & ~truth, reach))
+        missed = largest_component(erode(truth & ~mask, reach, beyond=True))
+        excess = largest_component(erode(mask & ~truth, reach, beyond=True))
         positive = voxel_count(missed) >= voxel_count(excess)
         chosen = excess
         if positive:
@@ -158,8 +162,11 @@ RULES: dict[str, Rule] = {
 
 
 def core(mask: Mask) -> Mask | None:
-    """Return the largest component (i j k) of the eroded mask, or of the mask where erosion leaves none."""
-    part = largest_component(erode(mask, CUBE))
+    """Return the largest component (i j k) of the eroded mask, or of the mask where erosion leaves none.
+
+    Nothing is eroded from the end of the array, as in the official code.
+    """
+    part = largest_component(erode(mask, CUBE, beyond=True))
     if part is None:
         return largest_component(mask)
     return part

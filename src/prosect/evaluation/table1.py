@@ -328,15 +328,15 @@ def oracle(mask: Mask, truth: Mask) -> float:
 def trial_clicks(truth: Mask, mask: Mask, generator: np.random.Generator, first: bool) -> list[tuple[Voxels, bool]]:
     """Return the clicks of one trial in a window (i j k): voxel (3) and sign."""
     clicks = []
-    inside = erode(truth)
+    inside = erode(truth, beyond=True)  # official: nothing is eroded from the window's end
     if not inside.any():
         inside = truth
     if inside.any():
         clicks.append((anywhere(inside, generator), True))
     if first:
         return clicks
-    missed = largest_component(erode(truth & ~mask))
-    excess = largest_component(erode(mask & ~truth))
+    missed = largest_component(erode(truth & ~mask, beyond=True))
+    excess = largest_component(erode(mask & ~truth, beyond=True))
     if missed is not None and voxel_count(missed) > voxel_count(excess):
         return [(anywhere(missed, generator), True)]
     if excess is not None:

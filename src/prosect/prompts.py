@@ -20,7 +20,7 @@ from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.places import Point, Space, outside, place_of, three_numbers
 from prosect.vocabulary import Structure, Vocabulary
-from prosect.vocabulary.matching import can_be_name
+from prosect.vocabulary.matching import can_be_name, spelling
 
 __all__ = [
     "MAX_CLICKS",
@@ -35,6 +35,7 @@ __all__ = [
     "clicks_beside",
     "extend_vocabulary",
     "for_structure",
+    "is_background",
     "parse_at",
     "positive_of",
     "refuse_only_negative",
@@ -328,8 +329,14 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
 
     Raises:
         PromptError: A group (`STRUCTURE_GROUP`), an index that no structure has (`STRUCTURE_UNKNOWN`), or a name that
-            cannot be one (`STRUCTURE_NAME`).
+            cannot be one, such as `background` (`STRUCTURE_NAME`).
     """
+    if is_background(structure):
+        raise PromptError(
+            "The background is no structure. Give the structure another name, or click on a structure negatively where "
+            "it is none.",
+            code="STRUCTURE_NAME",
+        )
     found = vocabulary.get(structure)
     if found is not None and found.status == "group":
         parts = ", ".join(f"'{vocabulary[i].name}'" for i in found.parts)
@@ -349,6 +356,11 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
     near = ", ".join(f"'{other}'" for other in vocabulary.nearest(name))
     index = max(s.index for s in vocabulary) + 1
     return Target(name, index, True, False, f"'{name}' is new: an object of its own (zero-shot). Known names: {near}")
+
+
+def is_background(structure: str | int) -> bool:
+    """Return whether a text says that there is no structure."""
+    return isinstance(structure, str) and spelling(structure) == "background"
 
 
 def extend_vocabulary(vocabulary: Vocabulary, target: Target) -> Vocabulary:

@@ -10,7 +10,7 @@ import pytest
 
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
-from prosect.data.mapping import mapping_of, parse_pair, with_new
+from prosect.data.mapping import mapping_of, mark_new, parse_pair, with_new
 from prosect.data.mapping_files import published_mappings, read_mappings
 from prosect.data.pairs import pair_files
 from prosect.data.splits import published_split
@@ -230,6 +230,21 @@ def test_a_typed_pair_may_map_to_nothing() -> None:
         with pytest.raises(RecipeError) as refused:
             mapping_of([parse_pair(text)], WORDS)
         assert refused.value.code == "MAPPING_INVALID"
+
+
+@pytest.mark.parametrize("name", ["background", "Background", "unlabeled", "Clear Label", "-"])
+def test_the_background_is_no_structure_to_learn(name: str) -> None:
+    pairs = mark_new([("1", "liver"), ("2", name), ("0", name)], WORDS)
+    words = with_new(WORDS, pairs)
+    assert len(words) == len(WORDS)
+    assert mapping_of(pairs, words).values == {1: LIVER, 2: None}
+
+
+@pytest.mark.parametrize("pair", [("0", "liver"), (0, "+lesion"), ("0", 1)])
+def test_a_structure_is_never_taught_by_the_value_0(pair: tuple[Any, Any]) -> None:
+    with pytest.raises(RecipeError, match="0 is the background") as refused:
+        mapping_of([pair, (1, "spleen")], with_new(WORDS, [pair]))
+    assert refused.value.code == "MAPPING_INVALID"
 
 
 def test_a_new_structure_is_named_as_new_and_never_by_mistake(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_names_in_a_file_count_more_than_its_numbers(session: Session) -> None:
     same(session, spleen=A, my_own=B)
 
 
+def test_a_segment_for_the_background_is_no_draft(session: Session) -> None:
+    stored = StoredLabels(A + 2 * B.astype(np.uint8), session.volume.grid, {1: "Background", 2: "spleen"})
+    session.start_from(stored)
+    same(session, spleen=B)
+
+
 def test_a_single_label_takes_the_name_that_is_given(session: Session) -> None:
     session.start_from(StoredLabels(7 * A.astype(np.uint8), session.volume.grid, {}), name="lesion")
     session.start_from(StoredLabels(7 * B.astype(np.uint8), session.volume.grid, {}), ["liver"])

@@ -307,6 +307,7 @@ def test_a_locked_structure_is_never_overwritten(rule: str) -> None:
         (((5, 5, 5), True, "-7"), "STRUCTURE_UNKNOWN"),
         (((5, 5, 5), True, "kidney"), "STRUCTURE_GROUP"),
         (((5, 5, 5), True, " "), "STRUCTURE_NAME"),
+        (((5, 5, 5), True, "Background"), "STRUCTURE_NAME"),
         (((5, 5, 5), True, "x" * 65), "STRUCTURE_NAME"),
         (((5, 5, 5), "yes", "liver"), "CLICK_LABEL"),
     ],

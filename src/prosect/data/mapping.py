@@ -26,7 +26,8 @@ __all__ = [
 
 LARGEST = 65535
 SHOWN = 8
-NOTHING = ("", "-", "none", "null")
+# What stands for "no structure". 0 is the background of every label file, and other values may be called so, too.
+NOTHING = ("", "-", "none", "null", "background", "unlabeled", "unlabelled", "clear label")
 REGION = re.compile(r"\d+( *, *\d+)+")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
 NEW = "+"  # begins the name of a structure that no vocabulary has
@@ -185,8 +186,8 @@ def mapping_of(
 
     Args:
         pairs: Label value (a whole number or its digits), or the name that the files give it, or the list of values of
-            a region, and name or index of the structure; None, an empty text or `-` where the vocabulary has nothing
-            like it. 0 may only mean the background. A name that begins with `+` is new; see `with_new`.
+            a region, and name or index of the structure; None, an empty text, `-` or `background` where the vocabulary
+            has nothing like it. 0 may only mean the background. A name that begins with `+` is new; see `with_new`.
         vocabulary: Finds the structures, new ones too.
         absent: Structures that no scan shows.
         known: Further label values that occur and mean nothing here.
@@ -203,9 +204,10 @@ def mapping_of(
     texts: dict[int, str] = {}
     for pair in listed:
         value, structure = split_pair(pair)
+        nothing = means_nothing(structure)
         if value == 0:
+            refuse_zero(structure)
             continue
-        nothing = structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
         index = None if nothing else vocabulary[plain_name(structure)].index
         if index is not None and isinstance(structure, str) and structure.startswith(NEW):
             refuse_two_spellings(texts.setdefault(index, structure), structure)
@@ -257,7 +259,7 @@ def regions_of(
         own = tuple(sorted({value for value, _ in split if isinstance(value, int) and value}))
         values |= set(own)
         structure = pair[1]
-        if structure is None or str(structure).strip().lower() in NOTHING or not own:
+        if means_nothing(structure) or not own:
             continue
         index = vocabulary[plain_name(structure)].index
         if regions.setdefault(index, own) != own:
@@ -302,9 +304,26 @@ def mark_new(pairs: Iterable[Sequence[Any]], vocabulary: Vocabulary) -> list[tup
 
 def is_new(name: str, vocabulary: Vocabulary) -> bool:
     """Return whether a name is that of a structure which the vocabulary lacks, and not marked so yet."""
-    if name.strip().lower() in ("", *NOTHING):
-        return False
-    return not name.startswith(NEW) and name not in vocabulary
+    return not means_nothing(name) and not name.startswith(NEW) and name not in vocabulary
+
+
+def means_nothing(structure: Any) -> bool:
+    """Return whether what stands for a structure says that there is none."""
+    return structure is None or (isinstance(structure, str) and structure.strip().lower() in NOTHING)
+
+
+def refuse_zero(structure: Any) -> None:
+    """Refuse a structure for the label value 0, which would teach nothing.
+
+    Raises:
+        RecipeError: `MAPPING_INVALID`.
+    """
+    if not means_nothing(structure) and structure != 0:
+        raise RecipeError(
+            f"The label value 0 is mapped to {structure!r:.60}, but 0 is the background in label files. "
+            "Give the structure a value from 1.",
+            code="MAPPING_INVALID",
+        )
 
 
 def split_pair(pair: Any) -> tuple[int | str, Any]:

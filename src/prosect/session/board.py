@@ -19,7 +19,6 @@ from prosect.session.edits import Action, Sheet, apply_action
 from prosect.session.entries import Entries
 from prosect.session.undoing import Undoing
 from prosect.vocabulary import Vocabulary
-from prosect.vocabulary.matching import spelling
 
 __all__ = ["Board"]
 
@@ -51,13 +50,8 @@ class Board:
         """Return what clicks on a structure mean here; see `target_of`.
 
         Raises:
-            PromptError: As there, or it is the background (`STRUCTURE_NAME`).
+            PromptError: As there.
         """
-        if isinstance(structure, str) and spelling(structure) == "background":
-            raise PromptError(
-                "The background is no structure; click on a structure negatively where it is none.",
-                code="STRUCTURE_NAME",
-            )
         return target_of(structure, self.vocabulary)
 
     def sheet(self, target: Target) -> Sheet:

@@ -16,7 +16,7 @@ from prosect.geometry import Grid
 from prosect.io import read_labels
 from prosect.io.stored import StoredLabels
 from prosect.labelmap import LabelLayers, LabelMap, Labels
-from prosect.prompts import Target, extend_vocabulary, target_of
+from prosect.prompts import Target, extend_vocabulary, is_background, target_of
 from prosect.vocabulary import Vocabulary
 from prosect.vocabulary.matching import spelling
 
@@ -116,7 +116,9 @@ def of_file(
         value = values[0] if only else value_of(wanted, values, stored, vocabulary, alone=True)
         chosen: list[tuple[str | int, int]] = [(name, value)]
     elif structures is None:
-        chosen = [(stored.names.get(value, value), value) for value in values]
+        named = [(stored.names.get(value, value), value) for value in values]
+        # Some programs keep a segment for the background.
+        chosen = [(called, value) for called, value in named if not is_background(called)]
     else:
         alone = len(structures) == 1
         chosen = [(each, value_of(each, values, stored, vocabulary, alone)) for each in structures]

@@ -464,6 +464,9 @@ def test_labels_that_teach_nothing_are_refused(model: Vista3DModel, tmp_path: Pa
     assert "LABELS_UNMAPPED" in str(unmapped)
     assert refused(model, (images, labels), [(1, "lung"), (1, "liver")]).code == "MAPPING_INVALID"
     assert refused(model, (images, labels), [(1, "kidney"), (2, "")]).code == "CLASS_UNFIT"
+    nothing = refused(model, (images, labels), [(1, ""), (2, "background")])
+    assert nothing.code == "CLASS_UNTAUGHT"
+    assert "nothing to learn" in str(nothing)
     for path in labels.iterdir():
         nibabel.save(nibabel.Nifti1Image(np.zeros(SHAPE, dtype=np.uint8), GRID.affine), path)
     assert refused(model, (images, labels)).code == "CLASS_UNTAUGHT"

@@ -154,8 +154,15 @@ def refuse_classes(model: Learns, numbering: Numbering) -> None:
     """Refuse classes that the model has no row for, or that nothing may be called any more.
 
     Raises:
-        RecipeError: `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired structure or a group.
+        RecipeError: `CLASS_UNTAUGHT` where there is no class, `CLASSES_TOO_MANY`, or `CLASS_UNFIT` for a retired
+            structure or a group.
     """
+    if not numbering.classes:
+        raise RecipeError(
+            "No label value means a structure, so there is nothing to learn. Name the structure of at least one value, "
+            "such as 1=liver.",
+            code="CLASS_UNTAUGHT",
+        )
     rows = model.network.architecture.classes
     beyond = []
     for i in numbering.classes:

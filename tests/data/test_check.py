@@ -245,13 +245,13 @@ def test_overlapping_segments_are_labels_like_others(tmp_path: Path) -> None:
 
 
 def test_label_values_beside_whole_numbers_are_taken_and_said(tmp_path: Path) -> None:
-    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.0005))
-    with pytest.warns(prosect.errors.ProsectWarning, match="rounded"):
+    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.003))
+    with pytest.warns(prosect.errors.ProsectWarning, match="by up to 0.003, in 3 voxels; they were rounded"):
         assert problems(listed(tmp_path)) == []
-    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.002))
+    write_labels(tmp_path / "label.nii.gz", values((1, 3)).astype(np.float32) * np.float32(1.02))
     (report,) = check_datalist(listed(tmp_path))
     assert report.problems[0].code == "LABELS_NOT_INTEGER"
-    assert "1.002" in report.problems[0].message
+    assert "1.02" in report.problems[0].message
     array = values((1, 3)).astype(np.float32)
     array[5] = np.nan
     write_labels(tmp_path / "label.nii.gz", array)

@@ -149,12 +149,25 @@ def read_labels(
         scales = (image.slope, image.inter) != (1.0, 0.0)
         stored = scaled(values, image.slope, image.inter) if scales else values
         array = integral(stored, image.name)
-        if not np.array_equal(array, stored):
-            repairs += ("Label values lay beside whole numbers by up to 0.001; they were rounded.",)
+        repairs += rounding(array, stored)
         if image.segments:
             names = {segment.value: segment.name for segment in image.segments if segment.volume == volume}
     warn(image.name, repairs)
     return StoredLabels(array, image.grid, names, layers, image.sha256, repairs + image.notes)
+
+
+def rounding(array: NDArray[Any], stored: NDArray[Any]) -> tuple[str, ...]:
+    """Return the note that label values (i j k) were rounded, if any was.
+
+    Args:
+        array: Whole numbers.
+        stored: What the file holds instead.
+    """
+    if np.array_equal(array, stored):
+        return ()
+    off = np.abs(stored - array)
+    worst, count = float(off.max()), int(np.count_nonzero(off))
+    return (f"Label values lay beside whole numbers by up to {worst:.2g}, in {count} voxels; they were rounded.",)
 
 
 def segment_masks(image: StoredImage) -> NDArray[np.bool_]:

@@ -18,7 +18,9 @@ from prosect.volume import Volume
 __all__ = ["Label", "Outgoing", "Segment", "StoredImage", "StoredLabels", "voxel_chunks"]
 
 CHUNK_BYTES = 1 << 24
-ALMOST_WHOLE = 1e-3  # label values this near to a whole number are it
+# Label values this near to a whole number are it: 0.001 is what a slope of 1.0000001 and single precision leave, and up
+# to 0.01 are seen where a map was resampled and thresholded. Masks blurred by resampling have values far beyond.
+ALMOST_WHOLE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def voxel_chunks(array: NDArray[Any], dtype: DTypeLike) -> Iterator[bytes]:
 def integral(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return label values (any shape) as the smallest unsigned type that holds them.
 
-    Fractions within 0.001 of a whole number are what resampling and a slope of 1.0000001 leave of one.
+    Fractions within 0.01 of a whole number are what resampling and a slope of 1.0000001 leave of one.
 
     Args:
         array: Label values as stored.

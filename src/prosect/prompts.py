@@ -20,7 +20,7 @@ from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.places import Point, Space, outside, place_of, three_numbers
 from prosect.vocabulary import Structure, Vocabulary
-from prosect.vocabulary.matching import can_be_name, spelling
+from prosect.vocabulary.matching import can_be_name, is_background
 
 __all__ = [
     "MAX_CLICKS",
@@ -35,7 +35,6 @@ __all__ = [
     "clicks_beside",
     "extend_vocabulary",
     "for_structure",
-    "is_background",
     "parse_at",
     "positive_of",
     "refuse_only_negative",
@@ -48,6 +47,7 @@ Voxel: TypeAlias = tuple[int, int, int]
 
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
 MAX_NAME = 64
+BACKGROUND = "The background is no structure. Name another, or click negatively where a structure is none."
 BOX_LENGTH = 0.85  # what counts as the size of a structure in a box, over the geometric mean of its sides
 MAX_EXTENT_MM = 10_000.0  # no scanner is longer
 INTEGER = re.compile(r"[-+]?\d+")
@@ -332,11 +332,7 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
             cannot be one, such as `background` (`STRUCTURE_NAME`).
     """
     if is_background(structure):
-        raise PromptError(
-            "The background is no structure. Give the structure another name, or click on a structure negatively where "
-            "it is none.",
-            code="STRUCTURE_NAME",
-        )
+        raise PromptError(BACKGROUND, code="STRUCTURE_NAME")
     found = vocabulary.get(structure)
     if found is not None and found.status == "group":
         parts = ", ".join(f"'{vocabulary[i].name}'" for i in found.parts)
@@ -356,11 +352,6 @@ def target_of(structure: str | int, vocabulary: Vocabulary) -> Target:
     near = ", ".join(f"'{other}'" for other in vocabulary.nearest(name))
     index = max(s.index for s in vocabulary) + 1
     return Target(name, index, True, False, f"'{name}' is new: an object of its own (zero-shot). Known names: {near}")
-
-
-def is_background(structure: str | int) -> bool:
-    """Return whether a text says that there is no structure."""
-    return isinstance(structure, str) and spelling(structure) == "background"
 
 
 def extend_vocabulary(vocabulary: Vocabulary, target: Target) -> Vocabulary:

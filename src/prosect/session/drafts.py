@@ -16,9 +16,9 @@ from prosect.geometry import Grid
 from prosect.io import read_labels
 from prosect.io.stored import StoredLabels
 from prosect.labelmap import LabelLayers, LabelMap, Labels
-from prosect.prompts import Target, extend_vocabulary, is_background, target_of
+from prosect.prompts import Target, extend_vocabulary, target_of
 from prosect.vocabulary import Vocabulary
-from prosect.vocabulary.matching import spelling
+from prosect.vocabulary.matching import is_background, spelling
 
 __all__ = ["Draft", "Masks", "drafts_of"]
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-__all__ = ["can_be_name", "nearest", "spelling"]
+__all__ = ["can_be_name", "is_background", "nearest", "spelling"]
 
 WORD = re.compile(r"[^\W_]+")
 TOKEN = re.compile(r"[^\W_]+|[^\w\s]")  # a word, or one sign
@@ -30,6 +30,11 @@ def spelling(text: str) -> str:
     tokens = TOKEN.findall(ASIDE.sub(r" \1 ", JOINT.sub(" ", folded)))
     tokens.sort(key=lambda token: token not in SIDE_WORDS)
     return SPACE_NOT_BETWEEN_DIGITS.sub("", " ".join(tokens))
+
+
+def is_background(structure: object) -> bool:
+    """Return whether what stands for a structure is the background."""
+    return isinstance(structure, str) and spelling(structure) == "background"
 
 
 def can_be_name(text: str) -> bool:

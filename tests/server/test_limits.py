@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from prosect.boxes import Box
-from prosect.errors import ResourceError
+from prosect.errors import PromptError, ResourceError
 from prosect.geometry import Grid
 from prosect.server import deadlines
 from prosect.server.running import running
 from prosect.server.settings import Settings
 from prosect.server.shelf import Shelf
+from prosect.server.unnamed import UnnamedObjects
 from worlds.serving import TOKEN, Server
 
 API = "/api/v1"
@@ -62,6 +63,20 @@ def test_a_server_that_only_shows_refuses_every_change_itself(
         assert (response.status_code, response.json()["code"]) == (403, "READ_ONLY"), path
     assert reading.http.get(f"{session_path}/labels").content == shown
     assert reading.http.get(f"{session_path}/export").is_success
+
+
+def test_a_server_that_only_shows_keeps_no_image_of_another_viewer(
+    settings: Settings, start_with: Callable[[Settings], Server]
+) -> None:
+    # The seat was taken while masks could be changed; a lease survives a restart.
+    lease = start_with(settings).http.post("/claim").json()["lease_token"]
+    reading = start_with(replace(settings, read_only=True))
+    objects = UnnamedObjects(reading.service, "nninteractive")
+    with pytest.raises(PromptError, match="only shows") as refused:
+        objects.show(lease, np.zeros((4, 4, 4), np.float32), np.eye(4), {})
+    assert refused.value.code == "READ_ONLY"
+    assert list(reading.service.library.uploads.iterdir()) == []
+    assert reading.service.library.sessions() == []
 
 
 def test_sessions_are_suspended_by_the_sum_of_what_they_hold(

@@ -198,7 +198,10 @@ def test_a_page_is_told_which_structures_enclose_others(server: Server) -> None:
     body = {"structure": "body", "position": grid.to_world([[8, 8, 8]])[0].tolist(), "space": "ras"}
     assert server.http.post(f"{API}/sessions/{identity}/clicks", json=body).status_code == 200
     rows = server.http.get(f"{API}/sessions/{identity}").json()["structures"]
-    assert {row["name"]: row["encloses"] for row in rows} == {"liver": False, "body": True}
+    assert {row["name"]: (row["encloses"], row["visible"]) for row in rows} == {
+        "liver": (False, True),
+        "body": (True, True),
+    }
 
 
 def test_a_locked_structure_is_refused_and_a_colour_is_kept(server: Server) -> None:
@@ -255,12 +258,19 @@ def test_exported_labels_are_what_was_clicked_on_the_scans_own_grid(server: Serv
     np.testing.assert_array_equal(found, ball(grid, place, RADIUS_MM))
 
 
-def test_masks_statistics_and_the_session_are_exported_too(server: Server) -> None:
+def test_masks_statistics_and_the_session_are_exported_too(server: Server, tmp_path: Path) -> None:
     scan, session = server.begin()
-    click(server, session["session_id"], grid_of(scan).to_world([[20, 18, 14]])[0])
+    where = grid_of(scan).to_world([[20, 18, 14]])[0]
+    click(server, session["session_id"], where)
+    click(server, session["session_id"], where, structure="my own / object")
     path = f"{API}/sessions/{session['session_id']}/export"
     archive = zipfile.ZipFile(io.BytesIO(server.http.get(path, params={"format": "masks.zip"}).content))
-    assert archive.namelist() == ["liver.nii.gz"]
+    assert archive.namelist() == ["liver.nii.gz", "my_own_object.nii.gz"]
+    for name in archive.namelist():  # both whole, though they lie in one place
+        path_of_mask = Path(archive.extract(name, tmp_path))
+        np.testing.assert_array_equal(
+            prosect.read_labels(path_of_mask).array > 0, ball(grid_of(scan), where, RADIUS_MM)
+        )
     assert "liver" in server.http.get(path, params={"format": "statistics.csv"}).text
     assert server.http.get(path, params={"format": "session.json"}).json()["format"] == "prosect-session"
     refused = server.http.get(path, params={"format": "exe"})

@@ -16,6 +16,7 @@ from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
+from prosect.io.lps import affine_from_lps, affine_in_lps
 from prosect.io.payload import check_extent, inflate, joint_hash, note_trailing, read_payload, spare_bytes, truncated
 from prosect.io.segments import segment_fields, segment_names
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
@@ -31,7 +32,6 @@ WORDS = {"u1": "MET_UCHAR", "u2": "MET_USHORT", "f4": "MET_FLOAT"}
 MAX_HEADER_BYTES = 1 << 20
 ORIGIN_KEYS = ("Offset", "Origin", "Position")
 DIRECTION_KEYS = ("TransformMatrix", "Orientation", "Rotation")
-LPS_TO_RAS = np.array([[-1.0], [-1.0], [1.0]])
 
 
 def load(path: Path) -> StoredImage:
@@ -179,10 +179,7 @@ def geometry(fields: dict[str, str], sizes: tuple[int, ...], name: str) -> Grid:
             f"{name}: directions {directions.round(4).tolist()} and spacing {spacing.tolist()} mm; unit vectors and "
             "numbers above 0 are needed. Export the scan again.",
         )
-    affine = np.eye(4)
-    affine[:3, :3] = directions.T * spacing
-    affine[:3, 3] = numbers(fields, ORIGIN_KEYS, name, axes)[:3]
-    affine[:3] *= LPS_TO_RAS
+    affine = affine_from_lps(directions.T, spacing, numbers(fields, ORIGIN_KEYS, name, axes)[:3])
     try:
         return Grid((sizes[0], sizes[1], sizes[2]), affine)
     except GeometryError as error:
@@ -234,7 +231,7 @@ def encode(image: Outgoing) -> Iterator[bytes]:
             code="OUTPUT_UNSUPPORTED",
         )
     data = list(gzip_chunks(voxel_chunks(image.array, image.dtype.newbyteorder("<"))))
-    lps = image.grid.affine[:3] * LPS_TO_RAS + 0.0
+    lps = affine_in_lps(image.grid)[:3]
     spacing = image.grid.spacing_mm
     lines = {
         "ObjectType": "Image",

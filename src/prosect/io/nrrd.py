@@ -20,6 +20,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
+from prosect.io.lps import affine_in_lps
 from prosect.io.nrrd_data import MAX_HEADER_BYTES, decode, invalid
 from prosect.io.payload import check_extent, joint_hash, read_payload, spare_bytes, truncated
 from prosect.io.segments import layered_segments, segment_fields, segment_names, segmentation_fields
@@ -297,7 +298,7 @@ def layer_chunks(masks: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
 
 def lps_header(grid: Grid) -> NrrdHeader:
     """Return the geometry lines of a grid in LPS, each number with all its digits."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine + 0.0
+    lps = affine_in_lps(grid)
     first, second, third, origin = (vector_text(lps[:3, axis]) for axis in range(4))
     return NrrdHeader("left-posterior-superior", (first, second, third), origin)
 

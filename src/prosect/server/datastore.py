@@ -5,7 +5,6 @@ State: which scans were sent, and which labels were submitted; one small file be
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from prosect.errors import FormatError, ProsectError
-from prosect.io.atomic import write_atomically
+from prosect.server.kept import Kind
 from prosect.server.library import Library
 from prosect.server.scans import OpenScan
 from prosect.server.uploads import SAFE
 
 __all__ = ["FINAL", "Datastore", "Image", "SavedLabel", "safe_name"]
 
-FORMAT = "prosect-datastore"
-VERSION = 1
+DATASTORE = Kind("prosect-datastore", 1, "the list of images and labels")
 FINAL = "final"  # the tag of a label that a person has submitted
 SCANS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SLICES = (".dcm", ".ima")
@@ -204,8 +202,7 @@ class Datastore:
         for image, tags in labels.items():
             for tag, label in tags.items():
                 rows.append({"image": image, "tag": tag, "file": label.file, "info": list(label.info)})
-        document = {"format": FORMAT, "version": VERSION, "sent": dict(sent), "labels": rows}
-        write_atomically(self._file, [json.dumps(document, indent=1).encode() + b"\n"])
+        DATASTORE.write(self._file, {"sent": dict(sent), "labels": rows})
         self._sent, self._labels = sent, labels
 
 
@@ -215,23 +212,17 @@ def read_datastore(path: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[
     Raises:
         FormatError: The file is damaged (`INDEX_DAMAGED`).
     """
-    if not path.exists():
-        return {}, {}
+    return DATASTORE.read(path, parse_datastore) or ({}, {})
+
+
+def parse_datastore(
+    document: Mapping[str, Any],
+) -> tuple[Mapping[str, str], Mapping[str, Mapping[str, SavedLabel]]]:
+    """Return which scans were sent and which labels submitted, as a kept file says."""
     labels: dict[str, dict[str, SavedLabel]] = {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        if (document["format"], document["version"]) != (FORMAT, VERSION):
-            raise ValueError("another format or version")
-        for row in document["labels"]:
-            labels.setdefault(row["image"], {})[row["tag"]] = SavedLabel(row["file"], tuple(row["info"]))
-        sent = dict(document["sent"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"{path.name}: the list of images and labels is damaged ({error}). Move it away to begin a new one; the "
-            "labels stay where they are.",
-            code="INDEX_DAMAGED",
-        ) from error
-    return sent, labels
+    for row in document["labels"]:
+        labels.setdefault(row["image"], {})[row["tag"]] = SavedLabel(row["file"], tuple(row["info"]))
+    return dict(document["sent"]), labels
 
 
 def ending_of(name: str) -> str:

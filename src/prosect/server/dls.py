@@ -10,7 +10,7 @@ import base64
 import hashlib
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.errors import FormatError, PromptError, ProsectError
+from prosect.io.lps import affine_from_lps
+from prosect.io.payload import inflate
 from prosect.server.converting import Drawing
 from prosect.server.foreign import blocking, numbers_of, parse_json, route_class
-from prosect.server.forms import Form, read_form
+from prosect.server.forms import Form, form_of
 from prosect.server.leaving import end_forgotten, end_seat, end_session
 from prosect.server.seats import Seat
 from prosect.server.service import Service
@@ -192,11 +194,6 @@ def add_prompts(router: APIRouter, service: Service, objects: UnnamedObjects) ->
         return await draw(request, identity, "lasso", foreground)
 
 
-async def form_of(request: Request, service: Service) -> Form:
-    """Return the multipart body of a request."""
-    return await read_form(request, service.library.uploads, service.settings.max_upload_bytes)
-
-
 @dataclass(frozen=True)
 class RawImage:
     """An image as ITK-SNAP sends it.
@@ -228,9 +225,13 @@ def raw_image(form: Form, max_voxels: int) -> RawImage:
     if said.get("components_per_pixel", 1) != 1:
         raise FormatError("An image of one component is needed; choose a channel.", code="REQUEST_INVALID")
     kind = np.dtype(TYPES.get(str(said.get("component_type", "float32")), "<f4"))
-    data = inflate(form.files["file"].read_bytes(), count * kind.itemsize)
+    try:
+        data = inflate(form.files["file"].read_bytes(), count * kind.itemsize, "The image")
+    except FormatError as error:
+        raise FormatError(str(error), code="REQUEST_INVALID") from error
     array = np.frombuffer(data, dtype=kind).reshape(sizes, order="F")
-    affine = affine_of(numbers_of(said, "spacing"), numbers_of(said, "origin"), numbers_of(said, "direction", 9))
+    directions = np.reshape(numbers_of(said, "direction", 9), (3, 3))
+    affine = affine_from_lps(directions, numbers_of(said, "spacing"), numbers_of(said, "origin"))
     digest = hashlib.sha256(data)
     digest.update(repr((sizes, affine.tolist())).encode())
     return RawImage(array, affine, digest.hexdigest())
@@ -247,33 +248,6 @@ def metadata_of(form: Form) -> Mapping[str, Any]:
     if "metadata" in form.files:
         return parse_json(form.files["metadata"].read_bytes()[:MAX_METADATA], "metadata")
     return parse_json(form.fields.get("metadata", ""), "metadata")
-
-
-def inflate(data: bytes, size: int) -> bytes:
-    """Return what gzipped bytes hold, which must be exactly `size` bytes; not a byte more is inflated.
-
-    Raises:
-        FormatError: It is less or more, or they are not gzipped (`REQUEST_INVALID`).
-    """
-    inflater = zlib.decompressobj(GZIP)
-    try:
-        out = inflater.decompress(data, size + 1)
-    except zlib.error as error:
-        raise FormatError(f"The image is not gzipped: {error}", code="REQUEST_INVALID") from error
-    if len(out) != size:
-        raise FormatError(
-            f"The image has {'more' if len(out) > size else len(out)} bytes; its metadata say {size}.",
-            code="REQUEST_INVALID",
-        )
-    return out
-
-
-def affine_of(spacing: Sequence[float], origin: Sequence[float], direction: Sequence[float]) -> NDArray[np.float64]:
-    """Return voxel centre to RAS mm (4, 4) from what ITK says, in LPS mm; directions row by row."""
-    lps = np.eye(4)
-    lps[:3, :3] = np.asarray(direction).reshape(3, 3) * np.asarray(spacing)
-    lps[:3, 3] = origin
-    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
 
 
 def show(service: Service, objects: UnnamedObjects, identity: str, form: Form) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from starlette.background import BackgroundTask
 
 from prosect.errors import FormatError
-from prosect.io.writing import write
-from prosect.labelmap import LabelMap
+from prosect.io.writing import write, write_mask
 from prosect.measure import measure
+from prosect.results.request import mask_name
 from prosect.results.statistics import as_csv
 from prosect.server.live import LiveSession
 from prosect.session import Session
@@ -74,23 +74,27 @@ def write_session(session: Session, volume: Volume, kind: str, path: Path) -> No
     """Write a session's labels in one of the formats."""
     if kind == "session.json":
         session.save(path)
-        return
-    labels = session.labels
-    if kind == "statistics.csv":
-        path.write_bytes(as_csv(labels, measure(labels, volume), path.name.removesuffix("_labels.statistics.csv")))
     elif kind == "masks.zip":
-        write_masks(labels, volume, path)
+        write_masks(session, path)
+    elif kind == "statistics.csv":
+        labels = session.labels
+        path.write_bytes(as_csv(labels, measure(labels, volume), path.name.removesuffix("_labels.statistics.csv")))
     else:
-        write(labels, path, like=volume)
+        write(session.labels, path, like=volume)
 
 
-def write_masks(labels: LabelMap, volume: Volume, path: Path) -> None:
-    """Write one NIfTI mask per structure into a zip."""
+def write_masks(session: Session, path: Path) -> None:
+    """Write one NIfTI mask per structure into a zip, under the names that `prosect segment` gives them.
+
+    Each structure is whole there, also where another one covers it in a map of one label per voxel.
+    """
+    volume = session.volume
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for index in labels.present:
-            name = labels.name_of(index)
-            mask = LabelMap(labels.mask(index).astype("uint8"), labels.grid, labels.vocabulary)
-            single = path.with_name("mask.nii.gz")
-            write(mask, single, like=volume)
-            archive.write(single, f"{name.replace(' ', '_').replace('/', '_')}.nii.gz")
-            single.unlink()
+        for state in session.states:
+            structure = session.vocabulary[state.index]
+            mask = session.mask(state.name)
+            if mask.any():
+                single = path.with_name(f"{mask_name(structure)}.nii.gz")
+                write_mask(mask, volume.grid, structure, single, like=volume)
+                archive.write(single, single.name)
+                single.unlink()

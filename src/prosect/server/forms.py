@@ -14,9 +14,10 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from prosect.errors import FormatError
+from prosect.server.service import Service
 from prosect.server.uploads import client_name, ending_of, too_large
 
-__all__ = ["Form", "read_form"]
+__all__ = ["Form", "form_of"]
 
 MAX_PARTS = 8
 CHUNK = 1 << 20
@@ -53,6 +54,11 @@ class Form:
     def delete(self) -> None:
         """Delete the files that nobody has taken."""
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+async def form_of(request: Request, service: Service) -> Form:
+    """Return the multipart body of a request, its files in the folder of uploads; see `read_form`."""
+    return await read_form(request, service.library.uploads, service.settings.max_upload_bytes)
 
 
 async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prosect.errors import FormatError
-from prosect.io.atomic import write_atomically
+from prosect.server.kept import Kind
 
 __all__ = ["Index", "ScanEntry", "SessionEntry", "read_index", "write_index"]
 
-FORMAT = "prosect-server"
-VERSION = 1
+INDEX = Kind("prosect-server", 1, "the list of scans and sessions")
 
 
 @dataclass(frozen=True)
@@ -91,29 +88,18 @@ def read_index(path: Path) -> Index:
     Raises:
         FormatError: The file is damaged (`INDEX_DAMAGED`).
     """
-    if not path.exists():
-        return Index()
-    try:
-        said: dict[str, Any] = json.loads(path.read_bytes())
-        if (said["format"], said["version"]) != (FORMAT, VERSION):
-            raise ValueError("another format or version")
-        scans = [ScanEntry(**each) for each in said["scans"]]
-        sessions = [SessionEntry(**{**each, "hidden": tuple(each["hidden"])}) for each in said["sessions"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"{path.name}: the list of scans and sessions is damaged ({error}). Move it away to begin a new one; the "
-            "journals beside it stay as they are.",
-            code="INDEX_DAMAGED",
-        ) from error
+    return INDEX.read(path, parse_index) or Index()
+
+
+def parse_index(document: Mapping[str, Any]) -> Index:
+    """Return the index in a kept file."""
+    scans = [ScanEntry(**each) for each in document["scans"]]
+    sessions = [SessionEntry(**{**each, "hidden": tuple(each["hidden"])}) for each in document["sessions"]]
     return Index({each.identity: each for each in scans}, {each.identity: each for each in sessions})
 
 
 def write_index(path: Path, index: Index) -> None:
     """Write the index, whole or not at all."""
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "scans": [asdict(entry) for entry in index.scans.values()],
-        "sessions": [asdict(entry) for entry in index.sessions.values()],
-    }
-    write_atomically(path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
+    scans = [asdict(entry) for entry in index.scans.values()]
+    sessions = [asdict(entry) for entry in index.sessions.values()]
+    INDEX.write(path, {"scans": scans, "sessions": sessions})

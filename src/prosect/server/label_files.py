@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from prosect.errors import FormatError
 from prosect.geometry import Grid
+from prosect.io.lps import affine_in_lps
 from prosect.io.stored import Label, Outgoing
 from prosect.io.writing import store
 
@@ -57,7 +57,7 @@ def encode_labels(
 
 def plain_nrrd(array: NDArray[Any], grid: Grid, compress: bool) -> bytes:
     """Return values (i j k) as an NRRD file in LPS with nothing but the geometry, i running fastest."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine + 0.0
+    lps = affine_in_lps(grid)
     vectors = ["(" + ",".join(repr(float(number)) for number in lps[:3, column]) + ")" for column in range(4)]
     kind = array.dtype.newbyteorder("<")
     lines = [

@@ -15,7 +15,7 @@ from pathlib import Path
 from prosect.errors import FormatError, PromptError, ProsectError, ResourceError
 from prosect.models.resuming import resume
 from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
-from prosect.server.live import BYTES_PER_VOXEL, LiveSession
+from prosect.server.live import LiveSession, session_bytes
 from prosect.server.paths import Roots
 from prosect.server.scans import OpenScan, Reader, Scans
 from prosect.server.seats import Seats
@@ -25,7 +25,6 @@ from prosect.session import Session
 
 __all__ = ["Library", "delete_upload"]
 
-ENVELOPES = ("body",)  # would cover everything else, so pages show them only where asked for
 SHARE_FOR_SCANS = 2  # half of the memory is for scans, the rest for masks, features and the model
 
 
@@ -153,9 +152,7 @@ class Library:
             ProsectError: There is no such scan or rule.
         """
         self.scan(scan_id)
-        entry = SessionEntry(
-            new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now(), hidden=ENVELOPES
-        )
+        entry = SessionEntry(new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now())
         live = self._session_of(entry)
         with live.hold():  # made now, so that a wrong rule is refused before the session exists
             pass
@@ -225,7 +222,7 @@ class Library:
         Raises:
             ResourceError: There is not enough even so (`MEMORY_EXHAUSTED`).
         """
-        needed = scan.volume.grid.voxel_count * BYTES_PER_VOXEL
+        needed = session_bytes(scan)
         others = [each for each in self.live() if each.is_live and each.entry.identity != wanted]
         for each in sorted(others, key=lambda one: one.touched):
             if len(others) < self.settings.max_sessions and self._fits(others, needed):

@@ -19,7 +19,7 @@ from prosect.server.scans import OpenScan
 from prosect.server.wire import pack_delta
 from prosect.session import Change, Session
 
-__all__ = ["BYTES_PER_VOXEL", "Event", "LiveSession"]
+__all__ = ["Event", "LiveSession", "session_bytes"]
 
 MAX_SLOTS = 254  # a page paints one byte per voxel: 0 is nothing, 255 is kept free
 WAIT_S = 30.0
@@ -244,7 +244,7 @@ class LiveSession:
     def planned_bytes(self) -> int:
         """What it takes in memory beside its scan; 0 while it is suspended."""
         scan = self._scan
-        return 0 if scan is None else scan.volume.grid.voxel_count * BYTES_PER_VOXEL
+        return 0 if scan is None else session_bytes(scan)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call a function at each event, and return what ends that."""
@@ -266,6 +266,11 @@ class LiveSession:
             hidden = hidden - {name} if visible else hidden | {name}
         self.entry = replace(self.entry, colours=colours, hidden=tuple(sorted(hidden)))
         return self.entry
+
+
+def session_bytes(scan: OpenScan) -> int:
+    """Return what a session on a scan takes in memory beside the scan."""
+    return scan.volume.grid.voxel_count * BYTES_PER_VOXEL
 
 
 def default_colour(session: Session, index: int, slot: int) -> str:

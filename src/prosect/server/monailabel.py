@@ -26,7 +26,7 @@ from prosect.io.writing import write
 from prosect.server.asking import MODELS, answer, compact_values, model_values, read_request
 from prosect.server.datastore import FINAL, Datastore, Image
 from prosect.server.foreign import blocking, body_of, flag_of, json_of, parse_json, route_class, text_of
-from prosect.server.forms import Form, read_form
+from prosect.server.forms import Form, form_of
 from prosect.server.label_files import encode_labels, form_reply
 from prosect.server.leaving import end_forgotten, end_seat
 from prosect.server.scans import OpenScan
@@ -225,11 +225,6 @@ def submit_now(store: Datastore, image: str, tag: str, form: Form) -> str:
         return store.keep_label(image, tag, path, info)
     finally:
         shutil.rmtree(sent.parent, ignore_errors=True)
-
-
-async def form_of(request: Request, service: Service) -> Form:
-    """Return the multipart body of a request."""
-    return await read_form(request, service.library.uploads, service.settings.max_upload_bytes)
 
 
 def add_sessions(router: APIRouter, service: Service) -> None:

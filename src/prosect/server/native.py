@@ -51,9 +51,13 @@ LARGE = (r"/api/v1/uploads", r"/api/v1/models", r"/api/v1/sessions/[^/]+/masks")
 def native(service: Service) -> APIRouter:
     """Return the routes of `/api/v1`."""
     router = APIRouter(prefix="/api/v1")
+    add_files(router, service)
     add_scans(router, service)
     add_sessions(router, service)
-    add_actions(router, service)
+    add_reading(router, service)
+    add_prompts(router, service)
+    add_edits(router, service)
+    add_drafts(router, service)
     add_results(router, service)
     return router
 
@@ -63,8 +67,8 @@ async def blocking(function: Callable[..., Result], *args: Any, **options: Any) 
     return await to_thread.run_sync(partial(function, *args, **options))
 
 
-def add_scans(router: APIRouter, service: Service) -> None:
-    """Add what concerns files and scans."""
+def add_files(router: APIRouter, service: Service) -> None:
+    """Add what concerns the server as a whole and its files."""
 
     @router.get("/capabilities")
     async def capabilities() -> dict[str, Any]:
@@ -82,6 +86,10 @@ def add_scans(router: APIRouter, service: Service) -> None:
         found = await blocking(service.library.roots.entries, root, path)
         rows = [{"name": each.name, "kind": kind_of(each.name, each.folder), "bytes": each.size} for each in found]
         return {"root": root, "path": path, "entries": rows}
+
+
+def add_scans(router: APIRouter, service: Service) -> None:
+    """Add what concerns scans."""
 
     @router.post("/scans", status_code=201)
     async def open_scan(body: OpenBody) -> dict[str, Any]:
@@ -155,6 +163,10 @@ def add_sessions(router: APIRouter, service: Service) -> None:
         """End a session and delete its journal."""
         await blocking(service.end, session_id)
 
+
+def add_reading(router: APIRouter, service: Service) -> None:
+    """Add what tells of a session's labels and clicks, and of what happens to it."""
+
     @router.get("/sessions/{session_id}/labels")
     async def labels(session_id: str, box: str | None = None, tight: bool = False) -> Response:
         """Return the labels of a box `i0,j0,k0,i1,j1,k1` of the scan as stored, or of all of it."""
@@ -192,8 +204,8 @@ def add_sessions(router: APIRouter, service: Service) -> None:
         return Response(json.dumps(asdict(found)), media_type="application/json")
 
 
-def add_actions(router: APIRouter, service: Service) -> None:
-    """Add what changes masks."""
+def add_prompts(router: APIRouter, service: Service) -> None:
+    """Add what a person draws on a scan."""
 
     @router.post("/sessions/{session_id}/clicks")
     async def click(session_id: str, body: ClickBody, revision: Revision = None, key: Key = None) -> Response:
@@ -213,17 +225,9 @@ def add_actions(router: APIRouter, service: Service) -> None:
         made = Shape(body.structure, body.kind, tuple(map(tuple, body.path)), body.axis, body.positive)
         return delta(await blocking(service.draw, session_id, made, revision, key))
 
-    @router.post("/sessions/{session_id}/rename")
-    async def rename(session_id: str, body: RenameBody, revision: Revision = None, key: Key = None) -> Response:
-        """Call a structure something else."""
-        return delta(await blocking(service.rename, session_id, body.structure, body.name, revision, key))
 
-    @router.post("/sessions/{session_id}/draft", status_code=202)
-    async def draft(session_id: str, body: DraftBody) -> dict[str, Any]:
-        """Begin to draft structures; events tell how far it is."""
-        names = None if body.structures == "everything" else body.structures
-        job = await blocking(service.draft, session_id, body.model, names)
-        return job_json(job, service)
+def add_edits(router: APIRouter, service: Service) -> None:
+    """Add what changes structures without a model."""
 
     @router.post("/sessions/{session_id}/undo")
     async def undo(session_id: str, revision: Revision = None, key: Key = None) -> Response:
@@ -248,6 +252,22 @@ def add_actions(router: APIRouter, service: Service) -> None:
         if body.colour is not None or body.visible is not None:
             await blocking(service.appearance, session_id, name, body.colour, body.visible)
         return await blocking(lambda: service.session(session_id).state())
+
+    @router.post("/sessions/{session_id}/rename")
+    async def rename(session_id: str, body: RenameBody, revision: Revision = None, key: Key = None) -> Response:
+        """Call a structure something else."""
+        return delta(await blocking(service.rename, session_id, body.structure, body.name, revision, key))
+
+
+def add_drafts(router: APIRouter, service: Service) -> None:
+    """Add whole masks: those that a model drafts, and those of a file."""
+
+    @router.post("/sessions/{session_id}/draft", status_code=202)
+    async def draft(session_id: str, body: DraftBody) -> dict[str, Any]:
+        """Begin to draft structures; events tell how far it is."""
+        names = None if body.structures == "everything" else body.structures
+        job = await blocking(service.draft, session_id, body.model, names)
+        return job_json(job, service)
 
     @router.post("/sessions/{session_id}/masks")
     async def masks(session_id: str, request: Request, structures: str | None = None) -> Response:

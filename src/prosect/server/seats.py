@@ -6,7 +6,6 @@ object, how far it may undo. State: these seats, in one small file that is repla
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prosect.errors import FormatError, PromptError, ResourceError
-from prosect.io.atomic import write_atomically
+from prosect.errors import PromptError, ResourceError
+from prosect.server.kept import Kind
 
 __all__ = ["Seat", "Seats"]
 
-FORMAT = "prosect-seats"
-VERSION = 1
+SEATS = Kind("prosect-seats", 1, "the list of clients")
 WAIT_S = 30.0
 KEPT_S = 7 * 24 * 3600.0
 
@@ -155,9 +153,7 @@ class Seats:
 
     def _save(self, seats: dict[str, Seat]) -> None:
         """Keep the seats and bring them to the disk; called with the lock held."""
-        rows = [asdict(seat) for seat in seats.values()]
-        document = {"format": FORMAT, "version": VERSION, "seats": rows}
-        write_atomically(self._path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
+        SEATS.write(self._path, {"seats": [asdict(seat) for seat in seats.values()]})
         self._seats = seats
 
 
@@ -167,19 +163,7 @@ def read_seats(path: Path) -> dict[str, Seat]:
     Raises:
         FormatError: The file is damaged (`INDEX_DAMAGED`).
     """
-    if not path.exists():
-        return {}
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        if (document["format"], document["version"]) != (FORMAT, VERSION):
-            raise ValueError("another format or version")
-        seats = [seat_of(row) for row in document["seats"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"{path.name}: the list of clients is damaged ({error}). Move it away to begin a new one; the journals "
-            "beside it stay as they are.",
-            code="INDEX_DAMAGED",
-        ) from error
+    seats = SEATS.read(path, lambda document: [seat_of(row) for row in document["seats"]]) or []
     return {seat.identity: seat for seat in seats}
 
 

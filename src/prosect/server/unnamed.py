@@ -111,9 +111,10 @@ class UnnamedObjects:
         Raises:
             ProsectError: The array is no scan, or too large.
         """
+        self._service.require_writing()  # asked first, so that no upload stays behind a refusal
         with self._seats.hold(identity, self._dialect) as seat:
             scan = keep_array(self._library, array, affine, f"from {self._dialect}")
-            live = self._library.create_session(scan.entry.identity, dialect=self._dialect)
+            live = self._service.begin(scan.entry.identity, dialect=self._dialect)
             fresh = Seat(identity, self._dialect, session=live.entry.identity, about=about)
             self._seats.keep(fresh)
             end_session(self._service, seat.session)

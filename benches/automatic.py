@@ -82,7 +82,7 @@ def child(which: str, folder: Path, classes: list[int], patch: int) -> None:
         import prosect
 
         model = prosect.load("vista3d", weights=weights, device="cpu", profile="bundle")
-        model = replace(model, spec=replace(model.spec, patch=(patch,) * 3))
+        model = replace(model, spec=replace(model.spec, window=(patch,) * 3))
 
         def work() -> np.ndarray:
             volume = prosect.read(scan)

@@ -92,7 +92,7 @@ def ours(weights: Path, size: int, patch: int) -> dict[str, Any]:
     from prosect.prompts import LabelledClick
 
     model = prosect.load("vista3d", weights=weights, device="cpu")
-    model = replace(model, spec=replace(model.spec, patch=(patch,) * 3))
+    model = replace(model, spec=replace(model.spec, window=(patch,) * 3))
     volume = prosect.Volume(scan(size), prosect.Grid((size,) * 3, np.diag([1.5, 1.5, 1.5, 1.0])))
     clicks = places(size)
     answers = model.responder(volume, FeatureBudget())

@@ -18,7 +18,7 @@ shipped = "a.safetensors"
 [model.b]
 summary = "another"
 shipped = "b.safetensors"
-patch = [96, 96, 64]
+window = [96, 96, 64]
 """
 
 
@@ -59,7 +59,7 @@ def test_several_models_can_be_shipped_and_one_is_the_default() -> None:
     entries, default = catalog.read_catalog(TWO)
     assert [entry.shipped for entry in entries.values()] == ["a.safetensors", "b.safetensors"]
     assert default == "b"
-    assert entries["b"].patch == (96, 96, 64)
+    assert entries["b"].window == (96, 96, 64)
 
 
 def test_a_key_that_means_nothing_and_a_default_that_is_not_there_are_refused() -> None:

@@ -33,7 +33,7 @@ LIVER, SPLEEN = 1, 3
 @pytest.fixture(scope="module")
 def model() -> SamMed3DModel:
     torch.manual_seed(0)
-    spec = ModelSpec("tiny", vocabulary.load("prosect").restrict((), "no classes"), patch=(32, 32, 32))
+    spec = ModelSpec("tiny", vocabulary.load("prosect").restrict((), "no classes"), window=(32, 32, 32))
     return SamMed3DModel(sam_med3d(TINY_SAM).eval(), spec, click_profile("prosect"), torch.device("cpu"))
 
 

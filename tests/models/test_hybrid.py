@@ -118,9 +118,9 @@ def test_real_networks_go_together_and_their_session_is_resumed(scan: Volume, tm
     cpu = torch.device("cpu")
     words = vocabulary.load("prosect")
     whole = SamMed3DModel(
-        sam_med3d(tiny).eval(), ModelSpec("whole", words, patch=(32,) * 3), click_profile("prosect"), cpu
+        sam_med3d(tiny).eval(), ModelSpec("whole", words, window=(32,) * 3), click_profile("prosect"), cpu
     )
-    spec = ModelSpec("fine", words, spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
+    spec = ModelSpec("fine", words, spacing_mm=(2.0, 2.0, 2.0), window=(16, 16, 16))
     fine = Vista3DModel(vista3d(Architecture(8, (1, 1))).eval(), spec, profile("prosect"), cpu)
     model = HybridModel(whole, fine)
     session = model.session(scan)

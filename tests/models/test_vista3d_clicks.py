@@ -27,7 +27,7 @@ from worlds.weights import tiny_vista3d
 def random_model(name: str = "prosect", width: int = 8, **architecture: bool) -> Vista3DModel:
     """Return a random model."""
     network = tiny_vista3d(width, **architecture)
-    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
+    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), window=(16, 16, 16))
     return Vista3DModel(network, spec, profile(name), torch.device("cpu"))
 
 

@@ -32,7 +32,7 @@ from worlds.weights import tiny_vista3d
 def model() -> Vista3DModel:
     """Return a random model whose classes disagree."""
     network = tiny_vista3d(interactive=False)
-    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), patch=(16, 16, 16))
+    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(2.0, 2.0, 2.0), window=(16, 16, 16))
     return Vista3DModel(network, spec, profile("prosect"), torch.device("cpu"))
 
 
@@ -202,7 +202,7 @@ def test_a_file_says_what_it_was_trained_with(tmp_path: Path) -> None:
     }
     loaded = prosect.load(weights=weights_file(tmp_path, metadata), device="cpu")
     assert loaded.spec.spacing_mm == (3, 3, 4)
-    assert loaded.spec.patch == (16, 16, 8)
+    assert loaded.spec.window == (16, 16, 8)
     assert loaded.vocabulary.everything() == (1, 347)
     with pytest.raises(VocabularyError, match="official VISTA3D weights"):
         loaded.segment(scan(), ["spleen"])
@@ -213,7 +213,7 @@ def test_plain_weights_are_taken_for_the_official_model(tmp_path: Path) -> None:
     torch.save(vista3d(Architecture(width=8, blocks=(1, 1))).state_dict(), tmp_path / "model.pt")
     loaded = prosect.load("vista3d", weights=tmp_path / "model.pt", device="cpu", profile="bundle")
     assert len(loaded.vocabulary.everything(loaded.spec.everything)) == 117
-    assert loaded.spec.patch == (128, 128, 128)
+    assert loaded.spec.window == (128, 128, 128)
 
 
 def test_unknown_profiles_and_devices_are_refused(tmp_path: Path) -> None:

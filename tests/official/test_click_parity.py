@@ -48,7 +48,7 @@ def official_click(
 @pytest.mark.parametrize("point", [(24, 20, 18), (1, 2, 35), (47, 39, 1), (30.4, 9.7, 20.2)])
 def test_the_first_click_is_the_official_one(structure: str, point: tuple[float, float, float]) -> None:
     net = parity.official(3, 16)
-    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(1.5, 1.5, 1.5), patch=ROI)
+    spec = ModelSpec("random", vocabulary.load("vista3d-ct"), spacing_mm=(1.5, 1.5, 1.5), window=ROI)
     model = Vista3DModel(parity.ours(net), spec, profile("prosect"), torch.device("cpu"))
     array = np.random.default_rng(0).uniform(-900, 1000, SHAPE).astype(np.float32)
     volume = Volume(array, Grid(SHAPE, np.diag([1.5, 1.5, 1.5, 1.0])))

@@ -51,7 +51,7 @@ def test_label_maps_equal_those_of_the_official_pipeline(tmp_path: Path, orienta
     official = monai_pipeline.run(official_net, path, CLASSES, name, SPACING, PATCH)
     ours_net = vista3d(Architecture(width=16)).eval()
     ours_net.load_state_dict(official_net.state_dict())
-    spec = ModelSpec("test", vocabulary.load("vista3d-ct"), spacing_mm=SPACING, patch=PATCH)
+    spec = ModelSpec("test", vocabulary.load("vista3d-ct"), spacing_mm=SPACING, window=PATCH)
     model = Vista3DModel(ours_net, spec, profile(name), torch.device("cpu"))
     ours = model.segment(prosect.read(path), CLASSES).array
     assert ours.shape == official.shape

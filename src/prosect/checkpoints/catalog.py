@@ -41,7 +41,7 @@ class Entry:
         summary: One line for people.
         vocabulary: Name of its vocabulary; empty for an encoder, which segments nothing by itself.
         network: Which network the weights belong to: `vista3d`, `sam-med3d` or `sam`.
-        patch: Window the weights were trained with.
+        window: Shape of a window the weights were trained with.
         spacing_mm: Working spacing.
         intensity: Kind, low and high of the intensity scaling (SAM-Med3D: of CT only); see `prosect.case.Intensity`.
         everything: The vocabulary's list segmented when no class is named.
@@ -59,7 +59,7 @@ class Entry:
     summary: str
     vocabulary: str = ""
     network: str = "vista3d"
-    patch: tuple[int, int, int] = (128, 128, 128)
+    window: tuple[int, int, int] = (128, 128, 128)
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
     intensity: tuple[str, float, float] = ("window", -963.8247715525971, 1053.678477684517)
     everything: str | None = None
@@ -86,7 +86,7 @@ def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
     entries = {}
     for name, row in found["model"].items():
         values: dict[str, Any] = dict(row)
-        for key in ("patch", "spacing_mm", "intensity"):
+        for key in ("window", "spacing_mm", "intensity"):
             if key in values:
                 values[key] = tuple(values[key])
         entries[name] = Entry(name, **values)

@@ -98,7 +98,7 @@ def _rows_of_clicks(
     if not truth.any():
         return
     responder = model.responder(scan.volume)
-    start = start_around(truth, responder.position, scan, model.spec.patch[0])
+    start = start_around(truth, responder.position, scan, model.spec.window[0])
     box = responder.box(start)
     inside = truth[box.slices]
     found = np.zeros_like(inside)

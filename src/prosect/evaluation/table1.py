@@ -128,7 +128,7 @@ def windows_of(scan: LabelledScan, model: WindowModel) -> Windows:
     """Return the windows of the published evaluation: overlap 0.625, Gaussian weights."""
     chosen = profile("research")
     case = Case.prepare(scan.volume, model.spec.preparation(chosen))
-    plan = plan_windows(case.grid.shape, model.spec.patch, chosen.overlap)
+    plan = plan_windows(case.grid.shape, model.spec.window, chosen.overlap)
     image = pad_volume(case.image.to(model.device), plan, chosen.padding)
     return Windows(case, image, plan, blend_weights(plan.window, chosen.blending).to(model.device))
 

@@ -31,7 +31,8 @@ def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[s
     """
     preprocessing: dict[str, Any] = {
         "spacing_mm": list(spec.spacing_mm),
-        "patch": list(spec.patch),
+        # The word in files that are out already.
+        "patch": list(spec.window),
         "intensity": asdict(spec.intensity),
     }
     if spec.click_patch is not None:
@@ -72,7 +73,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
     return ModelSpec(
         name=name,
         vocabulary=vocabulary,
-        patch=_three(said.get("patch", base.patch)),
+        window=_three(said.get("patch", base.window)),
         click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
         **preprocessing_of(base, metadata),
         everything=everything,

@@ -194,7 +194,7 @@ def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: s
     spec = ModelSpec(
         name=str(metadata.get("model", base.name)),
         vocabulary=words,
-        patch=(crop, crop, crop),
+        window=(crop, crop, crop),
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=report.sha256,
         click_scales=SCALES,

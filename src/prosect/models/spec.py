@@ -94,7 +94,7 @@ class ModelSpec:
         name: Name shown to people.
         vocabulary: Its structures; those it was not trained for are marked unsupported.
         spacing_mm: Working spacing.
-        patch: Window shape of the automatic sweep.
+        window: Shape of a window of the automatic sweep.
         intensity: Scaling to [0, 1].
         everything: Name of the vocabulary's list that is segmented when no class is named.
         exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
@@ -104,7 +104,7 @@ class ModelSpec:
         licence: Licence of the weights.
         weights_sha256: Hash of the weights file.
         automatic_only: Its interactive branch, where it has one, must not be offered.
-        click_patch: Window shape that answers clicks; by default that of the automatic sweep.
+        click_patch: Shape of a patch that answers clicks; by default that of a window.
         base: Model of the catalogue that it was finetuned from; empty where it is one of those.
         facts: What training scans say of its structures; empty for weights of which nothing is known.
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
@@ -115,7 +115,7 @@ class ModelSpec:
     name: str
     vocabulary: Vocabulary
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
-    patch: tuple[int, int, int] = (128, 128, 128)
+    window: tuple[int, int, int] = (128, 128, 128)
     intensity: Intensity = field(default_factory=Intensity)
     everything: str | None = None
     exclusive: tuple[int, ...] = ()

@@ -275,8 +275,8 @@ class Vista3DModel:
             classes = self.vocabulary.everything(self.spec.everything)
         return self.vocabulary.resolve(classes)
 
-    def _windows(self, shape: Shape, patch: Shape | None = None) -> WindowPlan:
-        window = patch or self.spec.patch
+    def _windows(self, shape: Shape, wanted: Shape | None = None) -> WindowPlan:
+        window = wanted or self.spec.window
         if self.profile.fit_windows:
             divisor = self.network.architecture.divisor
             # Two strides at least: an instance norm over a single voxel is not defined.

@@ -193,7 +193,7 @@ def spec_of(
         name=recipe.name,
         vocabulary=restrict(with_structures(base, added), offered),
         spacing_mm=preparation.spacing_mm,
-        patch=shape.window,
+        window=shape.window,
         intensity=preparation.intensity,
         everything="TRAINED",
         exclusive=rivals,

@@ -94,7 +94,7 @@ class Shape:
         rows: Rows of the class embedding table.
         spacing_mm: Working spacing.
         window: Window of the automatic sweep, in voxels.
-        click_patch: Window that answers clicks; the same by default.
+        click_patch: Patch that answers clicks; the shape of a window by default.
         intensity: `window` (in intensities, such as HU) or `percentile`.
         low: Mapped to 0.
         high: Mapped to 1.

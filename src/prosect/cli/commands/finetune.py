@@ -109,7 +109,7 @@ def tell(say: Any, plan: FinetunePlan, settings: FinetuneSettings, model: Learns
     say(f"keeps: {', '.join(kept) if kept else 'no other class; --keep-classes keeps what the model knows'}")
     where = "held out" if plan.held_out else "the same that train"
     say(f"scans: {len(plan.training)} train, {len(plan.validation)} choose ({where})")
-    patch = "x".join(map(str, spec.patch))
+    patch = "x".join(map(str, spec.window))
     scale = f"{spec.intensity.kind} {spec.intensity.low:g} to {spec.intensity.high:g}"
     say(f"seen at {spec.spacing_mm[0]:g} mm in patches of {patch}, intensities by {scale}")
     say(f"from {model.spec.name}, at most {settings.steps} steps on {model.device.type}")

@@ -166,7 +166,7 @@ def settled(model: Learns, largest: DataList, settings: FinetuneSettings) -> Fin
     kind: Literal["model", "percentile"] = "percentile"
     if plan.spec.intensity == model.spec.intensity:
         kind = "model"
-    return replace(settings, patch=plan.spec.patch, intensity=kind)
+    return replace(settings, patch=plan.spec.window, intensity=kind)
 
 
 def trained(

@@ -291,7 +291,7 @@ def patch_of(model: Learns, settings: FinetuneSettings, seen: Sequence[Seen]) ->
     for axis in range(3):
         longest.append(max(each.shape[axis] for each in seen))
     needed = (max(-(-n // step), few) * step for n, few in zip(longest, FEWEST_STRIDES, strict=True))
-    a, b, c = (min(p, n) for p, n in zip(model.spec.patch, needed, strict=True))
+    a, b, c = (min(p, n) for p, n in zip(model.spec.window, needed, strict=True))
     return a, b, c
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from prosect.checkpoints.files import read_weights
 from prosect.checkpoints.fit_sam import fit_sam
 from prosect.errors import CheckpointError, ResourceError
 from prosect.models.devices import device_named
-from prosect.networks.sam import SamFeatures, TinyVariant
+from prosect.networks.sam import SamFeatures, SliceBranch, TinyVariant, branch_of
 
 __all__ = ["SamModel", "load_sam"]
 
@@ -42,6 +43,11 @@ class SamModel:
     weights_sha256: str
     device: torch.device
 
+    @cached_property
+    def branch(self) -> SliceBranch:
+        """How the network runs on its device."""
+        return branch_of(self.network, self.device)
+
     @property
     def slice_bytes(self) -> int:
         """Most bytes that the network holds over one slice, its input included."""
@@ -67,9 +73,9 @@ class SamModel:
             ResourceError: A single slice does not fit in the GPU's memory (`GPU_MEMORY`).
         """
         try:
-            # A processor gains nothing from more than one slice at a time.
-            step = 1 if self.device.type == "cpu" else len(slices)
-            return torch.cat([self._features(slices[n : n + step]) for n in range(0, len(slices), step)])
+            step = self.branch.batch or len(slices)
+            batches = [self._features(batch) for batch in torch.split(slices, step)]
+            return torch.cat(batches)
         except torch.OutOfMemoryError as error:
             if len(slices) == 1:
                 raise ResourceError(
@@ -85,9 +91,7 @@ class SamModel:
         side = self.network.variant.image_side
         grey = 255 * F.interpolate(padded, size=(side, side), mode="bilinear", align_corners=False)
         mean, spread = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (MEAN, SPREAD))
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            features: Tensor = self.network((grey - mean) / spread)
-        return features.float().cpu()
+        return self.branch.features((grey - mean) / spread).float().cpu()
 
 
 @refuse_exhaustion_of_loading()

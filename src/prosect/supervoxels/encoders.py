@@ -77,13 +77,12 @@ class SamEncoder:
 
     def bytes_beside(self, grid: Grid, shape: Shape) -> int:
         """Return what a batch of slices with its features takes, and on a processor the network over one slice."""
-        network = self.model.slice_bytes if self.model.device.type == "cpu" else 0
-        return (
-            network
-            + BATCH
-            * (2 * max(grid.shape) ** 2 + VIEW_MAPS * self.channels * self.model.network.variant.feature_side**2)
-            * 4
-        )
+        padded_slice = max(grid.shape) ** 2
+        pixel_features = self.channels * self.model.network.variant.feature_side**2
+        batch_bytes = 4 * BATCH * (2 * padded_slice + VIEW_MAPS * pixel_features)
+        if self.model.branch.in_main_memory:
+            return batch_bytes + self.model.slice_bytes
+        return batch_bytes
 
     def add_to(self, features: Tensor, working: Working, watch: Watch | None = None) -> None:
         """Add the features of all slices."""

@@ -91,7 +91,7 @@ def our_steps(weights: Path, side: int, branch: str, bfloat16: bool) -> Any:
     from prosect.checkpoints.fit import fit
     from prosect.training.loop import TrainingLoop
     from prosect.training.loop_settings import LoopSettings
-    from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+    from prosect.training.objectives.automatic import AutomaticObjective, ClassTeaching, Prompted
     from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, Teaching
     from prosect.training.patches import Patch
 
@@ -101,9 +101,8 @@ def our_steps(weights: Path, side: int, branch: str, bfloat16: bool) -> Any:
     integers = torch.from_numpy(labels).int()
     patch = Patch(torch.from_numpy(intensities)[None, None], integers, torch.zeros_like(integers), torch.ones(6).bool())
     generator = np.random.default_rng(0)
-    objective: Any = AutomaticObjective(
-        network, range(1, 7), {}, lambda: patch, generator, bfloat16, Prompted(), lambda image, _: image
-    )
+    teaching = ClassTeaching(bfloat16, Prompted(), augment=lambda image, _: image)
+    objective: Any = AutomaticObjective(network, lambda: patch, generator, range(1, 7), {}, teaching)
     if branch == "interactive":
         rules = ClickRules(rounds=ROUNDS, objects=OBJECTS, remap=0)
         objective = InteractiveObjective(

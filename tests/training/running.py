@@ -50,7 +50,7 @@ def loop(
     generator = np.random.default_rng(0)
     source = PatchSource(scans(), [1.0, 1.0], PatchSampler((8, 8, 8), 3.0, generator))
     stream = PatchStream(source, chosen.seed, threads)
-    objective = AutomaticObjective(network, [1, 2, 7], {2: 0}, stream, generator)
+    objective = AutomaticObjective(network, stream, generator, [1, 2, 7], {2: 0})
     ranks = joined("cpu")
     around = Surroundings(stream, validate, f"{lineage} {steps}", lineage, ranks=ranks)
     return TrainingLoop(network, objective, generator, chosen, folder, around=around)

@@ -14,7 +14,7 @@ from prosect.networks.vista3d import Vista3D
 from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.extra import load_extra
 from prosect.training.losses import clicked_loss, published_loss
-from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+from prosect.training.objectives.automatic import AutomaticObjective, ClassTeaching, Prompted
 from prosect.training.objectives.both import BothBranches
 from prosect.training.objectives.cached import CachedFeatures
 from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, Teaching
@@ -87,10 +87,14 @@ def _automatic(
     prompted = None
     if stage.loss == "independent":
         prompted = Prompted(stage.foreground_classes, stage.background_classes)
-    return AutomaticObjective(
-        network, numbering.classes, _own_bits(numbering), stream, generator, stage.bfloat16, prompted,
-        _augmentation(stage), stage.background, stage.loss == "marginal",
-    )  # fmt: skip
+    teaching = ClassTeaching(
+        bfloat16=stage.bfloat16,
+        prompted=prompted,
+        augment=_augmentation(stage),
+        background=stage.background,
+        marginal=stage.loss == "marginal",
+    )
+    return AutomaticObjective(network, stream, generator, numbering.classes, _own_bits(numbering), teaching)
 
 
 def _interactive(

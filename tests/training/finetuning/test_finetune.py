@@ -300,7 +300,7 @@ def test_class_vectors_are_fitted_to_features_that_are_computed_once_and_nothing
     trained = learning_parts(network, stage, parts_of(network))
     source = InTurn(draws)
     stream = PatchStream(cast(PatchSource, source), 0)
-    objective = AutomaticObjective(network, [400], {}, stream, np.random.default_rng(0))
+    objective = AutomaticObjective(network, stream, np.random.default_rng(0), [400], {})
     before = {key: value.clone() for key, value in network.state_dict().items()}
     cached = CachedFeatures(objective, stream, 2)
     first = float(objective.loss(draws[0], network.image_encoder.encoder(draws[0].image)).detach())

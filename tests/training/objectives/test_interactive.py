@@ -15,7 +15,7 @@ from prosect.training.augment import remap_intensities
 from prosect.training.loop import TrainingLoop
 from prosect.training.loop_settings import LoopSettings
 from prosect.training.objectives import interactive
-from prosect.training.objectives.automatic import AutomaticObjective, Prompted
+from prosect.training.objectives.automatic import AutomaticObjective, ClassTeaching, Prompted
 from prosect.training.objectives.both import BothBranches
 from prosect.training.objectives.interactive import Clickable, ClickRules, InteractiveObjective, objects_of
 from prosect.training.patches import Patch, PatchSampler, PatchSource, TrainingScan
@@ -99,7 +99,7 @@ def test_a_remapped_patch_keeps_its_range_and_equal_voxels_stay_equal() -> None:
 
 def test_both_branches_learn_from_one_encoding_and_remapped_patches_teach_clicks_only(tmp_path: Path) -> None:
     loop, clicks = training(tmp_path)
-    automatic = AutomaticObjective(clicks.network, (1,), {}, clicks.draw, clicks.generator)
+    automatic = AutomaticObjective(clicks.network, clicks.draw, clicks.generator, (1,), {})
     both = BothBranches(automatic, clicks)
     loop.network.zero_grad(set_to_none=True)
     both().backward()
@@ -128,7 +128,7 @@ def test_a_patch_that_says_nothing_of_any_class_costs_nothing_though_the_encoder
     network.image_encoder.encoder.requires_grad_(False)
     unknown = replace(scan(), known=np.array([False]))
     source = PatchSource([unknown], [1.0], PatchSampler((16, 16, 16), 2.0, run.generator))
-    loss = AutomaticObjective(network, [1], {}, source, run.generator, prompted=Prompted())()
+    loss = AutomaticObjective(network, source, run.generator, [1], {}, ClassTeaching(prompted=Prompted()))()
     loss.backward()
     assert float(loss.detach()) == 0
     assert all(not p.grad.any() for p in network.class_head.parameters() if p.grad is not None)
@@ -142,7 +142,7 @@ def test_both_branches_end_where_every_image_is_remapped_and_nothing_can_be_clic
     generator = np.random.default_rng(0)
     empty = replace(scan(), labels=np.zeros((24, 20, 20), dtype=np.uint8), present=())
     source = PatchSource([empty], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
-    automatic = AutomaticObjective(network, [1, 2], {}, source, generator)
+    automatic = AutomaticObjective(network, source, generator, [1, 2], {})
     clicks = InteractiveObjective(network, source, generator, Clickable({1}), ClickRules(remap=1.0))
     with pytest.raises(RecipeError, match="nothing to click"):
         BothBranches(automatic, clicks)()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from prosect.training.augment import Augmentation, augment_intensities
 from prosect.training.losses import binary_loss, exclusive_loss, marginal_loss, published_loss
 from prosect.training.patches import Patch
 
-__all__ = ["AutomaticObjective", "Prompted"]
+__all__ = ["AutomaticObjective", "ClassTeaching", "Prompted"]
 
 IMPOSSIBLE = -1e4  # a logit
 
@@ -32,15 +32,11 @@ class Prompted:
     background: int = 4
 
 
-class AutomaticObjective:
-    """The loss of encoder, automatic decoder and class head on one patch.
+@dataclass(frozen=True)
+class ClassTeaching:
+    """How the network is taught classes.
 
-    Args:
-        network: The network to train.
-        classes: Global class index of each local class (q).
-        nested_bits: Bit of `TrainingScan.nested` for local classes stored there.
-        draw: Returns a patch.
-        generator: Decides on augmentation.
+    Attributes:
         bfloat16: Compute the network in mixed bfloat16.
         prompted: Ask for some classes, each with a loss of its own, as published; by default all classes the scan
             knows compete for each voxel.
@@ -49,36 +45,50 @@ class AutomaticObjective:
         marginal: Let classes that the scan says nothing about compete, too, see `marginal_loss`.
     """
 
+    bfloat16: bool = False
+    prompted: Prompted | None = None
+    augment: Augmentation = augment_intensities
+    background: float = 1.0
+    marginal: bool = False
+
+
+class AutomaticObjective:
+    """The loss of encoder, automatic decoder and class head on one patch.
+
+    Args:
+        network: The network to train.
+        draw: Returns a patch.
+        generator: Decides on augmentation.
+        classes: Global class index of each local class (q).
+        nested_bits: Bit of `TrainingScan.nested` for local classes stored there.
+        teaching: How losses are taken.
+    """
+
     def __init__(
         self,
         network: Vista3D,
-        classes: Sequence[int],
-        nested_bits: dict[int, int],
         draw: Callable[[], Patch],
         generator: np.random.Generator,
-        bfloat16: bool = False,
-        prompted: Prompted | None = None,
-        augment: Augmentation = augment_intensities,
-        background: float = 1.0,
-        marginal: bool = False,
+        classes: Sequence[int],
+        nested_bits: Mapping[int, int],
+        teaching: ClassTeaching | None = None,
     ) -> None:
-        self.network, self.classes, self.nested_bits = network, tuple(classes), nested_bits
-        self.draw, self.generator, self.bfloat16 = draw, generator, bfloat16
-        self.prompted, self.augment, self.background = prompted, augment, background
-        self.marginal = marginal
+        self.network, self.draw, self.generator = network, draw, generator
+        self.classes, self.nested_bits = tuple(classes), nested_bits
+        self.teaching = teaching or ClassTeaching()
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
         patch = self.draw()
-        image = self.augment(patch.image, self.generator).to(next(self.network.parameters()).device)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
+        image = self.teaching.augment(patch.image, self.generator).to(next(self.network.parameters()).device)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.teaching.bfloat16):
             pyramid = self.network.image_encoder.encoder(image)
         return self.loss(patch, pyramid)
 
     def loss(self, patch: Patch, pyramid: Sequence[Tensor]) -> Tensor:
         """Return the loss of a patch whose encoding is known."""
-        if self.prompted is not None:
-            return self._independent(patch, pyramid, self.prompted)
+        if self.teaching.prompted is not None:
+            return self._independent(patch, pyramid, self.teaching.prompted)
         logits = self._logits(pyramid, range(len(self.classes)))
         known = patch.known[: len(self.classes)]
         loss = self._competing(logits, patch, known)
@@ -94,13 +104,13 @@ class AutomaticObjective:
         exclusive = known.clone()
         exclusive[list(self.nested_bits)] = False
         exclusive = exclusive.to(logits.device)
-        if not self.marginal:
-            return exclusive_loss(logits, labels, exclusive, self.background)
+        if not self.teaching.marginal:
+            return exclusive_loss(logits, labels, exclusive, self.teaching.background)
         hidden = torch.zeros_like(exclusive)
         hidden[list(self.nested_bits)] = True
         # As good as impossible, so that they keep their place among the labels and win nothing.
         rivals = logits.masked_fill(hidden[:, None, None, None], IMPOSSIBLE)
-        return marginal_loss(rivals, labels, exclusive, self.background)
+        return marginal_loss(rivals, labels, exclusive, self.teaching.background)
 
     def _independent(self, patch: Patch, pyramid: Sequence[Tensor], prompted: Prompted) -> Tensor:
         """Return the mean of the losses of some classes, each against the rest of the patch."""
@@ -129,6 +139,6 @@ class AutomaticObjective:
         return (patch.labels == q + 1).int()
 
     def _logits(self, pyramid: Sequence[Tensor], asked: Sequence[int]) -> Tensor:
-        with torch.autocast(pyramid[0].device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(pyramid[0].device.type, torch.bfloat16, enabled=self.teaching.bfloat16):
             logits = self.network.class_logits(pyramid, [self.classes[q] for q in asked])[0]
         return logits.float()

@@ -28,12 +28,12 @@ class BothBranches:
 
     def __init__(self, automatic: AutomaticObjective, interactive: InteractiveObjective) -> None:
         self.automatic, self.interactive = automatic, interactive
-        self.network, self.bfloat16 = automatic.network, automatic.bfloat16
+        self.network, self.bfloat16 = automatic.network, automatic.teaching.bfloat16
 
     def __call__(self) -> Tensor:
         """Return the loss of a freshly drawn patch."""
         patch, objects, remapped = self._drawn()
-        image = self.automatic.augment(remapped, self.automatic.generator)
+        image = self.automatic.teaching.augment(remapped, self.automatic.generator)
         image = image.to(next(self.network.parameters()).device)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             pyramid = self.network.image_encoder.encoder(image)

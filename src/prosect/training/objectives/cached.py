@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -35,11 +36,16 @@ class CachedFeatures:
     def __init__(self, objective: AutomaticObjective, stream: PatchStream, count: int) -> None:
         self.objective, self.stream, self.count = objective, stream, count
         self.seen: list[tuple[Patch, Tensor]] = []
+        # The head alone costs little, so it is computed in full precision whatever the network's is.
+        exact = replace(objective.teaching, bfloat16=False)
         self.head = AutomaticObjective(
-            cast(Vista3D, _Head(objective.network)), objective.classes, objective.nested_bits, objective.draw,
-            objective.generator, prompted=objective.prompted, background=objective.background,
-            marginal=objective.marginal,
-        )  # fmt: skip
+            cast(Vista3D, _Head(objective.network)),
+            objective.draw,
+            objective.generator,
+            objective.classes,
+            objective.nested_bits,
+            exact,
+        )
 
     def __call__(self) -> Tensor:
         """Return the loss of the patch whose turn it is."""
@@ -56,7 +62,7 @@ class CachedFeatures:
         seen: list[tuple[Patch, Tensor]] = []
         for number in range(self.count):
             _, patch = self.stream.source.draw(stream_of(self.stream.seed, 0, number, CACHED))
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.objective.bfloat16):
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.objective.teaching.bfloat16):
                 features = network.automatic_features(patch.image.to(device)).float()
             seen.append((patch, features))
             if (len(seen) + 1) * features.nbytes > FEATURE_BYTES:

@@ -43,10 +43,15 @@ __all__ = [
 MOST_IN_ONE, NEARLY_ALL = 0.95, 0.95
 
 
-def preparation_of(shape: Shape) -> Preparation:
-    """Return how a scan is prepared for a network of this shape, as inference does it."""
+def preparation_of(shape: Shape, spacing_mm: float | None = None) -> Preparation:
+    """Return how a scan is prepared for a network of this shape, as inference does it.
+
+    Args:
+        shape: The shape.
+        spacing_mm: Another spacing than the working spacing.
+    """
     chosen = profile(shape.profile)
-    edge = shape.spacing_mm
+    edge = spacing_mm or shape.spacing_mm
     # Outside a window of intensities there is air to cut away; percentiles are taken of the whole scan.
     crops = shape.intensity == "window" or chosen.name == "bundle"
     return replace(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prosect.training.copies import Copies, synthesize_patch, warped_places
+from prosect.training.target_scales import TargetScales, extent_mm
 
 __all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan", "mirrored"]
 
@@ -62,6 +63,7 @@ class Patch:
         nested: Bits (i j k) int32 of structures that contain others.
         known: Classes (q) that the scan says something about.
         supervoxels: Regions (i j k) int32; None where the scan has none.
+        scale: The multiple of the working spacing that it is drawn at.
     """
 
     image: Tensor
@@ -69,6 +71,7 @@ class Patch:
     nested: Tensor
     known: Tensor
     supervoxels: Tensor | None = None
+    scale: float = 1.0
 
 
 class PatchSampler:
@@ -82,6 +85,7 @@ class PatchSampler:
         zoom: Smallest and largest magnification.
         foreground: Probability that the centre lies in a labelled structure, drawn evenly over structures.
         turned: Probability that a patch is rotated and zoomed at all.
+        scales: At which multiples of the working spacing patches are drawn; None draws all at the working spacing.
     """
 
     def __init__(
@@ -93,19 +97,29 @@ class PatchSampler:
         zoom: tuple[float, float] = (0.8, 1.25),
         foreground: float = 0.7,
         turned: float = 1.0,
+        scales: TargetScales | None = None,
     ) -> None:
-        self.shape, self.spacing_mm, self.generator = shape, spacing_mm, generator
+        self.shape, self.spacing_mm, self.generator, self.scales = shape, spacing_mm, generator, scales
         self.max_degrees, self.zoom, self.foreground, self.turned = max_degrees, zoom, foreground, turned
 
     def __call__(self, scan: TrainingScan) -> Patch:
         """Return one patch of `scan`."""
-        centre, transform = self._centre(scan), self._transform()
+        flat = self._object(scan)
+        # Without scales no number is drawn, so that the patches of older recipes stay the same.
+        scale = 1.0
+        if self.scales is not None:
+            extent = None if flat is None else extent_mm(flat, scan.labels.shape, scan.spacing_mm)
+            scale = self.scales.draw(extent, self.generator)
+        centre = self._centre(scan, flat, scale)
+        transform = self._transform() * scale
         copies, g = scan.copies, self.generator
         # A scan without copies draws no more numbers than before there were any, so its patches stay the same.
         places = None
         if copies is not None and g.random() < copies.warp:
             places = warped_places(self.shape, self.spacing_mm, g)
-        patch = self._cut(scan, self._voxels(scan, centre, transform, places))
+        step = np.abs(transform).max(axis=1) * self.spacing_mm / np.asarray(scan.spacing_mm)
+        patch = self._cut(scan, self._voxels(scan, centre, transform, places), step)
+        patch = replace(patch, scale=scale)
         if copies is not None and g.random() < copies.synthesis:
             image = synthesize_patch(patch.image, patch.labels, copies, self.spacing_mm, g)
             patch = replace(patch, image=image)
@@ -113,33 +127,40 @@ class PatchSampler:
             return mirrored(patch, scan.sides)
         return patch
 
-    def _cut(self, scan: TrainingScan, voxels: NDArray[np.float64]) -> Patch:
-        """Return what a scan shows at places (i j k 3) in its voxels."""
+    def _cut(self, scan: TrainingScan, voxels: NDArray[np.float64], step: NDArray[np.float64]) -> Patch:
+        """Return what a scan shows at places (i j k 3) in its voxels, which lie so many voxels (3) apart."""
         box = _box_around(voxels, scan.labels.shape)
-        grid = _normalised(voxels - [side.start for side in box], [side.stop - side.start for side in box])
+        inside, size = voxels - [side.start for side in box], [side.stop - side.start for side in box]
         image = torch.from_numpy(scan.intensities[box].astype(np.float32))[None, None]
         maps = [scan.labels[box], scan.nested[box]]
         if scan.supervoxels is not None:
             maps.append(scan.supervoxels[box])
         integers = torch.from_numpy(np.stack([each.astype(np.float32) for each in maps]))[None]
-        image = F.grid_sample(image, grid, mode="bilinear", align_corners=True)
+        image = _averaged_at(image, inside, step)
+        grid = _normalised(inside, size)
         sampled = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().int()
         regions = None if scan.supervoxels is None else sampled[2]
         return Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
 
-    def _centre(self, scan: TrainingScan) -> NDArray[np.float64]:
-        """Return a patch centre in voxels of the scan."""
+    def _object(self, scan: TrainingScan) -> NDArray[np.int64] | None:
+        """Return voxels (flat indices) of the object that a patch is drawn around; None for a patch anywhere."""
         g = self.generator
         if scan.present and g.random() < self.foreground:
             wanted = scan.present[int(g.integers(len(scan.present)))]
             flat = _places(scan, wanted)
             if len(flat):
-                voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
-                reach = np.asarray(self.shape) * self.spacing_mm / np.asarray(scan.spacing_mm)
-                jitter = g.uniform(-0.3, 0.3, 3) * reach
-                centre: NDArray[np.float64] = np.asarray(voxel, dtype=np.float64) + jitter
-                return centre
-        return np.asarray(g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1), dtype=np.float64)
+                return flat
+        return None
+
+    def _centre(self, scan: TrainingScan, flat: NDArray[np.int64] | None, scale: float) -> NDArray[np.float64]:
+        """Return a patch centre in voxels of the scan, near one of some voxels (flat indices), or anywhere."""
+        g = self.generator
+        if flat is None:
+            return np.asarray(g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1), dtype=np.float64)
+        voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
+        reach = np.asarray(self.shape) * scale * self.spacing_mm / np.asarray(scan.spacing_mm)
+        jitter = g.uniform(-0.3, 0.3, 3) * reach
+        return np.asarray(np.asarray(voxel, dtype=np.float64) + jitter)
 
     def _transform(self) -> NDArray[np.float64]:
         """Return a random rotation times zoom (3 3), mm of the patch -> mm of the scan."""
@@ -214,6 +235,26 @@ def _box_around(voxels: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[sl
         sides.append(slice(start, max(min(math.ceil(high) + 2, size), start + 2)))
     i, j, k = sides
     return i, j, k
+
+
+def _averaged_at(image: Tensor, voxels: NDArray[np.float64], step: NDArray[np.float64]) -> Tensor:
+    """Return an image (1 1 i j k) at places (i j k 3) in its voxels, as inference would show it at that spacing.
+
+    Where a voxel of the patch spans several of the scan, those are averaged first, see `ResampledImage`.
+
+    Args:
+        image: The image.
+        voxels: The places.
+        step: How many voxels they lie apart on each axis (3).
+    """
+    spans = []
+    for apart, size in zip(step, image.shape[2:], strict=True):
+        # Two voxels at least must be left, because to `grid_sample` a single one is everywhere.
+        spans.append(max(1, min(int(apart + 1e-6), size // 2)))
+    if max(spans) > 1:
+        image = F.avg_pool3d(image, tuple(spans), ceil_mode=True, count_include_pad=False)
+        voxels = (voxels - (np.asarray(spans) - 1) / 2) / spans
+    return F.grid_sample(image, _normalised(voxels, image.shape[2:]), mode="bilinear", align_corners=True)
 
 
 def _normalised(voxels: NDArray[np.float64], shape: Sequence[int]) -> Tensor:

@@ -104,6 +104,8 @@ class Shape:
         keep_classes: Offer the classes that the weights to begin with offer, too.
         offered: Classes that the weights offer; all by default. Others compete, and what they win is background; so
             all that are left out must be exclusive.
+        scans_mm: Spacing at which scans are kept for training; by default the working spacing. Finer where stages show
+            objects at scales below 1.
     """
 
     width: int = 48
@@ -121,6 +123,7 @@ class Shape:
     profile: Literal["prosect", "bundle", "research"] = "prosect"
     keep_classes: bool = False
     offered: tuple[str, ...] | None = None
+    scans_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,11 @@ class Stage:
         turned: Probability that a patch is rotated and zoomed.
         max_degrees: Largest rotation (official: none).
         zoom: Smallest and largest magnification.
+        scales: Finest and coarsest multiple of the working spacing at which patches are drawn: as inference clicks on
+            objects of other sizes. Each is drawn to suit the object that the patch is drawn around.
+        own_scale: Probability that a patch is drawn at the working spacing all the same, where `scales` are given.
+            Only there are structures clicked by their names, as in sessions.
+        apparent_mm: From and to which longest side such an object has there, as if that were the working spacing.
         remap: Probability that clicks are asked for on intensities seen through a random curve.
         rounds: Clicks on an object at most (Sec. 3.4: five rounds); of `chained`, answers in a chain.
         objects: Objects of a patch that are clicked.
@@ -246,6 +254,9 @@ class Stage:
     turned: float = 0.2
     max_degrees: float = 0.0
     zoom: tuple[float, float] = (0.8, 1.2)
+    scales: tuple[float, float] = (1.0, 1.0)
+    own_scale: float = 0.3
+    apparent_mm: tuple[float, float] = (15.0, 120.0)
     remap: float = 0.0
     rounds: int = 5
     objects: int = 4

@@ -93,6 +93,8 @@ def check_shape(shape: Shape, name: str) -> None:
     """
     if shape.spacing_mm <= 0 or min(shape.width, shape.rows, *shape.blocks) < 1:
         raise RecipeError(f"{name}, shape: spacing_mm, width, rows and blocks must be above 0.")
+    if shape.scans_mm is not None and shape.scans_mm <= 0:
+        raise RecipeError(f"{name}, shape: scans_mm is {shape.scans_mm}; it must be above 0.")
     if shape.low >= shape.high or (shape.intensity == "percentile" and not 0 <= shape.low < shape.high <= 100):
         raise RecipeError(
             f"{name}, shape: low is {shape.low} and high {shape.high}; low must be less, and percentiles lie in 0 to "
@@ -115,6 +117,10 @@ def check_stage(stage: Stage, where: str) -> None:
             raise RecipeError(f"{where}: {name} is {getattr(stage, name)}; it must be above 0.")
     if min(stage.zoom) <= 0:
         raise RecipeError(f"{where}: zoom is {list(stage.zoom)}; both numbers must be above 0.")
+    for name in ("scales", "apparent_mm"):
+        low, high = getattr(stage, name)
+        if not 0 < low <= high:
+            raise RecipeError(f"{where}: {name} is {[low, high]}; give the smaller first, above 0.")
     check_parts(stage, where)
     counts = (
         "cached_patches",
@@ -127,7 +133,7 @@ def check_stage(stage: Stage, where: str) -> None:
     )
     if any(getattr(stage, each) < 0 for each in counts):
         raise RecipeError(f"{where}: none of {', '.join(counts)} can be negative.")
-    shares = ("ema", "foreground", "turned", "remap")
+    shares = ("ema", "foreground", "turned", "remap", "own_scale")
     if not all(0 <= getattr(stage, each) <= 1 for each in shares):
         raise RecipeError(f"{where}: {', '.join(shares)} must lie in 0 to 1.")
 

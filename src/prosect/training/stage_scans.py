@@ -107,7 +107,7 @@ def _prepare(course: Course, listed: DataList) -> tuple[list[TrainingScan], dict
     scans = prepared_scans(
         listed,
         course.numbering,
-        preparation_of(course.recipe.shape),
+        preparation_of(course.recipe.shape, course.recipe.shape.scans_mm),
         course.beginning.scans or course.folder / KEPT,
         on_unreadable=unreadable.__setitem__,
         tolerance_mm=course.tolerance_mm,

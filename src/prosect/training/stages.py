@@ -20,10 +20,11 @@ from prosect.training.families import family_of
 from prosect.training.loop import TrainingLoop
 from prosect.training.loop_settings import OF_LENGTH, LoopSettings, Surroundings
 from prosect.training.patches import PatchSampler, PatchSource
-from prosect.training.recipe import Part, Stage
+from prosect.training.recipe import Part, Shape, Stage
 from prosect.training.sources import judged_by
 from prosect.training.stage_scans import Weighted, weighted_scans
 from prosect.training.stream import PatchStream
+from prosect.training.target_scales import TargetScales
 from prosect.training.validation import Validator
 
 __all__ = ["Trained", "carry_out", "train_stages"]
@@ -145,9 +146,12 @@ def loop_of(course: Course, stage: Stage, network: nn.Module) -> TrainingLoop:
 
 def stream_over(course: Course, stage: Stage, scans: Sequence[Weighted], generator: np.random.Generator) -> PatchStream:
     """Return the patches of a stage."""
+    scales = None
+    if stage.scales != (1.0, 1.0):
+        scales = TargetScales(*stage.scales, stage.own_scale, stage.apparent_mm)
     sampler = PatchSampler(
         stage.patch, course.recipe.shape.spacing_mm, generator, stage.max_degrees, stage.zoom, stage.foreground,
-        turned=stage.turned,
+        turned=stage.turned, scales=scales,
     )  # fmt: skip
     source = PatchSource([scan for scan, _ in scans], [weight for _, weight in scans], sampler)
     return PatchStream(source, settings_of(course, stage).seed, course.threads)
@@ -192,20 +196,15 @@ def identity_of(
         network: As the stage begins with it, so that the end of another stage before it does not go unnoticed.
         without: Settings of the stage that do not count.
     """
-    begins = hashlib.sha256()
-    for value in network.state_dict().values():
-        begins.update(value.detach().cpu().contiguous().numpy().tobytes())
-    shape = asdict(replace(course.recipe.shape, start=None))
-    for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
-        del shape[name]
+    stage_facts, shape = settings_that_count(course.recipe.shape, stage, without)
     judged: list[list[str]] = []
     for part in judged_by(course.sources, stage):
         judged.append([entry.name for entry in part])
     facts: dict[str, Any] = {
-        "stage": {name: value for name, value in asdict(stage).items() if name not in without},
+        "stage": stage_facts,
         "shape": shape,
         "order": [course.numbering.classes, course.numbering.others],
-        "begins": begins.hexdigest(),
+        "begins": hash_of(network),
         "scans": [(scan.name, scan.origin, weight) for scan, weight in scans],
         "judged by": judged,
     }
@@ -223,3 +222,35 @@ def identity_of(
     if copied:
         facts["copied"] = copied
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def settings_that_count(shape: Shape, stage: Stage, without: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a stage and of the network's shape that make another run where they differ.
+
+    What a recipe does not use is left out, so that states of before it could be asked for stay valid.
+
+    Args:
+        shape: Of the recipe.
+        stage: The stage.
+        without: Settings of the stage that do not count.
+    """
+    unused = set(without)
+    if stage.scales == (1.0, 1.0):
+        unused |= {"scales", "own_scale", "apparent_mm"}
+    chosen = asdict(stage)
+    for name in unused:
+        del chosen[name]
+    seen = asdict(replace(shape, start=None))
+    for name in ("offered", "keep_classes"):  # they change nothing of what is learnt
+        del seen[name]
+    if shape.scans_mm is None:
+        del seen["scans_mm"]
+    return chosen, seen
+
+
+def hash_of(network: nn.Module) -> str:
+    """Return the hash of a network's weights."""
+    begins = hashlib.sha256()
+    for value in network.state_dict().values():
+        begins.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return begins.hexdigest()

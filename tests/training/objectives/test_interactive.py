@@ -146,3 +146,17 @@ def test_both_branches_end_where_every_image_is_remapped_and_nothing_can_be_clic
     clicks = InteractiveObjective(network, source, generator, Clickable({1}), ClickRules(remap=1.0))
     with pytest.raises(RecipeError, match="nothing to click"):
         BothBranches(automatic, clicks)()
+
+
+def test_at_another_scale_every_target_is_an_object_of_its_own() -> None:
+    # A name is clicked at the model's own scale alone, so the name must teach nothing at another.
+    generator = np.random.default_rng(0)
+    source = PatchSource([scan()], [1.0], PatchSampler((16, 16, 16), 2.0, generator))
+    rules = ClickRules(unnamed=0.0)
+    network = vista3d(Architecture(width=8, blocks=(1, 1), classes=9, click_head="maps"))
+    objective = InteractiveObjective(network, source, generator, Clickable({1, 2}), rules)
+    patch, named = objective.clickable(source)
+    assert not objective._shown(named).any()
+    coarse = objective.objects(replace(patch, scale=2.0))
+    assert len(coarse) == len(named)
+    assert objective._shown(coarse).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -157,7 +157,17 @@ class InteractiveObjective:
         return self._rounds(features, chosen)
 
     def objects(self, patch: Patch) -> list[Target]:
-        """Return what can be clicked in a patch: its objects, see `objects_of`, or targets drawn for some of them."""
+        """Return what can be clicked in a patch: its objects, see `objects_of`, or targets drawn for some of them.
+
+        At another scale than the model's own all are zero-shot objects, as in sessions.
+        """
+        found = self._targets(patch)
+        if patch.scale != 1:
+            found = [replace(target, zero_shot=True) for target in found]
+        return found
+
+    def _targets(self, patch: Patch) -> list[Target]:
+        """Return what can be clicked in a patch, whatever its scale."""
         bits = []
         for q, bit in self.nested_bits.items():
             if patch.known[q]:
@@ -204,7 +214,7 @@ class InteractiveObjective:
         """Return which targets (q) are shown as zero-shot objects."""
         flags = []
         for target in targets:
-            if target.mode == "regular":
+            if target.mode == "regular" and not target.zero_shot:
                 flags.append(self._zero_shot([target.value]))
             else:
                 flags.append(torch.tensor([target.zero_shot]))

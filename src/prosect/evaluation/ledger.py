@@ -11,7 +11,9 @@ from typing import Any
 
 from prosect.errors import ProsectError
 from prosect.evaluation.scores import Row
-from prosect.io.line_log import append_line, resume_log
+from prosect.io.line_log import append_line, decode_lines, resume_log
+from prosect.io.paths import file_name, unreadable
+from prosect.io.payload import corrupt
 
 __all__ = ["Ledger", "Refused"]
 
@@ -52,6 +54,25 @@ class Ledger:
         """
         ledger = cls(path, json.loads(json.dumps(settings)))
         for line in resume_log(path, settings, overwrite=overwrite):
+            ledger.take(line)
+        return ledger
+
+    @classmethod
+    def read(cls, path: Path) -> Ledger:
+        """Return the ledger of a run that is not gone on with.
+
+        Raises:
+            FormatError: It cannot be read, it is no ledger, or a line of it is damaged (`INPUT_CORRUPT`).
+        """
+        try:
+            lines = decode_lines(path.read_bytes(), unchecked=True)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if lines.damaged or not lines.entries:
+            where = f"line {lines.damaged[0]} is damaged" if lines.damaged else "no line is whole"
+            raise corrupt(file_name(path), where)
+        ledger = cls(path, lines.entries[0])
+        for line in lines.entries[1:]:
             ledger.take(line)
         return ledger
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prosect.jobs.click import Clicked, ClickJob, Edited, PlacedClick, Resumed
     from prosect.jobs.cohort import CohortJob
     from prosect.jobs.evaluate import Evaluated, EvaluateJob
+    from prosect.jobs.evaluate_compare import EvaluateCompareJob
     from prosect.jobs.evaluate_masks import EvaluateMasksJob
     from prosect.jobs.few_shots import FewShotJob, FewShots
     from prosect.jobs.finetune import FinetuneJob
@@ -33,6 +34,7 @@ _HOMES = {
     "Clicked": "prosect.jobs.click",
     "CohortJob": "prosect.jobs.cohort",
     "Edited": "prosect.jobs.click",
+    "EvaluateCompareJob": "prosect.jobs.evaluate_compare",
     "EvaluateJob": "prosect.jobs.evaluate",
     "EvaluateMasksJob": "prosect.jobs.evaluate_masks",
     "Evaluated": "prosect.jobs.evaluate",
@@ -63,6 +65,7 @@ __all__ = [
     "Clicked",
     "CohortJob",
     "Edited",
+    "EvaluateCompareJob",
     "EvaluateJob",
     "EvaluateMasksJob",
     "Evaluated",

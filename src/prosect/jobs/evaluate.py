@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from prosect.data.datalist import DataList, Entry
 from prosect.errors import RecipeError, VocabularyError
+from prosect.evaluation.baselines import baseline_named
 from prosect.evaluation.ledger import Ledger
 from prosect.evaluation.protocols import Rules, finds_itself
 from prosect.evaluation.report import Evaluation
@@ -70,6 +71,7 @@ class EvaluateJob(Job):
         model: Who is judged.
         overwrite: Begin anew where the folder holds results.
         box: Begin each structure with a box around it, which counts as two clicks.
+        baseline: Judge clicks without a network in place of the model, see `evaluation.baselines`.
     """
 
     kind: ClassVar[str] = "evaluate"
@@ -92,6 +94,7 @@ class EvaluateJob(Job):
     model: ModelChoice = field(default_factory=ModelChoice)
     overwrite: bool = False
     box: bool = False
+    baseline: str | None = None
 
     def run(self, model: Model | None = None, *, on_case: OnCase | None = None) -> Evaluated:
         """Judge the model scan by scan, and write the results.
@@ -140,6 +143,8 @@ class EvaluateJob(Job):
         Raises:
             ProsectError: See `prosect.load`.
         """
+        if self.baseline is not None:
+            return baseline_named(self.baseline)
         if self.as_published and self.protocol == "auto":
             return replace(self.model, profile="research").load()
         return self.model.load()

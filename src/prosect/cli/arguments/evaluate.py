@@ -10,8 +10,9 @@ from prosect.cli.arguments.words import at_least_one, not_negative, path, positi
 
 __all__ = ["COMMAND"]
 
-PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed", "fewshot", "masks")
+PROTOCOLS = ("auto", "point", "auto+point", "clicks", "speed", "fewshot", "masks", "compare")
 RULES = ("person", "paper", "challenge", "random", "ritm")
+BASELINES = ("ball", "region-growing")
 SPLITS = ("training", "validation", "testing", "all")
 
 
@@ -26,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  speed       seconds by size (Table 2)\n"
         "  fewshot     finetuning by number of labelled scans (Table 3)\n"
         "  masks       label files that exist, by others: prosect evaluate masks TRUTHS RESULTS -o DIR\n"
+        "  compare     models side by side, from results of clicks: prosect evaluate compare DIR DIR ... -o DIR\n"
         "examples:\n"
         "  prosect evaluate auto list.json -o auto\n"
         "  prosect evaluate clicks list.tsv -o clicks --clicks 10 --zero-shot -w model.pt -m vista3d\n"
@@ -34,8 +36,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("protocol", choices=PROTOCOLS, metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("list", metavar="DATALIST", type=path, help=LIST)
-    judged = "of masks: the label files that are judged by those at DATALIST, a file or folder each"
-    parser.add_argument("results", metavar="RESULTS", type=path, nargs="?", help=judged)
+    judged = (
+        "of masks: the label files that are judged by those at DATALIST, a file or folder each; "
+        "of compare: the folders of the other models"
+    )
+    parser.add_argument("results", metavar="RESULTS", type=path, nargs="*", help=judged)
     parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the results")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds results")
     which = parser.add_argument_group("scans and structures")
@@ -54,6 +59,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--zero-shot", action="store_true", help="click as if no structure had a name")
     box = "begin each structure with a box around it, which counts as two clicks"
     how.add_argument("--box", action="store_true", help=box)
+    without = "of clicks: judge a ball of 17 mL or region growing in place of a model"
+    how.add_argument("--baseline", choices=BASELINES, help=without)
     how.add_argument("--nsd-mm", type=positive, default=2.0, metavar="MM", help="tolerance of NSD (default: 2)")
     how.add_argument("--repeats", type=at_least_one, default=1, metavar="N", help="of speed; the fastest counts")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of clicks and intervals (default: 0)")

@@ -10,7 +10,7 @@ from prosect.cli.choices import classes_of, list_of, model_of, tolerance_of
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import UsageError
 from prosect.evaluation.report import Evaluation, interval
-from prosect.jobs import EvaluateJob, EvaluateMasksJob
+from prosect.jobs import EvaluateCompareJob, EvaluateJob, EvaluateMasksJob
 from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -30,8 +30,14 @@ def run(args: argparse.Namespace) -> int:
         return evaluate_fewshot.run(args)
     if args.protocol == "masks":
         return judge_masks(args)
-    if args.results is not None:
-        raise UsageError(f"{args.protocol} takes one DATALIST; RESULTS ({args.results}) belong to masks.")
+    if args.protocol == "compare":
+        return compare_models(args)
+    if args.results:
+        raise UsageError(
+            f"{args.protocol} takes one DATALIST; RESULTS ({args.results[0]}) belong to masks and compare."
+        )
+    if args.baseline is not None and args.protocol != "clicks":
+        raise UsageError(f"--baseline {args.baseline} answers clicks; use it with `prosect evaluate clicks`.")
     done = job_of(args).run(on_case=None if args.quiet else say_case)
     if not args.quiet:
         for text, count in done.warnings.items():
@@ -44,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 def judge_masks(args: argparse.Namespace) -> int:
     """Judge label files by others and write the results; return 0, or 4 where some could not be judged."""
-    if args.results is None:
+    if len(args.results) != 1:
         raise UsageError("masks takes two places: prosect evaluate masks TRUTHS RESULTS -o DIR.")
     found, files = EvaluateMasksJob(
         truths=args.list,
-        results=args.results,
+        results=args.results[0],
         output=args.output,
         pairs=tuple(args.map),
         nsd_mm=args.nsd_mm,
@@ -62,6 +68,25 @@ def judge_masks(args: argparse.Namespace) -> int:
         summarise(found)
         open_console().print(str(files[3]))
     return PARTLY if found.refused else 0
+
+
+def compare_models(args: argparse.Namespace) -> int:
+    """Lay finished evaluations side by side; return 0."""
+    found, files = EvaluateCompareJob(
+        folders=(args.list, *args.results), output=args.output, seed=args.seed, overwrite=args.overwrite
+    ).run()
+    if not args.quiet:
+        console = open_console()
+        table = plain_table()
+        table.add_column(f"{found.objects} objects")
+        for head in ("1 click", "3 clicks", "5 clicks", "seconds"):
+            table.add_column(head, justify="right")
+        for name in found.names:
+            own = found.figures[name]
+            table.add_row(name, *(interval(own[key]) for key in ("dice_1", "dice_3", "dice_5", "seconds")))
+        console.print(table)
+        console.print(str(files[1]))
+    return 0
 
 
 def job_of(args: argparse.Namespace) -> EvaluateJob:
@@ -85,6 +110,7 @@ def job_of(args: argparse.Namespace) -> EvaluateJob:
         model=model_of(args),
         overwrite=args.overwrite,
         box=args.box,
+        baseline=args.baseline,
     )
 
 

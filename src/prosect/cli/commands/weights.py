@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prosect.checkpoints import catalog, keeping
+from prosect.checkpoints.about import weights_of
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError
 
@@ -26,20 +27,12 @@ def show(args: argparse.Namespace) -> int:
     """Print every model of the catalogue: what it is, its licence, and where its weights are."""
     table = plain_table(header=False)
     for entry in catalog.CATALOG.values():
-        place = found(entry.name)
+        place = weights_of(entry)
         table.add_row(entry.name, entry.summary)
         table.add_row("", f"weights: {place or 'not on this machine'}")
         table.add_row("", f"licence: {entry.licence}")
     open_console().print(table)
     return 0
-
-
-def found(name: str) -> Path | None:
-    """Return where the weights of a model are, or None where they are not."""
-    try:
-        return catalog.locate(name)
-    except CheckpointError:
-        return None
 
 
 def bring(args: argparse.Namespace) -> int:
@@ -57,7 +50,7 @@ def verify(args: argparse.Namespace) -> int:
     if args.model:
         say(f"{args.model}: whole; {keeping.verify(args.model)}")
         return 0
-    status, names = 0, [name for name in catalog.CATALOG if found(name)]
+    status, names = 0, [name for name, entry in catalog.CATALOG.items() if weights_of(entry)]
     for name in names:
         try:
             say(f"{name}: whole; {keeping.verify(name)}")

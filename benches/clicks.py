@@ -87,8 +87,8 @@ def ours(weights: Path, size: int, patch: int) -> dict[str, Any]:
 
     import prosect
     from prosect.boxes import Box
+    from prosect.inference.feature_budget import FeatureBudget
     from prosect.inference.question import Question
-    from prosect.inference.remembered import FeatureBudget
     from prosect.prompts import LabelledClick
 
     model = prosect.load("vista3d", weights=weights, device="cpu")

@@ -46,9 +46,9 @@ class Box:
     def within(self, other: Box) -> tuple[slice, slice, slice]:
         """Return this box as an index into an array that holds `other`, which contains it."""
         i, j, k = other.start
-        return self.moved((-i, -j, -k)).slices
+        return self.shift((-i, -j, -k)).slices
 
-    def moved(self, offset: Iterable[int]) -> Box:
+    def shift(self, offset: Iterable[int]) -> Box:
         """Return the box shifted by whole voxels."""
         by_i, by_j, by_k = offset
         (i, j, k), (end_i, end_j, end_k) = self.start, self.stop
@@ -141,7 +141,7 @@ class SparseMask:
         # Shrinking copies, so it waits until half of the box is empty.
         if kept.size * 2 < self.box.size:
             self._bits = self._bits[kept.slices].copy()
-            self.box = kept.moved(self.box.start) if kept.size else EMPTY
+            self.box = kept.shift(self.box.start) if kept.size else EMPTY
 
     def full(self) -> Mask:
         """Return the mask (i j k) on the whole grid."""

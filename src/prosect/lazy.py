@@ -38,7 +38,7 @@ MODULES: dict[str, str] = {
     "prosect.io.nifti": "brings nibabel",
     "prosect.io.nrrd": "one format of many",
     "prosect.io.pair": "brings nibabel",
-    "prosect.io.zipped": "brings nibabel",
+    "prosect.io.zip_member": "brings nibabel",
     "prosect.phantom": "brings what draws people",
     "prosect.preview": "brings a plotting library",
     "prosect.results.environment": "asks torch",

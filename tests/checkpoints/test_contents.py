@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import prosect
+from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.files import read_weights, write_weights
-from prosect.checkpoints.stated import read_metadata
 from prosect.errors import CheckpointError, ProsectWarning
 from worlds.weights import tiny_vista3d
 

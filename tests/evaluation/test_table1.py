@@ -96,7 +96,7 @@ def test_truth_reaches_the_network_and_comes_back(labels: np.ndarray) -> None:
     windows = windows_of(scan_of(labels), WindowModel())
     truth = windows.truth(labels == 1)
     np.testing.assert_array_equal(truth, (labels == 1)[::-1], err_msg="the network's axes run to the right")
-    np.testing.assert_array_equal(windows.restored(torch.from_numpy(truth).float()), labels == 1)
+    np.testing.assert_array_equal(windows.restore(torch.from_numpy(truth).float()), labels == 1)
 
 
 def test_each_window_that_shows_the_structure_is_clicked_once_in_its_middle(labels: np.ndarray) -> None:

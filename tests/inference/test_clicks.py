@@ -18,9 +18,9 @@ from prosect.case import Case, Preparation
 from prosect.errors import CancelledError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.clicks import MILESTONE, ClickResponder, place_patch
+from prosect.inference.feature_budget import FeatureBudget, Remembered, Shelf
 from prosect.inference.patch_images import PaddedImage
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget, Remembered, Shelf
 from prosect.inference.windows import plan_windows
 from prosect.progress import cancel_when
 from prosect.prompts import LabelledClick

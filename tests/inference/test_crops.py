@@ -18,9 +18,9 @@ from prosect.case import Case, Intensity, Preparation
 from prosect.errors import PromptError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.inference.crops import CropResponder, CropRules
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.intensities import mean_and_spread
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget
 from prosect.prompts import LabelledClick
 from prosect.session import Session, read_record
 from prosect.volume import Volume

@@ -242,7 +242,7 @@ def test_a_huge_blank_frame_is_refused_before_it_is_decoded(
     blank = np.zeros((1024, 1024), np.int16)
     path = transcoded(save_slice(tmp_path / "s", "0", dicom_slice(blank, (0, 0, 0))), syntax)
     monkeypatch.setattr(pixels, "FREE_FRAME_BYTES", 1 << 20)
-    monkeypatch.setattr(pixels, "decompressed", None)
+    monkeypatch.setattr(pixels, "decompress", None)
     assert "1024 x 1024 pixels are declared" in refused_file(path.parent, "INPUT_CORRUPT")
 
 

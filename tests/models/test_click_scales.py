@@ -15,7 +15,7 @@ from prosect import vocabulary
 from prosect.case import Intensity
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
-from prosect.inference.remembered import FeatureBudget
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import plan_windows

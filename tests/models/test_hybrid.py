@@ -13,8 +13,8 @@ import prosect
 from prosect import vocabulary
 from prosect.boxes import EMPTY, Box
 from prosect.geometry import Grid
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers
 from prosect.models.hybrid import HybridModel
 from prosect.models.sam_med3d import SamMed3DModel, click_profile

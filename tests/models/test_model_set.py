@@ -12,7 +12,7 @@ import torch
 
 from prosect import vocabulary
 from prosect.boxes import Box
-from prosect.checkpoints.offered import offering
+from prosect.checkpoints.offers import offering
 from prosect.errors import CheckpointError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan

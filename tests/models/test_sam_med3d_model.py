@@ -184,12 +184,12 @@ def test_a_session_is_resumed_from_its_file_alone(weights: Path, model: SamMed3D
     session.save(path)
     again = prosect.resume(path, scan(), weights=weights, device="cpu")
     np.testing.assert_array_equal(again.mask("a"), session.mask("a"))
-    other = model.configured(prompts="all").session(scan())
+    other = model.with_switches(prompts="all").session(scan())
     other.click((18, 20, 11), structure="a", space="voxel")
     other.save(path)
     with pytest.raises(PromptError, match="with prompts=all"):
         prosect.resume(path, scan(), weights=weights, device="cpu")
-    assert prosect.resume(path, scan(), model=model.configured(prompts="all")).mask("a").any()
+    assert prosect.resume(path, scan(), model=model.with_switches(prompts="all")).mask("a").any()
     with pytest.raises(FormatError) as caught:
         prosect.resume(path, scan(), model=model)
     assert caught.value.code == "SESSION_OTHER"
@@ -197,7 +197,7 @@ def test_a_session_is_resumed_from_its_file_alone(weights: Path, model: SamMed3D
 
 def test_the_first_click_is_the_networks_own_answer(model: SamMed3DModel) -> None:
     volume = Volume(scan((40, 40, 40)).array, Grid((40, 40, 40), np.diag([1.5, 1.5, 1.5, 1.0])), "CT")
-    answers = model.configured(extend=False).responder(volume)
+    answers = model.with_switches(extend=False).responder(volume)
     position = tuple(volume.grid.to_world((20, 22, 19)).tolist())
     start = answers.place(position, [])
     assert start == (4, 6, 3)
@@ -226,11 +226,11 @@ def test_both_switches_of_preparation_change_the_answer(model: SamMed3DModel) ->
     changed = [{"clamp_ct": False}, {"normalise": "scan"}]
     images = []
     for switches in ({}, *changed):
-        answers = model.configured(**switches).responder(volume)  # type: ignore[arg-type]
+        answers = model.with_switches(**switches).responder(volume)  # type: ignore[arg-type]
         images.append(answers._image((2, 4, 3)))
     assert not torch.allclose(images[0], images[1])
     assert not torch.allclose(images[0], images[2])
-    assert str(model.configured(clamp_ct=False).profile) == "prosect with clamp_ct=False"
+    assert str(model.with_switches(clamp_ct=False).profile) == "prosect with clamp_ct=False"
     assert str(model.profile) == "prosect"
 
 
@@ -264,7 +264,7 @@ def test_clicks_on_the_border_and_in_even_scans_are_answered(
     volume = scan()
     if value is not None:
         volume = Volume(np.full_like(volume.array, value), volume.grid)
-    session = model.configured(extend=False).session(volume)
+    session = model.with_switches(extend=False).session(volume)
     change = session.click(voxel, structure="object", space="voxel")
     mask = session.mask("object")
     assert mask.sum() == mask[change.box.slices].sum() == change.added > 0

@@ -31,7 +31,7 @@ def drawing(kind: str, voxels: np.ndarray | list, positive: bool = True, start=(
     bits = np.zeros(SHAPE, dtype=bool)
     bits[tuple(np.asarray(voxels).T)] = True
     box = Box.of(bits)
-    return Drawing(kind, box.moved(start), bits[box.slices], positive)  # type: ignore[arg-type]
+    return Drawing(kind, box.shift(start), bits[box.slices], positive)  # type: ignore[arg-type]
 
 
 def nothing(one: Drawing) -> np.ndarray:
@@ -157,7 +157,7 @@ def test_every_click_lies_on_what_was_drawn(rng: np.random.Generator, share: flo
     bits = rng.random(shape) < share
     bits[tuple(rng.integers(0, shape))] = True
     start = tuple(rng.integers(0, 9, 3).tolist())
-    box = Box((0, 0, 0), shape).moved(start)
+    box = Box((0, 0, 0), shape).shift(start)
     one = Drawing(kind, box, bits, True)  # type: ignore[arg-type]
     if kind == "lasso":
         points = lasso_points(one, SPACING)

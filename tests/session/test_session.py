@@ -17,8 +17,8 @@ from prosect.case import Case, Preparation
 from prosect.errors import FormatError, GeometryError, PromptError, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.patch_images import PaddedImage
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch

@@ -13,8 +13,8 @@ from prosect.case import Case, Placement, Preparation
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.patch_images import PaddedImage, ResampledImage
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scales import ClickScales, Rescaled
 from prosect.inference.windows import plan_windows
 from prosect.prompts import Click

@@ -114,7 +114,7 @@ def test_a_change_tells_the_labels_before_and_after(rule: str, seed: int) -> Non
         np.testing.assert_array_equal(session.read_labels(whole, before=change), before)
         for name in NAMES:
             flipped = masks[name] ^ session.mask(name)
-            np.testing.assert_array_equal(change.flipped(name, whole), flipped)
+            np.testing.assert_array_equal(change.difference(name, whole), flipped)
             lost = int((flipped & masks[name]).sum())
             assert change.counts.get(name, (0, 0)) == (int(flipped.sum()) - lost, lost)
             inside = np.zeros(SHAPE, dtype=bool)

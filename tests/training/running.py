@@ -15,7 +15,7 @@ from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.loop import TrainingLoop
 from prosect.training.loop_settings import LoopSettings, Surroundings
 from prosect.training.objectives.automatic import AutomaticObjective
-from prosect.training.parallel import joined
+from prosect.training.parallel import ranks_here
 from prosect.training.patches import PatchSampler, PatchSource, TrainingScan
 from prosect.training.stream import PatchStream
 
@@ -51,7 +51,7 @@ def loop(
     source = PatchSource(scans(), [1.0, 1.0], PatchSampler((8, 8, 8), 3.0, generator))
     stream = PatchStream(source, chosen.seed, threads)
     objective = AutomaticObjective(network, stream, generator, [1, 2, 7], {2: 0})
-    ranks = joined("cpu")
+    ranks = ranks_here("cpu")
     around = Surroundings(stream, validate, f"{lineage} {steps}", lineage, ranks=ranks)
     return TrainingLoop(network, objective, generator, chosen, folder, around=around)
 

@@ -9,7 +9,7 @@ import torch
 from prosect import vocabulary
 from prosect.errors import RecipeError
 from prosect.training.mirror import other_sides
-from prosect.training.patches import Patch, PatchSampler, TrainingScan, mirrored
+from prosect.training.patches import Patch, PatchSampler, TrainingScan, mirror
 from prosect.training.scans import Numbering
 
 WORDS = vocabulary.load("prosect")
@@ -39,14 +39,14 @@ def test_sides_are_exchanged_and_what_has_none_stays() -> None:
 
 def test_a_mirrored_patch_shows_the_other_side_of_everything() -> None:
     sides = other_sides(numbering(LIVER, RIGHT_KIDNEY, LEFT_KIDNEY))
-    seen = mirrored(patch(), sides)
+    seen = mirror(patch(), sides)
     torch.testing.assert_close(seen.image, patch().image.flip(2))
     assert (seen.labels[3] == 1).all()
     assert (seen.labels[2, 1] == 3).all(), "the right kidney is a left one"
     assert (seen.labels[0, 2] == 2).all()
     torch.testing.assert_close(seen.nested, patch().nested.flip(0))
     assert seen.known.tolist() == [True, False, True]
-    again = mirrored(seen, sides)
+    again = mirror(seen, sides)
     for name in ("image", "labels", "nested", "known", "supervoxels"):
         torch.testing.assert_close(getattr(again, name), getattr(patch(), name))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prosect.errors import FormatError, ProsectWarning, RecipeError
-from prosect.training.recipe import PUBLISHED, Recipe, shortened
+from prosect.training.recipe import PUBLISHED, Recipe, shorten
 from prosect.training.recipe_file import published_stages, read_recipe
 from prosect.training.sources import read_sources
 
@@ -60,7 +60,7 @@ def test_a_stage_says_only_what_differs(tmp_path: Path) -> None:
 
 
 def test_shortening_keeps_every_stage(tmp_path: Path) -> None:
-    short = shortened(recipe(tmp_path), 2)
+    short = shorten(recipe(tmp_path), 2)
     assert [s.steps for s in short.stages] == [2] * 4
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prosect.checkpoints.contents import refuse_content, refuse_other_zip, weights_file
 from prosect.checkpoints.exhaustion import ran_out, refuse_exhaustion_of_loading
-from prosect.checkpoints.stated import KEY
+from prosect.checkpoints.file_metadata import KEY
 from prosect.checkpoints.torch_files import Table, open_torch, unwrap
 from prosect.errors import CheckpointError, ProsectWarning
 from prosect.io.atomic import write_atomically

@@ -106,14 +106,14 @@ def open_ledger(path: Path, now: Callable[[], str]) -> Iterator[Ledger]:
         except OSError as error:
             raise output_error(path, error) from error
         if log is None:
-            raise locked(path, replay(content))
+            raise locked_refusal(path, replay(content))
         lines = decode_lines(content)
         log.repair(content, lines)
         warn_of_damage(path, lines.damaged)
         yield Ledger(log, replay(content), now)
 
 
-def locked(path: Path, events: Sequence[Event]) -> ProsectError:
+def locked_refusal(path: Path, events: Sequence[Event]) -> ProsectError:
     """Return the refusal for a folder that another process works in."""
     number = next((event.get("pid") for event in reversed(events) if event["event"] == START), None)
     who = ""

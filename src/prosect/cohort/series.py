@@ -67,7 +67,7 @@ def folder_series(files: Sequence[Path]) -> tuple[list[Series], dict[str, int]]:
     for folder, unreadable in damaged.items():
         # Beside good series they need no case of their own: reading those meets them, and refuses by name.
         groups.setdefault(folder, {UNKNOWN: unreadable})
-    return [found for folder in sorted(groups) for found in named(folder, groups[folder])], passed
+    return [found for folder in sorted(groups) for found in name_series(folder, groups[folder])], passed
 
 
 def series_or_reason(path: Path) -> tuple[str | None, str]:
@@ -117,7 +117,7 @@ def reason(dataset: Any, declared: str) -> str:
     return "images without a position"
 
 
-def named(folder: Path, group: Mapping[str, list[Path]]) -> Iterator[Series]:
+def name_series(folder: Path, group: Mapping[str, list[Path]]) -> Iterator[Series]:
     """Yield the series of one folder; several are told apart by the end of their UID, or by all of it if need be."""
     ends = [uid[-SHORT_DIGITS:].strip(".") for uid in group]
     for uid, end in zip(group, ends, strict=True):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.data.labelled import LabelledScan
-from prosect.evaluation.boxed import Boxed
+from prosect.evaluation.box_masks import Boxed
 from prosect.evaluation.clickers import RULES, next_click
 from prosect.evaluation.scores import Row, Target, row_of
 from prosect.evaluation.surface import TOLERANCE_MM

@@ -48,7 +48,9 @@ class ShowsCrops(Protocol):
     def vocabulary(self) -> Vocabulary:
         """The structures it knows by name."""
 
-    def configured(self, *, prompts: Literal["newest", "all"] | None = None, extend: bool | None = None) -> ShowsCrops:
+    def with_switches(
+        self, *, prompts: Literal["newest", "all"] | None = None, extend: bool | None = None
+    ) -> ShowsCrops:
         """Return the model with some switches set otherwise."""
 
     def responder(self, volume: Volume) -> CropResponder:
@@ -78,7 +80,7 @@ def sam_clicks_as_published(
         generator: Decides where the rule leaves it open.
         clock: Returns seconds.
     """
-    asked = model.configured(prompts="all", extend=False)
+    asked = model.with_switches(prompts="all", extend=False)
     rows: list[Row] = []
     for target in targets:
         rows += _rows_of_clicks(scan, asked, target, rules, generator, clock)

@@ -118,7 +118,7 @@ class Windows:
             out[i] = plane.reshape(j.shape)
         return np.pad(out, list(zip(self.plan.pad_before, self.plan.pad_after, strict=True)))
 
-    def restored(self, logits: Tensor) -> Mask:
+    def restore(self, logits: Tensor) -> Mask:
         """Return where blended logits (i j k) on the padded grid are positive, on the scan's own voxels."""
         inner = tuple(slice(p, p + n) for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True))
         return np.asarray(self.case.restore_nearest((logits[inner] > 0).cpu().numpy()))
@@ -154,7 +154,7 @@ def blend_windows(windows: Windows, indices: Sequence[int], truths: Sequence[Mas
         logits = ask(indices, image, [truth[place] for truth in truths])
         total[(slice(None), *place)] += logits * windows.weights
         weight[place] += windows.weights
-    return [windows.restored(each / weight) for each in total]
+    return [windows.restore(each / weight) for each in total]
 
 
 def auto_as_published(

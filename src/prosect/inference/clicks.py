@@ -17,11 +17,11 @@ from torch import Tensor
 from prosect.boxes import EMPTY, Box
 from prosect.case import Placement
 from prosect.inference.box_prior import box_prior
+from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.patch_images import PatchImage
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
 from prosect.inference.scale_choice import LabelledPoint
 from prosect.inference.scale_cues import View
 from prosect.inference.scales import Rescaled

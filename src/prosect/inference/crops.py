@@ -25,11 +25,11 @@ from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
 from prosect.inference.clicks import MILESTONE, central
+from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.intensities import mean_and_spread
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget, Remembered, shared_budget
 from prosect.inference.scales import Rescaled
 from prosect.morphology import Components, innermost
 from prosect.progress import Watch

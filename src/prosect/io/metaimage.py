@@ -1,4 +1,4 @@
-"""MetaImage (.mha, .mhd): verified reading, deterministic writing. ITK calls reading a truncated one a success.
+"""MetaImage (.mha, .mhd): verified reading, deterministic writing. ITK calls reading a truncation one a success.
 
 The header is parsed here, not by SimpleITK: that reads files by name only, follows `ElementDataFile` out of the folder,
 and makes up a missing direction or origin, so we would have to parse the same fields before trusting it.
@@ -17,7 +17,7 @@ from prosect.geometry import FloatArray, Grid
 from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
 from prosect.io.lps import affine_from_lps, affine_in_lps
-from prosect.io.payload import check_extent, inflate, joint_hash, note_trailing, read_payload, spare_bytes, truncated
+from prosect.io.payload import check_extent, inflate, joint_hash, note_trailing, read_payload, spare_bytes, truncation
 from prosect.io.segments import segment_fields, segment_names
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
@@ -93,7 +93,7 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], int]:
         fields[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
             return fields, position
-    raise truncated(name, len(raw), len(raw) + 1, "header bytes at least (no ElementDataFile)")
+    raise truncation(name, len(raw), len(raw) + 1, "header bytes at least (no ElementDataFile)")
 
 
 def without_header(data: memoryview, fields: dict[str, str], need: int, name: str, compressed: bool) -> memoryview:
@@ -240,10 +240,10 @@ def encode(image: Outgoing) -> Iterator[bytes]:
         "BinaryDataByteOrderMSB": "False",
         "CompressedData": "True",
         "CompressedDataSize": str(sum(map(len, data))),
-        "TransformMatrix": joined((lps[:, :3] / spacing).T.ravel()),
-        "Offset": joined(lps[:, 3]),
+        "TransformMatrix": join_numbers((lps[:, :3] / spacing).T.ravel()),
+        "Offset": join_numbers(lps[:, 3]),
         "CenterOfRotation": "0 0 0",
-        "ElementSpacing": joined(spacing),
+        "ElementSpacing": join_numbers(spacing),
         "DimSize": " ".join(map(str, image.grid.shape)),
         **dict(segment_fields(image)),
         "ElementType": WORDS[image.dtype.str[1:]],
@@ -253,6 +253,6 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     yield from data
 
 
-def joined(values: Any) -> str:
+def join_numbers(values: Any) -> str:
     """Return numbers with all their digits, separated by blanks."""
     return " ".join(repr(float(value)) for value in values)

@@ -14,7 +14,7 @@ import numpy as np
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
-from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncated
+from prosect.io.payload import check_extent, inflate, inflate_head, read_payload, too_long, truncation
 from prosect.io.stored import StoredImage
 
 __all__ = ["load"]
@@ -39,7 +39,7 @@ def load(path: Path) -> StoredImage:
     name, gzipped = payload.name, payload.raw[:2] == b"\x1f\x8b"
     head = inflate_head(payload.raw, HEAD_BYTES, name) if gzipped else payload.raw[:HEAD_BYTES]
     if len(head) < HEAD_BYTES:
-        raise truncated(name, len(head), HEAD_BYTES, "header bytes")
+        raise truncation(name, len(head), HEAD_BYTES, "header bytes")
     _, *sizes, kind, _, is_placed = FIELDS.unpack_from(head)[:8]
     numbers = np.array(FIELDS.unpack_from(head)[8:], np.float64)
     if kind not in TYPES:
@@ -53,7 +53,7 @@ def load(path: Path) -> StoredImage:
     if gzipped:
         whole = inflate(payload.raw, HEAD_BYTES + need, name, spare=TAIL_BYTES)
     if len(whole) < HEAD_BYTES + need:
-        raise truncated(name, len(whole), HEAD_BYTES + need)
+        raise truncation(name, len(whole), HEAD_BYTES + need)
     if len(whole) > HEAD_BYTES + need + TAIL_BYTES:
         raise too_long(name, HEAD_BYTES + need)
     array = np.frombuffer(whole, dtype, math.prod(shape), HEAD_BYTES).reshape(shape, order="F")

@@ -198,7 +198,9 @@ def geometry(
             "programs disagree on which side is left. Set the sform from the original scan, or state the orientation "
             "(`--assume-orientation RAS`).",
         )
-    grids = [placed(header, form, shape, MM_PER_UNIT[unit]) for form, on in (("s", sform), ("q", qform)) if on > 0]
+    grids = [
+        place_voxels(header, form, shape, MM_PER_UNIT[unit]) for form, on in (("s", sform), ("q", qform)) if on > 0
+    ]
     if isinstance(grids[0], GeometryError):
         raise GeometryError(f"{name}: {grids[0]}")
     notes = () if MM_PER_UNIT[unit] == 1 else (f"Lengths were converted from {('m', 'mm', 'um')[unit - 1]} to mm.",)
@@ -226,7 +228,7 @@ def assumed_grid(header: Header, assumed: str, shape: tuple[int, int, int], scal
         raise GeometryError(f"{name}: {error}") from None
 
 
-def placed(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
+def place_voxels(header: Header, form: str, shape: tuple[int, int, int], scale: float) -> Grid | GeometryError:
     """Return the grid by the sform (`s`) or the qform (`q`), or why it cannot be had."""
     try:
         with np.errstate(all="ignore"):  # a signalling NaN warns when cast; the grid refuses it
@@ -322,7 +324,7 @@ def header_for(grid: Grid, like: NiftiHeader | None) -> Header:
     header.set_sform(grid.affine, "scanner")
     header.set_qform(grid.affine, "scanner")
     header.set_xyzt_units("mm")
-    twin = placed(header, "q", grid.shape, 1.0)
+    twin = place_voxels(header, "q", grid.shape, 1.0)
     if isinstance(twin, GeometryError) or twin.distance_to(grid) > FORM_TOLERANCE_MM:
         header["qform_code"] = 0  # a qform cannot express shear: better none than another place
     return header

@@ -11,7 +11,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
-from prosect.io.payload import truncated
+from prosect.io.payload import truncation
 
 __all__ = ["GEOMETRY_FIELDS", "Header", "NiftiHeader", "empty_header", "parse_header", "qform"]
 
@@ -53,7 +53,7 @@ def parse_header(head: bytes, name: str) -> NiftiHeader:
         size = int(np.frombuffer(head[:4].ljust(4, b"\x00"), f"{endianness}i4")[0])
         if size in HEADERS:
             if len(head) < size + 4:
-                raise truncated(name, len(head), size + 4, "header bytes")
+                raise truncation(name, len(head), size + 4, "header bytes")
             return NiftiHeader(bytes(head[:size]), endianness)
     raise FormatError(f"{name}: no NIfTI header was found. Export the scan again.", code="INPUT_HEADER_INVALID")
 

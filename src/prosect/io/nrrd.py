@@ -22,7 +22,7 @@ from prosect.io.atomic import gzip_chunks
 from prosect.io.beside import data_beside
 from prosect.io.lps import affine_in_lps
 from prosect.io.nrrd_data import MAX_HEADER_BYTES, decode, invalid
-from prosect.io.payload import check_extent, joint_hash, read_payload, spare_bytes, truncated
+from prosect.io.payload import check_extent, joint_hash, read_payload, spare_bytes, truncation
 from prosect.io.segments import layered_segments, segment_fields, segment_names, segmentation_fields
 from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 
@@ -142,7 +142,7 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str],
             raise invalid(name, f"line {line[:60]!r} is not a field or repeats one")
         fields[key.strip().lower().replace("datafile", "data file")] = value.strip()
     if end is None and "data file" not in fields:
-        raise truncated(name, len(raw), len(raw) + 1, "header bytes at least")
+        raise truncation(name, len(raw), len(raw) + 1, "header bytes at least")
     missing = [field for field in ("dimension", "type", "encoding", "sizes") if field not in fields]
     if missing:
         raise invalid(name, f"lacks {', '.join(missing)}")

@@ -31,7 +31,7 @@ __all__ = [
     "note_trailing",
     "read_payload",
     "spare_bytes",
-    "truncated",
+    "truncation",
 ]
 
 MAX_AXIS = 8192
@@ -76,7 +76,7 @@ class Payload:
     sha256: str
 
 
-def truncated(name: str, found: int, needed: int, what: str = "bytes") -> FormatError:
+def truncation(name: str, found: int, needed: int, what: str = "bytes") -> FormatError:
     """Return the refusal for a file that ends too early."""
     return FormatError(
         f"{name}: the file ends early: {found} of {needed} {what} are there. Copy or download it again.",
@@ -183,7 +183,7 @@ def drain(
 ) -> bytearray:
     """Return `size` bytes, and up to `spare` more, from one or more compressed members in a row; see `inflate`."""
     if size > (len(raw) + 64) * ratio:
-        raise truncated(name, len(raw), size // ratio, "compressed bytes at least")
+        raise truncation(name, len(raw), size // ratio, "compressed bytes at least")
     check_memory(name, size + spare)
     source, out, filled, position = memoryview(raw), bytearray(size + spare), 0, 0
     while True:
@@ -193,7 +193,7 @@ def drain(
         if source.nbytes - position >= 2 and source[position : position + 2] != source[:2]:
             raise corrupt(name, f"{source.nbytes - position} stray bytes follow the compressed stream")
     if filled < size:
-        raise truncated(name, filled, size, "bytes that the header declares")
+        raise truncation(name, filled, size, "bytes that the header declares")
     del out[filled:]
     return out
 
@@ -205,7 +205,7 @@ def drain_member(
     while not stream.eof:
         piece: bytes | memoryview = source[position : position + STEP]
         if not piece:
-            raise truncated(name, filled, len(out), "bytes that the header declares")
+            raise truncation(name, filled, len(out), "bytes that the header declares")
         position += len(piece)
         while not stream.eof:
             try:
@@ -243,7 +243,7 @@ def note_trailing(name: str, found: int, need: int, spare: int) -> tuple[str, ..
         FormatError: Too few bytes (`INPUT_TRUNCATED`), or too many to be padding (`INPUT_HEADER_INVALID`).
     """
     if found < need:
-        raise truncated(name, found, need)
+        raise truncation(name, found, need)
     if found > need + spare:
         raise too_long(name, need)
     return (f"{found - need} bytes follow the voxels and were left unread.",) if found > need else ()

@@ -26,10 +26,10 @@ from prosect.stated_facts import known_modality, known_orientation
 from prosect.volume import Source, Volume
 
 if TYPE_CHECKING:
-    from prosect.io import zipped
+    from prosect.io import zip_member
     from prosect.io.dicom import label_object
 else:
-    zipped = lazy_module("prosect.io.zipped")
+    zip_member = lazy_module("prosect.io.zip_member")
     label_object = lazy_module("prosect.io.dicom.label_object")
 
 __all__ = ["read", "read_labels"]
@@ -104,7 +104,7 @@ def volume_of(
     Raises:
         FormatError: Which volume is open, or voxels are not finite.
     """
-    array = scaled(picked(image, index), image.slope, image.inter)
+    array = scale_values(pick_volume(image, index), image.slope, image.inter)
     filled = replace_nan(array, nan_as)
     source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes + filled)
     try:
@@ -145,9 +145,9 @@ def read_labels(
         layers = tuple(segment.label for segment in image.segments)
         names = {segment.label: segment.name for segment in image.segments}
     else:
-        values = picked(image, volume)
+        values = pick_volume(image, volume)
         scales = (image.slope, image.inter) != (1.0, 0.0)
-        stored = scaled(values, image.slope, image.inter) if scales else values
+        stored = scale_values(values, image.slope, image.inter) if scales else values
         array = integral(stored, image.name)
         repairs += rounding(array, stored)
         if image.segments:
@@ -224,7 +224,7 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
         FormatError: Nothing reads it; the message says what it is.
     """
     if is_zipped_nifti(path, found):
-        return zipped
+        return zip_member
     module = reading_module(found.kind)
     # A gzip stream is read where files of the format usually lie in one.
     if module is None or (found.gzipped and not content_endings(found.kind, gzipped=True)):
@@ -234,7 +234,7 @@ def reader(path: Path, found: Sniffed) -> ModuleType:
 
 def is_zipped_nifti(path: Path, found: Sniffed) -> bool:
     """Return whether a zip holds NIfTI files rather than DICOM slices."""
-    return found.kind == "zip" and bool(zipped.nifti_members(path))
+    return found.kind == "zip" and bool(zip_member.nifti_members(path))
 
 
 def refuse_labels(image: StoredImage) -> None:
@@ -268,7 +268,7 @@ def warn(name: str, repairs: Iterable[str]) -> None:
         warnings.warn(f"{name}: {repair}", ProsectWarning, stacklevel=3)
 
 
-def picked(image: StoredImage, volume: int | None) -> NDArray[Any]:
+def pick_volume(image: StoredImage, volume: int | None) -> NDArray[Any]:
     """Return one volume (i j k) of a file.
 
     Raises:
@@ -292,7 +292,7 @@ def picked(image: StoredImage, volume: int | None) -> NDArray[Any]:
     return chosen
 
 
-def scaled(array: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
+def scale_values(array: NDArray[Any], slope: float, inter: float) -> NDArray[np.float32]:
     """Return slope * array + inter as float32 (i j k), computed in float64 one slice at a time.
 
     Values beyond float32 become infinite, which `Volume` refuses.

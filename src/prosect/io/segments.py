@@ -64,11 +64,11 @@ def terminology(structure: Structure | None) -> str:
     if structure is None or structure.category is None or structure.snomed is None:
         return ""
     kind = (structure.category, structure.snomed, structure.side)
-    parts = [TYPE_LIST, *map(coded, kind), REGION_LIST, coded(structure.region), coded(None)]
+    parts = [TYPE_LIST, *map(code_text, kind), REGION_LIST, code_text(structure.region), code_text(None)]
     return f"TerminologyEntry:{'~'.join(parts)}|"
 
 
-def coded(code: Code | None) -> str:
+def code_text(code: Code | None) -> str:
     """Return a code as Slicer writes it."""
     return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
 

@@ -198,9 +198,9 @@ def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices) -> Outgo
         "dicom": dicom,
     }  # fmt: skip
     if isinstance(thing, LabelLayers):
-        labels = described(thing.vocabulary, thing.indices)
+        labels = labels_of(thing.vocabulary, thing.indices)
         return Outgoing(thing.masks, thing.grid, labels, layered=True, **about)
-    labels = described(thing.vocabulary, thing.sought)
+    labels = labels_of(thing.vocabulary, thing.sought)
     return Outgoing(thing.array, thing.grid, labels, **about)
 
 
@@ -209,7 +209,7 @@ def header_of(thing: Writable, like: Volume | None) -> Any:
     return like.source.header if like is not None and like.grid == thing.grid else None
 
 
-def described(vocabulary: Vocabulary, indices: Iterable[int]) -> tuple[Label, ...]:
+def labels_of(vocabulary: Vocabulary, indices: Iterable[int]) -> tuple[Label, ...]:
     """Return value, name and colour of each structure; a value that the vocabulary does not know goes unnamed."""
     structures = [structure for index in indices if (structure := vocabulary.get(index)) is not None]
     return tuple(Label(structure.index, structure.name, structure.color, structure) for structure in structures)

@@ -11,7 +11,7 @@ import numpy as np
 
 import prosect
 from prosect import vocabulary
-from prosect.checkpoints import catalog, offered, stated
+from prosect.checkpoints import catalog, file_metadata, offers
 from prosect.lazy import lazy_module
 from prosect.volume import Volume
 
@@ -119,8 +119,8 @@ class ModelChoice:
             CheckpointError: The model is unknown.
         """
         wanted = list(names)
-        if self.weights is None or stated.read_metadata(self.weights):
-            offered.offered(self.name, self.weights).resolve(wanted)
+        if self.weights is None or file_metadata.read_metadata(self.weights):
+            offers.offer(self.name, self.weights).resolve(wanted)
             return
         # Official files do not say which vocabulary is theirs, so any will do until they are loaded.
         known = [vocabulary.load(name) for name in vocabulary.NAMES]

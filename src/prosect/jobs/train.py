@@ -21,11 +21,11 @@ from prosect.jobs.work_folder import lock_work_folder
 from prosect.models import device_named
 from prosect.training.course import Course, Watcher, prepare_course
 from prosect.training.extra import load_extra
-from prosect.training.launched import join_launched, own_device
 from prosect.training.parallel import Ranks
-from prosect.training.recipe import Recipe, shortened
+from prosect.training.recipe import Recipe, shorten
 from prosect.training.recipe_file import read_recipe
 from prosect.training.stages import carry_out
+from prosect.training.torchrun import join_launched, own_device
 
 __all__ = ["TrainJob"]
 
@@ -78,7 +78,7 @@ class TrainJob(Job):
         """
         recipe = read_recipe(self.recipe)
         if self.steps is not None:
-            recipe = shortened(recipe, self.steps)
+            recipe = shorten(recipe, self.steps)
         names = [stage.name for stage in recipe.stages]
         for name in self.stages or ():
             if name not in names:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.merge import NEAR_MISS_MM, merge
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch

@@ -9,7 +9,7 @@ from typing import Any
 from prosect.case import Intensity
 from prosect.checkpoints.catalog import CATALOG, Entry
 from prosect.checkpoints.model_facts import facts_of
-from prosect.checkpoints.offered import offering, with_structures
+from prosect.checkpoints.offers import offering, with_structures
 from prosect.errors import CheckpointError
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from prosect.checkpoints.catalog import JOIN
-from prosect.checkpoints.offered import offering
+from prosect.checkpoints.offers import offering
 from prosect.errors import CheckpointError
 from prosect.geometry import Grid
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import MemoryPlan
-from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.set_clicks import SetResponder

@@ -13,8 +13,8 @@ import torch
 from prosect.errors import CheckpointError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import MemoryPlan
-from prosect.inference.remembered import FeatureBudget
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.spec import ModelSpec, Profile
 from prosect.networks.vista3d import Vista3D

@@ -14,8 +14,8 @@ from prosect.checkpoints.files import RawWeights
 from prosect.checkpoints.fit_sam_med3d import fit_sam_med3d
 from prosect.errors import PromptError
 from prosect.inference.crops import CropResponder, CropRules
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import refuse_exhaustion_of_click
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scales import ClickScales, Rescaled
 from prosect.models.metadata import preprocessing_of
 from prosect.models.spec import ModelSpec, scaled_spacing
@@ -115,7 +115,7 @@ class SamMed3DModel:
         """What decides its answers."""
         return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": str(self.profile)}
 
-    def configured(
+    def with_switches(
         self,
         *,
         clamp_ct: bool | None = None,

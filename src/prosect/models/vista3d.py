@@ -21,9 +21,9 @@ from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.gauge import Gauge
 from prosect.inference.memory import MemoryPlan, attempts, available_bytes, plan_memory, refuse_exhaustion
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training

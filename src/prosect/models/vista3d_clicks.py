@@ -12,9 +12,9 @@ from torch import Tensor
 from prosect.case import Case, Intensity, Placement, Preparation
 from prosect.errors import CheckpointError, ProsectWarning
 from prosect.inference.clicks import ClickResponder
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.patch_images import PaddedImage, ResampledImage
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scale_choice import LabelledPoint, Views, find_scale
 from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan

@@ -59,7 +59,7 @@ def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
         total += len(chunk)
         waiting += chunk
         if total > MAX_TOTAL_BYTES or len(waiting) > MAX_PART_BYTES:
-            raise broken("it is larger than any series of images")
+            raise broken_answer("it is larger than any series of images")
         # Only the new bytes, and what may be the beginning of a boundary before them, are looked at.
         start = max(0, len(waiting) - len(chunk) - len(mark))
         while (found := waiting.find(mark, start)) >= 0:
@@ -69,17 +69,17 @@ def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
             del waiting[: found + len(mark)]
             start = 0
     if not waiting.startswith(b"--"):
-        raise broken("it ends early")
+        raise broken_answer("it ends early")
 
 
 def content_of(part: bytes) -> bytes:
     """Return a part without its head."""
     head, found, content = part.partition(b"\r\n\r\n")
     if not found or len(head) > MAX_HEAD_BYTES:
-        raise broken("a part has no head")
+        raise broken_answer("a part has no head")
     return content
 
 
-def broken(cause: str) -> FormatError:
+def broken_answer(cause: str) -> FormatError:
     """Return the refusal of a body."""
     return FormatError(f"The answer of the server cannot be read: {cause}. Try again.", code="PACS_ANSWER")

@@ -14,11 +14,11 @@ from prosect.io.paths import file_name
 from prosect.io.temporary import make_temporary_folder, sweep_beside
 from prosect.results.request import REPORT_NAME
 
-__all__ = ["staged"]
+__all__ = ["stage_folder"]
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def stage_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder whose files become those of `folder` when the block ends well.
 
     A folder that is not there appears in one step. Into one that is there, which stays the same folder with its owner
@@ -51,7 +51,7 @@ def publish(temporary: Path, target: Path) -> None:
         os.rename(temporary, target)
         sync_folder(target.parent)
         return
-    old = listed(target / REPORT_NAME)
+    old = outputs_of(target / REPORT_NAME)
     (target / REPORT_NAME).unlink(missing_ok=True)
     names = sorted((path.name for path in temporary.iterdir()), key=lambda name: (name == REPORT_NAME, name))
     for name in old - set(names):
@@ -61,7 +61,7 @@ def publish(temporary: Path, target: Path) -> None:
     sync_folder(target)
 
 
-def listed(report: Path) -> set[str]:
+def outputs_of(report: Path) -> set[str]:
     """Return the plain file names that an earlier report lists as its outputs; nothing where it is not ours."""
     try:
         outputs = json.loads(report.read_bytes())["outputs"]

@@ -18,7 +18,7 @@ from prosect.measure import Measurement
 from prosect.results.request import Request
 from prosect.volume import Volume
 
-__all__ = ["SCHEMA", "Parameters", "Run", "build", "encoded", "file_entry", "load", "plausibility", "sha256_of"]
+__all__ = ["SCHEMA", "Parameters", "Run", "build", "encode", "file_entry", "load", "plausibility", "sha256_of"]
 
 SCHEMA = "prosect-report/1"
 LIMITS = "Research use only. Not for diagnosis or treatment."
@@ -225,7 +225,7 @@ def sha256_of(path: Path) -> str:
     return total.hexdigest()
 
 
-def encoded(report: Mapping[str, Any]) -> bytes:
+def encode(report: Mapping[str, Any]) -> bytes:
     """Return the report as JSON in plain ASCII: a file name need not be valid text."""
     return (json.dumps(report, indent=2, allow_nan=False) + "\n").encode("ascii")
 

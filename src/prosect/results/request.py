@@ -167,15 +167,15 @@ def request_for(
         whole_only = all(format_named(name).holds_all for name in chosen)
         masks = per_class or not (multilabel or whole_only)
         if "dicom_sr" in chosen and "dicom_seg" not in chosen:
-            raise unsupported(place, "a DICOM SR refers to a DICOM SEG; ask for both: -ot dicom_seg dicom_sr")
+            raise contradiction(place, "a DICOM SR refers to a DICOM SEG; ask for both: -ot dicom_seg dicom_sr")
         made = Request(place, True, chosen, masks, multilabel, **beside)
         if masks and not made.mask_endings:
             titles = " and ".join(row.title for row in made.formats)
-            raise unsupported(place, f"{titles} always holds all structures; one per structure needs another type")
+            raise contradiction(place, f"{titles} always holds all structures; one per structure needs another type")
         return made
     kind = file_kind(place, kinds, per_class)
     if kind == "dicom_sr":
-        raise unsupported(place, "a DICOM SR refers to a DICOM SEG; give a folder and -ot dicom_seg dicom_sr")
+        raise contradiction(place, "a DICOM SR refers to a DICOM SEG; give a folder and -ot dicom_seg dicom_sr")
     return Request(place, False, (kind,), False, True, **beside)
 
 
@@ -194,10 +194,12 @@ def file_kind(place: Path, kinds: tuple[Kind, ...], per_class: bool) -> Kind:
             code="OUTPUT_FORMAT_UNKNOWN",
         )
     if per_class:
-        raise unsupported(place, "one mask per structure needs a folder; give a name without ending")
+        raise contradiction(place, "one mask per structure needs a folder; give a name without ending")
     # A Slicer segmentation is an NRRD file: either type agrees with the ending of the other.
     if {format_named(given).content for given in kinds} - {format_named(kind).content}:
-        raise unsupported(place, f"the ending stands for {kind}, not for {', '.join(kinds)}; give a folder or one type")
+        raise contradiction(
+            place, f"the ending stands for {kind}, not for {', '.join(kinds)}; give a folder or one type"
+        )
     return kind
 
 
@@ -231,6 +233,6 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)]
 
 
-def unsupported(path: Path, cause: str) -> FormatError:
+def contradiction(path: Path, cause: str) -> FormatError:
     """Return the refusal of outputs that contradict each other."""
     return OutputError(f"{file_name(path)}: {cause}.", code="OUTPUT_UNSUPPORTED")

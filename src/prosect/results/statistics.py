@@ -46,7 +46,7 @@ def as_json(
     for structure, m in rows(labels, found):
         row = entry(m, labels, extra)
         if medians is not None and m is not None:
-            row["intensity"] = rounded(medians[m.index])
+            row["intensity"] = round_value(medians[m.index])
         table[structure_key(structure)] = row
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
@@ -56,12 +56,17 @@ def entry(m: Measurement | None, labels: Labels, extra: bool) -> dict[str, Any]:
     if m is None:
         plain: dict[str, Any] = {"volume": 0.0, "intensity": None, "present": False, "touches_border": False}
         return {**plain, "n_voxels": 0} if extra else plain
-    plain = {"volume": rounded(m.volume_ml * 1000), "intensity": rounded(m.mean_hu), "present": True}
+    plain = {"volume": round_value(m.volume_ml * 1000), "intensity": round_value(m.mean_hu), "present": True}
     plain["touches_border"] = m.touches_border
     if extra:
         middle = labels.grid.to_voxel([m.centroid_ras])[0]
-        plain |= {"n_voxels": m.voxels, "std": rounded(m.sd_hu), "min": rounded(m.min_hu), "max": rounded(m.max_hu)}
-        plain["centroid_vox"] = [rounded(float(x)) for x in middle]
+        plain |= {
+            "n_voxels": m.voxels,
+            "std": round_value(m.sd_hu),
+            "min": round_value(m.min_hu),
+            "max": round_value(m.max_hu),
+        }
+        plain["centroid_vox"] = [round_value(float(x)) for x in middle]
         plain["bbox_vox"] = [list(pair) for pair in zip(m.start_vox, m.stop_vox, strict=True)]
     return plain
 
@@ -78,9 +83,9 @@ def as_csv(labels: Labels, found: Sequence[Measurement], case: str) -> bytes:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for structure, m in rows(labels, found):
-        row = named(structure, case, m)
+        row = name_columns(structure, case, m)
         if m is not None:
-            row |= measured(m)
+            row |= value_columns(m)
         judged = plausibility(labels.provenance, structure.index)
         if judged["plausible"] is not None:
             row |= {"plausible": truth(judged["plausible"]), "confidence": judged["confidence"]}
@@ -88,7 +93,7 @@ def as_csv(labels: Labels, found: Sequence[Measurement], case: str) -> bytes:
     return text.getvalue().encode("utf-8", "replace")  # a file name need not be valid text
 
 
-def named(structure: Structure, case: str, m: Measurement | None) -> dict[str, Any]:
+def name_columns(structure: Structure, case: str, m: Measurement | None) -> dict[str, Any]:
     """Return the columns that say which structure it is."""
     return {
         "case": case,
@@ -98,15 +103,15 @@ def named(structure: Structure, case: str, m: Measurement | None) -> dict[str, A
         "laterality": structure.laterality or "",
         "present": truth(m is not None),
         "touches_border": truth(m is not None and m.touches_border),
-        "volume_ml": 0 if m is None else rounded(m.volume_ml),
+        "volume_ml": 0 if m is None else round_value(m.volume_ml),
     }
 
 
-def measured(m: Measurement) -> dict[str, Any]:
+def value_columns(m: Measurement) -> dict[str, Any]:
     """Return the columns of a structure that was found."""
     intensity = {"mean": m.mean_hu, "sd": m.sd_hu, "min": m.min_hu, "max": m.max_hu}
-    columns: dict[str, Any] = {f"{name}_intensity": rounded(value) for name, value in intensity.items()}
-    columns |= {f"centroid_{axis}_mm": rounded(x) for axis, x in zip("ras", m.centroid_ras, strict=True)}
+    columns: dict[str, Any] = {f"{name}_intensity": round_value(value) for name, value in intensity.items()}
+    columns |= {f"centroid_{axis}_mm": round_value(x) for axis, x in zip("ras", m.centroid_ras, strict=True)}
     for axis, start, stop in zip("ijk", m.start_vox, m.stop_vox, strict=True):
         columns |= {f"bbox_{axis}_start": start, f"bbox_{axis}_stop": stop}
     return columns
@@ -128,11 +133,11 @@ def as_radiomics(labels: Labels, features: Mapping[int, Mapping[str, float | Non
         structure = labels.vocabulary.get(index)
         if structure is not None:
             row = features.get(index, {})
-            table[structure_key(structure)] = {name: rounded(value) for name, value in row.items()}
+            table[structure_key(structure)] = {name: round_value(value) for name, value in row.items()}
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 
-def rounded(value: float | None) -> float | None:
+def round_value(value: float | None) -> float | None:
     """Return a number with the digits that mean something."""
     return None if value is None else round(value, 5)
 

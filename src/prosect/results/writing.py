@@ -24,7 +24,7 @@ from prosect.lazy import lazy_module
 from prosect.measure import Measurement, measure
 from prosect.results import report as reports
 from prosect.results import statistics as tables
-from prosect.results.folder import staged
+from prosect.results.folder import stage_folder
 from prosect.results.report import Run
 from prosect.results.request import Request, stem
 from prosect.stopwatch import Stopwatch
@@ -96,12 +96,12 @@ def write(
             found = measure(labels, volume)
     report, run = request.report_file, run or Run()
     with place_for(request) as place:
-        files = made(place, labels, volume, case, found, watch)
+        files = write_results(place, labels, volume, case, found, watch)
         if report is None:
             return files
         with watch.stage("hashing"):
-            outputs = [reports.file_entry(place.actual(file), listed(file, report)) for file in files]
-        content = reports.encoded(reports.build(labels, volume, request, run, case, found, outputs, watch.seconds))
+            outputs = [reports.file_entry(place.actual(file), path_in_report(file, report)) for file in files]
+        content = reports.encode(reports.build(labels, volume, request, run, case, found, outputs, watch.seconds))
         inside = place.actual(report)
         if inside != report:
             write_atomically(inside, [content])
@@ -116,11 +116,11 @@ def place_for(request: Request) -> Iterator[Place]:
     if not request.is_folder:
         yield Place(request, None)
         return
-    with staged(request.output) as temporary:
+    with stage_folder(request.output) as temporary:
         yield Place(request, temporary)
 
 
-def made(
+def write_results(
     place: Place, labels: LabelMap | LabelLayers, volume: Volume, case: str,
     found: Sequence[Measurement], watch: Stopwatch,
 ) -> tuple[Path, ...]:  # fmt: skip
@@ -190,7 +190,7 @@ def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) 
     return [file for _, file in jobs]
 
 
-def listed(file: Path, report: Path) -> str:
+def path_in_report(file: Path, report: Path) -> str:
     """Return how the report calls a file: by its path below the report's folder, else by its name alone."""
     here = Path(os.path.abspath(report)).parent
     full = Path(os.path.abspath(file))

@@ -100,4 +100,4 @@ def drawing_of(
     inner = Box.of(bits)
     if not inner.size:
         raise FormatError("Nothing is drawn in this mask.", code="REQUEST_INVALID")
-    return Drawing(kind, inner.moved(place.start), bits[inner.slices], flag_of(said, "include_interaction"))
+    return Drawing(kind, inner.shift(place.start), bits[inner.slices], flag_of(said, "include_interaction"))

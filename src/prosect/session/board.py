@@ -162,7 +162,7 @@ class Board:
             dropped = self.undoing.dropped
             older = f"; the {dropped} oldest actions can no longer be undone, for want of memory" if dropped else ""
             raise PromptError(f"There is nothing to undo{older}.", code="NOTHING_TO_UNDO")
-        change = self._step("undo", self.undoing.newest.reversed())
+        change = self._step("undo", self.undoing.newest.inverse())
         self.undoing.step_back()
         return change
 

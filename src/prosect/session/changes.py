@@ -15,7 +15,7 @@ from prosect.morphology import Components, innermost
 from prosect.session.edits import Edit, Sheet
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["Change", "StructureState", "Suggestion", "change_of", "disputed", "flat_labels", "labels_in"]
+__all__ = ["Change", "StructureState", "Suggestion", "change_of", "find_dispute", "flat_labels", "labels_in"]
 
 Mask = NDArray[np.bool_]
 
@@ -45,7 +45,7 @@ class Change:
     revision: int = 0
     _edits: tuple[Edit, ...] = field(default=(), repr=False, compare=False)
 
-    def flipped(self, structure: str, box: Box | None = None) -> Mask:
+    def difference(self, structure: str, box: Box | None = None) -> Mask:
         """Return which voxels of a structure's mask changed (i j k).
 
         Args:
@@ -155,7 +155,7 @@ def change_of(
     )
 
 
-def disputed(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, name: str) -> Suggestion | None:
+def find_dispute(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, name: str) -> Suggestion | None:
     """Return the middle of the largest component of a box on which network and mask disagree, or None.
 
     Args:
@@ -191,7 +191,7 @@ def labels_in(
     for sheet in painting_order(sheets, vocabulary, undone):
         mask = sheet.shown.read(box)
         if undone is not None:
-            mask ^= undone.flipped(sheet.target.name, box)
+            mask ^= undone.difference(sheet.target.name, box)
         out[mask] = sheet.target.index
     return out
 

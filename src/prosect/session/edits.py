@@ -29,7 +29,7 @@ __all__ = [
     "changes_between",
     "count_from_now",
     "extent_of",
-    "joined",
+    "join_actions",
     "plan_mask",
     "scale_of",
 ]
@@ -209,7 +209,7 @@ class Edit:
     def of(cls, structure: str, layers: tuple[str, ...], box: Box, bits: Mask) -> Edit:
         """Return the edit that flips bits (i j k) of a box; its own box is cut to them, and empty where none flips."""
         inner = Box.of(bits)
-        return cls(structure, layers, inner.moved(box.start), pack(bits[inner.slices]))
+        return cls(structure, layers, inner.shift(box.start), pack(bits[inner.slices]))
 
     @property
     def bits(self) -> Mask:
@@ -267,7 +267,7 @@ class Action:
         of_edits = sum(len(edit.packed) for edit in self.edits)
         return of_edits + sum(POINTER_BYTES * (len(a) + len(b)) for a, b in self.clicks.values())
 
-    def reversed(self) -> Action:
+    def inverse(self) -> Action:
         """Return the action that undoes this one."""
         return replace(self, clicks={name: (after, before) for name, (before, after) in self.clicks.items()})
 
@@ -342,7 +342,7 @@ def changes_between(before: Mapping[str, Sheet], after: Mapping[str, Sheet]) -> 
     return Action(tuple(edit for edit in edits if edit.box.size), clicks)
 
 
-def joined(actions: Iterable[Action]) -> Action:
+def join_actions(actions: Iterable[Action]) -> Action:
     """Return one action that does what several do in turn; each structure has clicks in one of them at most."""
     edits: list[Edit] = []
     clicks: dict[str, tuple[Clicks, Clicks]] = {}

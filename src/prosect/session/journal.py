@@ -74,7 +74,7 @@ class Journal:
 
     def __init__(self, path: Path, header: Entry, entries: Iterable[Entry] = ()) -> None:
         self.path = path
-        write_atomically(path, (encode_line(each, allow_nan=False) for each in (stamped(header), *entries)))
+        write_atomically(path, (encode_line(each, allow_nan=False) for each in (stamp(header), *entries)))
 
     def append(self, entry: Entry) -> None:
         """Add an action and bring it to the disk."""
@@ -98,7 +98,7 @@ def begin_journal(path: Path, header: Entry) -> Journal:
 
 def write_record(record: Record, path: Path) -> Path:
     """Write a session as one JSON document, whole or not at all, and return the path."""
-    document = {**stamped(record.header), "entries": list(record.entries)}
+    document = {**stamp(record.header), "entries": list(record.entries)}
     write_atomically(path, [json.dumps(document, indent=1, allow_nan=False).encode() + b"\n"])
     return path
 
@@ -118,7 +118,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SessionError(f"{place.name}: the session cannot be read ({reason}).", code="SESSION_FILE") from error
-    document = parsed(content)
+    document = parse_json(content)
     is_journal = not (isinstance(document, dict) and "entries" in document)
     if not is_journal:
         entries = document.pop("entries")
@@ -138,12 +138,12 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     return Record(header, tuple(entries), is_journal)
 
 
-def stamped(header: Entry) -> dict[str, Any]:
+def stamp(header: Entry) -> dict[str, Any]:
     """Return the header with format and version."""
     return {"format": FORMAT, "version": VERSION, **header}
 
 
-def parsed(content: bytes) -> Any:
+def parse_json(content: bytes) -> Any:
     """Return JSON, or None where it is none."""
     try:
         return json.loads(content)

@@ -24,7 +24,7 @@ from prosect.prompts import (
     clicks_beside,
     refuse_only_negative,
 )
-from prosect.session.changes import Suggestion, disputed
+from prosect.session.changes import Suggestion, find_dispute
 from prosect.session.drafts import Draft
 from prosect.session.edits import (
     LAYERS,
@@ -39,7 +39,7 @@ from prosect.session.edits import (
     bounds_of,
     changes_between,
     count_from_now,
-    joined,
+    join_actions,
     next_turn,
     plan_mask,
     scale_of,
@@ -104,8 +104,8 @@ class Planner:
                 planned.append(action)
         finally:
             for action in reversed(planned):
-                apply_action(action.reversed(), sheets)
-        return joined(planned)
+                apply_action(action.inverse(), sheets)
+        return join_actions(planned)
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""
@@ -145,7 +145,7 @@ class Planner:
             if not each.positive or self.overlap != "allow" or any(one.turn is None for one in clicks):
                 # What this click does depends on the mask that those before it make.
                 clicks = self._follow(copies, work, clicks, watch)
-            clicks = self.added(copies, work, clicks, each) or clicks
+            clicks = self.add(copies, work, clicks, each) or clicks
         self._follow(copies, work, clicks, watch)
         return changes_between(before, copies)
 
@@ -155,7 +155,7 @@ class Planner:
             apply_action(self.clicks(sheets, work, clicks, watch), sheets)
         return work.clicks
 
-    def added(
+    def add(
         self,
         sheets: Mapping[str, Sheet],
         sheet: Sheet,
@@ -247,18 +247,18 @@ class Planner:
         """Return where network and mask disagree most about one of some structures, those that may change."""
         best: Suggestion | None = None
         for sheet in sheets:
-            found = self.disputed(sheet) if sheet.clicks and not sheet.locked else None
+            found = self.find_dispute(sheet) if sheet.clicks and not sheet.locked else None
             if found is not None and (best is None or found.volume_ml > best.volume_ml):
                 best = found
         return best
 
-    def disputed(self, sheet: Sheet) -> Suggestion | None:
+    def find_dispute(self, sheet: Sheet) -> Suggestion | None:
         """Return where network and mask disagree most about a structure that has clicks."""
         box = self._extent(sheet, sheet.clicks)
         if not box.size:
             return None
         asked, yes = self._propose(sheet, sheet.clicks, box)
-        return disputed(asked, yes, sheet.edited.read(box), box, self.volume.grid, sheet.target.name)
+        return find_dispute(asked, yes, sheet.edited.read(box), box, self.volume.grid, sheet.target.name)
 
     def _action(
         self,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.errors import CheckpointError
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget
 from prosect.inference.scales import Rescaled
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch

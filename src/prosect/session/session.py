@@ -200,7 +200,7 @@ class Session(Reading):
         sheet = self._board.sheet(target)
         notes = self._board.notes_on(target, structure)
         new = PlacedClick.of(click, self.volume.grid)
-        clicks = self._planner.added(self._board.sheets, sheet, sheet.clicks, new, notes, may_begin=False)
+        clicks = self._planner.add(self._board.sheets, sheet, sheet.clicks, new, notes, may_begin=False)
         if clicks is None:
             notes.append("this voxel was clicked so before")
             return self._nothing(target, started, notes)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from prosect import vocabulary as vocabularies
 from prosect.case import Intensity, Preparation
+from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.files import write_weights
-from prosect.checkpoints.offered import offering, with_structures
-from prosect.checkpoints.stated import read_metadata
+from prosect.checkpoints.offers import offering, with_structures
 from prosect.errors import RecipeError, VocabularyError
 from prosect.models.metadata import metadata_of
 from prosect.models.spec import ModelSpec, profile

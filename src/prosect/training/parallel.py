@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prosect.data.datalist import DataList
 
-__all__ = ["ALONE", "GIVEN_UP_SECONDS", "Ranks", "joined"]
+__all__ = ["ALONE", "GIVEN_UP_SECONDS", "Ranks", "ranks_here"]
 
 GIVEN_UP_SECONDS = 600  # how long a process waits for the others
 
@@ -46,7 +46,7 @@ class Ranks:
         if self.world == 1:
             return value
         total = torch.tensor([value], dtype=torch.float64, device=self.device)
-        with watched():
+        with watch_exchange():
             torch.distributed.all_reduce(total)
         return float(total)
 
@@ -55,7 +55,7 @@ class Ranks:
         if self.world == 1:
             return value
         sent = torch.tensor([value], dtype=torch.float64, device=self.device)
-        with watched():
+        with watch_exchange():
             torch.distributed.broadcast(sent, 0)
         return float(sent)
 
@@ -72,7 +72,7 @@ class Ranks:
         if self.world == 1:
             return
         there = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=self.device)
-        with watched():
+        with watch_exchange():
             torch.distributed.all_reduce(there)
         used = []
         for p, count in zip(parameters, there.tolist(), strict=True):
@@ -80,14 +80,14 @@ class Ranks:
                 used.append(p)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
         joint = torch.cat([gradient.flatten() for gradient in gradients])
-        with watched():
+        with watch_exchange():
             torch.distributed.all_reduce(joint)
         for parameter, part in zip(used, _cut(joint, used), strict=True):
             parameter.grad = part
 
 
 @contextmanager
-def watched() -> Iterator[None]:
+def watch_exchange() -> Iterator[None]:
     """Tell where every thread of this process stands, shortly before an exchange in the block is given up."""
     if sys.__stderr__ is None:  # no console to tell it to
         yield
@@ -102,7 +102,7 @@ def watched() -> Iterator[None]:
 ALONE = Ranks()
 
 
-def joined(device: str) -> Ranks:
+def ranks_here(device: str) -> Ranks:
     """Return this process's place in the group that it has joined, or alone."""
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return ALONE

@@ -17,7 +17,7 @@ from torch import Tensor
 from prosect.training.copies import Copies, synthesize_patch, warped_places
 from prosect.training.target_scales import TargetScales, extent_mm
 
-__all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan", "mirrored"]
+__all__ = ["Patch", "PatchSampler", "PatchSource", "TrainingScan", "mirror"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Patch:
 
 
 class PatchSampler:
-    """Draw randomly placed, rotated and zoomed patches at the working spacing. Left is not right: see `mirrored`.
+    """Draw randomly placed, rotated and zoomed patches at the working spacing. Left is not right: see `mirror`.
 
     Args:
         shape: Patch voxels.
@@ -124,7 +124,7 @@ class PatchSampler:
             image = synthesize_patch(patch.image, patch.labels, copies, self.spacing_mm, g)
             patch = replace(patch, image=image)
         if scan.sides is not None and g.random() < 0.5:
-            return mirrored(patch, scan.sides)
+            return mirror(patch, scan.sides)
         return patch
 
     def _cut(self, scan: TrainingScan, voxels: NDArray[np.float64], step: NDArray[np.float64]) -> Patch:
@@ -203,7 +203,7 @@ class PatchSampler:
         return np.asarray(centre + places @ transform.T / np.asarray(scan.spacing_mm))
 
 
-def mirrored(patch: Patch, sides: NDArray[np.int64]) -> Patch:
+def mirror(patch: Patch, sides: NDArray[np.int64]) -> Patch:
     """Return a patch with its first axis, which runs from left to right, turned around.
 
     Args:

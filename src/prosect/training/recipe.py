@@ -23,7 +23,7 @@ __all__ = [
     "Shape",
     "Stage",
     "Triple",
-    "shortened",
+    "shorten",
 ]
 
 Branch = Literal["interactive", "automatic", "both", "chained"]
@@ -304,7 +304,7 @@ class Recipe:
     sam_med3d: SamMed3dShape | None = None
 
 
-def shortened(recipe: Recipe, steps: int) -> Recipe:
+def shorten(recipe: Recipe, steps: int) -> Recipe:
     """Return a recipe whose stages have so many steps at most, to try it out."""
     stages = (replace(s, steps=min(s.steps, steps), validate_every=min(s.validate_every, steps)) for s in recipe.stages)
     return replace(recipe, stages=tuple(stages))

@@ -168,7 +168,7 @@ def training_scan(
     if regions is None:
         carried_regions = None
     else:
-        carried_regions = renumbered(np.asarray(case.carry_nearest(regions)))
+        carried_regions = renumber(np.asarray(case.carry_nearest(regions)))
     intensities = case.image[0, 0].numpy().astype(np.float16)
     return TrainingScan(
         entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
@@ -200,7 +200,7 @@ def _places(labels: Labels, nested: Labels, value: int) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
-def renumbered(regions: NDArray[Any]) -> NDArray[np.uint16]:
+def renumber(regions: NDArray[Any]) -> NDArray[np.uint16]:
     """Return regions numbered from 1 without gaps, 0 staying 0."""
     values, inverse = np.unique(regions, return_inverse=True)
     if len(values) > LARGEST:

@@ -15,8 +15,8 @@ from prosect.training.course import Course
 from prosect.training.export import preparation_of
 from prosect.training.mirror import other_sides
 from prosect.training.patches import TrainingScan
-from prosect.training.prepared import prepared_scans
 from prosect.training.recipe import Data, Shape, Stage, Triple
+from prosect.training.scan_store import prepared_scans
 from prosect.training.scans import Numbering
 
 __all__ = ["copies_of", "pad_to_patch", "weighted_scans"]

@@ -136,7 +136,7 @@ class Vocabulary:
             if structure.status == "group":
                 expansions[structure.name] = tuple(member.name for member in members)
             if len(fresh) < len(members):
-                notes.append(repeated(structure, [m.name for m in members if m not in fresh]))
+                notes.append(repetition_note(structure, [m.name for m in members if m not in fresh]))
             indices += [member.index for member in fresh]
         return Resolution(tuple(indices), expansions, tuple(dict.fromkeys(notes)))
 
@@ -337,7 +337,7 @@ def restricted(structure: Structure, kept: set[int], reason: str, everything: st
     return replace(structure, parts=parts, contains=contains, everything=lists)
 
 
-def repeated(structure: Structure, names: Sequence[str]) -> str:
+def repetition_note(structure: Structure, names: Sequence[str]) -> str:
     """Return the note on structures that were asked for before."""
     more = ""
     if len(names) > 3:

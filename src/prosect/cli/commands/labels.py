@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect import vocabulary
-from prosect.checkpoints.offered import offered
+from prosect.checkpoints.offers import offer
 from prosect.cli.console import open_console, plain_table
 from prosect.vocabulary import Structure, Vocabulary
 
@@ -45,7 +45,7 @@ def vocabulary_of(name: str | None, weights: Path | None = None) -> Vocabulary:
     Raises:
         CheckpointError: There is no such model, or the shipped weights are missing.
     """
-    return vocabulary.load(name) if name in vocabulary.NAMES else offered(name, weights)
+    return vocabulary.load(name) if name in vocabulary.NAMES else offer(name, weights)
 
 
 def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:

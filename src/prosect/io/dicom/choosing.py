@@ -10,7 +10,7 @@ import numpy as np
 
 from prosect.errors import FormatError
 from prosect.io.dicom.header import Slice, uid
-from prosect.io.dicom.opened import are_equal
+from prosect.io.dicom.open_pixels import are_equal
 from prosect.io.dicom.spacing import is_even
 from prosect.io.dicom.volumes import complete_one, places, split
 from prosect.io.paths import file_name
@@ -55,12 +55,12 @@ def chosen_series(
     named = label_groups(group_slices(slices))
     matching = [label for label in named if matches(label, wanted, named)]
     if volume is not None:
-        matching = numbered(matching, volume)
+        matching = labels_of_volume(matching, volume)
     elif wanted is None and len(own) == 1 and len(named) > 1:
         matching = [label for label, group in named.items() if holds(group, own[0])]
     if len(matching) == 1:
         choice = choice_of(named, matching[0])
-        return replace(choice, repairs=(*choice.repairs, *between(named, matching[0])))
+        return replace(choice, repairs=(*choice.repairs, *warn_of_slices_between(named, matching[0])))
     leading = leading_volume({label: named[label] for label in matching})
     if leading is not None:
         return leading
@@ -88,7 +88,7 @@ def matches(label: str, wanted: str | None, named: Volumes) -> bool:
     return label.endswith(wanted) or uid(label).endswith(wanted)
 
 
-def numbered(labels: Sequence[str], volume: int) -> list[str]:
+def labels_of_volume(labels: Sequence[str], volume: int) -> list[str]:
     """Return the label of one volume, by its number from 0, where the labels are of one series; else all of them."""
     if len({uid(label) for label in labels}) > 1:
         return list(labels)
@@ -112,7 +112,7 @@ def choice_of(named: Volumes, label: str) -> Choice:
     return Choice(group, notes=(f"The series holds {len(of_series)} volumes; number {number}{part} was read.",))
 
 
-def between(named: Volumes, label: str) -> tuple[str, ...]:
+def warn_of_slices_between(named: Volumes, label: str) -> tuple[str, ...]:
     """Return a warning where slices of the same series lie between those of a volume, apart by a detail of geometry.
 
     A series that was split by jitter of orientation or pixel spacing would otherwise be read by half without a word.

@@ -36,7 +36,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[FloatArray]:
     cropped = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     rings: list[FloatArray] = []
     for ring in TRACE(cropped.astype(np.float32), 0.5):
-        rings.append(straightened(ring[:-1]))
+        rings.append(straighten(ring[:-1]))
     areas = [signed_area(ring) for ring in rings]
     # The ring of the largest area has nothing around it, so its turn is that of all outer rings.
     outer_turn = np.sign(areas[int(np.argmax(np.abs(areas)))])
@@ -50,7 +50,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[FloatArray]:
     return [ring + corner for ring in joined]
 
 
-def straightened(ring: FloatArray) -> FloatArray:
+def straighten(ring: FloatArray) -> FloatArray:
     """Return a ring (n, 2) without the points that lie on a straight line between their neighbours."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     bends = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]

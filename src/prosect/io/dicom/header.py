@@ -19,7 +19,7 @@ from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.dicom.values import number, rescale_of, text, vector
 from prosect.io.formats import content_endings
 from prosect.io.paths import file_name
-from prosect.io.payload import corrupt, truncated
+from prosect.io.payload import corrupt, truncation
 from prosect.io.sniff import HEAD_BYTES, UNKNOWN, Sniffed, refuse_kind, sniff_bytes
 
 __all__ = [
@@ -186,7 +186,7 @@ def image_slices(
     if not found:
         raise FormatError(
             f"{file_name(path)}: no DICOM slices of one intensity per pixel were found "
-            f"({counted(passed) or 'no files at all'}). Give the folder or zip that holds the series.",
+            f"({count_reasons(passed) or 'no files at all'}). Give the folder or zip that holds the series.",
             code="INPUT_NOT_SCALAR" if reasons["in colour"] else "DICOM_NO_IMAGES",
         )
     return found, passed
@@ -204,7 +204,7 @@ def is_of_series(member: Member, series: str | None) -> bool:
     return bool(own) and series is not None and own.endswith(uid(series))
 
 
-def counted(passed: Sequence[Passed]) -> str:
+def count_reasons(passed: Sequence[Passed]) -> str:
     """Return how many files were passed over for each reason; empty where none was."""
     reasons = Counter(item.reason for item in passed)
     return ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
@@ -217,8 +217,8 @@ def passed_notes(passed: Sequence[Passed], series_uid: str) -> tuple[tuple[str, 
     for item in passed:
         own = bool(item.series_uid) and item.series_uid == series_uid
         (doubtful if own or item.reason in DOUBTFUL else clear).append(item)
-    repairs = (f"Files left out, which may be slices: {counted(doubtful)}.",) if doubtful else ()
-    return repairs, (f"Files passed over: {counted(clear)}.",) if clear else ()
+    repairs = (f"Files left out, which may be slices: {count_reasons(doubtful)}.",) if doubtful else ()
+    return repairs, (f"Files passed over: {count_reasons(clear)}.",) if clear else ()
 
 
 def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed:
@@ -240,7 +240,7 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
         own = text(dataset, "SeriesInstanceUID")
         if series is not None and own and not own.endswith(uid(series)):
             return Passed("of other series")
-        inside = classified(member, dataset)
+        inside = classify(member, dataset)
         return Passed(inside, own) if isinstance(inside, str) else inside
     except PARSE_ERRORS as error:
         raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
@@ -262,12 +262,12 @@ def header_of(member: Member, beginning: bytes) -> Any:
     return parse(member.name, member.read(), tags)
 
 
-def classified(member: Member, dataset: Any) -> list[Slice] | str:
+def classify(member: Member, dataset: Any) -> list[Slice] | str:
     """Return the slices that a parsed header describes, or why the file is passed over."""
     declared = text(dataset, "SOPClassUID") or str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
     if dataset.get("Rows") is None or dataset.get("Columns") is None:
         if declared in IMAGE_CLASSES or (not declared and member.head(132)[128:] == b"DICM"):
-            raise truncated(member.name, member.size, member.size + 1, "bytes at least")
+            raise truncation(member.name, member.size, member.size + 1, "bytes at least")
         if declared == DIRECTORY_CLASS:
             return INDEX
         return "not images" if declared else "not DICOM"

@@ -50,9 +50,9 @@ def decode(stream: bytes) -> NDArray[np.uint16]:
             if frame is None or lengths is None or symbols is None:
                 raise ValueError("the scan comes before its tables")
             shift = point_transform(content)
-            data = entropy_coded(stream, end)
+            data = scan_bytes(stream, end)
             found = differences(data, frame.rows * frame.columns, lengths, symbols)
-            return integrated(found.reshape(frame.rows, frame.columns), frame.precision, shift)
+            return integrate(found.reshape(frame.rows, frame.columns), frame.precision, shift)
         elif 0xC0 <= marker <= 0xCF:
             raise NotImplementedError(f"JPEG process {marker:x}")
     raise ValueError("no scan was found")
@@ -110,7 +110,7 @@ def point_transform(content: bytes) -> int:
     return content[5] & 15
 
 
-def entropy_coded(stream: bytes, start: int) -> bytes:
+def scan_bytes(stream: bytes, start: int) -> bytes:
     """Return the coded bytes of the scan, without the zeros stuffed after 255."""
     stop = start
     while (stop := stream.find(b"\xff", stop)) >= 0 and stream[stop + 1 : stop + 2] == b"\x00":
@@ -142,7 +142,7 @@ def differences(data: bytes, wanted: int, lengths: NDArray[np.int32], symbols: N
     return np.select([size == 0, size == 16], [0, 1 << 15], signed).astype(np.int32)
 
 
-def integrated(found: NDArray[np.int32], precision: int, shift: int) -> NDArray[np.uint16]:
+def integrate(found: NDArray[np.int32], precision: int, shift: int) -> NDArray[np.uint16]:
     """Return samples from differences: along the first column downwards, then along each row."""
     total = found.astype(np.int64)
     total[0, 0] += 1 << (precision - shift - 1)

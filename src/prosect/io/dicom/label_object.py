@@ -99,7 +99,7 @@ def of_structures(name: str, dataset: Any, target: Target, raw: bytes) -> tuple[
         values.append(region.label)
         if region.name:
             names[region.label] = region.name
-    stored = gathered(lambda: region_pieces(regions, target), target.grid, values, names)
+    stored = gather(lambda: region_pieces(regions, target), target.grid, values, names)
     return with_hash(stored, raw), repairs + outside
 
 
@@ -107,8 +107,8 @@ def of_segmentation(file: SegFile, target: Target | None, raw: bytes) -> tuple[S
     """Return the labels of a SEG on a target, or on its own grid; errors as in `load_labels`."""
     place = target or Target(own_grid(file), {})
     values = [segment.label for segment in file.segments]
-    stored = gathered(lambda: frame_pieces(file, place), place.grid, values, names_by_label(file.segments))
-    repairs = strayed(file, place)
+    stored = gather(lambda: frame_pieces(file, place), place.grid, values, names_by_label(file.segments))
+    repairs = stray_warning(file, place)
     if file.kind == "FRACTIONAL":
         repairs = ("Fractions of a voxel were taken as labels from one half on.", *repairs)
     return with_hash(stored, raw), repairs
@@ -180,7 +180,7 @@ def target_of(like: Volume | Grid) -> Target:
     return Target(like.grid, slices)
 
 
-def gathered(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
+def gather(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
     """Return labels put together from their pieces: one value per voxel, or layers where structures overlap.
 
     Args:
@@ -199,13 +199,15 @@ def gathered(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], na
         where = tuple(voxels.T)
         there = flat[where]
         if np.any((there != 0) & (there != value)):
-            return layered(pieces, grid, values, names)
+            return gather_layers(pieces, grid, values, names)
         flat[where] = value
     return StoredLabels(flat, grid, dict(names))
 
 
-def layered(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
-    """Return one mask per label value; see `gathered`."""
+def gather_layers(
+    pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]
+) -> StoredLabels:
+    """Return one mask per label value; see `gather`."""
     order = tuple(dict.fromkeys(values))
     check_memory("The masks of structures that overlap", grid.voxel_count * len(order))
     masks = np.zeros((len(order), *grid.shape), np.bool_)
@@ -260,7 +262,7 @@ def named_slice(file: SegFile, frame: SegFrame, target: Target) -> int | None:
     return target.slices.get(frame.source)
 
 
-def strayed(file: SegFile, target: Target) -> tuple[str, ...]:
+def stray_warning(file: SegFile, target: Target) -> tuple[str, ...]:
     """Return a sentence where frames say another position than the slices that they name."""
     worst = 0.0
     for frame in file.frames:
@@ -287,7 +289,7 @@ def own_grid(file: SegFile) -> Grid:
         for frame in file.frames
     )
     if not same:
-        raise uneven(file, "its frames have several directions or spacings")
+        raise grid_refusal(file, "its frames have several directions or spacings")
     normal = np.cross(first.row_direction, first.column_direction)
     by_depth = {round(float(frame.position @ normal), 3): frame.position for frame in file.frames}
     depths = sorted(by_depth)
@@ -302,7 +304,7 @@ def own_grid(file: SegFile) -> Grid:
         step = (stop - start) / (count - 1)
         steps = (np.array(depths) - depths[0]) / distance
         if np.abs(steps - np.rint(steps)).max() > EVEN:
-            raise uneven(file, f"its slices lie {gaps.min():.3f} to {gaps.max():.3f} mm apart")
+            raise grid_refusal(file, f"its slices lie {gaps.min():.3f} to {gaps.max():.3f} mm apart")
     check_extent(file.name, (file.columns, file.rows, count), 1)
     affine = np.eye(4)
     affine[:3, 0] = first.row_direction * first.spacing[1]
@@ -322,7 +324,7 @@ def slice_distance(gaps: FloatArray, declared: float) -> float:
     return declared if fits else smallest
 
 
-def uneven(file: SegFile, cause: str) -> GeometryError:
+def grid_refusal(file: SegFile, cause: str) -> GeometryError:
     """Return the refusal of frames that are no grid."""
     return GeometryError(
         f"{file.name}: the segmentation is no even grid by itself ({cause}). Give the scan that it belongs to.",

@@ -18,10 +18,10 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, J
 
 from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
-from prosect.io.payload import corrupt, truncated
+from prosect.io.payload import corrupt, truncation
 
 __all__ = [
-    "PARSE_ERRORS", "compressions", "padding", "parse", "parse_beginning", "rescaled", "slice_values",
+    "PARSE_ERRORS", "compressions", "padding", "parse", "parse_beginning", "rescale", "slice_values",
     "transfer_syntax",
 ]  # fmt: skip
 
@@ -116,12 +116,12 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
     need = rows * columns * count * (int(dataset.BitsAllocated) // 8)
     syntax = transfer_syntax(dataset)
     if "PixelData" not in dataset:
-        raise truncated(name, 0, need, "bytes of pixels")
+        raise truncation(name, 0, need, "bytes of pixels")
     if syntax.is_compressed and not syntax.is_deflated:
         check_compressed(name, dataset, syntax, need // count, size)
         stream = get_frame(dataset.PixelData, frame, number_of_frames=count)
         check_stream(name, dataset, stream)
-        values = decompressed(dataset, syntax, frame, stream)
+        values = decompress(dataset, syntax, frame, stream)
     else:
         check_native(name, dataset.PixelData, need)
         if padding(dataset):
@@ -182,7 +182,7 @@ def check_native(name: str, found: bytes, need: int) -> None:
     Padding of any length may follow the pixels (PS3.5 8.1.1). Other values there mean that the size is wrong.
     """
     if len(found) < need:
-        raise truncated(name, len(found), need, "bytes of pixels")
+        raise truncation(name, len(found), need, "bytes of pixels")
     if len(found) > need + need % 2 and any(memoryview(found)[need:]):
         raise corrupt(name, f"{len(found)} bytes of pixels, {need} declared")
 
@@ -232,7 +232,7 @@ def check_stream(name: str, dataset: Any, stream: bytes) -> None:
         raise corrupt(name, f"the compressed stream holds {inner[0]} x {inner[1]} pixels, not {columns} x {rows}")
 
 
-def decompressed(dataset: Any, syntax: UID, frame: int, stream: bytes) -> NDArray[Any]:
+def decompress(dataset: Any, syntax: UID, frame: int, stream: bytes) -> NDArray[Any]:
     """Return the stored values of a compressed frame."""
     if syntax not in JPEG_LOSSLESS:
         return np.asarray(pixel_array(dataset, index=frame, decoding_plugin=PLUGINS[syntax][0]))
@@ -293,6 +293,6 @@ def no_decoder(name: str, syntax: UID, kind: str = "") -> FormatError:
     return FormatError(f"{name}: no decoder is installed for {which}. {remedy}.", code="DICOM_NO_DECODER")
 
 
-def rescaled(values: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float64]:
+def rescale(values: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float64]:
     """Return slope * values + intercept, computed in float64."""
     return values.astype(np.float64) * slope + intercept

@@ -129,7 +129,7 @@ def result_of(image: Outgoing, name: str) -> Result:
     origin = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     content = content_hash(image, labels, origin)
     if image.dicom.deidentify:
-        header = deidentified(header)
+        header = deidentify(header)
     return Result(image, header, maker, labels, origin, content)
 
 
@@ -190,7 +190,7 @@ def dicom_uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
 
-def deidentified(header: DicomHeader) -> DicomHeader:
+def deidentify(header: DicomHeader) -> DicomHeader:
     """Return a header without patient and study, in which a hash stands for every identifier.
 
     Objects of one study still belong together. Whoever has the original identifiers can recompute the hashes.

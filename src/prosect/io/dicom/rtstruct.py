@@ -60,7 +60,7 @@ def refuse(header: object, _grid: Grid, _choices: DicomChoices) -> None:
             radiotherapy systems do not place (`RTSTRUCT_NEEDS_AXIAL`).
     """
     known = require_header(header, TITLE)
-    cause = unsuited(known)
+    cause = why_no_outlines(known)
     if cause:
         raise OutputError(
             f"{TITLE}: {cause}. Radiotherapy systems place outlines on untilted axial slices alone. Write a DICOM SEG, "
@@ -69,7 +69,7 @@ def refuse(header: object, _grid: Grid, _choices: DicomChoices) -> None:
         )
 
 
-def unsuited(header: DicomHeader) -> str:
+def why_no_outlines(header: DicomHeader) -> str:
     """Return why outlines cannot be drawn on these slices, empty where they can."""
     if any(frame.number for frame in header.frames):
         return "the slices are frames of one file"
@@ -196,14 +196,14 @@ def observation(number: int, label: Label, name: str) -> Dataset:
     item.ObservationNumber = item.ReferencedROINumber = number
     item.ROIObservationLabel = short_text(name, 16)
     item.ROIObservationDescription = TRACKING.format(value=label.value, name=label.name)
-    item.RTROIIdentificationCodeSequence = [coded(code)]
+    item.RTROIIdentificationCodeSequence = [code_item(code)]
     # Never a target volume: what is to be irradiated, a person decides.
     item.RTROIInterpretedType = "EXTERNAL" if code.value == BODY.value else "ORGAN"
     item.ROIInterpreter = ""
     return item
 
 
-def coded(code: Code) -> Dataset:
+def code_item(code: Code) -> Dataset:
     """Return a code."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator = code.value, code.scheme

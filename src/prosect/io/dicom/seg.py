@@ -179,7 +179,7 @@ def build(result: Result, pixels: NDArray[Any]) -> Dataset:
         source_images=source_images(result),
         pixel_array=pixels,
         segmentation_type="LABELMAP" if is_map else "BINARY",
-        segment_descriptions=[described(result, label) for label in result.labels],
+        segment_descriptions=[describe_segment(result, label) for label in result.labels],
         series_instance_uid=result.uid("seg series"),
         series_number=SERIES_NUMBER,
         sop_instance_uid=result.uid("seg"),
@@ -267,7 +267,7 @@ def pixel_measures(result: Result) -> PixelMeasuresSequence:
     )
 
 
-def described(result: Result, label: Label) -> SegmentDescription:
+def describe_segment(result: Result, label: Label) -> SegmentDescription:
     """Return the description of one segment."""
     category, kind, side, region = property_codes(label)
     maker = result.maker
@@ -277,7 +277,7 @@ def described(result: Result, label: Label) -> SegmentDescription:
         stated = {name: value for name, value in parameters.items() if value}
         algorithm = AlgorithmIdentificationSequence(
             name=short_text(maker.algorithm),
-            family=coded(ARTIFICIAL_INTELLIGENCE),
+            family=code_concept(ARTIFICIAL_INTELLIGENCE),
             version=__version__,
             source=MANUFACTURER,
             parameters=stated or None,
@@ -285,18 +285,18 @@ def described(result: Result, label: Label) -> SegmentDescription:
     made = SegmentDescription(
         segment_number=segment_numbers(result)[label.value],
         segment_label=short_text(label.name),
-        segmented_property_category=coded(category),
-        segmented_property_type=coded(kind),
+        segmented_property_category=code_concept(category),
+        segmented_property_type=code_concept(kind),
         algorithm_type=maker.kind,
         algorithm_identification=algorithm,
         tracking_uid=result.tracking_uid(label),
         tracking_id=short_text(TRACKING.format(value=label.value, name=label.name)),
-        anatomic_regions=None if region is None else [coded(region)],
+        anatomic_regions=None if region is None else [code_concept(region)],
         display_color=CIELabColor.from_rgb(*label.rgb),
     )
     if side is not None:
         # highdicom has no word for the side, which belongs to the type.
-        made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [coded(side)]
+        made.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_concept(side)]
     return made
 
 
@@ -309,7 +309,7 @@ def property_codes(label: Label) -> tuple[Code, Code, Code | None, Code | None]:
     return structure.category or NO_CATEGORY, structure.snomed or own, structure.side, structure.region
 
 
-def coded(code: Code) -> CodedConcept:
+def code_concept(code: Code) -> CodedConcept:
     """Return a code as highdicom takes it."""
     return CodedConcept(code.value, code.scheme, short_text(code.meaning))
 

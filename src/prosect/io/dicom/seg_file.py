@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError
 from prosect.geometry import FloatArray
 from prosect.io.dicom.pixels import PARSE_ERRORS, slice_values, transfer_syntax
-from prosect.io.payload import corrupt, truncated
+from prosect.io.payload import corrupt, truncation
 
 __all__ = [
     "TRACKING", "SegFile", "SegFrame", "SegSegment", "frame_masks", "names_by_label", "own_label", "seg_file",
@@ -105,7 +105,7 @@ def seg_file(name: str, size: int, dataset: Any) -> SegFile:
     try:
         kind = str(dataset.get("SegmentationType") or "BINARY")
         if kind not in TYPES:
-            raise unsupported(name, f"the segmentation type {kind!r}")
+            raise storage_refusal(name, f"the segmentation type {kind!r}")
         segments = segments_of(dataset)
         frames = tuple(frames_of(dataset))
         rows, columns = int(dataset.Rows), int(dataset.Columns)
@@ -215,19 +215,19 @@ def bits_of(file: SegFile, frame: SegFrame) -> NDArray[np.uint8]:
         FormatError: Too few of them, or compressed (`LABELS_UNSUPPORTED`).
     """
     if transfer_syntax(file.dataset).is_encapsulated:
-        raise unsupported(file.name, f"one-bit frames in {transfer_syntax(file.dataset).name}")
+        raise storage_refusal(file.name, f"one-bit frames in {transfer_syntax(file.dataset).name}")
     count = file.rows * file.columns
     need = (count * len(file.frames) + 7) // 8
     found: bytes = file.dataset.get("PixelData") or b""
     if len(found) < need:
-        raise truncated(file.name, len(found), need, "bytes of pixels")
+        raise truncation(file.name, len(found), need, "bytes of pixels")
     first = frame.number * count
     packed = np.frombuffer(found, np.uint8, (first + count + 7) // 8 - first // 8, first // 8)
     bits = np.unpackbits(packed, bitorder="little")[first % 8 : first % 8 + count]
     return bits.reshape(file.rows, file.columns)
 
 
-def unsupported(name: str, what: str) -> FormatError:
+def storage_refusal(name: str, what: str) -> FormatError:
     """Return the refusal of a segmentation that is stored in another way."""
     return FormatError(
         f"{name}: {what} is not read. Export the segmentation as BINARY or LABELMAP without compression.",

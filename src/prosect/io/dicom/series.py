@@ -23,7 +23,7 @@ from prosect.io.dicom.choosing import chosen_series
 from prosect.io.dicom.files import is_archive, members
 from prosect.io.dicom.header import INDEX, Passed, Slice, image_slices, passed_notes, slices_or_reason
 from prosect.io.dicom.member import file_member
-from prosect.io.dicom.opened import OpenFile, intensities, open_file
+from prosect.io.dicom.open_pixels import OpenFile, intensities, open_file
 from prosect.io.dicom.pixels import padding
 from prosect.io.dicom.source import header_of, study_of
 from prosect.io.dicom.spacing import check_positions, is_even, regular_slices
@@ -76,7 +76,7 @@ def load(
     left_out, notes = passed_notes(passed, kept[0].series_uid)
     if own and any(item.member.name != own[0].member.name for item in kept):
         notes = (f"The whole series of the file was read: {len(kept)} slices of its folder.", *notes)
-    grid, geometry_notes = placed(path, kept)
+    grid, geometry_notes = place_slices(path, kept)
     resampled: tuple[str, ...] = ()
     if regularise and not is_even(kept):
         values, grid, resampled = regular_slices(path, values, grid, kept)
@@ -175,7 +175,7 @@ def distinct(ordered: Sequence[Slice]) -> list[Slice]:
     return kept
 
 
-def placed(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
+def place_slices(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ...]]:
     """Return the grid in RAS mm and notes on jitter and tilt.
 
     Raises:
@@ -240,7 +240,7 @@ def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
     bare = sum(s.rescale is None for s in kept)
     if 0 < bare < len(kept):
         return (f"{bare} of {len(kept)} slices have no Rescale Slope and Intercept; their stored values were taken.",)
-    assumed = half_scaled(kept)
+    assumed = scaling_warning(kept)
     if kept[0].modality != "CT":
         return assumed
     if bare:
@@ -251,7 +251,7 @@ def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
     return (*assumed, f"The Rescale Type is {units[0]!r}, not HU; is this a CT image or a map made from one?")
 
 
-def half_scaled(kept: Sequence[Slice]) -> tuple[str, ...]:
+def scaling_warning(kept: Sequence[Slice]) -> tuple[str, ...]:
     """Return a warning for slices that have only one of Rescale Slope and Intercept."""
     lacking = Counter(item.assumed for item in kept if item.assumed)
     neutral = {"Slope": 1, "Intercept": 0}

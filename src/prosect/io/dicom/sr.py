@@ -36,7 +36,7 @@ from prosect.io.dicom.result import (
     set_patient,
     short_text,
 )
-from prosect.io.dicom.seg import coded, property_codes, segment_numbers
+from prosect.io.dicom.seg import code_concept, property_codes, segment_numbers
 from prosect.io.dicom.seg_file import TRACKING
 from prosect.io.dicom.source import COPIED, require_header
 from prosect.io.stored import Label, Outgoing
@@ -85,12 +85,12 @@ def build(result: Result) -> Dataset:
     observer = DeviceObserverIdentifyingAttributes(
         uid=dicom_uid("device"), name=MANUFACTURER, manufacturer_name=MANUFACTURER, model_name=MANUFACTURER
     )
-    context = ObservationContext(observer_device_context=ObserverContext(coded(DEVICE), observer))
+    context = ObservationContext(observer_device_context=ObserverContext(code_concept(DEVICE), observer))
     report = MeasurementReport(
         observation_context=context,
-        procedure_reported=coded(PROCEDURES.get(result.header.modality, IMAGING)),
+        procedure_reported=code_concept(PROCEDURES.get(result.header.modality, IMAGING)),
         imaging_measurements=[group(result, label) for label in result.labels],
-        title=coded(REPORT),
+        title=code_concept(REPORT),
     )
     made = Comprehensive3DSR(
         evidence=evidence(result),
@@ -117,7 +117,7 @@ def group(result: Result, label: Label) -> VolumetricROIMeasurementsAndQualitati
     category, kind, side, region = property_codes(label)
     sites = None
     if region is not None:
-        sites = [FindingSite(coded(region), laterality=None if side is None else coded(side))]
+        sites = [FindingSite(code_concept(region), laterality=None if side is None else code_concept(side))]
     segment = ReferencedSegment(
         sop_class_uid=SEG_CLASSES[result.image.dicom.seg_encoding],
         sop_instance_uid=result.uid("seg"),
@@ -128,8 +128,8 @@ def group(result: Result, label: Label) -> VolumetricROIMeasurementsAndQualitati
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=result.tracking_uid(label), identifier=name),
         referenced_segment=segment,
-        finding_type=coded(kind),
-        finding_category=coded(category),
+        finding_type=code_concept(kind),
+        finding_category=code_concept(category),
         finding_sites=sites,
         measurements=measurements(result, label),
     )
@@ -141,13 +141,17 @@ def measurements(result: Result, label: Label) -> list[Measurement]:
     found: list[Measurement] = []
     if not touches_border(mask):
         volume = float(np.count_nonzero(mask)) * result.image.grid.voxel_volume_ml
-        found.append(Measurement(coded(VOLUME), round(volume, DIGITS), coded(MILLILITRE)))
+        found.append(Measurement(code_concept(VOLUME), round(volume, DIGITS), code_concept(MILLILITRE)))
     scan = result.image.scan
     if scan is not None and result.header.modality == "CT":
         values = scan.array[mask].astype(np.float64)
         for derivation, value in ((MEAN, values.mean()), (DEVIATION, values.std())):
             number = round(float(value), DIGITS)
-            found.append(Measurement(coded(ATTENUATION), number, coded(HOUNSFIELD), derivation=coded(derivation)))
+            found.append(
+                Measurement(
+                    code_concept(ATTENUATION), number, code_concept(HOUNSFIELD), derivation=code_concept(derivation)
+                )
+            )
     return found
 
 

@@ -60,10 +60,10 @@ def split(group: Sequence[Slice], same: Same) -> list[list[Slice]]:
         for marks in combinations(varying, count):
             keys = [tuple(item.marks[mark] for mark in marks) for item in group]
             if are_complete(keys, at):
-                return parted(group, keys, marks)
+                return part_slices(group, keys, marks)
     keys_in_order = ranks(group, at)
     if keys_in_order:
-        return parted(group, keys_in_order, ("number",))
+        return part_slices(group, keys_in_order, ("number",))
     return unequal(group, at, varying)
 
 
@@ -116,10 +116,10 @@ def unequal(group: Sequence[Slice], at: Sequence[int], varying: Sequence[str]) -
             best = (len(set(keys)), mark)
     if best is None:
         return [list(group)]
-    return parted(group, [(item.marks[best[1]],) for item in group], (best[1],))
+    return part_slices(group, [(item.marks[best[1]],) for item in group], (best[1],))
 
 
-def parted(group: Sequence[Slice], keys: Sequence[Key], marks: Sequence[str]) -> list[list[Slice]]:
+def part_slices(group: Sequence[Slice], keys: Sequence[Key], marks: Sequence[str]) -> list[list[Slice]]:
     """Return the slices of each key, in the order of the keys, with the words for it as their part."""
     found: dict[Any, list[Slice]] = defaultdict(list)
     for key, item in zip(keys, group, strict=True):

@@ -64,7 +64,7 @@ def loft(rows: NDArray[np.float64], power: float) -> Loft:
     return Loft(tuple(tuple(row) for row in columns.tolist()), power)
 
 
-def swollen(rows: tuple[tuple[float, ...], ...], person: Person) -> NDArray[np.float64]:
+def swell(rows: tuple[tuple[float, ...], ...], person: Person) -> NDArray[np.float64]:
     """Return rows of height, back, front and half width with the belly and the hips of this person."""
     table = np.asarray(rows, dtype=np.float64)
     bulge = np.interp(table[:, 0], *np.asarray(BELLY).T) * person.belly
@@ -76,7 +76,7 @@ def swollen(rows: tuple[tuple[float, ...], ...], person: Person) -> NDArray[np.f
 
 def cavity(person: Person) -> Loft:
     """Return the inside of the wall of chest, abdomen and pelvis."""
-    return loft(swollen(CAVITY, person), 2.3)
+    return loft(swell(CAVITY, person), 2.3)
 
 
 def muscle_wall(person: Person) -> Loft:
@@ -86,7 +86,7 @@ def muscle_wall(person: Person) -> Loft:
 
 def muscle_rows(person: Person) -> NDArray[np.float64]:
     """Return rows of the outside of the muscles; weak ones are thin at the belly."""
-    table = swollen(MUSCLE, person)
+    table = swell(MUSCLE, person)
     thin = np.interp(table[:, 0], (-260, -180, -20, 60), (0.0, 1.0, 1.0, 0.3)) * (1.05 - person.muscle)
     table[:, 2] -= 8 * thin
     table[:, 3] -= 24 * thin

@@ -23,7 +23,7 @@ from prosect.models import Learns, Model, load
 from prosect.training.finetuning.finetune import finetune, save_finetuned, settings_as_data
 from prosect.training.finetuning.plan import plan_finetuning
 from prosect.training.finetuning.settings import FinetuneSettings
-from prosect.training.prepared import content_of
+from prosect.training.scan_store import content_of
 
 __all__ = ["Arm", "Outcome", "arms", "few_shots", "pools"]
 
@@ -136,7 +136,7 @@ def few_shots(
     done: list[Outcome] = []
     tested = digest(test)
     largest = replace(train, entries=train.entries[: max(arm.shots for arm in chosen)])
-    settings = settled(model, largest, settings)
+    settings = settle(model, largest, settings)
     for arm in chosen:
         own = replace(settings, from_scratch=arm.scratch, validate_every=0)
         part = replace(train, entries=train.entries[: arm.shots])
@@ -150,7 +150,7 @@ def few_shots(
             "tested_on": tested,
         }
         ledger = Ledger.open(folder / arm.key / LEDGER, about)
-        learnt = trained(model, part, arm, own, folder, say, stop_at)
+        learnt = train_arm(model, part, arm, own, folder, say, stop_at)
         if learnt is None:
             break
         examine(test, learnt, Examination("auto", rules), ledger, grid_tolerance_mm=settings.tolerance_mm)
@@ -160,7 +160,7 @@ def few_shots(
     return done
 
 
-def settled(model: Learns, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:
+def settle(model: Learns, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:
     """Return settings in which nothing is left to be decided by the scans of one arm: all see scans alike."""
     plan = plan_finetuning(model, largest, replace(settings, validate_every=0))
     kind: Literal["model", "percentile"] = "percentile"
@@ -169,7 +169,7 @@ def settled(model: Learns, largest: DataList, settings: FinetuneSettings) -> Fin
     return replace(settings, patch=plan.spec.window, intensity=kind)
 
 
-def trained(
+def train_arm(
     model: Learns,
     part: DataList,
     arm: Arm,

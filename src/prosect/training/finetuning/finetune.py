@@ -93,7 +93,7 @@ def finetune(
     made = finished_model(cast(Vista3D, trained.network), model, plan, settings)
     report = report_of(trained, model, plan, settings, starts)
     if measure:
-        report |= measured(model, made, plan, settings)
+        report |= measure_change(model, made, plan, settings)
     metadata = metadata_of(made.spec, plan.added, {"finetuning": dict(report)})
     return Finetuned(made, metadata, report, trained.finished, stored_dtype(model.network))
 
@@ -235,7 +235,7 @@ def report_of(
     }
 
 
-def measured(model: Learns, made: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
+def measure_change(model: Learns, made: Learns, plan: FinetunePlan, settings: FinetuneSettings) -> dict[str, Any]:
     """Return what clicks and kept classes were worth before and are after, on the scans of validation."""
     scans = list(first_scans(plan.validation, MEASURED_SCANS, settings.tolerance_mm))
     with warnings.catch_warnings():

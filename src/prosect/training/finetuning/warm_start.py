@@ -23,7 +23,7 @@ from prosect.networks.vista3d import Vista3D
 from prosect.training.finetuning.plan import FinetunePlan
 from prosect.training.finetuning.recipe_of import trained_classes
 from prosect.training.finetuning.settings import FinetuneSettings
-from prosect.training.prepared import content_of
+from prosect.training.scan_store import content_of
 
 __all__ = ["LEAST_DICE", "Start", "first_rows", "most_similar", "place_rows", "remember_starts"]
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed
 
 from prosect.errors import ResourceError
-from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, joined
+from prosect.training.parallel import GIVEN_UP_SECONDS, Ranks, ranks_here
 
 __all__ = ["is_launched", "join_launched", "own_device"]
 
@@ -42,7 +42,7 @@ def join_launched(device: torch.device) -> Iterator[Ranks]:
         ResourceError: The processes do not find each other (`RANKS_APART`).
     """
     if not is_launched():
-        yield joined(str(device))
+        yield ranks_here(str(device))
         return
     backend = "gloo"
     if device.type == "cuda":
@@ -52,6 +52,6 @@ def join_launched(device: torch.device) -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         raise ResourceError(f"The processes do not find each other: {error}", code="RANKS_APART") from error
     try:
-        yield joined(str(device))
+        yield ranks_here(str(device))
     finally:
         torch.distributed.destroy_process_group()

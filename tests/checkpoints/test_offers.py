@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import prosect
-from prosect.checkpoints.offered import offered
+from prosect.checkpoints.offers import offer
 from prosect.errors import CheckpointError
 from prosect.vocabulary import Vocabulary
 from worlds.weights import write_vista3d
@@ -21,25 +21,25 @@ def supported(words: Vocabulary) -> list[str]:
 
 @pytest.mark.parametrize("name", [None, "prosect-small"])
 def test_the_shipped_models_offer_unloaded_what_they_offer_loaded(name: str | None) -> None:
-    words = offered(name)
+    words = offer(name)
     loaded = prosect.load(name, device="cpu").vocabulary
     assert supported(words) == supported(loaded)
     assert words.everything() == loaded.everything()
 
 
 def test_official_models_offer_their_vocabulary_and_sam_med3d_nothing() -> None:
-    assert len(supported(offered("vista3d"))) > 100
-    assert supported(offered("sam-med3d")) == []
+    assert len(supported(offer("vista3d"))) > 100
+    assert supported(offer("sam-med3d")) == []
 
 
 def test_a_weights_file_without_words_of_its_own_is_taken_for_official(tmp_path: Path) -> None:
     weights = write_vista3d(tmp_path / "w.safetensors")
-    assert supported(offered(None, weights)) == supported(prosect.load(weights=weights, device="cpu").vocabulary)
+    assert supported(offer(None, weights)) == supported(prosect.load(weights=weights, device="cpu").vocabulary)
 
 
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(CheckpointError) as refused:
-        offered("vista4d")
+        offer("vista4d")
     assert refused.value.code == "MODEL_UNKNOWN"
 
 

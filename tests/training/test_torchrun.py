@@ -9,7 +9,7 @@ import torch
 import torch.distributed
 
 from prosect.errors import ResourceError
-from prosect.training.launched import is_launched, join_launched, own_device
+from prosect.training.torchrun import is_launched, join_launched, own_device
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from prosect.checkpoints.catalog import Entry, entry, locate, members
-from prosect.checkpoints.stated import read_metadata
+from prosect.checkpoints.file_metadata import read_metadata
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import structure_of
 
-__all__ = ["offered", "offered_by", "offering", "with_structures"]
+__all__ = ["offer", "offer_of", "offering", "with_structures"]
 
 HINT = "this model was not trained for it, or not well enough to offer it; load official VISTA3D weights with -w"
 
 
-def offered(name: str | None, weights: Path | None = None) -> Vocabulary:
+def offer(name: str | None, weights: Path | None = None) -> Vocabulary:
     """Return the structures of a model, or of all models that ship together where none is named.
 
     What models of ours were trained for is written in their weights; official models know their whole vocabulary.
@@ -31,19 +31,19 @@ def offered(name: str | None, weights: Path | None = None) -> Vocabulary:
     """
     if weights is not None:
         stated = read_metadata(weights)
-        return offered_by(entry(name or stated.get("base") or "vista3d"), stated)
+        return offer_of(entry(name or stated.get("base") or "vista3d"), stated)
     rows = members(name)
     found: list[Vocabulary] = []
     for row in rows:
         stated = read_metadata(locate(row.name)) if row.shipped else {}
-        found.append(offered_by(row, stated))
+        found.append(offer_of(row, stated))
     if len(found) == 1:
         return found[0]
     indices = {structure.index for words in found for structure in words if structure.supported}
     return offering(load_vocabulary(rows[0].vocabulary), sorted(indices))
 
 
-def offered_by(base: Entry, metadata: Mapping[str, Any]) -> Vocabulary:
+def offer_of(base: Entry, metadata: Mapping[str, Any]) -> Vocabulary:
     """Return the structures that one weights file offers.
 
     Args:

@@ -15,9 +15,9 @@ from prosect.case import Intensity, Preparation
 from prosect.data.datalist import DataList, Entry
 from prosect.data.mapping import mapping_of
 from prosect.errors import RecipeError
-from prosect.training import prepared
-from prosect.training.prepared import prepared_scan, prepared_scans
-from prosect.training.scans import numbering_of, renumbered, training_scan
+from prosect.training import scan_store
+from prosect.training.scan_store import prepared_scan, prepared_scans
+from prosect.training.scans import numbering_of, renumber, training_scan
 
 WORDS = vocabulary.load("prosect")
 LUNG, LOBE, SPLEEN = WORDS["lung"].index, WORDS["left lung upper lobe"].index, WORDS["spleen"].index
@@ -98,7 +98,7 @@ def test_a_kept_scan_is_the_prepared_one_and_is_not_prepared_twice(
     numbering = numbering_of(datalist)
     direct = training_scan(datalist.entries[0], datalist, numbering, PREPARATION)
     prepared_scans(datalist, numbering, PREPARATION, tmp_path / "kept")
-    monkeypatch.setattr(prepared, "training_scan", lambda *_: pytest.fail("prepared twice"))
+    monkeypatch.setattr(scan_store, "training_scan", lambda *_: pytest.fail("prepared twice"))
     (kept,) = prepared_scans(datalist, numbering, PREPARATION, tmp_path / "kept")
     for name in ("intensities", "labels", "nested", "supervoxels", "known"):
         assert np.array_equal(getattr(kept, name), getattr(direct, name)), name
@@ -146,6 +146,6 @@ def test_changed_labels_settings_and_numbering_make_another_file(datalist: DataL
 
 
 def test_more_supervoxels_than_can_be_told_apart_are_refused() -> None:
-    assert renumbered(np.array([[[7, 9, 7]]])).tolist() == [[[1, 2, 1]]]
+    assert renumber(np.array([[[7, 9, 7]]])).tolist() == [[[1, 2, 1]]]
     with pytest.raises(RecipeError, match="65537 supervoxels"):
-        renumbered(np.arange(65537, dtype=np.int32).reshape(1, 1, -1))
+        renumber(np.arange(65537, dtype=np.int32).reshape(1, 1, -1))

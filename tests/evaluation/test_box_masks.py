@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect import vocabulary
-from prosect.evaluation.boxed import Boxed
+from prosect.evaluation.box_masks import Boxed
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers, LabelMap
 

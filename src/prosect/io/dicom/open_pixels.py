@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prosect.io.dicom.header import Slice
 from prosect.io.dicom.member import Member
-from prosect.io.dicom.pixels import parse, rescaled, slice_values
+from prosect.io.dicom.pixels import parse, rescale, slice_values
 
 __all__ = ["OpenFile", "are_equal", "intensities", "open_file"]
 
@@ -43,7 +43,7 @@ def intensities(opened: OpenFile, item: Slice) -> NDArray[np.float32]:
     """Return the intensities of one slice (i j)."""
     stored = tile_values(opened, item) if item.tile else frame_values(opened, item)
     with np.errstate(over="ignore"):
-        return rescaled(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
+        return rescale(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
 
 
 def frame_values(opened: OpenFile, item: Slice) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""MetaImage (.mha, .mhd): verified reading, deterministic writing. ITK calls reading a truncation one a success.
+"""MetaImage (.mha, .mhd): verified reading, deterministic writing. ITK calls reading a truncated one a success.
 
 The header is parsed here, not by SimpleITK: that reads files by name only, follows `ElementDataFile` out of the folder,
 and makes up a missing direction or origin, so we would have to parse the same fields before trusting it.

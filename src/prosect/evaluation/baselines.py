@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from prosect import vocabulary as vocabularies
 from prosect.boxes import Box
 from prosect.geometry import FloatArray, Grid
+from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.question import Question
-from prosect.inference.remembered import FeatureBudget
 from prosect.morphology import Components
 from prosect.places import Point
 from prosect.progress import Watch

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prosect.checkpoints.catalog import CATALOG, Entry, locate
+from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.model_facts import facts_of
-from prosect.checkpoints.offered import offered_by
-from prosect.checkpoints.stated import read_metadata
+from prosect.checkpoints.offers import offer_of
 from prosect.errors import CheckpointError
 
 __all__ = ["ModelCard", "StructureCard", "card_of", "segmenters", "weights_of"]
@@ -79,7 +79,7 @@ def card_of(entry: Entry) -> ModelCard:
     stated: Mapping[str, object] = {}
     if entry.shipped and weights is not None:
         stated = read_metadata(weights)
-    words, facts = offered_by(entry, stated), facts_of(entry.name)
+    words, facts = offer_of(entry, stated), facts_of(entry.name)
     structures: list[StructureCard] = []
     for structure in words:
         if structure.supported:

@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(version)
     try:
         args = parser.parse_args(argv)
+        # Whoever starts the same command on other machines needs its words.
+        args.words = tuple(sys.argv[1:] if argv is None else argv)
         check(parser, args)
     except SystemExit as leaving:
         return int(leaving.code or 0)

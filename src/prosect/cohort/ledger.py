@@ -21,12 +21,14 @@ from prosect.io.line_log import LogFile, decode_lines, open_log, warn_of_damage
 from prosect.io.paths import file_name
 
 __all__ = [
-    "DONE", "READING", "REFUSED", "SAVING", "START", "STOPPED", "History", "Ledger", "digest", "history", "open_ledger",
-    "replay",
+    "DONE", "OVERDUE", "READING", "REFUSED", "RETRY", "SAVING", "START", "STOPPED", "Event", "History", "Ledger",
+    "digest", "history", "open_ledger", "replay",
 ]  # fmt: skip
 
 # Of a run: it started, and it stopped in order before its end. Of a case, in this order; the last two are its outcome.
 START, STOPPED = "start", "stopped"
+# Of a case that took too long, told by the worker that then leaves; of cases that a person wants tried again.
+OVERDUE, RETRY = "overdue", "retry"
 READING, SAVING, DONE, REFUSED = "reading", "saving", "done", "refused"
 
 Event = dict[str, Any]

@@ -16,7 +16,7 @@ from prosect.cohort.pipeline import SLOTS, Outcome, Work, run
 from prosect.cohort.plan import Plan, fingerprint, identity
 from prosect.errors import ProsectError
 
-__all__ = ["segment_all"]
+__all__ = ["outcome_event", "segment_all"]
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -68,12 +68,8 @@ def segment_all(
         return {**kept, "files": files}
 
     def record(outcome: Outcome) -> None:
-        what = {"case": outcome.scan.name, "settings": mine, "input": inputs[outcome.scan.name]}
-        seconds = {stage: round(value, 3) for stage, value in outcome.seconds.items()}
-        if outcome.code:
-            ledger.append(REFUSED, **what, code=outcome.code, message=outcome.message, seconds=seconds)
-        else:
-            ledger.append(DONE, **what, seconds=seconds, **outcome.kept)
+        kind, what = outcome_event(outcome, mine, inputs[outcome.scan.name])
+        ledger.append(kind, **what)
         watch(outcome)
 
     try:
@@ -82,3 +78,18 @@ def segment_all(
         with suppress(ProsectError):  # the disk may be full
             ledger.append(STOPPED)
         raise
+
+
+def outcome_event(outcome: Outcome, settings: str, identity: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the kind of event that tells how a case ended, and what it holds.
+
+    Args:
+        outcome: How it ended.
+        settings: Digest of what was asked.
+        identity: What tells whether the case is still the same input.
+    """
+    what: dict[str, Any] = {"case": outcome.scan.name, "settings": settings, "input": identity}
+    seconds = {stage: round(value, 3) for stage, value in outcome.seconds.items()}
+    if outcome.code:
+        return REFUSED, {**what, "code": outcome.code, "message": outcome.message, "seconds": seconds}
+    return DONE, {**what, "seconds": seconds, **outcome.kept}

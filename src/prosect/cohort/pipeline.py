@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from prosect.cohort.manifest import Scan
 from prosect.errors import ProsectError
 
-__all__ = ["SLOTS", "Outcome", "Work", "run"]
+__all__ = ["SLOTS", "Outcome", "Pipeline", "Work", "run"]
 
 SLOTS = 3
 # Too large beside the scans before and after it: worth a second try, alone.
@@ -121,8 +121,12 @@ class Pipeline(Generic[V, R]):
         self._read: SimpleQueue[Job[V, R] | None] = SimpleQueue()
         self._computed: SimpleQueue[Job[V, R] | None] = SimpleQueue()
 
-    def run(self, scans: Sequence[Scan]) -> None:
-        """Do all scans, or stop in order: whatever ends this ends both threads."""
+    def run(self, scans: Iterable[Scan]) -> None:
+        """Do all scans, or stop in order: whatever ends this ends both threads.
+
+        Args:
+            scans: Asked for the next one in the reading thread, when there is room for it and not before.
+        """
         self._start("reader", lambda: self._read_all(scans))
         saver = self._start("saver", self._save_all)
         try:
@@ -156,11 +160,15 @@ class Pipeline(Generic[V, R]):
         self._read.put(None)
         self._computed.put(None)
 
-    def _read_all(self, scans: Sequence[Scan]) -> None:
-        for scan in scans:
+    def _read_all(self, scans: Iterable[Scan]) -> None:
+        waiting = iter(scans)
+        while True:
             self._slots.acquire()
             if self._stop.is_set():
                 return
+            scan = next(waiting, None)
+            if scan is None:
+                break
             self._read.put(self._loaded(scan))
         self._read.put(None)
 

@@ -14,7 +14,7 @@ from prosect.cohort.manifest import Scan, stamp
 from prosect.errors import FormatError, OutputError, ProsectError
 from prosect.io.paths import file_name
 
-__all__ = ["Plan", "fingerprint", "plan", "refuse_changed_settings", "refuse_foreign", "refuse_inputs"]
+__all__ = ["Plan", "fingerprint", "identity", "plan", "refuse_changed_settings", "refuse_foreign", "refuse_inputs"]
 
 STANDINGS = ("finished", "changed", "again", "new")
 SHOWN = 5

@@ -12,7 +12,7 @@ from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.plan import Plan
 from prosect.io.atomic import write_atomically
 
-__all__ = ["LEFT", "case_row", "summary", "write_json", "write_statistics"]
+__all__ = ["LEFT", "case_row", "join_tables", "summary", "tables_of", "write_json", "write_statistics"]
 
 LEFT = "left"
 TABLE_ENDING = "statistics.csv"
@@ -52,11 +52,11 @@ def case_row(plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
     return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
 
 
-def join_tables(tables: Iterable[Path]) -> Iterator[bytes]:
+def join_tables(tables: Iterable[bytes]) -> Iterator[bytes]:
     """Yield one table made of tables with the same header."""
     header = b""
-    for path in tables:
-        first, _, rows = path.read_bytes().partition(b"\n")
+    for content in tables:
+        first, _, rows = content.partition(b"\n")
         if not header:
             header = first
             yield header + b"\n"
@@ -70,20 +70,22 @@ def write_statistics(out: Path, known: History, names: Sequence[str], path: Path
     Raises:
         ProsectError: The place cannot be written, or the disk is full.
     """
-    present: list[Path] = []
+    present = [out / table for table in tables_of(known, names) if (out / table).is_file()]
+    if not present:
+        return None
+    write_atomically(path, join_tables(table.read_bytes() for table in present))
+    return path
+
+
+def tables_of(known: History, names: Sequence[str]) -> list[str]:
+    """Return the tables of all finished cases, in the order of `names`, relative to the folder of the results."""
+    found = []
     for name in names:
         files: Sequence[str] = ()
         if name in known.done:
             files = known.done[name]["files"]
-        tables = []
-        for file in files:
-            if file.endswith(TABLE_ENDING):
-                tables.append(out / file)
-        present += [table for table in tables if table.is_file()]
-    if not present:
-        return None
-    write_atomically(path, join_tables(present))
-    return path
+        found += [file for file in files if file.endswith(TABLE_ENDING)]
+    return found
 
 
 def write_json(thing: Mapping[str, Any], path: Path) -> Path:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import prosect
 from prosect.cohort import report
-from prosect.cohort.ledger import History, open_ledger
+from prosect.cohort.ledger import History, Ledger, history, open_ledger
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
 from prosect.cohort.pipeline import Outcome
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
+from prosect.cohort.store import read_all_events, refuse_workers
 from prosect.cohort.worker import Worker
 from prosect.io.atomic import make_folder
 from prosect.io.temporary import sweep
@@ -125,11 +126,12 @@ def run_cohort(
     """
     refuse_names(job, manifest)
     make_folder(job.output)
+    refuse_workers(job.output)
     with open_ledger(job.output / LEDGER, lambda: now().isoformat(timespec="seconds")) as ledger:
         sweep([job.output])
         worker = Worker(job, model or prosect.require_finds(job.model.load()), now)
         settings = job.identity(worker.model)
-        known = ledger.history(settings)
+        known = known_of(ledger, settings)
         refuse_changed_settings(known, settings, job.overwrite)
         refuse_tables(job, known)
         todo = plan(manifest.scans, job.output, known, job.planned_names, job.overwrite)
@@ -138,10 +140,15 @@ def run_cohort(
             with watching(len(todo.todo) + len(todo.alone)) as watch:
                 segment_all(todo, worker.steps(watch.on_window), ledger, job.output, settings, watch.outcome)
         except BaseException:
-            on_stop(len(ledger.history(settings).done), len(manifest.scans))
+            on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise
-        found = write_summary(job, manifest, todo, ledger.history(settings), settings)
+        found = write_summary(job, manifest, todo, known_of(ledger, settings), settings)
         return CohortRun(found, todo, clock() - begin, job.output / REPORT)
+
+
+def known_of(ledger: Ledger, settings: Mapping[str, Any]) -> History:
+    """Return what a ledger amounts to, with those of workers that shared the folder before."""
+    return history([*read_all_events(ledger.path.parent), *ledger.events], settings)
 
 
 def refuse_tables(job: CohortJob, known: History) -> None:

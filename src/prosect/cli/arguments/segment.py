@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.executors import add_executors, check_executors
 from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
@@ -93,6 +94,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"
     model.add_argument("--all", dest="keep_all", action="store_true", help=kept)
     model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
+    add_executors(parser)
     talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
@@ -153,6 +155,7 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.phantom and (args.series is not None or args.volume is not None):
         parser.error("--series and --volume pick from a file; a phantom holds one scan")
     args.input = args.input if args.input is not None else args.input_flag
+    check_executors(parser, args)
     if args.output is None and not args.dry_run:
         parser.error("segment needs an output: -o labels.nii.gz")
 

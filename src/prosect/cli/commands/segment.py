@@ -15,6 +15,7 @@ from prosect.cli.choices import classes_of, classes_of_task, dicom_of, model_of,
 from prosect.cli.commands.labels import vocabulary_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
+from prosect.errors import UsageError
 from prosect.jobs import Segmented, SegmentJob
 from prosect.jobs.cohort import may_hold_many
 from prosect.labelmap import LabelLayers, LabelMap
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         status = segment_folder.run(args)
         if status is not None:
             return status
+    refuse_executor(args)
     job = job_of(args)
     if args.dry_run:
         print(job.plan())
@@ -60,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
         if job.classes is not None:
             say_absent(made.labels, made.found)
     return 0
+
+
+def refuse_executor(args: argparse.Namespace) -> None:
+    """Refuse to share a single scan among workers.
+
+    Raises:
+        UsageError: `USAGE`.
+    """
+    if args.executor != "local" or args.part is not None:
+        raise UsageError("--executor and --part share a folder or a list of scans; this is one scan. Leave them out.")
 
 
 def show_sets(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prosect.cli.choices import classes_of, dicom_of, model_of
 from prosect.cli.cohort_progress import watching
+from prosect.cli.commands.segment_shared import run_shared
 from prosect.cli.console import open_console
 from prosect.cohort.inputs import scans_of
 from prosect.cohort.manifest import Manifest
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int | None:
         refuse_names(job, manifest)
         show_plan(job, manifest)
         return 0
+    if args.executor != "local" or args.part is not None:
+        return run_shared(args, job, manifest)
     done = run_cohort(
         job,
         manifest,

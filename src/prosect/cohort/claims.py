@@ -1,0 +1,264 @@
+"""Who works on which case, where many workers share one folder of results and nothing else.
+
+A claim is a file that only one worker can create. Its holder renews it; one that has not been renewed for a lease is
+stale, and whoever creates the next generation of it has the case. Claims save work, they do not guard results: two
+workers may in rare moments do the same case, and then publish the same bytes (see `cohort.store`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from prosect.io.atomic import make_folder, output_error
+
+__all__ = ["LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "claim_key", "heartbeat"]
+
+# Longer than any pause of a healthy worker: a file server that is restarted, a process that is suspended for a while.
+LEASE_S = 300.0
+RENEWALS_PER_LEASE = 8
+KEY_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Held:
+    """A claim that somebody has.
+
+    Attributes:
+        case: The case.
+        owner: The worker.
+        age_s: Seconds since it was renewed.
+    """
+
+    case: str
+    owner: str
+    age_s: float
+
+
+class Claims(Protocol):
+    """The claims of one worker, and what it sees of those of others."""
+
+    def take(self, case: str) -> bool:
+        """Return whether the case is ours now; a stale claim of another is taken over."""
+
+    def holds(self, case: str) -> bool:
+        """Return whether a claim of ours still stands, and nobody has taken it over."""
+
+    def renew(self) -> None:
+        """Say of every claim of ours that its holder lives."""
+
+    def release(self, case: str) -> None:
+        """Give a case back; nothing happens where it is not ours."""
+
+    def close(self) -> None:
+        """Give every case back and take no more."""
+
+    def break_claims(self, owner: str) -> int:
+        """Remove the claims of a worker that is known to be dead, and return how many they were."""
+
+    def held(self) -> tuple[Held, ...]:
+        """Return the claims of all workers, stale ones too."""
+
+
+def claim_key(case: str) -> str:
+    """Return the name of a case among the claims, the same on every machine and safe for every file system."""
+    return hashlib.sha256(case.encode("utf-8", "surrogateescape")).hexdigest()[:KEY_DIGITS]
+
+
+class FolderClaims:
+    """Claims as files of a folder that all workers can write.
+
+    A file is called `<key>.<generation>`. Age is told by the clock of the file server, which dates all of them, so that
+    the clocks of the machines need not agree.
+
+    Args:
+        folder: Where the claims lie; made where it is missing.
+        owner: The name of this worker, which no other has.
+        lease_s: Seconds after which a claim that is not renewed is stale.
+        clock: Seconds, never set back.
+    """
+
+    def __init__(
+        self, folder: Path, owner: str, lease_s: float = LEASE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        make_folder(folder)
+        self._folder, self._owner, self._lease_s, self._clock = folder, owner, lease_s, clock
+        self._held: dict[str, Path] = {}
+        self._is_closed = False
+        # Reader, saver and heartbeat meet here.
+        self._lock = threading.Lock()
+        self._offset = self._measure_offset()
+
+    def take(self, case: str) -> bool:
+        """Return whether the case is ours now; a stale claim of another is taken over.
+
+        Raises:
+            OutputError: The folder cannot be written (`OUTPUT_UNWRITABLE`).
+            ResourceError: The disk is full (`DISK_FULL`).
+        """
+        key = claim_key(case)
+        generation, path = self._newest(key)
+        if path is not None and not self._is_stale(path):
+            return False
+        mine = self._folder / f"{key}.{generation + 1}"
+        words = json.dumps({"case": case, "owner": self._owner}).encode()
+        try:
+            descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False  # another was first
+        except OSError as error:
+            raise output_error(mine, error) from error
+        try:
+            os.write(descriptor, words)
+        except OSError as error:
+            raise output_error(mine, error) from error
+        finally:
+            os.close(descriptor)
+        with self._lock:
+            if self._is_closed:
+                mine.unlink(missing_ok=True)
+                return False
+            self._held[case] = mine
+        # The dead holder's file goes last: as long as it is there, the next generation cannot be created twice.
+        if path is not None:
+            path.unlink(missing_ok=True)
+        return True
+
+    def holds(self, case: str) -> bool:
+        """Return whether a claim of ours still stands, and nobody has taken it over."""
+        with self._lock:
+            path = self._held.get(case)
+        if path is None:
+            return False
+        return self._newest(claim_key(case))[1] == path
+
+    def renew(self) -> None:
+        """Say of every claim of ours that its holder lives; one that is gone was taken over and is not made again."""
+        with self._lock:
+            held = list(self._held.items())
+        for case, path in held:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                with self._lock:
+                    self._held.pop(case, None)
+            except OSError:
+                continue  # the file server is away; the next beat tries again
+        with suppress(OSError):
+            self._offset = self._measure_offset()
+
+    def release(self, case: str) -> None:
+        """Give a case back; nothing happens where it is not ours."""
+        with self._lock:
+            path = self._held.pop(case, None)
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()
+
+    def close(self) -> None:
+        """Give every case back and take no more: a thread that reads ahead may be about to."""
+        with self._lock:
+            self._is_closed = True
+            cases = list(self._held)
+        for case in cases:
+            self.release(case)
+        with suppress(OSError):
+            self._clock_file.unlink(missing_ok=True)
+
+    def break_claims(self, owner: str) -> int:
+        """Remove the claims of a worker that is known to be dead, and return how many they were."""
+        count = 0
+        for path, words in self._readable():
+            if words.get("owner") == owner:
+                path.unlink(missing_ok=True)
+                count += 1
+        (self._folder / f".clock-{owner}").unlink(missing_ok=True)
+        return count
+
+    def held(self) -> tuple[Held, ...]:
+        """Return the claims of all workers, stale ones too."""
+        found = []
+        for path, words in self._readable():
+            with suppress(FileNotFoundError):
+                age_s = max(0.0, self._now() - path.stat().st_mtime)
+                found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), age_s))
+        return tuple(found)
+
+    def _readable(self) -> Iterator[tuple[Path, Mapping[str, object]]]:
+        """Yield the claims whose words are whole."""
+        for path in sorted(self._folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            with suppress(FileNotFoundError, ValueError):
+                words = json.loads(path.read_bytes())
+                yield path, words
+
+    def _newest(self, key: str) -> tuple[int, Path | None]:
+        """Return the highest generation of a claim, and its file; 0 and None where the case is free."""
+        generation = 0
+        for name in os.listdir(self._folder):
+            stem, _, number = name.partition(".")
+            if stem == key and number.isdigit():
+                generation = max(generation, int(number))
+        if generation == 0:
+            return 0, None
+        return generation, self._folder / f"{key}.{generation}"
+
+    def _is_stale(self, path: Path) -> bool:
+        """Return whether a claim has outlived its lease; one that has gone meanwhile is looked at later."""
+        try:
+            return self._now() - path.stat().st_mtime > self._lease_s
+        except FileNotFoundError:
+            return False
+
+    def _now(self) -> float:
+        """Return the file server's time."""
+        return self._clock() + self._offset
+
+    @property
+    def _clock_file(self) -> Path:
+        return self._folder / f".clock-{self._owner}"
+
+    def _measure_offset(self) -> float:
+        """Return what the file server's clock is ahead of ours, told by a file that is written now."""
+        try:
+            self._clock_file.write_bytes(b"now")
+            return self._clock_file.stat().st_mtime - self._clock()
+        except OSError as error:
+            raise output_error(self._clock_file, error) from error
+
+
+@contextmanager
+def heartbeat(claims: Claims, period_s: float) -> Iterator[None]:
+    """Renew claims in a thread of its own until the block ends.
+
+    A process that is killed, or that hangs without giving the interpreter free, stops renewing, and its cases go to
+    others after the lease.
+
+    Args:
+        claims: Those of this worker.
+        period_s: Seconds between renewals; well below the lease.
+    """
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(period_s):
+            # A failure now says nothing of the next beat, and the lease bounds what it can cost.
+            with suppress(Exception):
+                claims.renew()
+
+    thread = threading.Thread(target=beat, name="prosect-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(period_s)

@@ -47,6 +47,19 @@ def test_who_guesses_has_to_wait(server: Server) -> None:
     assert ask(server).status_code == 200  # who knows the token is let in all the same
 
 
+def test_who_guesses_passwords_has_to_wait_too(server: Server) -> None:
+    def login(password: str) -> httpx.Response:
+        return httpx.post(f"{server.address}/auth/token", data={"username": "me", "password": password})
+
+    for number in range(15):
+        ask(server, Authorization=f"Bearer {number}")
+    answers = [login(str(number)) for number in range(8)]
+    assert [each.status_code for each in answers] == [401] * 5 + [429] * 3  # one count for both ways
+    assert answers[-1].headers["retry-after"] == "60"
+    assert ask(server, Authorization="Bearer wrong").status_code == 429
+    assert login(TOKEN).json()["token_type"] == "bearer"
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1", "user@127.0.0.1", "localhost.evil.example"])
 def test_another_name_for_this_machine_is_refused(server: Server, host: str) -> None:
     assert ask(server, Host=host).status_code in (400, 421)

@@ -113,9 +113,20 @@ def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
         raise FormatError(f"{where} is no JSON that can be read: {cause:.120}", code="REQUEST_INVALID") from error
     if not isinstance(said, dict):
         raise FormatError(f"{where} is no JSON object.", code="REQUEST_INVALID")
+    if not is_unicode(said):
+        raise FormatError(f"{where} holds half a character, which is no text.", code="REQUEST_INVALID")
     if depth_of(said) > MAX_DEPTH:
         raise FormatError(f"{where} is nested deeper than {MAX_DEPTH} levels.", code="REQUEST_INVALID")
     return said
+
+
+def is_unicode(said: Mapping[str, Any]) -> bool:
+    """Return whether JSON can be written as UTF-8: escapes may name half a pair, which no answer could repeat."""
+    try:
+        json.dumps(said, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def depth_of(said: Any) -> int:

@@ -45,6 +45,8 @@ PREFLIGHT = (
 MAX_HEADERS = 16 * 1024
 MAX_META = 8 * 1024
 FAILURES_PER_MINUTE = 20
+RETRY = (b"retry-after", b"60")
+LOGIN = "/auth/token"  # its passwords come in a body, so the route itself looks at them
 WITH_BODY = ("POST", "PUT", "PATCH")
 OPEN_PATHS = (
     "/", "/healthz", "/readyz", "/auth/", "/auth", "/auth/token", "/status", "/v1/health/live", "/v1/health/ready",
@@ -89,7 +91,10 @@ class Guard:
         if scope["method"] in WITH_BODY:
             most = None if self._large.fullmatch(scope["path"]) else MAX_SMALL_BODY
             receive = pace(receive, self._clock, most)
-        await self._app(scope, receive, self._with_headers(send, headers))
+        sending = self._with_headers(send, headers)
+        if scope["path"].rstrip("/") == LOGIN:
+            sending = self._counting(client_of(scope), sending)
+        await self._app(scope, receive, sending)
 
     def _refusal(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str, str] | None:
         """Return status, code and sentence of a refusal, or None."""
@@ -133,15 +138,31 @@ class Guard:
             return None
         if self._settings.open_dls and SNAP.fullmatch(path):
             return None
-        client = (scope.get("client") or ("?",))[0]
-        recent = [when for when in self._failures.get(client, []) if self._clock() - when < 60]
         native = path.startswith(NATIVE)
         if self._knows(scope, values, native):
             return None
-        if len(recent) >= FAILURES_PER_MINUTE:
+        if self._count_failure(client_of(scope)):
             return 429, "TOKEN_TRIES", "Too many wrong tokens; wait a minute."
-        self._failures[client] = [*recent, self._clock()]
         return 401, "TOKEN_WRONG", "The token is missing or wrong; open the address that the server printed."
+
+    def _count_failure(self, client: str) -> bool:
+        """Note a wrong token or password and return whether this address has guessed too often lately."""
+        recent = [when for when in self._failures.get(client, []) if self._clock() - when < 60]
+        if len(recent) >= FAILURES_PER_MINUTE:
+            return True
+        self._failures[client] = [*recent, self._clock()]
+        return False
+
+    def _counting(self, client: str, send: Send) -> Send:
+        """Return a `send` that counts passwords which the login has refused like wrong tokens."""
+
+        async def sending(message: Message) -> None:
+            if message.get("status") == 401 and self._count_failure(client):
+                message["status"] = 429
+                message["headers"] = [*message["headers"], RETRY]
+            await send(message)
+
+        return sending
 
     def _without_prefix(self, scope: Scope) -> str:
         """Return the path, without `/t/TOKEN`, which clients use that send no header; the prefix is taken off."""
@@ -189,6 +210,11 @@ class Guard:
         return sending
 
 
+def client_of(scope: Scope) -> str:
+    """Return the address of who asks."""
+    return str((scope.get("client") or ("?",))[0])
+
+
 def token_in(authorization: bytes) -> bytes:
     """Return the token of an Authorization header: a bearer's, or the password of basic authentication."""
     scheme, _, rest = authorization.partition(b" ")
@@ -214,6 +240,6 @@ async def answer(send: Send, status: int, code: str, detail: str) -> None:
         *SECURITY_HEADERS,
     ]
     if status == 429:
-        headers.append((b"retry-after", b"60"))
+        headers.append(RETRY)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,6 @@
 // Actions on a session, one after another: each becomes a call to the server, and what comes back is painted.
 import * as api from "./api.js";
-import { connected, problem, say, toast } from "./messages.js";
+import { connected, isLost, problem, say, toast } from "./messages.js";
 import { readOnly, state } from "./state.js";
 
 const QUEUE = 4; // that may wait
@@ -8,7 +8,7 @@ const SLOW_MS = 1000; // after which a bar is shown
 const SHOWN_MS = 8000; // how long a refusal stays beside its click
 
 export class Actions {
-  /** `show` holds what paints: `delta`, `clicks`, `marks`, `work`, `structures`, `need` (which structure is selected). */
+  /** `show` is the display. */
   constructor(show) {
     this.show = show;
   }
@@ -29,6 +29,10 @@ export class Actions {
   enqueue(work) {
     if (readOnly()) {
       toast("This page only shows. Start it with --edit to change masks.", { kind: "note" });
+      return false;
+    }
+    if (isLost()) {
+      toast("The server cannot be reached; this was not sent. Try again when the page is connected.", { kind: "note" });
       return false;
     }
     if (state.queue.length >= QUEUE) {
@@ -145,6 +149,7 @@ export class Actions {
     this.enqueue(async (signal) => {
       await this.act("/clear", { structure: name }, signal);
       await this.fetchClicks();
+      say(`${name} is removed`);
       toast(`${name} is removed.`, { action: { label: "Undo", run: () => this.step("undo") } });
     });
   }
@@ -160,7 +165,7 @@ export class Actions {
   async appearance(name, change) {
     try {
       const said = await api.send("PUT", `/sessions/${state.session}/structures/${encodeURIComponent(name)}`, change);
-      this.show.structures(said);
+      this.show.state(said);
     } catch (error) {
       await this.recover(error);
     }

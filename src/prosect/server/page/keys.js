@@ -5,13 +5,13 @@ export const KEYS = [
   ["E", "next object"], ["R, F2", "removes the selected structure (undo brings it back), renames it"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
   ["G", "goes to where a click would tell most"], ["L", "locks the selected structure"], ["V", "shows or hides all"], ["H", "outline or filled"],
   ["[ and ]", "opacity"], ["X", "crosshair on or off"], ["arrows, PageUp, PageDown", "move the crosshair; with Shift by ten"],
-  ["wheel", "next plane"], ["right drag", "window"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"],
+  ["wheel", "next slice"], ["Ctrl + wheel, Z, Shift + Z", "closer, farther, around the crosshair"], ["middle drag", "moves the picture"], ["F", "the whole picture again"], ["right drag", "window"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"],
   ["O", "opens a scan"], ["Esc", "cancels what runs"], ["?", "this list"],
 ];
 
 const PLAIN = {
   p: "positive", n: "negative", t: "toggle", b: "paint", d: "erase", m: "box", a: "lasso", c: "change", s: "look", e: "next", r: "reset", g: "suggest", l: "lock", v: "visibility",
-  h: "outline", F2: "rename", x: "crosshair", o: "open", "+": "positive", "-": "negative", "[": "fainter", "]": "stronger", "?": "help", 0: "window",
+  h: "outline", F2: "rename", x: "crosshair", o: "open", z: "closer", f: "whole", "+": "positive", "-": "negative", "[": "fainter", "]": "stronger", "?": "help", 0: "window",
   1: "axial", 2: "coronal", 3: "sagittal", 4: "all", 5: "render", Enter: "here", Escape: "cancel",
 };
 const MOVES = { ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], ArrowLeft: [1, 0, 0], ArrowRight: [-1, 0, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
@@ -20,13 +20,13 @@ const MOVES = { ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], ArrowLeft: [1, 0, 0],
 export function listen(run, move) {
   window.addEventListener("keydown", (event) => {
     const inField = event.target.closest?.("input, select, textarea, dialog[open]");
-    const onButton = event.target.closest?.("button, li, summary") && (event.key === "Enter" || event.key === " ");
+    const onButton = event.target.closest?.("button, li, summary, [role=row]") && (event.key === "Enter" || event.key === " ");
     if (event.key === "Escape" && !inField) {
       event.stopPropagation();
       run("cancel");
       return;
     }
-    const inList = event.target.closest?.("[role=listbox]") && event.key.startsWith("Arrow");
+    const inList = event.target.closest?.("[role=listbox], [role=grid]") && event.key.startsWith("Arrow");
     if (inField || onButton || inList) return;
     if (event.ctrlKey || event.metaKey) {
       const key = event.key.toLowerCase();
@@ -40,7 +40,7 @@ export function listen(run, move) {
       take(event, () => move(step.map((each) => each * (event.shiftKey ? 10 : 1))));
       return;
     }
-    const asked = PLAIN[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const asked = event.key === "Z" ? "farther" : PLAIN[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (asked) take(event, () => run(asked));
   }, { capture: true });
 }

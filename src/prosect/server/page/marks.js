@@ -2,9 +2,9 @@
 const layer = document.getElementById("marks");
 const LINE = "http://www.w3.org/2000/svg";
 
-/** Show clicks; each is `{mm, positive, state, text}`, and `project` says where mm are on the screen. */
-export function drawClicks(clicks, project) {
-  const shown = [];
+/** Show clicks, each `{mm, positive, state, text}`, where `project` says that mm are; and the number of each slice. */
+export function drawClicks(clicks, project, tiles) {
+  const shown = tiles.map(caption);
   let said = false;
   for (const click of clicks) {
     for (const [x, y] of project(click.mm)) {
@@ -16,6 +16,14 @@ export function drawClicks(clicks, project) {
     }
   }
   layer.replaceChildren(...shown);
+}
+
+function caption({ left, top, name, slice, of }) {
+  const made = document.createElement("div");
+  made.className = "caption";
+  made.textContent = `${name} ${slice}/${of}`;
+  place(made, left + 6, top + 4);
+  return made;
 }
 
 function dot(click, x, y) {

@@ -1,4 +1,6 @@
 // Sentences for the person: the status line, toasts, and the banner of a lost connection.
+import { button } from "./elements.js";
+
 const status = document.getElementById("status");
 const toasts = document.getElementById("toasts");
 const banner = document.getElementById("banner");
@@ -29,22 +31,18 @@ export function toast(text, { kind = "info", code = "", action = null } = {}) {
   while (toasts.children.length > 4) toasts.firstChild.remove();
 }
 
-function button(label, run) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = label;
-  made.addEventListener("click", run);
-  return made;
-}
-
 export function problem(error) {
   if (error.name === "AbortError") return;
   toast(error.message, { kind: "problem", code: error.code ?? "" });
 }
 
+export function isLost() {
+  return !banner.hidden;
+}
+
 /** Show whether the server is there; return whether it was away until now. */
 export function connected(yes, text = "") {
-  const away = !banner.hidden;
+  const away = isLost();
   dot.classList.toggle("lost", !yes);
   dot.setAttribute("aria-label", yes ? "connected" : "connection lost");
   dot.title = yes ? "connected" : "connection lost";

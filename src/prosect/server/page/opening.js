@@ -1,5 +1,6 @@
 // The dialog in which a scan is chosen: from the server's folders, from this computer, or a session to go on with.
 import * as api from "./api.js";
+import { button } from "./elements.js";
 
 const dialog = document.getElementById("open-dialog");
 const files = document.getElementById("files");
@@ -98,14 +99,6 @@ function entry(name, facts, run) {
   made.append(document.createTextNode(name), right);
   item.append(made);
   return item;
-}
-
-function button(label, run) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = label;
-  made.addEventListener("click", run);
-  return made;
 }
 
 function size(count) {

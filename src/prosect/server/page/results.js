@@ -1,8 +1,8 @@
 // What leaves the page: files to this computer, files below the server's output root, and lists to finetune from.
 import * as api from "./api.js";
+import { $ } from "./elements.js";
 import { say, toast } from "./messages.js";
 
-const $ = (id) => document.getElementById(id);
 const dialog = $("save-dialog");
 const trouble = $("save-problem");
 
@@ -42,7 +42,7 @@ export class Results {
   }
 
   async list() {
-    const said = await api.send("POST", "/datalists", { output: $("list-name").value });
+    const said = await api.send("POST", "/training-sets", { output: $("list-name").value });
     $("list-done").textContent = `${said.scans} scans. On the server: ${said.command}`;
   }
 

@@ -3,31 +3,37 @@ import { arrange } from "./arranging.js";
 import { Niivue, NVImage, cmapper } from "./vendor/niivue.js";
 
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2, RENDER = 4;
+const NAMES = ["axial", "coronal", "sagittal"];
 const SINGLE = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]];
+const PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
+const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
 const THIN = 0.4; // of a voxel
 const FULL = 255, FAINT = 50; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
 export class Scene {
-  constructor(canvas, onPlace) {
+  /** `tell` holds what to call: `place` where the crosshair goes, `window` when a drag has changed the window. */
+  constructor(canvas, tell) {
     this.canvas = canvas;
     this.layout = "all";
-    this.onPlace = onPlace;
+    this.tell = tell;
     this.outlined = false;
     this.niivue = new Niivue({
       isRadiologicalConvention: true, isOrientationTextVisible: true, isCornerOrientationText: false, dragAndDropEnabled: false,
       clipPlaneHotKey: NEVER, cycleClipPlaneHotKey: NEVER, viewModeHotKey: NEVER, show3Dcrosshair: true, crosshairWidth: THIN, crosshairGap: 8,
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.1, 0.9], logLevel: "error", multiplanarShowRender: 0, isSliceMM: false,
-      loadingText: "", fontMinPx: 16, dragMode: 9, sagittalNoseLeft: false,
+      loadingText: "", fontMinPx: 16, dragMode: WINDOW, sagittalNoseLeft: false, showAllOrientationMarkers: true,
     });
+    this.niivue.setMouseEventConfig({ leftButton: { primary: CROSSHAIR }, rightButton: WINDOW, centerButton: PAN });
   }
 
   async start() {
     if (!document.createElement("canvas").getContext("webgl2")) return false;
     await this.niivue.attachToCanvas(this.canvas);
-    this.niivue.onLocationChange = (place) => this.onPlace(this.place(place));
+    this.niivue.onLocationChange = (place) => this.tell.place(this.place(place));
+    this.niivue.onIntensityChange = (image) => this.tell.window({ low: image.cal_min, high: image.cal_max });
     return true;
   }
 
@@ -46,7 +52,9 @@ export class Scene {
     this.makeLayer();
     this.last = null;
     this.colours = null;
+    nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
     this.setLayout(this.layout);
+    nv.createOnLocationChange(); // the crosshair is somewhere before anybody has moved it
   }
 
   makeLayer() {
@@ -181,6 +189,26 @@ export class Scene {
   /** Move the crosshair by voxels. */
   move(di, dj, dk) {
     this.niivue.moveCrosshairInVox(di, dj, dk);
+  }
+
+  /** Show the planes so many times as large, around the crosshair; 0 shows them whole again. */
+  zoom(factor) {
+    if (!this.loaded) return;
+    const nv = this.niivue, [x, y, z, before] = nv.scene.pan2Dxyzmm;
+    const after = factor === 0 ? 1 : Math.min(Math.max(before * factor, 1), CLOSEST);
+    const here = nv.frac2mm(nv.scene.crosshairPos), moved = before - after;
+    nv.setPan2Dxyzmm(after === 1 ? [0, 0, 0, 1] : [x + moved * here[0], y + moved * here[1], z + moved * here[2], after]);
+  }
+
+  /** Return the planes that are shown: where they lie in CSS pixels, and which of how many slices. */
+  tiles() {
+    const nv = this.niivue, scale = nv.uiData.dpr || 1, voxel = nv.frac2vox(nv.scene.crosshairPos), found = [];
+    for (const { axCorSag, leftTopWidthHeight } of nv.screenSlices) {
+      if (axCorSag > SAGITTAL) continue;
+      const axis = [2, 1, 0][axCorSag], [left, top] = leftTopWidthHeight;
+      found.push({ left: left / scale, top: top / scale, name: NAMES[axCorSag], slice: Math.round(voxel[axis]) + 1, of: this.shape[axis] });
+    }
+    return found;
   }
 
   /** Return the tile and place under a point of the canvas, or null where there is no plane. */

@@ -41,43 +41,40 @@ export class Structures {
     list.replaceChildren(...all.map((row) => this.row(row)));
   }
 
+  /** Return a row of the grid; each of its parts is a cell, so that screen readers find the buttons in it. */
   row(row) {
-    const item = document.createElement("li");
+    const item = document.createElement("div");
     const chosen = row.name === this.selected;
     item.className = "structure";
-    item.role = "option";
+    item.role = "row";
     item.tabIndex = chosen ? 0 : -1;
     item.setAttribute("aria-selected", String(chosen));
+    item.setAttribute("aria-label", describe(row));
     item.dataset.name = row.name;
-    const swatch = document.createElement("input");
-    swatch.type = "color";
-    swatch.className = "swatch";
-    swatch.value = row.colour;
-    swatch.disabled = Boolean(row.fresh);
-    swatch.setAttribute("aria-label", `Colour of ${row.name}`);
-    swatch.addEventListener("change", () => this.act.colour(row.name, swatch.value));
-    const label = document.createElement("span");
-    label.className = "label";
-    label.title = row.name;
-    const number = document.createElement("span");
-    number.className = "number";
-    number.textContent = row.slot ? `${row.slot}` : "new";
-    label.append(number, row.name);
+    const label = nameOf(row), amount = amountOf(row);
     label.addEventListener("dblclick", () => this.edit(row.name));
-    const amount = document.createElement("span");
-    amount.className = "amount";
-    amount.textContent = row.voxels ? `${row.volume_ml.toFixed(row.volume_ml < 10 ? 2 : 0)} mL` : "–";
     item.append(
-      swatch, label, amount,
-      this.toggle(row, row.visible, "eye", row.visible ? `Hide ${row.name}` : `Show ${row.name}`, () => this.act.visible(row.name, !row.visible)),
-      this.toggle(row, row.locked, "lock", row.locked ? `Unlock ${row.name}` : `Lock ${row.name}`, () => this.act.lock(row.name, !row.locked)),
-      this.plain("pencil", `Rename ${row.name} (F2)`, () => this.edit(row.name), row.fresh || row.locked),
-      this.plain("cross", `Remove ${row.name}`, () => this.act.clear(row.name), row.fresh || row.locked),
+      cell(this.swatch(row)), cell(label, "label-cell"), cell(amount),
+      cell(this.toggle(row, row.visible, "eye", row.visible ? `Hide ${row.name}` : `Show ${row.name}`, () => this.act.visible(row.name, !row.visible))),
+      cell(this.toggle(row, row.locked, "lock", row.locked ? `Unlock ${row.name}` : `Lock ${row.name}`, () => this.act.lock(row.name, !row.locked))),
+      cell(this.plain("pencil", `Rename ${row.name} (F2)`, () => this.edit(row.name), row.fresh || row.locked), "extra"),
+      cell(this.plain("cross", `Remove ${row.name} (R)`, () => this.act.clear(row.name), row.fresh || row.locked), "extra"),
     );
     item.addEventListener("click", (event) => {
-      if (event.target === item || event.target === label || event.target === amount) this.select(row.name);
+      if (!event.target.closest("button, input")) this.select(row.name);
     });
     return item;
+  }
+
+  swatch(row) {
+    const made = document.createElement("input");
+    made.type = "color";
+    made.className = "swatch";
+    made.value = row.colour;
+    made.disabled = Boolean(row.fresh);
+    made.setAttribute("aria-label", `Colour of ${row.name}`);
+    made.addEventListener("change", () => this.act.colour(row.name, made.value));
+    return made;
   }
 
   /** Let a person type another name in place of the one in the list. */
@@ -106,7 +103,7 @@ export class Structures {
   toggle(row, pressed, sign, title, run) {
     const made = this.plain(sign, title, run, row.fresh);
     made.setAttribute("aria-pressed", String(Boolean(pressed)));
-    if (!pressed) made.style.opacity = "0.35";
+    made.classList.toggle("off", !pressed);
     return made;
   }
 
@@ -128,7 +125,7 @@ export class Structures {
     }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step === undefined && event.key !== " " && event.key !== "Enter") return;
-    const items = [...list.children], at = items.findIndex((each) => each === document.activeElement);
+    const items = [...list.children], at = items.indexOf(document.activeElement);
     if (at < 0) return;
     event.preventDefault();
     event.stopPropagation();
@@ -192,4 +189,42 @@ export class Structures {
     found.hidden = true;
     search.setAttribute("aria-expanded", "false");
   }
+}
+
+function cell(content, kind = "") {
+  const made = document.createElement("div");
+  made.role = "gridcell";
+  if (kind) made.className = kind;
+  made.append(content);
+  return made;
+}
+
+function nameOf(row) {
+  const made = document.createElement("span"), number = document.createElement("span");
+  made.className = "label";
+  made.title = row.name;
+  number.className = "number";
+  number.textContent = row.slot ? `${row.slot}` : "new";
+  made.append(number, row.name);
+  return made;
+}
+
+function amountOf(row) {
+  const made = document.createElement("span");
+  made.className = "amount";
+  made.textContent = row.voxels ? volume(row) : "–";
+  return made;
+}
+
+function volume(row) {
+  return `${row.volume_ml.toFixed(row.volume_ml < 10 ? 2 : 0)} mL`;
+}
+
+/** Return a row as a sentence for screen readers. */
+function describe(row) {
+  const facts = [row.name, row.voxels ? volume(row) : "nothing yet"];
+  if (row.clicks) facts.push(`${row.clicks} click${row.clicks === 1 ? "" : "s"}`);
+  if (row.locked) facts.push("locked");
+  if (!row.visible) facts.push("hidden");
+  return facts.join(", ");
 }

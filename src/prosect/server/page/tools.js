@@ -3,10 +3,11 @@
 import { drawBrush, drawOutline } from "./marks.js";
 
 const MOVED = { mouse: 4, pen: 6, touch: 12 }; // pixels: a press that moves further is no click
+const STEP = 1.15; // of the zoom, for each step of the wheel
 const STROKES = new Set(["paint", "erase", "box", "lasso"]);
 
 export class Tools {
-  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `may`. */
+  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `zoom`, `may`. */
   constructor(canvas, scene, asked) {
     this.canvas = canvas;
     this.scene = scene;
@@ -14,10 +15,12 @@ export class Tools {
     this.name = "positive";
     this.radius = 6;
     this.press = null;
+    this.fingers = new Map();
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { capture: true, passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event), { capture: true });
     canvas.addEventListener("pointermove", (event) => this.move(event), { capture: true });
     canvas.addEventListener("pointerup", (event) => this.up(event));
-    canvas.addEventListener("pointercancel", () => this.stop());
+    canvas.addEventListener("pointercancel", (event) => { this.fingers.delete(event.pointerId); this.stop(); });
     canvas.addEventListener("pointerleave", () => drawBrush(null));
     // While something is drawn NiiVue must not move the crosshair with it.
     for (const kind of ["mousedown", "mousemove", "touchstart", "touchmove"]) {
@@ -35,7 +38,26 @@ export class Tools {
     this.canvas.dataset.tool = name;
   }
 
+  /** With Ctrl the wheel zooms, as in other viewers; without it NiiVue goes through the slices. */
+  wheel(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    this.asked.zoom(event.deltaY < 0 ? STEP : 1 / STEP);
+  }
+
+  /** Return how far two fingers are apart; 0 where there are not two. */
+  get spread() {
+    const [one, two] = [...this.fingers.values()];
+    return this.fingers.size === 2 ? Math.hypot(one.x - two.x, one.y - two.y) : 0;
+  }
+
   down(event) {
+    if (event.pointerType === "touch") this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (this.fingers.size > 1) {
+      this.stop(); // two fingers zoom and click nothing
+      return;
+    }
     this.press = { x: event.clientX, y: event.clientY, button: event.button, path: null };
     if (!this.draws || event.button !== 0 || !this.scene.loaded || !this.asked.may()) return;
     const place = this.scene.at(event.clientX, event.clientY);
@@ -45,6 +67,14 @@ export class Tools {
   }
 
   move(event) {
+    if (this.fingers.has(event.pointerId)) {
+      const before = this.spread;
+      this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      if (before) {
+        this.asked.zoom(this.spread / before);
+        return;
+      }
+    }
     this.showBrush(event);
     const press = this.press;
     if (!press?.path) return;
@@ -56,6 +86,7 @@ export class Tools {
   }
 
   up(event) {
+    this.fingers.delete(event.pointerId);
     const press = this.press;
     this.stop();
     if (!press || !this.scene.loaded || press.button !== 0) return;

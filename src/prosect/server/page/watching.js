@@ -49,7 +49,7 @@ async function catchUp(event, actions, show) {
   if (state.busy) state.behind.push(event);
   if (state.busy || event.revision < state.revision) return;
   if (event.revision === state.revision || !event.box) {
-    show.structures(await api.get(`/sessions/${state.session}`));
+    show.state(await api.get(`/sessions/${state.session}`));
   } else {
     await actions.refresh(event.box);
   }

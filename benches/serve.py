@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,14 @@ def opened(http: httpx.Client, name: str) -> tuple[dict[str, Any], dict[str, Any
 
     scan = timed("open_s", lambda: http.post("/api/v1/scans", json={"root": "scans", "path": name})).json()
     body = {"scan_id": scan["scan_id"]}
-    session = timed("begin_s", lambda: http.post("/api/v1/sessions", json=body)).json()["session_id"]
-    timed("picture_s", lambda: http.get(f"/api/v1/scans/{scan['scan_id']}/view.nii"))
+    began = time.perf_counter()
+    with ThreadPoolExecutor() as pool:  # the page asks for both at once
+        picture = pool.submit(timed, "picture_s", lambda: http.get(f"/api/v1/scans/{scan['scan_id']}/view.nii"))
+        session = timed("begin_s", lambda: http.post("/api/v1/sessions", json=body)).json()["session_id"]
+        picture.result()
+    both = time.perf_counter() - began
     timed("labels_s", lambda: http.get(f"/api/v1/sessions/{session}/labels", params={"tight": True}))
-    seconds["until_picture_s"] = round(sum(seconds.values()), 3)
+    seconds["until_picture_s"] = round(seconds["open_s"] + both + seconds["labels_s"], 3)
     return seconds, scan, str(session)
 
 

@@ -80,7 +80,16 @@ class Box:
     @classmethod
     def of(cls, mask: Mask) -> Box:
         """Return the smallest box that holds every voxel of a mask; an empty box for an empty mask."""
-        return cls.of_value(mask, True)
+        axes = np.argsort(np.abs(mask.strides))[::-1]  # the last of them runs fastest in memory
+        turned: NDArray[Any] = mask.transpose(axes)
+        lines = np.any(turned, axis=2)
+        if not lines.any():
+            return EMPTY
+        columns = np.any(turned.reshape(-1, turned.shape[2]), axis=0)
+        found = [np.flatnonzero(each) for each in (np.any(lines, axis=1), np.any(lines, axis=0), columns)]
+        back = np.argsort(axes)
+        i, j, k = (found[axis] for axis in back)
+        return cls((int(i[0]), int(j[0]), int(k[0])), (int(i[-1]) + 1, int(j[-1]) + 1, int(k[-1]) + 1))
 
     @classmethod
     def of_value(cls, array: NDArray[Any], value: int) -> Box:
@@ -108,6 +117,7 @@ class SparseMask:
         self.shape = shape
         self.box = EMPTY
         self._bits: Mask = np.zeros((0, 0, 0), dtype=np.bool_)
+        self._count: int | None = 0
 
     def __getitem__(self, voxel: Voxel) -> bool:
         i, j, k = voxel
@@ -118,8 +128,10 @@ class SparseMask:
 
     @property
     def count(self) -> int:
-        """Number of voxels set."""
-        return int(np.count_nonzero(self._bits))
+        """Number of voxels set; counted once after each change."""
+        if self._count is None:
+            self._count = int(np.count_nonzero(self._bits))
+        return self._count
 
     def read(self, box: Box) -> Mask:
         """Return a copy (i j k) of what a box inside the grid holds."""
@@ -133,6 +145,7 @@ class SparseMask:
         """Flip the voxels of a box where `bits` is set; doing it again undoes it."""
         if not box.size:
             return
+        self._count = None
         grown = self.box | box
         if grown != self.box:
             self._bits, self.box = self.read(grown), grown

@@ -93,11 +93,12 @@ class Components:
 def _runs(mask: Mask) -> tuple[Indices, Indices, Indices]:
     """Return line, start and stop of each run (r), in the order of their voxels."""
     flat = mask.reshape(-1, mask.shape[-1])
-    padded = np.zeros((flat.shape[0], flat.shape[1] + 1), dtype=np.bool_)  # one gap ends every line
-    padded[:, :-1] = flat
-    changes = np.flatnonzero(np.diff(padded.ravel(), prepend=False))
-    lines, starts = np.divmod(changes[0::2], padded.shape[1])
-    return lines, starts, changes[1::2] - lines * padded.shape[1]
+    width = flat.shape[1] + 1  # one gap ends every line
+    padded = np.zeros(1 + flat.shape[0] * width, dtype=np.bool_)  # and one lies before the first
+    padded[1:].reshape(-1, width)[:, :-1] = flat
+    changes = np.flatnonzero(padded[1:] != padded[:-1])
+    lines, starts = np.divmod(changes[0::2], width)
+    return lines, starts, changes[1::2] - lines * width
 
 
 def _touching(

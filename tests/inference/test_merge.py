@@ -64,6 +64,15 @@ def test_a_negative_click_removes_only_its_component() -> None:
     assert found[:, :, 5:].sum() == 8
 
 
+def test_the_only_component_comes_as_a_mask_of_its_own() -> None:
+    automatic, answer = np.zeros((2, 6, 6, 6), dtype=bool)
+    answer[1:4, 1:4, 1:4] = True
+    merged = merge(automatic, answer, [(2, 2, 2)], [])
+    np.testing.assert_array_equal(merged, answer)
+    merged[:] = False
+    assert answer.sum() == 27
+
+
 def test_a_negative_click_in_nothing_does_nothing() -> None:
     automatic, interactive, _, _ = example(1)
     automatic[4:] = interactive[4:] = False

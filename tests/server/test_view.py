@@ -105,6 +105,25 @@ def test_intensities_that_are_no_whole_numbers_stay_as_they_are() -> None:
     np.testing.assert_array_equal(np.asarray(image.dataobj), array)
 
 
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        (-32768.0, True),
+        (32767.0, True),
+        (32768.0, False),
+        (-32769.0, False),
+        (65536.0, False),
+        (0.5, False),
+        (1e30, False),
+    ],
+)
+def test_the_smaller_type_is_taken_only_where_every_value_fits(value: float, fits: bool) -> None:
+    array = np.zeros((3, 4, 5), dtype=np.float32)
+    array[1, 2, 4] = value
+    volume = Volume(array, Grid(array.shape, np.eye(4)))
+    assert stored_type(volume, view_of(volume.grid)) == (np.dtype("<i2") if fits else np.dtype("<f4"))
+
+
 def test_a_ct_is_shown_as_soft_tissue_and_anything_else_as_its_values_lie() -> None:
     array = np.linspace(0, 1000, 1000, dtype=np.float32).reshape(10, 10, 10)
     grid = Grid(array.shape, np.eye(4))

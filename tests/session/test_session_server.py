@@ -61,6 +61,11 @@ def test_a_part_is_that_part_of_the_whole(session: Session, box: Box) -> None:
         np.testing.assert_array_equal(session.read(name, box), session.mask(name)[box.slices])
     np.testing.assert_array_equal(session.read_labels(box), session.labels.array[box.slices])
     assert session.read_labels(box).dtype == np.uint16
+    numbers = {each.name: number for number, each in enumerate(session.states, start=1)}
+    renumbered = np.zeros(box.shape, dtype=np.uint16)
+    for each in session.states:
+        renumbered[session.read_labels(box) == each.index] = numbers[each.name]
+    np.testing.assert_array_equal(session.read_labels(box, values=numbers), renumbered)
 
 
 @pytest.mark.parametrize("box", [Box((-1, 0, 0), (4, 4, 4)), Box((0, 0, 0), (41, 4, 4)), Box((5, 0, 0), (4, 4, 4))])

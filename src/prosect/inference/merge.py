@@ -93,6 +93,8 @@ def _touched(candidates: Mask, clicks: Sequence[Voxel], offsets: Sequence[NDArra
     if not clicked:
         return np.zeros(candidates.shape, dtype=np.bool_)
     components = Components.of(candidates)
+    if components.count == 1:
+        return candidates.copy()  # the one that was clicked is all there is
     return components.mask({label for voxel in clicked if (label := components.at(voxel)) is not None})
 
 

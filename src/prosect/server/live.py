@@ -204,14 +204,7 @@ class LiveSession:
 
     def slot_labels(self, session: Session, box: Box) -> NDArray[np.uint8]:
         """Return the slot of each voxel of a box (i j k as stored)."""
-        flat = session.read_labels(box)
-        highest = int(flat.max(initial=0))
-        table = np.zeros(highest + 1, dtype=np.uint8)
-        slots = self.slots(session)
-        for each in session.states:
-            if each.index <= highest:
-                table[each.index] = slots[each.name]
-        return table[flat]
+        return session.read_labels(box, values=self.slots(session)).astype(np.uint8)
 
     def note_change(self, session: Session, box: Box | None) -> None:
         """Tell pages where something changed (in voxels of the scan), and remember it for those that are away."""

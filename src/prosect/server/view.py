@@ -133,11 +133,8 @@ def nifti_size(view: View, kind: np.dtype[Any]) -> int:
 
 def fits_int16(array: NDArray[Any]) -> bool:
     """Return whether intensities (i j k) are whole numbers from -32768 to 32767; looked at plane by plane."""
-    for k in range(array.shape[2]):
-        plane = array[..., k]
-        if plane.min() < -32768 or plane.max() > 32767 or not np.array_equal(plane, np.rint(plane)):
-            return False
-    return True
+    with np.errstate(invalid="ignore"):  # a number that does not fit becomes another one, and so is found
+        return all(np.array_equal(array[..., k], array[..., k].astype(np.int16)) for k in range(array.shape[2]))
 
 
 def header(view: View, datatype: int) -> bytes:

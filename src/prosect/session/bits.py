@@ -17,13 +17,14 @@ from prosect.errors import SessionError
 
 __all__ = ["box_from_json", "pack", "packed_from_json", "to_json", "unpack"]
 
+LEVEL = 3  # a click waits for this; 6 saves a third of the bytes for three times the seconds
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
 
 
 def pack(bits: Mask) -> bytes:
     """Return the bits of a box (i j k), k fastest, packed and compressed."""
-    return zlib.compress(np.packbits(bits.ravel()).tobytes(), 6)
+    return zlib.compress(np.packbits(bits.ravel()).tobytes(), LEVEL)
 
 
 def unpack(packed: bytes, shape: Voxel) -> Mask:

@@ -94,7 +94,7 @@ class Board:
         sheet = self.sheets.get(self.target(structure).name)
         return np.zeros(box.shape, dtype=np.bool_) if sheet is None else sheet.shown.read(box)
 
-    def read_labels(self, box: Box, before: Change | None) -> NDArray[np.uint16]:
+    def read_labels(self, box: Box, before: Change | None, values: Mapping[str, int] | None) -> NDArray[np.uint16]:
         """Return one label per voxel of a box (i j k); see `Session.read_labels`."""
         self._require_inside(box)
         if before is not None and before.revision != self.revision:
@@ -103,7 +103,7 @@ class Board:
                 "change can be taken away.",
                 code="CHANGE_OLD",
             )
-        return labels_in(self.sheets, self.vocabulary, box, before)
+        return labels_in(self.sheets, self.vocabulary, box, before, values)
 
     def labels(self, provenance: Mapping[str, object]) -> LabelMap:
         """Return one label per voxel of the scan (i j k)."""

@@ -177,7 +177,11 @@ def find_dispute(asked: Mask, yes: Mask, edited: Mask, box: Box, grid: Grid, nam
 
 
 def labels_in(
-    sheets: Mapping[str, Sheet], vocabulary: Vocabulary, box: Box, undone: Change | None = None
+    sheets: Mapping[str, Sheet],
+    vocabulary: Vocabulary,
+    box: Box,
+    undone: Change | None = None,
+    values: Mapping[str, int] | None = None,
 ) -> NDArray[np.uint16]:
     """Return one label per voxel of a box (i j k): by the vocabulary's precedence, locked structures above all.
 
@@ -186,13 +190,19 @@ def labels_in(
         vocabulary: Says which structure covers which.
         box: In voxels of the scan as stored.
         undone: The newest change; given, the labels are those from before it.
+        values: The label of each structure by name; its index by default.
     """
     out = np.zeros(box.shape, dtype=np.uint16)
     for sheet in painting_order(sheets, vocabulary, undone):
-        mask = sheet.shown.read(box)
+        # Nothing lies outside the structure's own box, and with many structures most boxes lie elsewhere.
+        where = box if undone is not None else box & sheet.shown.box
+        if not where.size:
+            continue
+        mask = sheet.shown.read(where)
         if undone is not None:
-            mask ^= undone.difference(sheet.target.name, box)
-        out[mask] = sheet.target.index
+            mask ^= undone.difference(sheet.target.name, where)
+        target = sheet.target
+        out[where.within(box)][mask] = target.index if values is None else values[target.name]
     return out
 
 

@@ -90,18 +90,21 @@ class Reading:
         """
         return self._board.read(structure, box)
 
-    def read_labels(self, box: Box, before: Change | None = None) -> NDArray[np.uint16]:
+    def read_labels(
+        self, box: Box, before: Change | None = None, values: Mapping[str, int] | None = None
+    ) -> NDArray[np.uint16]:
         """Return one label per voxel of a box (i j k), as `labels` has them; nothing is built outside the box.
 
         Args:
             box: In voxels of the scan as stored.
             before: The newest change; given, the labels are those from before it.
+            values: The label of each structure by name; its index by default.
 
         Raises:
             GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).
             PromptError: Something has been done since that change (`CHANGE_OLD`).
         """
-        return self._board.read_labels(box, before)
+        return self._board.read_labels(box, before, values)
 
     def clicks(self, structure: str | int) -> tuple[Click, ...]:
         """Return the clicks of a structure in the order in which they were made, those that wait included."""

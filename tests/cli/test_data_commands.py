@@ -121,6 +121,7 @@ def test_a_model_is_judged_and_the_run_goes_on(run: Run, folder: Path, tmp_path:
     assert "mean of structures" in out
     plain = json.loads((tmp_path / "auto" / "results.json").read_text())
     assert plain["settings"]["scans"] == 3
+    assert "HD95 mm" in (tmp_path / "auto" / "report.md").read_text()
     again = run(*words)
     assert "mean Dice" not in again[1], "nothing is judged twice"
     assert json.loads((tmp_path / "auto" / "results.json").read_text()) == plain

@@ -39,6 +39,17 @@ def test_what_was_chosen_is_recorded_and_chosen_again(run, model, series, tmp_pa
     assert run("verify", out, "--input", series, "-q")[0] == 0
 
 
+def test_folders_of_segmentations_are_judged_by_one_another(run, model, tmp_path) -> None:
+    labelled_series(tmp_path / "many" / "a")
+    labelled_series(tmp_path / "many" / "b", SeriesInstanceUID="1.2.3.9")
+    for name in ("truths", "results"):
+        assert run("segment", tmp_path / "many", "-o", tmp_path / name, "-ot", "dicom_seg", "-q")[0] == 0
+    status, _, err = run("evaluate", "masks", tmp_path / "truths", tmp_path / "results", "-o", tmp_path / "o", "-q")
+    assert (status, err) == (0, "")
+    (liver,) = json.loads((tmp_path / "o" / "results.json").read_text())["sections"]["masks"]["structures"]
+    assert (liver["structure"], liver["present"], liver["dice"]["value"]) == ("liver", 2, 1)
+
+
 def test_a_folder_of_series_gives_one_object_each(run, model, series, tmp_path) -> None:
     labelled_series(tmp_path / "many" / "a")
     labelled_series(tmp_path / "many" / "b", SeriesInstanceUID="1.2.3.9")

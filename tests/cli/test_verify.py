@@ -14,6 +14,7 @@ import prosect
 from prosect.checkpoints.files import write_weights
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.volume import Volume
+from worlds.dicom import dicom_slice, save_slice
 
 
 @pytest.fixture
@@ -46,6 +47,28 @@ def test_the_input_is_looked_for_beside_the_report(run, model, scan_path, tmp_pa
     assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz", "-rp")[0] == 0
     assert run("verify", tmp_path / "o.nii.gz")[0] == 0
     assert run("verify", tmp_path / "o_report.json", "-q")[1].count("\n") == 1
+
+
+def test_slices_that_were_resampled_are_recorded_and_resampled_again(run, model, tmp_path) -> None:
+    for n, depth in enumerate((0, 2.5, 5, 10, 15)):
+        pixels = np.full((9, 7), 5 - int(depth), np.int16)
+        thickness = 2.5 if depth <= 5 else 5
+        save_slice(tmp_path / "ct", f"{n}", dicom_slice(pixels, (0, 0, depth), SliceThickness=thickness))
+    out = tmp_path / "o.nii.gz"
+    assert "DICOM_IRREGULAR_SPACING" in run("segment", tmp_path / "ct", "-o", out, "-rp")[2]
+    assert run("segment", tmp_path / "ct", "-o", out, "-rp", "--regularise")[0] == 0
+    assert prosect.read_labels(out).grid.shape == (7, 9, 7)
+    report = json.loads((tmp_path / "o_report.json").read_text())
+    assert report["parameters"]["regularise"] is True
+    assert any("resampled linearly to 7" in note for note in report["repairs"])
+    status, said, err = run("verify", out, "--input", tmp_path / "ct")
+    assert (status, err) == (0, "")
+    assert "1 of 1 equal byte for byte" in said
+    # A report that does not say so asks for the scan as it is, which is refused.
+    report["parameters"]["regularise"] = False
+    (tmp_path / "o_report.json").write_text(json.dumps(report))
+    status, _, err = run("verify", out, "--input", tmp_path / "ct")
+    assert (status, "DICOM_IRREGULAR_SPACING" in err) == (3, True)
 
 
 def test_a_renamed_scan_is_the_same_scan(run, result, scan_path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import prosect
 from prosect import vocabulary
 from prosect.errors import RecipeError
-from prosect.evaluation.masks import pair_masks
+from prosect.evaluation.mask_pairs import pair_masks
 from prosect.geometry import Grid
 from prosect.jobs import EvaluateMasksJob
 from prosect.labelmap import LabelMap

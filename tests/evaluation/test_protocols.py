@@ -20,6 +20,7 @@ from prosect.evaluation.protocols import (
 )
 from prosect.evaluation.scores import Row
 from prosect.vocabulary import Vocabulary
+from reference.surface_distance import hd95_and_mean
 
 LIVER, SPLEEN, AORTA = 1, 3, 6
 
@@ -46,6 +47,17 @@ def test_a_structure_found_where_there_is_none_scores_nothing(scan: LabelledScan
     assert (rows["aorta"].dice, rows["aorta"].truth_ml) == (0.0, 0.0)
     assert rows["aorta"].found_ml == pytest.approx(8 * 0.012)
     assert model.asked == [(["liver", "spleen", "aorta"], False)]
+
+
+def test_distances_of_surfaces_are_told_where_there_are_two(scan: LabelledScan, model) -> None:
+    targets, _ = automatic_targets(scan, model.vocabulary)
+    rows = {row.structure: row for row in auto(scan, model, targets, Rules())}
+    assert (rows["liver"].hd95_mm, rows["liver"].surface_mm) == (0, 0)
+    found = model.segment(scan.volume, ["spleen"]).mask("spleen")
+    expected = hd95_and_mean(found, scan.labels.mask("spleen"), scan.volume.grid.spacing_mm)
+    assert (rows["spleen"].hd95_mm, rows["spleen"].surface_mm) == pytest.approx(expected)
+    assert expected[0] > 0
+    assert (rows["aorta"].hd95_mm, rows["aorta"].surface_mm) == (None, None), "found where there is none: no distance"
 
 
 def test_nothing_is_said_of_structures_the_labels_say_nothing_of(scan: LabelledScan, model) -> None:

@@ -90,6 +90,16 @@ class DataList:
             return self.mapping(entry).known(entry.labelled)
         return ()
 
+    def examined(self, split: str | None, fold: int | None = None) -> DataList:
+        """Return the scans of one split, of `all`, or by default the testing scans where there are such.
+
+        Raises:
+            RecipeError: As in `part`.
+        """
+        if split is None and any(entry.split == "testing" for entry in self.entries):
+            split = "testing"
+        return self.part(None if split == "all" else split, fold)
+
     def part(self, split: str | None = None, fold: int | None = None) -> DataList:
         """Return the scans of one split.
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prosect.data.case_files import labels_in, scans_in
 from prosect.data.nnunet import DATASET_FILE, is_nnunet, label_pairs, refuse_channels
 from prosect.data.tables import read_text, separator_of
 from prosect.errors import RecipeError
-from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name, require_file
 
 __all__ = ["SPLITS", "Written", "is_laid_out", "read_written"]
@@ -291,9 +291,6 @@ def stems(folder: Path, names: Iterable[str], are_labels: bool) -> Iterator[tupl
         place = folder / name
         if not place.is_dir():
             continue
-        for path in sorted(place.iterdir()):
-            if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
-                stem = label_stem(path.name) if are_labels else scan_stem(path.name)
-                # nnU-Net ends an image's name with the number of its channel, and a label's without.
-                yield stem.removesuffix("_0000"), path.relative_to(folder)
+        for case, path in labels_in(place) if are_labels else scans_in(place):
+            yield case, path.relative_to(folder)
         return

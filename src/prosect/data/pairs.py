@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prosect.data.case_files import labels_in, scans_in
 from prosect.data.datalist import DataList, Entry
 from prosect.data.mapping import mapping_of, mark_new, with_new
 from prosect.errors import RecipeError
-from prosect.io.formats import SCAN_ENDINGS, label_stem, scan_stem
 from prosect.io.paths import file_name
 from prosect.vocabulary import Vocabulary
 
@@ -22,8 +22,8 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
     """Return the list of the scans in one folder with the labels of the same names in another.
 
     Args:
-        images: Folder of scans; `_0000` at the end of a name does not count.
-        labels: Folder of label maps; `a.seg.nrrd` belongs to `a.nii.gz` as `a.nrrd` does.
+        images: Folder of scans, of DICOM a folder each; `_0000` at the end of a name does not count.
+        labels: Folder of label maps, or of DICOM SEG or RTSTRUCT; `a.seg.nrrd` belongs to `a.nii.gz` as `a.nrrd` does.
         pairs: Label value and structure; a name that the vocabulary has not is taken as a new structure.
         vocabulary: Finds the structures.
 
@@ -34,7 +34,7 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
     """
     chosen = mark_new(pairs, vocabulary)
     words = with_new(vocabulary, chosen)
-    scans, maps = files_in(images, scan_stem), files_in(labels, label_stem)
+    scans, maps = by_case(images, scans_in), by_case(labels, labels_in)
     if not scans:
         raise RecipeError(f"{file_name(images)}: no scan is in the folder.", code="DATALIST_INVALID")
     for here, there, what in ((scans, maps, "no labels for"), (maps, scans, "no scan for")):
@@ -55,12 +55,16 @@ def pair_files(images: Path, labels: Path, pairs: Iterable[Sequence[Any]], vocab
 
 
 def label_files(folder: Path) -> dict[str, Path]:
-    """Return the label files of a folder by name without ending; errors as in `files_in`."""
-    return files_in(folder, label_stem)
+    """Return the labels in a folder by case; see `labels_in`, errors as in `by_case`."""
+    return by_case(folder, labels_in)
 
 
-def files_in(folder: Path, stem_of: Callable[[str], str]) -> dict[str, Path]:
-    """Return the images of a folder by name without ending, which `stem_of` takes off.
+def by_case(folder: Path, cases: Callable[[Path], Iterable[tuple[str, Path]]]) -> dict[str, Path]:
+    """Return the scans or labels of a folder by case.
+
+    Args:
+        folder: Where they lie.
+        cases: `scans_in` or `labels_in`.
 
     Raises:
         RecipeError: It is no folder, or two files have one name (`DATALIST_INVALID`).
@@ -68,13 +72,11 @@ def files_in(folder: Path, stem_of: Callable[[str], str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise RecipeError(f"{file_name(folder)}: this is no folder.", code="DATALIST_INVALID")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(SCAN_ENDINGS) and not path.name.startswith("."):
-            stem = stem_of(path.name).removesuffix("_0000")
-            if stem in found:
-                raise RecipeError(
-                    f"{file_name(folder)}: {found[stem].name} and {path.name} have one name; which is meant?",
-                    code="DATALIST_INVALID",
-                )
-            found[stem] = path
+    for name, path in cases(folder):
+        if name in found:
+            raise RecipeError(
+                f"{file_name(folder)}: {found[name].name} and {path.name} have one name; which is meant?",
+                code="DATALIST_INVALID",
+            )
+        found[name] = path
     return found

@@ -3,76 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.data.labels import TOLERANCE_MM, refuse_other_grid, values_in
 from prosect.data.mapping import LabelMapping
-from prosect.data.pairs import label_files
-from prosect.errors import GeometryError, ProsectError, RecipeError
+from prosect.errors import ProsectError
 from prosect.evaluation.ledger import Refused
+from prosect.evaluation.mask_pairs import MaskPair, read_pair
 from prosect.evaluation.report import Evaluation
 from prosect.evaluation.running import section
 from prosect.evaluation.scores import Row, Target, row_between
-from prosect.io import read_labels
-from prosect.io.formats import label_stem
 from prosect.io.paths import file_name
-from prosect.io.sniff import sniff
 from prosect.io.stored import StoredLabels
-from prosect.vocabulary import Vocabulary
+from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary.matching import spelling
 
-__all__ = ["MaskPair", "evaluate_masks", "pair_masks"]
+__all__ = ["evaluate_masks"]
 
 Mask = NDArray[np.bool_]
+# By the spelling of the structure's name.
+Masks: TypeAlias = dict[str, tuple[Target, Mask]]
 
-SHOWN = 3
-DICOM = ("dicom", "zip")
 RULE = (
     "Distances are between surfaces, in mm, where truth and result both show the structure. A structure that was "
     "missed has no distance: it counts in `missed`, and its Dice and NSD are 0. A structure found where there is none "
     "has a Dice of 0. So no mean holds a value that is no number; read the distances beside `missed`."
 )
-
-
-@dataclass(frozen=True)
-class MaskPair:
-    """A label file that is the truth and one that is judged by it."""
-
-    name: str
-    truth: Path
-    result: Path
-
-
-def pair_masks(truths: Path, results: Path) -> tuple[MaskPair, ...]:
-    """Return the pairs of two files, or of the label files in two folders whose names are one but for their endings.
-
-    Raises:
-        RecipeError: A truth has no result, a result no truth, two files have one name, or there are none
-            (`DATALIST_INVALID`).
-    """
-    if truths.is_file() and results.is_file():
-        return (MaskPair(label_stem(truths.name), truths, results),)
-    first, second = label_files(truths), label_files(results)
-    for here, there, what in ((first, second, "result for the truth"), (second, first, "truth for the result")):
-        alone = sorted(here.keys() - there.keys())
-        if alone:
-            names = ", ".join(here[stem].name for stem in alone[:SHOWN])
-            more = ""
-            if len(alone) > SHOWN:
-                more = f" and {len(alone) - SHOWN} more"
-            raise RecipeError(
-                f"There is no {what} {names}{more}. Files of one name belong together; a missing result must not go "
-                "uncounted. Add what is missing, or take these out of the folder.",
-                code="DATALIST_INVALID",
-            )
-    if not first:
-        raise RecipeError(f"{file_name(truths)}: no label file is in the folder.", code="DATALIST_INVALID")
-    return tuple(MaskPair(stem, first[stem], second[stem]) for stem in sorted(first))
 
 
 def evaluate_masks(
@@ -89,7 +48,7 @@ def evaluate_masks(
     Args:
         pairs: The files.
         mapping: What label values or names mean, in truths and results alike; None where the names in the files say it,
-            and values without a name are what they are.
+            and values without a name are what they are. What a pair brings itself is about its truth and comes first.
         vocabulary: Names the structures of the mapping.
         nsd_mm: Tolerance of the surface Dice.
         settings: What is said of the evaluation.
@@ -119,7 +78,9 @@ def judge_pair(
     """
     truth, result = read_pair(pair)
     refuse_other_grid(result.grid, truth.grid, file_name(pair.result), tolerance_mm)
-    if mapping is None:
+    if pair.mapping is not None:
+        own = by_list(truth, result, pair.mapping, vocabulary, pair)
+    elif mapping is None:
         own = by_own_names(truth, result.names), by_own_names(result, truth.names)
     else:
         own = (
@@ -137,43 +98,43 @@ def judge_pair(
     return rows
 
 
-def read_pair(pair: MaskPair) -> tuple[StoredLabels, StoredLabels]:
-    """Return truth and result; DICOM labels are put on the voxels of the other, for a SEG holds labelled slices alone.
-
-    Raises:
-        ProsectError: A file cannot be read, or does not lie where the other does.
-    """
-    if sniff_content(pair.truth) not in DICOM:
-        truth = read_labels(pair.truth)
-        return truth, read_labels(pair.result, like=truth.grid)
-    result = read_labels(pair.result)
-    try:
-        return read_labels(pair.truth, like=result.grid), result
-    except GeometryError:
-        # Of two SEGs either can hold more slices than the other.
-        if sniff_content(pair.result) not in DICOM:
-            raise
-        truth = read_labels(pair.truth)
-        return truth, read_labels(pair.result, like=truth.grid)
-
-
-def sniff_content(path: Path) -> str:
-    """Return what the bytes of a file are; a folder can hold DICOM alone."""
-    return "dicom" if path.is_dir() else sniff(path).kind
-
-
-def by_own_names(stored: StoredLabels, other: Mapping[int, str]) -> dict[str, tuple[Target, Mask]]:
+def by_own_names(stored: StoredLabels, other: Mapping[int, str]) -> Masks:
     """Return the masks of a file by the spelling of their names; a value without one has that of the other file."""
-    found: dict[str, tuple[Target, Mask]] = {}
+    found: Masks = {}
     for value in values_in(stored):
         name = stored.names.get(value) or other.get(value) or f"label {value}"
         add(found, spelling(name), Target(value, name, name), mask_of(stored, value))
     return found
 
 
-def by_mapping(
-    stored: StoredLabels, mapping: LabelMapping, vocabulary: Vocabulary, file: str
-) -> dict[str, tuple[Target, Mask]]:
+def by_list(
+    truth: StoredLabels, result: StoredLabels, mapping: LabelMapping, vocabulary: Vocabulary, pair: MaskPair
+) -> tuple[Masks, Masks]:
+    """Return the masks of truth and result as a list says what the truth means.
+
+    A result that names its values is read by these names, whatever their numbers. Of it only those structures count
+    that the truth was labelled for: about the others the truth says nothing.
+
+    Raises:
+        RecipeError: As in `by_mapping`.
+    """
+    actual = by_mapping(truth, mapping, vocabulary, file_name(pair.truth))
+    if not result.names:
+        return actual, by_mapping(result, mapping, vocabulary, file_name(pair.result))
+    found: Masks = {}
+    for value in values_in(result):
+        structure = vocabulary.get(result.names.get(value, ""))
+        if structure is not None and structure.index in mapping.known():
+            add(found, spelling(structure.name), target_of(structure), mask_of(result, value))
+    return actual, found
+
+
+def target_of(structure: Structure) -> Target:
+    """Return a structure as what is judged."""
+    return Target(structure.index, structure.name, structure.name)
+
+
+def by_mapping(stored: StoredLabels, mapping: LabelMapping, vocabulary: Vocabulary, file: str) -> Masks:
     """Return the masks of a file by the structures that a mapping says they are.
 
     Raises:
@@ -182,20 +143,20 @@ def by_mapping(
     present = values_in(stored)
     own = mapping.in_file(stored.names, present, vocabulary, file)
     own.require(present, file)
-    found: dict[str, tuple[Target, Mask]] = {}
+    found: Masks = {}
     for value in present:
         index = own.meaning(value)
         if index is not None:
-            name = vocabulary[index].name
-            add(found, spelling(name), Target(index, name, name), mask_of(stored, value))
+            structure = vocabulary[index]
+            add(found, spelling(structure.name), target_of(structure), mask_of(stored, value))
     for index, values in own.regions.items():
-        name = vocabulary[index].name
+        structure = vocabulary[index]
         for value in set(values) & set(present):
-            add(found, spelling(name), Target(index, name, name), mask_of(stored, value))
+            add(found, spelling(structure.name), target_of(structure), mask_of(stored, value))
     return found
 
 
-def add(found: dict[str, tuple[Target, Mask]], key: str, target: Target, mask: Mask) -> None:
+def add(found: Masks, key: str, target: Target, mask: Mask) -> None:
     """Add a mask; several values that mean one structure are united."""
     if key in found:
         target, mask = found[key][0], found[key][1] | mask

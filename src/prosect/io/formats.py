@@ -12,6 +12,7 @@ from dataclasses import dataclass
 __all__ = [
     "DATA_ENDINGS",
     "FORMATS",
+    "LABEL_OBJECT_ENDINGS",
     "OUTPUT_TYPES",
     "PROMISING_ENDINGS",
     "SCAN_ENDINGS",
@@ -104,6 +105,8 @@ WRITTEN_ENDINGS: tuple[str, ...] = sum((row.written for row in FORMATS), ())
 _SERIES = ("dicom", "zip", "tar")
 _SCAN_FORMATS = tuple(row for row in FORMATS if row.content not in _SERIES and not row.holds_all)
 SCAN_ENDINGS: tuple[str, ...] = sum((row.endings for row in _SCAN_FORMATS), ())
+# DICOM that holds labels: as results are called, and as a PACS calls every file.
+LABEL_OBJECT_ENDINGS = (".seg.dcm", ".rtstruct.dcm", ".dcm", ".dcm.gz")
 # Of formats that are not read; the refusal names them.
 UNREAD_ENDINGS = (".mnc",)
 _FURTHER_ENDINGS: tuple[str, ...] = sum((row.read_only for row in FORMATS if row.content in _SERIES), ())
@@ -146,7 +149,7 @@ def scan_stem(file: str, endings: Iterable[str] = SCAN_ENDINGS) -> str:
 
 def label_stem(file: str) -> str:
     """Return the name of a label file without its ending; 3D Slicer calls the labels of `a.nrrd` `a.seg.nrrd`."""
-    stem = scan_stem(file)
+    stem = scan_stem(file, (*SCAN_ENDINGS, *LABEL_OBJECT_ENDINGS))
     is_slicers = stem.lower().endswith(".seg") and len(stem) > len(".seg")
     return stem[: -len(".seg")] if is_slicers else stem
 

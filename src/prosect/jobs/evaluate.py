@@ -124,11 +124,7 @@ class EvaluateJob(Job):
         Raises:
             RecipeError: None is left, or one has no manual labels (`LABEL_MISSING`).
         """
-        datalist = self.scans.read()
-        split = self.split
-        if split is None and any(entry.split == "testing" for entry in datalist):
-            split = "testing"
-        part = datalist.part(None if split == "all" else split, self.fold)
+        part = self.scans.read().examined(self.split, self.fold)
         part = replace(part, entries=part.entries[: self.limit])
         bare = [entry.name for entry in part if entry.label is None]
         if bare and self.protocol != "speed":

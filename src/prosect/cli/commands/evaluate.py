@@ -60,6 +60,7 @@ def judge_masks(args: argparse.Namespace) -> int:
         nsd_mm=args.nsd_mm,
         tolerance_mm=tolerance_of(args),
         seed=args.seed,
+        split=args.split,
         overwrite=args.overwrite,
     ).run()
     for refused in found.refused:

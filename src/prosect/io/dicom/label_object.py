@@ -34,7 +34,7 @@ from prosect.io.sniff import sniff_bytes
 from prosect.io.stored import StoredLabels
 from prosect.volume import Volume
 
-__all__ = ["load_labels"]
+__all__ = ["LPS_TO_RAS", "load_labels", "read_object"]
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"

@@ -53,6 +53,20 @@ def test_every_scan_of_a_folder_is_labelled_and_reported(run: Run, scans: Path, 
     assert [(row["case"], row["index"]) for row in rows] == [(c, i) for c in ("a", "b", "p1_ct") for i in ("1", "3")]
 
 
+@pytest.mark.parametrize("flags", [(), ("--overwrite",)])
+def test_one_scan_never_lies_among_the_results_of_many(run: Run, scans: Path, tmp_path: Path, flags: tuple) -> None:
+    out = tmp_path / "out"
+    assert run(scans, "-o", out, "-s")[0] == 0
+    before = labels(out)
+    status, _, told = run(scans / "a.nii.gz", "-o", out, "-s", *flags)
+    assert (status, "OUTPUT_EXISTS" in told) == (3, True)
+    assert labels(out) == before
+    # A file of its own name, or a folder inside, is nobody else's.
+    assert run(scans / "a.nii.gz", "-o", out / "mine.nii.gz", "-s")[0] == 0
+    assert run(scans / "a.nii.gz", "-o", out / "more", "-s")[0] == 0
+    assert {name: labels(out)[name] for name in before} == before
+
+
 def test_the_same_command_again_does_nothing_and_says_so(run: Run, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(scans, "-o", out)

@@ -14,12 +14,13 @@ from prosect.errors import FormatError, OutputError
 from prosect.io.formats import DATA_ENDINGS, PROMISING_ENDINGS, content_endings, reading_module, scan_stem
 from prosect.io.paths import file_name, unreadable
 from prosect.io.sniff import sniff
+from prosect.results.request import COHORT_LEDGER
 
 __all__ = ["LEDGER", "Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
 
 CLASHES_SHOWN = 5
 # What our own results lie beside: a folder that has one is no place to look for scans.
-LEDGER = "cohort_ledger.jsonl"
+LEDGER = COHORT_LEDGER
 REPORT = "report.json"
 OUR_REPORT = b'"schema": "prosect'
 

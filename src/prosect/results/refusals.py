@@ -14,7 +14,7 @@ from prosect.io.atomic import probe
 from prosect.io.formats import FORMATS, format_for
 from prosect.io.paths import file_name
 from prosect.lazy import load_module
-from prosect.results.request import REPORT_NAME, Request, planned_files
+from prosect.results.request import COHORT_LEDGER, REPORT_NAME, Request, planned_files
 
 __all__ = ["refuse"]
 
@@ -50,6 +50,7 @@ def refuse(
     refuse_source(request, grid, header)
     refuse_endings(request)
     refuse_clashes(request)
+    refuse_cohort(request)
     for path in planned_files(request):
         refuse_input(request, path, source)
         refuse_kind(request, path)
@@ -143,6 +144,19 @@ def refuse_kind(request: Request, path: Path) -> None:
     """Refuse a file where a folder is to be."""
     if request.is_folder and path == request.output and os.path.lexists(path) and not path.is_dir():
         raise OutputError(f"{file_name(path)}: this is a file; give the name of a folder.", code="OUTPUT_UNWRITABLE")
+
+
+def refuse_cohort(request: Request) -> None:
+    """Refuse to put one scan's results among those of a folder run, whose statistics and files they would replace.
+
+    Not even `overwrite` may: the ledger of that run would no longer tell what its files are.
+    """
+    if request.is_folder and os.path.lexists(request.output / COHORT_LEDGER):
+        raise OutputError(
+            f"{file_name(request.output)}: the folder holds the results of many scans, among which those of one scan "
+            f"must not lie ({COHORT_LEDGER} lists them). Choose another folder, or one inside it.",
+            code="OUTPUT_EXISTS",
+        )
 
 
 def refuse_existing(request: Request, path: Path) -> None:

@@ -14,13 +14,25 @@ from prosect.io.formats import WRITTEN_ENDINGS, Format, format_for, format_named
 from prosect.io.paths import file_name
 from prosect.vocabulary import Structure
 
-__all__ = ["Aggregation", "Beside", "Kind", "Request", "mask_name", "planned_files", "request_for", "structure_key"]
+__all__ = [
+    "COHORT_LEDGER",
+    "Aggregation",
+    "Beside",
+    "Kind",
+    "Request",
+    "mask_name",
+    "planned_files",
+    "request_for",
+    "structure_key",
+]
 
 # The name of a format that is written; `prosect.io.formats` lists them.
 Kind: TypeAlias = str
 Aggregation: TypeAlias = Literal["mean", "median"]
 DEFAULT_KIND = "nifti"
 REPORT_NAME = "report.json"
+# What results of many scans lie beside.
+COHORT_LEDGER = "cohort_ledger.jsonl"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ MODULES: dict[str, str] = {
     "psutil": "`doctor` must say where it is missing",
     "torch": "seconds to load; `doctor` must say where it is missing",
     "prosect.checkpoints.keeping": "brings torch",
+    "prosect.cohort.columns": "needs the extra `cohort`",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",
     "prosect.radiomics": "brings what makes surfaces",

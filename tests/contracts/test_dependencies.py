@@ -43,7 +43,7 @@ def imported() -> frozenset[str]:
 
 
 NEEDED = names(PROJECT["dependencies"])
-EXTRAS = [names(PROJECT["optional-dependencies"][extra]) for extra in ("dicom", "pacs", "training", "server")]
+EXTRAS = [names(PROJECT["optional-dependencies"][extra]) for extra in ("dicom", "pacs", "training", "server", "cohort")]
 # These come with FastAPI, which is made of them.
 WITH_FASTAPI = {"starlette", "pydantic", "anyio"}
 

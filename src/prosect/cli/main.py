@@ -37,6 +37,7 @@ EXTRAS = {
     "httpx": "server",
     "highdicom": "dicom",
     "pynetdicom": "pacs",
+    "pyarrow": "cohort",
 }
 EXHAUSTED = "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run"
 # Libraries that cannot get memory under a limit of addresses fail in ways of their own.

@@ -26,6 +26,8 @@ __all__ = ["LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "c
 LEASE_S = 300.0
 RENEWALS_PER_LEASE = 8
 KEY_DIGITS = 32
+# Each worker writes such a file at every beat; it tells the file server's time, and that the worker lives.
+CLOCK = ".clock-"
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,17 @@ class FolderClaims:
             if words.get("owner") == owner:
                 path.unlink(missing_ok=True)
                 count += 1
-        (self._folder / f".clock-{owner}").unlink(missing_ok=True)
+        (self._folder / f"{CLOCK}{owner}").unlink(missing_ok=True)
         return count
+
+    def alive(self) -> frozenset[str]:
+        """Return the other workers whose heart beats, with or without a claim."""
+        found = set()
+        for path in self._folder.glob(f"{CLOCK}*"):
+            owner = path.name.removeprefix(CLOCK)
+            if owner != self._owner and not self._is_stale(path):
+                found.add(owner)
+        return frozenset(found)
 
     def held(self) -> tuple[Held, ...]:
         """Return the claims of all workers, stale ones too."""
@@ -225,7 +236,7 @@ class FolderClaims:
 
     @property
     def _clock_file(self) -> Path:
-        return self._folder / f".clock-{self._owner}"
+        return self._folder / f"{CLOCK}{self._owner}"
 
     def _measure_offset(self) -> float:
         """Return what the file server's clock is ahead of ours, told by a file that is written now."""

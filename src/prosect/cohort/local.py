@@ -53,7 +53,8 @@ def segment_all(
     """
     mine = digest(settings)
     inputs = {scan.name: identity(scan) for scan in (*todo.todo, *todo.alone)}
-    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs))
+    total = len(inputs) + len(todo.finished) + len(todo.changed)
+    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total)
 
     def read(scan: Scan) -> V:
         ledger.append(READING, case=scan.name)

@@ -12,7 +12,7 @@ from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.plan import Plan
 from prosect.io.atomic import write_atomically
 
-__all__ = ["LEFT", "case_row", "join_tables", "summary", "tables_of", "write_json", "write_statistics"]
+__all__ = ["LEFT", "TABLE_ENDING", "case_row", "join_tables", "summary", "tables_of", "write_json", "write_statistics"]
 
 LEFT = "left"
 TABLE_ENDING = "statistics.csv"

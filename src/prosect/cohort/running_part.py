@@ -138,7 +138,7 @@ def begin_and_run(shared: SharedWork[V, R], place: Store, settings: Mapping[str,
     """
     shared.refresh()
     refuse_other_settings(shared.union, settings)
-    shared.note(START, pid=os.getpid(), settings=dict(settings), worker=place.worker)
+    shared.note(START, pid=os.getpid(), settings=dict(settings), worker=place.worker, total=shared.total)
     with heartbeat(place.claims, how.lease_s / RENEWALS_PER_LEASE), shared.watchdog.watching(watch_period(how)):
         return shared.run()
 

@@ -104,6 +104,11 @@ class SharedWork(Generic[V, R]):
         self._lock = threading.RLock()
 
     @property
+    def total(self) -> int:
+        """How many cases there are."""
+        return len(self._scans)
+
+    @property
     def ledger_name(self) -> str:
         """How the union calls the ledger of this worker."""
         return f"{self._store.worker}.jsonl"

@@ -24,8 +24,8 @@ from prosect.io.line_log import decode_lines, open_log
 from prosect.io.paths import file_name
 
 __all__ = [
-    "SHARED", "FolderStore", "Store", "new_worker_name", "read_all_events", "refuse_other_bytes", "refuse_workers",
-    "sweep_shared",
+    "CLAIMS", "LINES", "SHARED", "STACKS", "STOP", "Append", "FolderStore", "Store", "new_worker_name",
+    "read_all_events", "refuse_other_bytes", "refuse_workers", "sweep_shared",
 ]  # fmt: skip
 
 # In the folder of the results: one ledger per worker, their claims, and what they have at work.

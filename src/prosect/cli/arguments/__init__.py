@@ -9,6 +9,7 @@ from typing import Any
 from prosect.cli.arguments import (
     check_data,
     click,
+    cohort,
     doctor,
     evaluate,
     finetune,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate.COMMAND,
     "finetune": finetune.COMMAND,
     "train": train.COMMAND,
+    "cohort": cohort.COMMAND,
     "pacs": pacs.COMMAND,
     "doctor": doctor.COMMAND,
 }

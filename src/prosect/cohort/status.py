@@ -1,0 +1,263 @@
+"""How far a cohort is, told from its ledgers and claims alone, whoever runs it and whether anyone does."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from prosect.cohort.claims import FolderClaims, Held
+from prosect.cohort.ledger import DONE, READING, REFUSED, START, Event, digest, replay
+from prosect.cohort.manifest import LEDGER
+from prosect.cohort.store import CLAIMS, LINES, SHARED, STACKS, STOP
+from prosect.cohort.union import Union
+from prosect.errors import FormatError
+from prosect.io.paths import file_name
+
+__all__ = ["CohortStatus", "WorkerStatus", "as_page", "as_text", "done_of", "last_settings", "look", "read_ledgers"]
+
+RATE_WINDOW_S = 3600.0
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One worker.
+
+    Attributes:
+        name: Its name.
+        done: How many cases it has done.
+        refused: How many it has refused.
+        last: When it wrote its last event, as text.
+    """
+
+    name: str
+    done: int
+    refused: int
+    last: str
+
+
+@dataclass(frozen=True)
+class CohortStatus:
+    """How far a cohort is.
+
+    Attributes:
+        total: How many cases there are; None where no worker has said so.
+        done: How many are done.
+        refused: Cases that were refused, with their code and message.
+        at_work: Claims, the oldest first.
+        workers: Every worker that has a ledger.
+        per_hour: Cases with an outcome in the last hour in which there was any.
+        left_s: Seconds until the end at that rate; None where it cannot be told.
+        busy_percent: Share of the time of all workers in which they computed; None where it cannot be told.
+        stopped: Why everyone was asked to leave; None where nobody was.
+        stacks: Files that tell what hung.
+    """
+
+    total: int | None
+    done: int
+    refused: Mapping[str, tuple[str, str]]
+    at_work: tuple[Held, ...]
+    workers: tuple[WorkerStatus, ...]
+    per_hour: float
+    left_s: float | None
+    busy_percent: float | None
+    stopped: str | None
+    stacks: tuple[str, ...] = field(default=())
+
+    @property
+    def codes(self) -> Mapping[str, int]:
+        """How many cases were refused, by code."""
+        return Counter(code for code, _ in self.refused.values())
+
+    @property
+    def left(self) -> int | None:
+        """How many cases have no outcome."""
+        if self.total is None:
+            return None
+        return max(0, self.total - self.done - len(self.refused))
+
+
+def read_ledgers(out: Path) -> dict[str, list[Event]]:
+    """Return the events of each ledger of a folder of results.
+
+    Raises:
+        FormatError: There is none (`COHORT_MISSING`).
+    """
+    paths = [out / LEDGER, *sorted((out / SHARED).glob(f"*{LINES}"))]
+    found = {path.name: replay(path.read_bytes()) for path in paths if path.is_file()}
+    if not any(found.values()):
+        raise FormatError(
+            f"{file_name(out)}: no ledger of a folder run is here. Give the folder behind -o of `prosect segment`.",
+            code="COHORT_MISSING",
+        )
+    return found
+
+
+def look(out: Path, lease_s: float) -> CohortStatus:
+    """Return how far the cohort is whose results lie in `out`.
+
+    Raises:
+        FormatError: There is no ledger (`COHORT_MISSING`).
+    """
+    ledgers = read_ledgers(out)
+    outcomes, refused, total = add_up(ledgers)
+    claims: tuple[Held, ...] = ()
+    folder = out / SHARED / CLAIMS
+    if folder.is_dir():
+        looking = FolderClaims(folder, "status", lease_s)
+        claims = tuple(sorted(looking.held(), key=lambda held: -held.age_s))
+        looking.close()
+    stop = out / SHARED / STOP
+    done = sum(event["event"] == DONE for event in outcomes.values())
+    per_hour = rate_of(outcomes.values())
+    left_s = None
+    if total is not None and per_hour:
+        left_s = max(0, total - len(outcomes)) / per_hour * 3600
+    return CohortStatus(
+        total=total,
+        done=done,
+        refused=refused,
+        at_work=claims,
+        workers=tuple(worker_of(name, events) for name, events in ledgers.items() if events),
+        per_hour=per_hour,
+        left_s=left_s,
+        busy_percent=busy_of(ledgers.values()),
+        stopped=stop.read_text("utf-8", "replace") if stop.is_file() else None,
+        stacks=tuple(path.name for path in sorted((out / SHARED).glob(f"*{STACKS}"))),
+    )
+
+
+def add_up(ledgers: Mapping[str, list[Event]]) -> tuple[dict[str, Event], dict[str, tuple[str, str]], int | None]:
+    """Return the last outcome of each case, why those were refused that are, and how many cases there are."""
+    union, total = Union(last_settings(ledgers)), None
+    for name, events in ledgers.items():
+        union.add(name, events)
+        for event in events:
+            if event["event"] == START and "total" in event:
+                total = int(event["total"])
+    refused_events = union.refused_cases()
+    refused = {case: (str(event["code"]), str(event["message"])) for case, event in refused_events.items()}
+    return {**refused_events, **union.done_cases()}, refused, total
+
+
+def last_settings(ledgers: Mapping[str, list[Event]]) -> str:
+    """Return the digest of what was asked last."""
+    found, latest = "", ""
+    for events in ledgers.values():
+        for event in events:
+            if event["event"] == START and str(event.get("time", "")) >= latest:
+                found, latest = digest(event["settings"]), str(event.get("time", ""))
+    return found
+
+
+def worker_of(name: str, events: list[Event]) -> WorkerStatus:
+    """Return what a ledger says of its worker."""
+    kinds = Counter(event["event"] for event in events)
+    return WorkerStatus(name.removesuffix(LINES), kinds[DONE], kinds[REFUSED], str(events[-1].get("time", "")))
+
+
+def rate_of(outcomes: Iterable[Event]) -> float:
+    """Return cases per hour, over the last hour in which there was an outcome; 0 where there are too few."""
+    times = sorted(datetime.fromisoformat(event["time"]).timestamp() for event in outcomes)
+    recent = [moment for moment in times if moment >= times[-1] - RATE_WINDOW_S]
+    if len(recent) < 2 or recent[-1] == recent[0]:
+        return 0.0
+    return (len(recent) - 1) / (recent[-1] - recent[0]) * 3600
+
+
+def busy_of(ledgers: Iterable[list[Event]]) -> float | None:
+    """Return the share of the workers' time in which a model computed, in percent; None where there is no outcome.
+
+    The time of a worker begins with its first case, so that loading the model is left out.
+    """
+    computing, whole = 0.0, 0.0
+    for events in ledgers:
+        readings = [event["time"] for event in events if event["event"] == READING]
+        ends = [event for event in events if event["event"] == DONE]
+        if readings and ends:
+            begin = datetime.fromisoformat(readings[0])
+            whole += (datetime.fromisoformat(ends[-1]["time"]) - begin).total_seconds()
+            computing += sum(event["seconds"].get("segmenting", 0.0) for event in ends)
+    return min(100.0, 100 * computing / whole) if whole > 0 else None
+
+
+def as_text(status: CohortStatus) -> str:
+    """Return the status in lines."""
+    lines = [headline(status)]
+    if status.stopped is not None:
+        lines.append(f"all workers were asked to leave: {status.stopped}")
+    if status.per_hour:
+        pace = f"{status.per_hour:.0f} scans an hour"
+        if status.left_s:
+            pace += f", {status.left_s / 3600:.1f} h left"
+        if status.busy_percent is not None:
+            pace += f"; models computed for {status.busy_percent:.0f} % of the time"
+        lines.append(pace)
+    for code, count in sorted(status.codes.items()):
+        lines.append(f"refused [{code}]: {count}")
+    for held in status.at_work[:SHOWN]:
+        lines.append(f"at work: {held.case} ({held.owner}, renewed {held.age_s:.0f} s ago)")
+    for worker in status.workers[:SHOWN]:
+        lines.append(f"worker {worker.name}: {worker.done} done, {worker.refused} refused, last {worker.last}")
+    if len(status.workers) > SHOWN:
+        lines.append(f"and {len(status.workers) - SHOWN} more workers")
+    lines += [f"what hung: {name}" for name in status.stacks]
+    return "\n".join(lines)
+
+
+def headline(status: CohortStatus) -> str:
+    """Return the counts in a line."""
+    whole = "" if status.total is None else f" of {status.total}"
+    left = "" if status.left is None else f", {status.left} left"
+    return f"{status.done}{whole} scans done, {len(status.refused)} refused, {len(status.at_work)} at work{left}"
+
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="30">
+<title>{title}</title>
+<style>body{{font:16px sans-serif;margin:2em;max-width:60em}}td,th{{text-align:left;padding:.2em 1em .2em 0}}
+progress{{width:100%}}</style></head>
+<body><h1>{title}</h1><progress max="{total}" value="{value}"></progress>{body}</body></html>
+"""
+
+
+def as_page(status: CohortStatus) -> str:
+    """Return the status as a page that needs no server and asks for itself again every 30 seconds."""
+    blocks = [f"<p>{html.escape(line)}</p>" for line in as_text(status).splitlines()[1:] if "worker " not in line]
+    rows = [(w.name, str(w.done), str(w.refused), w.last) for w in status.workers]
+    blocks.append(table_of(("worker", "done", "refused", "last event"), rows))
+    refused = [(case, code, message) for case, (code, message) in sorted(status.refused.items())]
+    if refused:
+        blocks.append(table_of(("refused", "code", "why"), refused))
+    value = status.done + len(status.refused)
+    return PAGE.format(
+        title=html.escape(headline(status)), total=status.total or max(1, value), value=value, body="".join(blocks)
+    )
+
+
+def table_of(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table; every word is escaped, because names of scans are anybody's."""
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    lines = []
+    for row in rows:
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr>{cells}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def done_of(out: Path) -> dict[str, Event]:
+    """Return the `done` event of each case that is done under the last settings, by case.
+
+    Raises:
+        FormatError: There is no ledger (`COHORT_MISSING`).
+    """
+    ledgers = read_ledgers(out)
+    union = Union(last_settings(ledgers))
+    for name, events in ledgers.items():
+        union.add(name, events)
+    done = union.done_cases()
+    return {case: done[case] for case in sorted(done)}

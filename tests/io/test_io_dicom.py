@@ -302,10 +302,17 @@ def test_padding_after_the_pixels_is_no_damage(tmp_path: Path, excess: int) -> N
     assert f"Up to {excess} bytes of padding follow the pixels; they were left out." in volume.source.notes
 
 
-def test_values_after_the_pixels_are_refused(tmp_path: Path) -> None:
-    data = dicom_slice(SCAN[..., 0].T, (0, 0, 0))
-    data.PixelData += bytes(5) + b"\1"
-    save_slice(tmp_path / "s", "0", data)
+def test_padding_of_any_values_is_left_out_where_it_is_shorter_than_a_row_and_a_column(tmp_path: Path) -> None:
+    row = 7 * 2  # bytes of the shorter side
+    for k in range(4):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k))
+        data.PixelData += b"\1" * (row - 2)
+        save_slice(tmp_path / "s", f"{k}", data)
+    volume = read(tmp_path / "s")
+    assert np.array_equal(volume.array, SCAN[..., :4])
+    assert f"Up to {row - 2} bytes of padding follow the pixels; they were left out." in volume.source.notes
+    data.PixelData += b"\1\1"
+    save_slice(tmp_path / "s", "3", data)
     refused_file(tmp_path / "s", "INPUT_CORRUPT")
 
 

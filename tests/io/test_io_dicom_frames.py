@@ -276,7 +276,14 @@ def test_a_file_of_several_frames_is_a_volume_by_itself(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path, series="#2").array, SCAN + 1)
 
 
-@pytest.mark.parametrize("tags", [{"SpacingBetweenSlices": 2}, {"SliceThickness": 2}])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"SpacingBetweenSlices": 2},
+        {"SliceThickness": 2},
+        {"SliceThickness": 9, "GridFrameOffsetVector": [2 * n for n in range(11)]},
+    ],
+)
 def test_frames_are_stacked_where_only_the_top_says_where_they_lie(tmp_path: Path, tags: dict[str, Any]) -> None:
     data = dicom_slice(SCAN[..., 0].T, (1, 2, 3), NumberOfFrames=11, **tags)
     data.PixelData = SCAN.swapaxes(0, 1).transpose(2, 0, 1).astype("<i2").tobytes()
@@ -290,4 +297,4 @@ def test_frames_without_a_distance_or_in_time_are_no_volume(tmp_path: Path, tags
     data = dicom_slice(SCAN[..., 0].T, (1, 2, 3), NumberOfFrames=11, **tags)
     data.PixelData = SCAN.swapaxes(0, 1).transpose(2, 0, 1).astype("<i2").tobytes()
     save_slice(tmp_path, "c.dcm", data)
-    refused_file(tmp_path, "DICOM_NO_POSITION", GeometryError)
+    assert "no positions of their own" in refused_file(tmp_path, "DICOM_NO_POSITION", GeometryError)

@@ -258,13 +258,27 @@ def test_data_beside_the_header_is_read_and_nothing_else(tmp_path: Path, name: s
     hashed = read(folder / name).source.sha256
     (folder / "a.raw").write_bytes(VOXELS[:-2] + b"\x07\x00")
     assert read(folder / name).source.sha256 != hashed
-    for place in ("../secret.raw", str(tmp_path / "secret.raw"), "/etc/passwd", "sub/a.raw", "..", "..\\a.raw",
-                  "LIST", "a%d.raw 1 2 1"):  # fmt: skip
-        refused_file(detached(folder, name, place), "INPUT_DETACHED")
+    elsewhere = ("../secret.raw", str(tmp_path / "secret.raw"), "/etc/passwd", "sub/../../secret.raw", "..")
+    for place in (*elsewhere, "..\\a.raw", "C:\\a.raw", "C:a.raw", "\\\\server\\a.raw"):
+        assert "outside its folder" in refused_file(detached(folder, name, place), "INPUT_DETACHED")
+    for place in ("LIST", "LIST 2\nb.raw\nc.raw", "a%d.raw 1 2 1"):
+        assert "in several files" in refused_file(detached(folder, name, place), "INPUT_DETACHED")
     (folder / "link.raw").symlink_to(tmp_path / "secret.raw")
     refused_file(detached(folder, name, "link.raw"), "INPUT_DETACHED")
     (folder / "a.raw").write_bytes(VOXELS[:-1])
     refused_file(detached(folder, name, "a.raw"), "INPUT_TRUNCATED")
+
+
+@pytest.mark.parametrize("place", ["./a.raw", ".\\a.raw", "sub/a.raw", "sub\\a.raw", "./sub//a.raw"])
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
+def test_data_may_lie_in_a_folder_below_the_header(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "scan" / "sub").mkdir(parents=True)
+    (tmp_path / "scan" / "a.raw").write_bytes(VOXELS)
+    (tmp_path / "scan" / "sub" / "a.raw").write_bytes(VOXELS)
+    assert np.array_equal(read(detached(tmp_path / "scan", name, place)).array, SCAN)
+    (tmp_path / "secret.raw").write_bytes(VOXELS)
+    (tmp_path / "scan" / "sub" / "link.raw").symlink_to(tmp_path / "secret.raw")
+    refused_file(detached(tmp_path / "scan", name, "sub/link.raw"), "INPUT_DETACHED")
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:

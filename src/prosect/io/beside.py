@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 from prosect.errors import FormatError
 from prosect.io.paths import file_name, require_file
@@ -10,30 +11,32 @@ from prosect.io.payload import Payload, read_payload
 
 __all__ = ["data_beside"]
 
+DRIVE = re.compile(r"[A-Za-z]:")  # `C:x.raw` begins elsewhere on Windows, whatever follows
+
 
 def data_beside(header: Path, reference: str) -> Payload:
     """Return the content of the data file that a header names.
 
-    A header from elsewhere could name `/etc/passwd`, and its bytes would come back as voxels; so only a plain name
-    is followed, and not through a link that leaves the folder.
+    A header from elsewhere could name `/etc/passwd`, and its bytes would come back as voxels; so only a name beside
+    the header or in a folder below it is followed, and not through a link that leaves these.
 
     Raises:
         FormatError: The name leads elsewhere, lists several files (`INPUT_DETACHED`), or the file is missing.
     """
-    name = reference.strip()
-    while name.startswith("./"):  # as teem and ITK write it: the folder of the header
-        name = name[2:].lstrip("/")
-    several = name.upper().startswith("LIST") or "%" in name
-    if several or Path(name).name != name or "\\" in name or "\x00" in name or name in ("", ".", ".."):
+    # Windows programs write backslashes. `./`, as teem and ITK write it, is the folder of the header.
+    name = PurePosixPath(reference.strip().replace("\\", "/"))
+    several = reference.strip().upper().startswith("LIST") or "%" in reference
+    leaves = name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)) is not None
+    if several or leaves or "\x00" in reference or not name.parts:
         where = "in several files" if several else "outside its folder"
         raise FormatError(
-            f"{file_name(header)}: the header keeps its voxels {where}; only one data file in the same folder is read. "
+            f"{file_name(header)}: the header keeps its voxels {where}; only one data file beside the header is read. "
             "Save the scan as one file.",
             code="INPUT_DETACHED",
         )
     place = header.parent / name
     require_file(place)
-    if place.resolve().parent != header.parent.resolve():
+    if not place.resolve().is_relative_to(header.parent.resolve()):
         raise FormatError(
             f"{file_name(header)}: the data file it names is a link out of the folder. Copy the data "
             "beside the header.",

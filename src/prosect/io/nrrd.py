@@ -57,6 +57,7 @@ SPATIAL_KINDS = ("domain", "space", "none", "???")
 SCALAR_KINDS = ("list", "time", "vector", "point", "normal", "stub", "scalar", "???", "none")
 MM_PER_UNIT = {"": 1.0, "mm": 1.0, "millimeter": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001}
 VERSIONS = re.compile(r"NRRD000[1-5]\s*")
+LISTED = re.compile(r"\s*LIST\b", re.IGNORECASE)
 VECTORS = re.compile(r"none|\([^()]*\)")
 
 
@@ -138,6 +139,8 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str],
             keys[key.strip()] = value.replace("\\n", "\n").replace("\\\\", "\\")
             continue
         key, mark, value = line.partition(": ")
+        if not mark and LISTED.match(fields.get("data file", "")):
+            continue  # the names of several data files, which are refused where the data are looked for
         if not mark or key.strip().lower() in fields:
             raise invalid(name, f"line {line[:60]!r} is not a field or repeats one")
         fields[key.strip().lower().replace("datafile", "data file")] = value.strip()

@@ -27,10 +27,14 @@ MARKS = {
     "echo": ("EchoNumbers",),
     "echo time": ("EchoTime", "EffectiveEchoTime"),
     "b value": ("DiffusionBValue",),
+    "diffusion direction": ("DiffusionGradientOrientation",),
+    "sequence": ("SequenceName", "PulseSequenceName"),
     "inversion time": ("InversionTime",),
     "flip angle": ("FlipAngle",),
     "kVp": ("KVP",),
+    "kernel": ("ConvolutionKernel",),
     "heart phase": ("NominalPercentageOfCardiacPhase",),
+    "breath phase": ("NominalPercentageOfRespiratoryPhase",),
     "trigger time": ("TriggerTime", "NominalCardiacTriggerDelayTime"),
     "type": ("ImageType", "FrameType"),
     "frame of reference": ("FrameOfReferenceUID",),
@@ -44,8 +48,8 @@ TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "SeriesDescription", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
-    "FrameIncrementPointer", *MARK_TAGS,
+    "SpacingBetweenSlices", "GridFrameOffsetVector", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "ModalityLUTSequence", "FrameIncrementPointer", *MARK_TAGS,
 )  # fmt: skip
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 # What tells the volumes apart that one enhanced image can hold.
@@ -132,19 +136,24 @@ def is_localizer(image_type: Any) -> bool:
 def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, Any]]:
     """Return the frames of an image that says only at its top where it lies, as dental CBCT does.
 
-    They lie along the normal from the first on, Spacing Between Slices apart, else Slice Thickness.
+    They lie along the normal from the first on, by Grid Frame Offset Vector, else Spacing Between Slices apart, else
+    Slice Thickness.
 
     Returns:
         The one frame where no distance is given, or where the frames are moments in time.
     """
     pointed = str(frame.get("FrameIncrementPointer") or "")
-    distance = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness")
-    if not distance or "0018" in pointed:  # Frame Time and Frame Time Vector are in this group
+    distance = number(name, frame, "SpacingBetweenSlices") or number(name, frame, "SliceThickness") or 0.0
+    depths = np.arange(count) * abs(distance)
+    if len(frame.get("GridFrameOffsetVector") or ()) == count:
+        depths = vector(name, frame, "GridFrameOffsetVector", count)
+        depths = depths - depths[0]
+    if not depths.any() or "0018" in pointed:  # Frame Time and Frame Time Vector are in this group
         return [frame]
     first = vector(name, frame, "ImagePositionPatient", 3)
     row, column = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
-    step = np.cross(row, column) * abs(distance)
-    return [{**frame, "ImagePositionPatient": (first + n * step).tolist()} for n in range(count)]
+    normal = np.cross(row, column)
+    return [{**frame, "ImagePositionPatient": (first + depth * normal).tolist()} for depth in depths]
 
 
 def is_placed(frame: Mapping[str, Any]) -> bool:

@@ -41,10 +41,10 @@ INDEX = "lists of files"
 REASONS = (
     INDEX,
     "not DICOM", "not images", "of unknown kind", "localizers", "in colour", "images without a position",
-    "of other series",
+    "images whose frames have none", "of other series",
 )  # fmt: skip
 # A slice that was damaged could end up as one of these.
-DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position")
+DOUBTFUL = ("of unknown kind", "localizers", "in colour", "images without a position", "images whose frames have none")
 # Directions of one volume may differ by this much, as headers that were rounded or moved between programs do: 0.06
 # degrees, 0.25 mm at the border of a body.
 SAME_DIRECTION = 1e-3
@@ -183,6 +183,12 @@ def image_slices(
             "Orientation, so nothing says where they lie. Export the original series.",
             code="DICOM_NO_POSITION",
         )
+    if not found and reasons["images whose frames have none"]:
+        raise GeometryError(
+            f"{file_name(path)}: the frames of the image have no positions of their own, and no Spacing Between Slices "
+            "says how far apart they lie; or they are moments in time. Export the original series.",
+            code="DICOM_NO_POSITION",
+        )
     if not found:
         raise FormatError(
             f"{file_name(path)}: no DICOM slices of one intensity per pixel were found "
@@ -288,6 +294,8 @@ def classify(member: Member, dataset: Any) -> list[Slice] | str:
     count = int(dataset.get("NumberOfFrames") or 1)
     if len(found) == 1 < count and is_placed(found[0]):
         found = stack(member.name, found[0], count)
+    if len(found) == 1 < count and is_placed(found[0]):
+        return "images whose frames have none"
     if len(found) != count or not all(is_placed(frame) for frame in found):
         return "images without a position"
     if is_mosaic(found[0]):

@@ -123,7 +123,8 @@ def checked_values(name: str, dataset: Any, size: int, frame: int) -> NDArray[An
         check_stream(name, dataset, stream)
         values = decompress(dataset, syntax, frame, stream)
     else:
-        check_native(name, dataset.PixelData, need)
+        spare = min(rows, columns) * (int(dataset.BitsAllocated) // 8) - 1
+        check_native(name, dataset.PixelData, need, spare)
         if padding(dataset):
             dataset.PixelData = dataset.PixelData[: need + need % 2]  # pydicom warns of what is left out
         values = np.asarray(pixel_array(dataset, index=frame))
@@ -176,14 +177,21 @@ def transfer_syntax(dataset: Any) -> UID:
     return UID(meta.TransferSyntaxUID)
 
 
-def check_native(name: str, found: bytes, need: int) -> None:
-    """Refuse uncompressed pixels that are fewer than declared, or more by anything but zeros.
+def check_native(name: str, found: bytes, need: int, spare: int) -> None:
+    """Refuse uncompressed pixels that are fewer than declared, or more by what is no padding.
 
-    Padding of any length may follow the pixels (PS3.5 8.1.1). Other values there mean that the size is wrong.
+    Padding of any length may follow the pixels (PS3.5 8.1.1), and what it holds is left open. A whole row or column
+    of other values than zero would mean that the declared size is wrong.
+
+    Args:
+        name: File name for messages.
+        found: What the file holds.
+        need: Bytes that the pixels take.
+        spare: How many bytes of other values may follow.
     """
     if len(found) < need:
         raise truncation(name, len(found), need, "bytes of pixels")
-    if len(found) > need + need % 2 and any(memoryview(found)[need:]):
+    if len(found) > need + max(spare, need % 2) and any(memoryview(found)[need:]):
         raise corrupt(name, f"{len(found)} bytes of pixels, {need} declared")
 
 

@@ -40,6 +40,7 @@ MODULES: dict[str, str] = {
     "prosect.io.nrrd": "one format of many",
     "prosect.io.pair": "brings nibabel",
     "prosect.io.zip_member": "brings nibabel",
+    "prosect.networks.vista3d.openvino_branches": "needs the extra `openvino`",
     "prosect.phantom": "brings what draws people",
     "prosect.preview": "brings a plotting library",
     "prosect.results.environment": "asks torch",

@@ -43,7 +43,8 @@ def imported() -> frozenset[str]:
 
 
 NEEDED = names(PROJECT["dependencies"])
-EXTRAS = [names(PROJECT["optional-dependencies"][extra]) for extra in ("dicom", "pacs", "training", "server", "cohort")]
+OPTIONAL = ("dicom", "pacs", "training", "server", "cohort", "openvino")
+EXTRAS = [names(PROJECT["optional-dependencies"][extra]) for extra in OPTIONAL]
 # These come with FastAPI, which is made of them.
 WITH_FASTAPI = {"starlette", "pydantic", "anyio"}
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
-from prosect.networks.winograd import WinogradConv3
 
 
 @pytest.mark.parametrize(
@@ -25,11 +23,12 @@ def test_the_fast_branches_equal_the_modules(width: int, blocks: tuple[int, ...]
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.3)
     windows = torch.rand(2, 1, *shape)
+    fast = CpuBranches(network)
     with torch.inference_mode():
         expected = network.automatic_features(windows)
-        found = CpuBranches(network).automatic_features(windows)
+        found = fast.automatic_features(windows)
         clicked = network.interactive_features(windows[:1])
-        found_clicked = CpuBranches(network).interactive_features(windows[:1])
+        found_clicked = fast.interactive_features(windows[:1])
     assert float((found - expected).abs().max() / expected.std()) < 3e-4
     assert float((found_clicked - clicked).abs().max() / clicked.std()) < 3e-4
 
@@ -49,21 +48,47 @@ def test_the_fast_point_head_equals_the_module(width: int, shape: tuple[int, int
     assert float((found - expected).abs().max() / expected.std()) < 1e-4
 
 
-@pytest.mark.parametrize("shape", [(4, 9, 7), (12, 3, 20), (8, 33, 5)])
-@pytest.mark.parametrize("slope", [0.0, 0.01])
-def test_winograd_equals_the_direct_convolution(shape: tuple[int, int, int], slope: float) -> None:
-    torch.manual_seed(1)
-    conv = nn.Conv3d(32, 40, 3, padding=1, bias=False)
-    x, residual = torch.randn(*shape, 32), torch.randn(*shape, 40)
-    scale, shift = torch.rand(32) + 0.5, torch.randn(32)
-    activated = F.leaky_relu(x * scale + shift, slope)
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    torch.manual_seed(3)
+    network = vista3d(Architecture(width=32, blocks=(1, 1, 1), interactive=False)).eval()
+    window, before = torch.rand(1, 1, 16, 16, 16), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(CpuBranches(network).automatic_features(window).clone())
+            assert torch.get_num_threads() == threads, "whoever computes beside this keeps the number of threads"
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_a_result_outlives_the_window_after_it() -> None:
+    network = vista3d(Architecture(width=16, blocks=(1, 1), interactive=False)).eval()
+    fast, windows = CpuBranches(network), torch.rand(2, 1, 32, 32, 32)
+    first = fast.automatic_features(windows[:1])
+    kept = first.clone()
+    fast.automatic_features(windows[1:])
+    assert torch.equal(first, kept)
+
+
+def test_a_click_head_that_takes_maps_gets_the_features_of_both_branches() -> None:
+    torch.manual_seed(4)
+    network = vista3d(Architecture(width=16, blocks=(1, 1, 1), click_head="maps")).eval()
+    image = torch.rand(1, 1, 16, 8, 12)
     with torch.inference_mode():
-        expected = conv(activated.permute(3, 0, 1, 2)[None])[0].permute(1, 2, 3, 0) + residual
-        found = WinogradConv3(conv.weight)(x, (scale, shift, slope), residual)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        expected = network.interactive_features(image)
+        found = CpuBranches(network).interactive_features(image)
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max() / expected.std()) < 3e-4
 
 
-def test_winograd_is_left_alone_where_it_does_not_fit() -> None:
-    assert WinogradConv3.fits(torch.empty(48, 48, 3, 3, 3), 8)
-    assert not WinogradConv3.fits(torch.empty(48, 48, 3, 3, 3), 6)
-    assert not WinogradConv3.fits(torch.empty(16, 16, 3, 3, 3), 8)
+def test_bfloat16_is_near() -> None:
+    torch.manual_seed(5)
+    network = vista3d(Architecture(width=16, blocks=(1, 1), interactive=False)).eval()
+    window = torch.rand(1, 1, 16, 16, 16)
+    with torch.inference_mode():
+        expected = network.automatic_features(window)
+        found = CpuBranches(network, torch.bfloat16).automatic_features(window).float()
+    error = float((found - expected).norm() / expected.norm())
+    assert 1e-5 < error < 0.03, "as near as eight bits of mantissa allow, and not float32 in disguise"

@@ -186,7 +186,10 @@ class Vista3DModel:
                 painters = self._painters(case, windows.sweep_axis, paintings, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
-                arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges)
+                try:
+                    arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges)
+                finally:
+                    self.branches.release()
         canvas = kind.of(arrays, resolution.indices)
         pieces = keep_pieces(canvas, volume.grid, self.spec, self.profile)
         judged, withheld = take_out_implausible(canvas, volume, case.grid, gauges, self.spec)

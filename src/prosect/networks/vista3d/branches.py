@@ -7,26 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from prosect.errors import ResourceError
+from prosect.lazy import lazy_module
+from prosect.networks.direct import HAS_ONEDNN
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
 from prosect.networks.vista3d.network import Vista3D
 from prosect.networks.vista3d.point_head import PointHead
 
-__all__ = ["Branches", "Engine", "PointLogits", "branches_of"]
+if TYPE_CHECKING:
+    from prosect.networks.vista3d import openvino_branches
+else:
+    openvino_branches = lazy_module("prosect.networks.vista3d.openvino_branches")
 
-Engine = Literal["auto", "modules", "processor", "gpu"]
+__all__ = ["Branches", "Engine", "PointLogits", "Precision", "branches_of", "refuse_engine"]
 
-# Below this many channels torch's own convolutions are faster than the arrangement for processors.
-LEAST_WIDTH = 32
+Engine = Literal["auto", "modules", "fast", "openvino", "gpu"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# Below this many channels nothing is gained by another arrangement than the modules'.
+LEAST_WIDTH = 16
 # A processor gains nothing from several windows at a time; a GPU too small for these takes fewer.
 GPU_BATCH = 4
 # Full-resolution feature maps alive at once inside one window; measured by benches/memory.py.
-MODULE_MAPS, PROCESSOR_MAPS = 8.0, 7.0
+MODULE_MAPS, FAST_MAPS = 8.0, 7.0
 
 
 class PointLogits(Protocol):
@@ -38,39 +48,90 @@ class PointLogits(Protocol):
         """Return mask logits (q 1 i j k)."""
 
 
+def keep() -> None:
+    """Return no memory, because none is kept."""
+
+
 @dataclass(frozen=True, eq=False)
 class Branches:
     """The branches of one network as one engine runs them.
 
     Attributes:
+        engine: Which one does.
+        precision: In what it multiplies, `float32` or `bfloat16`.
         automatic_features: Maps windows (b 1 i j k) to features (b c i j k), in which class logits are linear.
         interactive_features: Maps a patch (1 1 i j k) to what every click on it shares, float32.
         point_logits: Answers clicks.
         sequential: Whether an answer to clicks builds on the answer before the last of them.
         first_batch: Windows per batch to begin with.
         maps_alive: Full-resolution feature maps alive at once inside one window, for the memory plan.
+        release: Returns memory that is kept between windows to the system.
     """
 
+    engine: Engine
+    precision: Precision
     automatic_features: Callable[[Tensor], Tensor]
     interactive_features: Callable[[Tensor], Tensor]
     point_logits: PointLogits
     sequential: bool
     first_batch: int
     maps_alive: float
+    release: Callable[[], None] = keep
 
 
-def branches_of(network: Vista3D, device: torch.device, engine: Engine = "auto") -> Branches:
+def branches_of(
+    network: Vista3D, device: torch.device, engine: Engine = "auto", precision: Precision = "auto"
+) -> Branches:
     """Return the branches of a network in the fastest way its device has, or in the way that is named.
 
     Args:
-        network: In evaluation mode on `device`; its weights are read now.
+        network: In evaluation mode on `device`; its weights are read when they are first used.
         device: Where it runs.
-        engine: `modules` runs the modules as they are, the slow twin of the others; `processor` the arrangement for
-            processors; `gpu` the modules in mixed precision.
+        engine: `modules` runs the modules as they are, the slow twin of the others; `fast` the arrangement for
+            processors; `openvino` that library; `gpu` the modules with what a GPU gains from.
+        precision: `float32` or `bfloat16`; `auto` is bfloat16 on a GPU and float32 elsewhere.
+
+    Raises:
+        ResourceError: See `refuse_engine`.
     """
+    refuse_engine(engine, precision, device)
     if engine == "auto":
         engine = _fastest(network, device)
-    return ENGINES[engine](network, device)
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" else "float32"
+    return ENGINES[engine](network, device, precision)
+
+
+def refuse_engine(engine: str, precision: str, device: torch.device) -> None:
+    """Refuse what this machine cannot do.
+
+    Raises:
+        ResourceError: The engine is not installed or not for this device (`ENGINE_MISSING`), or the processor has no
+            bfloat16 arithmetic (`PRECISION_MISSING`).
+    """
+    on_gpu = device.type != "cpu"
+    homes = {"fast": "cpu", "openvino": "cpu", "gpu": "cuda"}
+    if homes.get(engine, device.type) != device.type:
+        raise ResourceError(
+            f"The engine '{engine}' does not run on the device '{device.type}'. Use --engine auto.",
+            code="ENGINE_MISSING",
+        )
+    if engine == "openvino" and find_spec("openvino") is None:
+        raise ResourceError(
+            "OpenVINO is not installed. Install it with: pip install 'prosect[openvino]', or use --engine fast.",
+            code="ENGINE_MISSING",
+        )
+    if precision == "bfloat16" and not on_gpu and not multiplies_bfloat16():
+        raise ResourceError(
+            "This processor has no bfloat16 arithmetic (AMX or AVX512-BF16), so it would only be slower. "
+            "Use --precision float32.",
+            code="PRECISION_MISSING",
+        )
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 itself."""
+    return bool(HAS_ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _fastest(network: Vista3D, device: torch.device) -> Engine:
@@ -78,15 +139,27 @@ def _fastest(network: Vista3D, device: torch.device) -> Engine:
     if device.type == "cuda":
         return "gpu"
     if device.type == "cpu" and network.architecture.width >= LEAST_WIDTH:
-        return "processor"
+        return "fast"
     return "modules"
 
 
-def _modules(network: Vista3D, device: torch.device) -> Branches:
-    """Return the modules as they are."""
+def _modules(network: Vista3D, device: torch.device, precision: Precision) -> Branches:
+    """Return the modules as they are, clicks answered in float32."""
+    low = precision == "bfloat16"
+
+    def automatic_features(windows: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
+            return network.automatic_features(windows)
+
+    def interactive_features(image: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
+            return network.interactive_features(image).float()
+
     return Branches(
-        network.automatic_features,
-        network.interactive_features,
+        "modules",
+        precision,
+        automatic_features,
+        interactive_features,
         network.point_logits,
         network.sequential,
         first_batch=1 if device.type == "cpu" else GPU_BATCH,
@@ -94,12 +167,21 @@ def _modules(network: Vista3D, device: torch.device) -> Branches:
     )
 
 
-def _processor(network: Vista3D, device: torch.device) -> Branches:
+def _fast(network: Vista3D, device: torch.device, precision: Precision) -> Branches:
     """Return the arrangement for processors, channels-last; of the click heads only the published one has one."""
-    arranged = CpuBranches(network)
-    modules = _modules(network, device)
-    fast = replace(modules, automatic_features=arranged.automatic_features, first_batch=1, maps_alive=PROCESSOR_MAPS)
-    if not network.architecture.interactive or not isinstance(network.point_head, PointHead):
+    arranged = CpuBranches(network, getattr(torch, precision))
+    modules = _modules(network, device, precision)
+    fast = replace(
+        modules,
+        engine="fast",
+        automatic_features=arranged.automatic_features,
+        maps_alive=FAST_MAPS,
+        release=arranged.release,
+    )
+    if not network.architecture.interactive:
+        return fast
+    fast = replace(fast, interactive_features=arranged.interactive_features)
+    if not isinstance(network.point_head, PointHead):
         return fast
     head = CpuPointHead(network.point_head)
 
@@ -108,32 +190,33 @@ def _processor(network: Vista3D, device: torch.device) -> Branches:
     ) -> Tensor:
         return head(features, points, labels, zero_shot)
 
-    return replace(fast, interactive_features=arranged.interactive_features, point_logits=point_logits)
+    return replace(fast, point_logits=point_logits)
 
 
-def _gpu(network: Vista3D, device: torch.device) -> Branches:
-    """Return the modules in bfloat16 where that loses nothing; clicks are answered in float32."""
-
-    def automatic_features(windows: Tensor) -> Tensor:
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            return network.automatic_features(windows)
-
-    def interactive_features(image: Tensor) -> Tensor:
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            return network.interactive_features(image).float()
-
-    return Branches(
-        automatic_features,
-        interactive_features,
-        network.point_logits,
-        network.sequential,
-        first_batch=GPU_BATCH,
+def _openvino(network: Vista3D, device: torch.device, precision: Precision) -> Branches:
+    """Return OpenVINO's graphs of encoder and decoders; clicks are answered as in the arrangement for processors."""
+    graphs = openvino_branches.OpenVinoBranches(network, getattr(torch, precision))
+    return replace(
+        _fast(network, device, "float32"),
+        engine="openvino",
+        precision=precision,
+        automatic_features=graphs.automatic_features,
+        interactive_features=graphs.interactive_features,
         maps_alive=MODULE_MAPS,
     )
 
 
-ENGINES: dict[str, Callable[[Vista3D, torch.device], Branches]] = {
+def _gpu(network: Vista3D, device: torch.device, precision: Precision) -> Branches:
+    """Return the modules with kernels in channels-last memory, which a GPU's matrix units read without a copy."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.weight.data = module.weight.detach().contiguous(memory_format=torch.channels_last_3d)
+    return replace(_modules(network, device, precision), engine="gpu")
+
+
+ENGINES: dict[str, Callable[[Vista3D, torch.device, Precision], Branches]] = {
     "modules": _modules,
-    "processor": _processor,
+    "fast": _fast,
+    "openvino": _openvino,
     "gpu": _gpu,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +19,12 @@ from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import LabelArray, LabelLayers, LabelMap
 from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["Writable", "check_writable", "store", "store_checked", "write", "write_mask"]
+__all__ = ["Writable", "check_writable", "labels_of", "store", "store_checked", "write", "write_mask"]
 
 Writable: TypeAlias = LabelMap | LabelLayers | Volume
 
@@ -36,6 +36,7 @@ def write(
     like: Volume | None = None,
     overwrite: bool = True,
     dicom: DicomChoices | None = None,
+    values: Mapping[int, int] | None = None,
 ) -> Path:
     """Write labels or a scan to `path` in the format of its suffix, and return the path.
 
@@ -50,6 +51,8 @@ def write(
             DICOM results need the DICOM series here that they refer to.
         overwrite: Whether a file that exists may be replaced.
         dicom: How DICOM results are written.
+        values: Label value in the file by the structure's index; by default the index itself. DICOM counts its
+            segments by itself.
 
     Raises:
         OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, the file of the scan
@@ -66,12 +69,20 @@ def write(
         refuse_existing(Path(path))
     choices = dicom or DicomChoices()
     refuse_unreferable(thing, Path(path), like, choices)
-    return store_checked(thing, Path(path), like, choices)
+    return store_checked(thing, Path(path), like, choices, values)
 
 
-def store_checked(thing: Writable, path: Path, like: Volume | None, dicom: DicomChoices) -> Path:
+def store_checked(
+    thing: Writable,
+    path: Path,
+    like: Volume | None,
+    dicom: DicomChoices,
+    values: Mapping[int, int] | None = None,
+) -> Path:
     """Write what was refused and warned of before the work, and return the path; else as `write`."""
-    return store(outgoing(thing, like, dicom), path)
+    row = format_for(path.name)
+    counts_itself = row is not None and row.needs_source
+    return store(outgoing(thing, like, dicom, {} if counts_itself else values or {}), path)
 
 
 def refuse_unreferable(thing: Writable, path: Path, like: Volume | None, dicom: DicomChoices) -> None:
@@ -188,8 +199,8 @@ def writer(path: Path) -> tuple[str, bool]:
     return row.module, written_ending(path.name) in row.gzipped
 
 
-def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices) -> Outgoing:
-    """Return what the formats need to know of `thing`."""
+def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices, values: Mapping[int, int]) -> Outgoing:
+    """Return what the formats need to know of `thing`; a structure has its index where `values` has nothing else."""
     if isinstance(thing, Volume):
         return Outgoing(thing.array, thing.grid, header=header_of(thing, like or thing))
     scan = like if like is not None and like.grid == thing.grid else None
@@ -198,10 +209,19 @@ def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices) -> Outgo
         "dicom": dicom,
     }  # fmt: skip
     if isinstance(thing, LabelLayers):
-        labels = labels_of(thing.vocabulary, thing.indices)
+        labels = labels_of(thing.vocabulary, thing.indices, values)
         return Outgoing(thing.masks, thing.grid, labels, layered=True, **about)
-    labels = labels_of(thing.vocabulary, thing.sought)
-    return Outgoing(thing.array, thing.grid, labels, **about)
+    labels = labels_of(thing.vocabulary, thing.sought, values)
+    array = renumbered(thing.array, values) if values else thing.array
+    return Outgoing(array, thing.grid, labels, **about)
+
+
+def renumbered(array: LabelArray, values: Mapping[int, int]) -> LabelArray:
+    """Return label values (i j k) as a file has them; those without an entry stay."""
+    table = np.arange(np.iinfo(np.uint16).max + 1, dtype=np.uint16)
+    table[list(values)] = list(values.values())
+    moved: LabelArray = table[array]
+    return moved.astype(np.uint8) if moved.max(initial=0) < 256 else moved
 
 
 def header_of(thing: Writable, like: Volume | None) -> Any:
@@ -209,7 +229,14 @@ def header_of(thing: Writable, like: Volume | None) -> Any:
     return like.source.header if like is not None and like.grid == thing.grid else None
 
 
-def labels_of(vocabulary: Vocabulary, indices: Iterable[int]) -> tuple[Label, ...]:
+def labels_of(
+    vocabulary: Vocabulary, indices: Iterable[int], values: Mapping[int, int] | None = None
+) -> tuple[Label, ...]:
     """Return value, name and colour of each structure; a value that the vocabulary does not know goes unnamed."""
-    structures = [structure for index in indices if (structure := vocabulary.get(index)) is not None]
-    return tuple(Label(structure.index, structure.name, structure.color, structure) for structure in structures)
+    labels: list[Label] = []
+    for index in indices:
+        structure = vocabulary.get(index)
+        if structure is not None:
+            value = (values or {}).get(index, index)
+            labels.append(Label(value, structure.name, structure.color, structure))
+    return tuple(labels)

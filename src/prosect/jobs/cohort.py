@@ -57,6 +57,8 @@ class CohortJob(Job):
         aggregation: Which intensity the statistics' JSON has of a structure.
         radiomics: Write features of shape and intensity.
         preview_rows: The picture has a row of planes for each structure.
+        label_tables: Write names and colours of the label values for other programs.
+        renumber: Label values in files count from 1.
     """
 
     kind: ClassVar[str] = "cohort"
@@ -84,6 +86,8 @@ class CohortJob(Job):
     aggregation: Aggregation = "mean"
     radiomics: bool = False
     preview_rows: bool = False
+    label_tables: bool = False
+    renumber: bool = False
 
     @property
     def any_input(self) -> ScanInput:
@@ -120,6 +124,8 @@ class CohortJob(Job):
             radiomics=self.radiomics,
             dicom=self.dicom,
             preview_rows=self.preview_rows,
+            label_tables=self.label_tables,
+            renumber=self.renumber,
         )
 
     def planned_names(self, name: str) -> tuple[str, ...]:

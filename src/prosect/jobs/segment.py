@@ -169,6 +169,8 @@ class SegmentJob(Job):
             "aggregation": None if request.aggregation == "mean" else request.aggregation,
             "radiomics": request.radiomics or None,
             "preview_rows": request.preview_rows or None,
+            "label_tables": request.label_tables or None,
+            "renumber": request.renumber or None,
         }
         return {
             "prosect": prosect.__version__,

@@ -151,6 +151,8 @@ def request_of(report: Mapping[str, Any]) -> Request:
             radiomics=bool(said.get("radiomics", False)),
             dicom=dicom_choices(said),
             preview_rows=bool(said.get("preview_rows", False)),
+            label_tables=bool(said.get("label_tables", False)),
+            renumber=bool(said.get("renumber", False)),
         )
         return Request(place, bool(said["folder"]), kinds, **flags, **beside)
     except (KeyError, TypeError, ValueError) as error:

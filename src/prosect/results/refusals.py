@@ -49,6 +49,7 @@ def refuse(
         refuse_grid(request, grid)
     refuse_source(request, grid, header)
     refuse_endings(request)
+    refuse_tables(request)
     refuse_clashes(request)
     refuse_cohort(request)
     for path in planned_files(request):
@@ -108,6 +109,23 @@ def refuse_endings(request: Request) -> None:
         raise OutputError(
             f"{file_name(request.output)}: layers that overlap cannot be stored as a LABELMAP; leave out "
             "--seg-encoding, or --overlap.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+
+
+def refuse_tables(request: Request) -> None:
+    """Refuse label tables of what is no NIfTI label map, and new label values in files that cannot name them."""
+    name = file_name(request.output)
+    if request.label_tables and ("nifti" not in request.kinds or not request.label_files or request.overlap):
+        raise OutputError(
+            f"{name}: --label-tables describes a NIfTI file with one label per voxel; end the name in .nii.gz, or give "
+            "a folder with -ml, and leave out --overlap.",
+            code="OUTPUT_UNSUPPORTED",
+        )
+    if request.renumber and "mha" in request.kinds:
+        raise OutputError(
+            f"{name}: MetaImage holds no names, so nobody could tell what --renumber made of the values; use .nii.gz "
+            "or .nrrd.",
             code="OUTPUT_UNSUPPORTED",
         )
 

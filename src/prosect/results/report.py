@@ -15,6 +15,7 @@ from prosect.errors import FormatError
 from prosect.io.paths import file_name, require_file
 from prosect.labelmap import Labels
 from prosect.measure import Measurement
+from prosect.results.label_tables import file_values
 from prosect.results.request import Request
 from prosect.volume import Volume
 
@@ -97,7 +98,7 @@ def build(
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the report as plain data, its keys always in the same order."""
-    said = labels.provenance
+    said, values = labels.provenance, file_values(labels, request.renumber)
     return {
         "schema": SCHEMA,
         "notice": LIMITS,
@@ -119,7 +120,7 @@ def build(
         "output": request_entry(request),
         "prompts": {"classes": names(labels), "expansions": plain(said.get("expansions", {}))},
         "regions": plain(said.get("regions", [])),
-        "structures": [structure_entry(labels, index, found) for index in labels.sought],
+        "structures": [structure_entry(labels, index, found, values.get(index, index)) for index in labels.sought],
         "repairs": list(volume.source.notes),
         "warnings": list(dict.fromkeys(run.warnings)),
         "notes": plain(said.get("notes", [])),
@@ -170,6 +171,8 @@ def request_entry(request: Request) -> dict[str, Any]:
         "seg_encoding": request.dicom.seg_encoding,
         "deidentify": request.dicom.deidentify,
         "preview_rows": request.preview_rows,
+        "label_tables": request.label_tables,
+        "renumber": request.renumber,
     }
 
 
@@ -178,12 +181,13 @@ def names(labels: Labels) -> list[str]:
     return [labels.name_of(index) for index in labels.sought if labels.vocabulary.get(index) is not None]
 
 
-def structure_entry(labels: Labels, index: int, found: Sequence[Measurement]) -> dict[str, Any]:
-    """Return one structure: whether it was found, how large, and whether the scan cuts it."""
+def structure_entry(labels: Labels, index: int, found: Sequence[Measurement], value: int) -> dict[str, Any]:
+    """Return one structure: its label value in files, whether it was found, how large, and whether the scan cuts it."""
     structure = labels.vocabulary.get(index)
     m = next((m for m in found if m.index == index), None)
     return {
         "index": index,
+        "value": value,
         "name": None if structure is None else structure.name,
         "present": m is not None,
         "voxels": 0 if m is None else m.voxels,

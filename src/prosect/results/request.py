@@ -33,6 +33,7 @@ DEFAULT_KIND = "nifti"
 REPORT_NAME = "report.json"
 # What results of many scans lie beside.
 COHORT_LEDGER = "cohort_ledger.jsonl"
+LABELS_NAME, DATASET_NAME = "labels", "dataset.json"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Request:
         radiomics: Whether `statistics_radiomics.json` is written.
         dicom: How DICOM results are written.
         preview_rows: Whether the picture has a row of planes for each structure.
+        label_tables: Whether names and colours of the label values are written for other programs.
+        renumber: Whether label values in files count from 1; else they are the indices of the vocabulary.
     """
 
     output: Path
@@ -70,6 +73,8 @@ class Request:
     radiomics: bool = False
     dicom: DicomChoices = field(default_factory=DicomChoices)
     preview_rows: bool = False
+    label_tables: bool = False
+    renumber: bool = False
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -82,7 +87,7 @@ class Request:
         if not self.is_folder:
             return (self.output,)
         whole = [row for row in self.formats if self.multilabel or row.holds_all]
-        return tuple(self.output / f"labels{row.ending}" for row in whole)
+        return tuple(self.output / f"{LABELS_NAME}{row.ending}" for row in whole)
 
     @property
     def mask_endings(self) -> tuple[str, ...]:
@@ -107,8 +112,20 @@ class Request:
     @property
     def beside_files(self) -> tuple[Path, ...]:
         """Everything beside labels and masks, the report last."""
-        optional = (*self.statistics_files, self.radiomics_file, self.preview_file, self.report_file)
+        optional = (
+            *self.table_files, *self.statistics_files, self.radiomics_file, self.preview_file, self.report_file
+        )  # fmt: skip
         return tuple(path for path in optional if path is not None)
+
+    @property
+    def table_files(self) -> tuple[Path, ...]:
+        """Names and colours for ITK-SNAP, 3D Slicer and nnU-Net, or nothing."""
+        if not self.label_tables:
+            return ()
+        # The viewers look for a table by the name of the label file; nnU-Net by a name that is always the same.
+        name = LABELS_NAME if self.is_folder else stem(self.output)
+        folder = self.output if self.is_folder else self.output.parent
+        return folder / f"{name}.label.txt", folder / f"{name}.ctbl", self._beside(DATASET_NAME)
 
     @property
     def preview_file(self) -> Path | None:
@@ -144,6 +161,8 @@ class Beside(TypedDict, total=False):
     radiomics: bool
     dicom: DicomChoices
     preview_rows: bool
+    label_tables: bool
+    renumber: bool
 
 
 def request_for(

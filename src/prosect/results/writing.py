@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +16,16 @@ import numpy as np
 from prosect.errors import ProsectWarning
 from prosect.io import write_mask
 from prosect.io.atomic import write_atomically
-from prosect.io.formats import format_for
+from prosect.io.formats import format_for, written_ending
 from prosect.io.paths import file_name
-from prosect.io.writing import store_checked
+from prosect.io.writing import labels_of, store_checked
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.lazy import lazy_module
 from prosect.measure import Measurement, measure
 from prosect.results import report as reports
 from prosect.results import statistics as tables
 from prosect.results.folder import stage_folder
+from prosect.results.label_tables import as_itksnap, as_nnunet, as_slicer, file_values
 from prosect.results.report import Run
 from prosect.results.request import Request, stem
 from prosect.stopwatch import Stopwatch
@@ -127,9 +128,11 @@ def write_results(
     """Write all files but the report, and return their final names."""
     request = place.request
     files = writable_files(request, labels)
+    values = file_values(labels, request.renumber)
     with watch.stage("writing"):
         for file in files:
-            store_checked(labels, place.actual(file), volume, request.dicom)
+            store_checked(labels, place.actual(file), volume, request.dicom, values)
+        files += write_tables(place, labels, volume, values)
         files += written_masks(place, labels, volume)
     if request.statistics_files:
         with watch.stage("statistics"):
@@ -152,6 +155,19 @@ def write_results(
             )
             files.append(picture)
     return tuple(files)
+
+
+def write_tables(place: Place, labels: LabelMap | LabelLayers, volume: Volume, values: Mapping[int, int]) -> list[Path]:
+    """Write names and colours of the label values for other programs, where wanted; return the final names."""
+    files = place.request.table_files
+    if not files:
+        return []
+    rows = labels_of(labels.vocabulary, labels.sought, values)
+    ending = written_ending(place.request.label_files[0].name)
+    contents = (as_itksnap(rows), as_slicer(rows), as_nnunet(rows, volume.modality or "CT", ending))
+    for file, content in zip(files, contents, strict=True):
+        write_atomically(place.actual(file), [content])
+    return list(files)
 
 
 def medians_of(labels: LabelMap | LabelLayers, volume: Volume) -> dict[int, float]:

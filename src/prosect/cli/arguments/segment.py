@@ -134,6 +134,10 @@ def add_results(group: argparse._ActionsContainer) -> None:
     )  # fmt: skip
     how = "how the result came about, report.json (a folder always has it)"
     group.add_argument("-rp", "--report", **optional, help=how)
+    tables = "beside a NIfTI label map its names for ITK-SNAP (.label.txt), Slicer (.ctbl) and nnU-Net (dataset.json)"
+    group.add_argument("--label-tables", action="store_true", help=tables)
+    counted = "label values from 1 to the number of structures, not those of `prosect labels`"
+    group.add_argument("--renumber", action="store_true", help=counted)
     kind = "binary (default): every viewer reads it; labelmap: far smaller, viewers of 2025 and later"
     group.add_argument("--seg-encoding", choices=SEG_ENCODINGS, default="binary", help=f"of a DICOM SEG. {kind}")
     without = "DICOM results without patient and study, and with hashes for all UIDs"

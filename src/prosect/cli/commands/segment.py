@@ -122,6 +122,8 @@ def request_of(args: argparse.Namespace) -> Request:
         radiomics=args.radiomics,
         dicom=dicom_of(args),
         preview_rows=args.preview_rows,
+        label_tables=args.label_tables,
+        renumber=args.renumber,
     )
 
 

@@ -90,6 +90,8 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         aggregation=args.aggregation,
         radiomics=args.radiomics,
         preview_rows=args.preview_rows,
+        label_tables=args.label_tables,
+        renumber=args.renumber,
     )
 
 

@@ -2,9 +2,10 @@
 
 `python experiments/model_facts.py openkbp.json --split training -o src/prosect/checkpoints/facts/prosect-small.json`
 runs the model on the scans of a list (`--every N`: each Nth of them; `--fold N`: those that this fold trains on) and
-keeps of each structure that was found its volume, the area of the body in the axial plane through its middle, and the
-mean probability. Where the list labels the structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL
-counts. Ranges are the 2nd to the 98th percentile. That of prosect-torso: `lists/btcv.json --fold 0 --every 3`.
+keeps of each structure that was found its volume, the area of the body in the axial plane through its middle, the
+mean probability, and for prosect-small the median intensity (what prosect-torso learnt from is clipped). Where the list
+labels the structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL counts. Ranges are the 2nd to the
+98th percentile. That of prosect-torso: `lists/btcv.json --fold 0 --every 3`.
 """
 
 from __future__ import annotations
@@ -43,16 +44,15 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "prosect-torso": dict.fromkeys(ORGANS, (ABDOMEN,)),
 }
-# A trunk is as wide as this; thighs and necks are not. One sure structure makes a neck, three make an abdomen: a
-# network that has never seen a neck is now and then sure of a thing or two in it.
+# A trunk is as wide as this; thighs and necks are not.
 REGIONS: dict[str, dict[str, dict[str, float]]] = {
-    "prosect-small": {NECK: {"witnesses": 1}, TRUNK: {"witnesses": 1, "girth_cm2": 300.0}},
-    "prosect-torso": {ABDOMEN: {"witnesses": 3}},
+    "prosect-small": {NECK: {}, TRUNK: {"girth_cm2": 300.0}},
+    "prosect-torso": {ABDOMEN: {}},
 }
-# Of scans whose field of view cuts the flanks nobody knows how wide a body may be.
-ANY_WIDTH = {"prosect-torso": [0.0, 10_000.0]}
+# Scans clipped to a narrow range do not say how dark or bright a structure is.
+CLIPPED = ("prosect-torso",)
 LEAST_DICE, LEAST_ML = 0.4, 5.0
-KEYS = ("volume_ml", "section_cm2", "probability")
+KEYS = ("volume_ml", "section_cm2", "probability", "median_hu")
 PERCENTILES = (2, 98)
 
 
@@ -81,7 +81,7 @@ def anything(spec: ModelSpec) -> ModelFacts:
     wide = Range(0.0, math.inf)
     offered = places_of(spec)
     places = {spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",)) for name in offered}
-    return ModelFacts(places, {"any": Region(witnesses=0)})
+    return ModelFacts(places, {"any": Region()})
 
 
 def places_of(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
@@ -110,8 +110,8 @@ def facts_from(seen: Sequence[Seen], spec: ModelSpec) -> dict[str, Any]:
         index = spec.vocabulary[name].index
         rows = [found[index] for found in seen if index in found]
         ranges = {key: span([row[key] for row in rows]) for key in KEYS}
-        if spec.name in ANY_WIDTH:
-            ranges["section_cm2"] = ANY_WIDTH[spec.name]
+        if spec.name in CLIPPED:
+            del ranges["median_hu"]
         structures[str(index)] = {"name": name, "scans": len(rows), **ranges, "regions": list(regions)}
     return {"scans": len(seen), "regions": REGIONS[spec.name], "structures": structures}
 

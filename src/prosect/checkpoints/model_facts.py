@@ -39,12 +39,14 @@ class StructureFacts:
         section_cm2: The area of the body in the axial plane through the structure's middle.
         probability: The model's mean probability where it found the structure.
         regions: Regions of the body, one of which a scan must show for it to be there.
+        median_hu: The median intensity of its voxels; None where training scans say nothing of it.
     """
 
     volume_ml: Range
     section_cm2: Range
     probability: Range
     regions: tuple[str, ...] = ()
+    median_hu: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,9 @@ class Region:
     """A part of the body.
 
     Attributes:
-        witnesses: How many of its structures must surely be there for a scan to show it, where so many are known.
-        girth_cm2: The area of an axial plane of the body from which a scan shows it without a witness; 0 for none.
+        girth_cm2: The area of an axial plane of the body from which much speaks for it; 0 for none.
     """
 
-    witnesses: int = 1
     girth_cm2: float = 0.0
 
 
@@ -85,7 +85,8 @@ def read_facts(text: str) -> ModelFacts:
     structures: dict[int, StructureFacts] = {}
     for index, row in plain["structures"].items():
         ranges = {key: Range(*row[key]) for key in ("volume_ml", "section_cm2", "probability")}
-        structures[int(index)] = StructureFacts(**ranges, regions=tuple(row["regions"]))
+        intensity = Range(*row["median_hu"]) if "median_hu" in row else None
+        structures[int(index)] = StructureFacts(**ranges, regions=tuple(row["regions"]), median_hu=intensity)
     return ModelFacts(structures, regions)
 
 

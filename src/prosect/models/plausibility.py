@@ -1,8 +1,9 @@
 """Whether what was found can be there: withhold structures of regions that a scan does not show, and say so.
 
-A network that has only ever seen necks finds something of a neck in a thigh. Three things tell that apart: it is less
-sure, the thing has another size, and the body around it another girth. What cannot be there is taken out of the
-labels, and the result keeps why.
+A network that has only ever seen necks finds something of a neck in a thigh. Four things tell that apart: it is less
+sure, the thing has another size, the body around it another girth, the voxels another intensity. Each of them speaks
+for or against a structure. One alone never decides: a slab cuts what it shows, a coarse or noisy scan makes a network
+less sure, and people differ. To lose a true structure is worse than to keep a little of a false one.
 """
 
 from __future__ import annotations
@@ -13,60 +14,79 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from prosect.checkpoints.model_facts import ModelFacts, Region, StructureFacts
+from prosect.checkpoints.model_facts import ModelFacts, Range, StructureFacts
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
 from prosect.inference.gauge import Gauge
 from prosect.labelmap import HasVocabulary, smallest_container
 from prosect.models.checks import not_hounsfield
+from prosect.models.evidence import Evidence, body_sections, evidence_of
 from prosect.models.spec import ModelSpec
 from prosect.volume import Volume
 
-__all__ = [
-    "Evidence",
-    "Judgement",
-    "body_sections",
-    "confidence_of",
-    "evidence_of",
-    "judge",
-    "sentences",
-    "take_out_implausible",
-    "typical_girth",
-    "withhold",
-]
+__all__ = ["Belief", "Judgement", "belief_in", "judge", "sentences", "take_out_implausible", "withhold"]
 
-# How much larger than in the training scans still half agrees, as natural logarithms of the quotient.
+# How much larger than in the training scans begins to count, as natural logarithms of the quotient.
 VOLUME_SCALE, SECTION_SCALE = 0.7, 0.35
-# Necks are wider than those of a few dozen training scans: one of 320 cm2 was taken for a trunk. Trunks begin at 380.
-WIDER = 1.25
-# A witness must be as sure as in all but 2 % of the training scans, but for this; what is far less sure is not there.
-WITNESS, LEAST = 0.97, 0.75
-# Sections are measured on voxels of about this size; what is below AIR_HU, or the darkest of a clipped scan, is air.
-COARSE_MM, AIR_HU = 4.0, -200.0
-SMALLEST_SECTION_CM2 = 20.0
-
-Sections = NDArray[np.float64]
+# People differ more than a few dozen training scans show: a neck of 320 cm2 was taken for a trunk once.
+WIDER, NARROWER = 1.25, 1.6
+# A structure smaller than this share of the smallest in training is a crumb.
+CRUMB = 0.2
+# A probability of this share of the lowest in training speaks neither for nor against; each step more or less does.
+EVEN, STEP = 0.90, 0.05
+# What one kind of evidence may say at most. Sureness is the one that speaks for: hardly anything false is sure.
+MOST_SURE, LEAST_SURE, OF_SIZE, OF_PLACE, OF_INTENSITY = 2.0, -0.7, -1.0, -1.0, -4.0
+CRUMB_SAYS = -0.5
+# What one structure may say of its region, and how much of what the others of its region say counts for it.
+LEAST_SAID, MOST_SAID, NEIGHBOURS = -1.0, 2.0, 0.5
+# A body as wide as a trunk's outweighs what its structures say.
+GIRTH_SAYS = 3.0
+# Below these a region is not shown, and a structure of a region that is shown is not there.
+REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
+# How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
+NAMED, NOT_SHOWN = 2, "the scan does not show"
+# Of a scan clipped to a narrow range this share of it is what intensities may differ by.
+CLIPPED_SHARE = 0.025
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What speaks for a structure in one scan.
+class Belief:
+    """What each kind of evidence says of a structure: above 0 for it, below 0 against it.
 
     Attributes:
-        volume_ml: Its volume.
-        probability: The model's mean probability over its voxels.
-        section_cm2: The area of the body in the axial plane through its middle; 0 where that is not known.
-        touches_border: Whether it reaches the edge of the scan, so that it may be larger.
+        sureness: By how sure the model is.
+        size: By its volume.
+        place: By the body around it.
+        intensity: By its voxels.
     """
 
-    volume_ml: float
-    probability: float
-    section_cm2: float = 0.0
-    touches_border: bool = False
+    sureness: float
+    size: float = 0.0
+    place: float = 0.0
+    intensity: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All kinds together."""
+        return self.sureness + self.size + self.place + self.intensity
+
+    @property
+    def said(self) -> float:
+        """What it says of its region: no single structure decides."""
+        return min(max(self.total, LEAST_SAID), MOST_SAID)
+
+    @property
+    def against(self) -> str:
+        """The kinds that speak against it, the strongest first, in words."""
+        words = {
+            "the model is less sure than in training": self.sureness,
+            "it has another size": self.size,
+            "the body around it has another width": self.place,
+            "its intensities do not fit": self.intensity,
+        }
+        return ", ".join(sorted((word for word, value in words.items() if value < 0), key=words.__getitem__))
 
 
 @dataclass(frozen=True)
@@ -77,13 +97,17 @@ class Judgement:
         confidence: From 0 to 1, of each structure that facts are known of, by index.
         withheld: Why, by the index of each structure that cannot be there.
         regions: The regions that the scan shows.
+        missing: Regions that the scan does not show, though structures of them were found.
         evidence: What this is drawn from.
+        doubt: Why nothing in this scan is believed, or nothing.
     """
 
     confidence: Mapping[int, float]
     withheld: Mapping[int, str]
     regions: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     evidence: Mapping[int, Evidence] = field(default_factory=dict)
+    doubt: str = ""
 
     def facts(self, asked: Sequence[int], taken_ml: Mapping[int, float]) -> dict[str, object]:
         """Return what a result keeps of it, for the structures that were asked for.
@@ -93,7 +117,7 @@ class Judgement:
             taken_ml: The volume of each that was withheld.
         """
         confidence = {index: round(value, 4) for index, value in self.confidence.items() if index in asked}
-        withheld = {index: self.withheld[index] for index in taken_ml}
+        withheld = {index: f"{self.withheld[index]} ({volume:.2g} mL)" for index, volume in taken_ml.items()}
         evidence = {index: asdict(self.evidence[index]) for index in confidence}
         regions = list(self.regions)
         return {"regions": regions, "confidence": confidence, "withheld": withheld, "evidence": evidence}
@@ -121,83 +145,76 @@ def take_out_implausible(
     if not won:
         return {}, []
     sections = body_sections(volume)
-    evidence = evidence_of(canvas, volume.grid, won, grid.voxel_volume_ml, sections)
-    judgement = judge(evidence, spec.facts, typical_girth(sections), not_hounsfield(volume, spec))
+    evidence = evidence_of(canvas, volume, won, grid.voxel_volume_ml, sections)
+    span = Range(float(volume.array.min()), float(volume.array.max()))
+    judgement = judge(evidence, spec.facts, sections.typical_cm2, span, not_hounsfield(volume, spec))
     taken = withhold(canvas, judgement, spec)
     taken_ml = {index: voxels * volume.grid.voxel_volume_ml for index, voxels in taken.items()}
     return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec)
 
 
-def body_sections(volume: Volume) -> Sections:
-    """Return the area in cm2 of the largest connected piece of body in each axial plane (k, from below).
+def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
+    """Return what the evidence says of a structure.
 
-    The body is what is no air. Legs side by side are two pieces, and so is an arm beside a chest.
-    """
-    order = volume.grid.to_ras()
-    scan, grid = order.apply(volume.array), volume.grid.reorder(order)
-    steps = [max(1, round(COARSE_MM / spacing)) for spacing in grid.spacing_mm]
-    coarse = scan[:: steps[0], :: steps[1]]
-    threshold = max(AIR_HU, float(coarse.min()) + 1)
-    pixel_cm2 = grid.spacing_mm[0] * steps[0] * grid.spacing_mm[1] * steps[1] / 100
-    areas = np.zeros(scan.shape[2])
-    for k in range(scan.shape[2]):
-        pieces, count = ndimage.label(coarse[:, :, k] > threshold)
-        if count:
-            areas[k] = np.bincount(pieces.ravel())[1:].max() * pixel_cm2
-    return areas
-
-
-def evidence_of(
-    canvas: Canvas, grid: Grid, won: Mapping[int, tuple[int, float]], voxel_ml: float, sections: Sections
-) -> dict[int, Evidence]:
-    """Return what speaks for each structure that was found, or won voxels without being asked for.
+    Of what may lie in several regions neither size nor place is asked: training scans of one do not show all of it.
 
     Args:
-        canvas: Painted labels.
-        grid: Their grid.
-        won: Of each structure the voxels of the network that it won, and its mean probability there.
-        voxel_ml: Volume of a voxel of the network.
-        sections: See `body_sections`.
+        evidence: What was found.
+        facts: What training scans say.
+        span: The lowest and the highest intensity in the scan.
     """
-    counts = canvas.counts()
-    order = grid.to_ras()
-    axis, flip = order.axes[2], order.flips[2]
-    found: dict[int, Evidence] = {}
-    for index, (voxels, probability) in won.items():
-        if index not in canvas.indices:
-            found[index] = Evidence(voxels * voxel_ml, probability)
-            continue
-        if not counts.get(index):
-            continue
-        box = canvas.box(index)
-        plane = (box.start[axis] + box.stop[axis] - 1) // 2
-        section = float(sections[len(sections) - 1 - plane if flip else plane])
-        cut = any(start == 0 or stop == n for start, stop, n in zip(box.start, box.stop, grid.shape, strict=True))
-        found[index] = Evidence(counts[index] * grid.voxel_volume_ml, probability, section, cut)
-    return found
-
-
-def agreement(value: float, high: float, scale: float) -> float:
-    """Return from 0 to 1 how well a size agrees with the largest seen: 1 up to it, less the further it goes beyond."""
-    if value <= high:
-        return 1.0
-    return math.exp(-0.5 * (math.log(value / high) / scale) ** 2)
-
-
-def confidence_of(evidence: Evidence, facts: StructureFacts) -> float:
-    """Return how much speaks for a structure, from 0 to 1: mean probability, times agreement in size and in place.
-
-    Smaller than in training is no doubt: scans cut structures. Of what may lie in several regions neither size nor
-    place is asked, because the training scans of one region do not show all of it.
-    """
+    share = evidence.probability / facts.probability.low if facts.probability.low else 1.0
+    # What a scan cuts down to a sliver may be anything: however sure the model is, that speaks for nothing.
+    most = 0.0 if is_crumb(evidence, facts.volume_ml) else MOST_SURE
+    sureness = min(max((share - EVEN) / STEP, LEAST_SURE), most)
+    intensity = intensity_says(evidence.median_hu, facts.median_hu, span)
     if len(facts.regions) > 1:
-        return evidence.probability
-    size = agreement(evidence.volume_ml, facts.volume_ml.high, VOLUME_SCALE)
-    place = agreement(evidence.section_cm2, WIDER * facts.section_cm2.high, SECTION_SCALE)
-    return evidence.probability * size * place
+        return Belief(sureness, intensity=intensity)
+    return Belief(sureness, size_says(evidence, facts.volume_ml), place_says(evidence, facts.section_cm2), intensity)
 
 
-def judge(evidence: Mapping[int, Evidence], facts: ModelFacts, girth_cm2: float, doubt: str = "") -> Judgement:
+def size_says(evidence: Evidence, usual: Range) -> float:
+    """Return what a volume says: too large is unlikely, and so is a crumb that the scan does not cut."""
+    if evidence.volume_ml > usual.high:
+        return max(-math.log(evidence.volume_ml / usual.high) / VOLUME_SCALE, OF_SIZE)
+    return CRUMB_SAYS if is_crumb(evidence, usual) and not evidence.touches_border else 0.0
+
+
+def is_crumb(evidence: Evidence, usual: Range) -> bool:
+    """Return whether a structure is far smaller than any in training."""
+    return evidence.volume_ml < CRUMB * usual.low
+
+
+def place_says(evidence: Evidence, usual: Range) -> float:
+    """Return what the area of the body around a structure says; of a plane that cuts the body too small an area says
+    nothing."""
+    area = evidence.section_cm2
+    if area > WIDER * usual.high:
+        return max(-math.log(area / (WIDER * usual.high)) / SECTION_SCALE, OF_PLACE)
+    if 0 < area < usual.low / NARROWER and not evidence.is_cut:
+        return max(-math.log(usual.low / NARROWER / area) / SECTION_SCALE, OF_PLACE)
+    return 0.0
+
+
+def intensity_says(median_hu: float | None, usual: Range | None, span: Range) -> float:
+    """Return what the median intensity says: what lies further beside the usual range than this is wide counts.
+
+    In a scan clipped to a narrow range, such as -125 to 275, lung lies at the very floor, and fat just above it.
+    """
+    if median_hu is None or usual is None:
+        return 0.0
+    width = usual.high - usual.low
+    low, high = usual.low - width, usual.high + width
+    if high < span.low or low > span.high:
+        low, high = min(low, span.high), max(high, span.low)
+        width = CLIPPED_SHARE * (span.high - span.low)
+    beyond = max(low - median_hu, median_hu - high, 0.0)
+    return max(-2 * beyond / width, OF_INTENSITY) if width else 0.0
+
+
+def judge(
+    evidence: Mapping[int, Evidence], facts: ModelFacts, girth_cm2: float, span: Range, doubt: str = ""
+) -> Judgement:
     """Return which regions a scan shows and which structures cannot be in it.
 
     Works for any set of models, if the facts are those of all of them.
@@ -206,37 +223,52 @@ def judge(evidence: Mapping[int, Evidence], facts: ModelFacts, girth_cm2: float,
         evidence: Of each structure that was found.
         facts: What training scans say.
         girth_cm2: The area of a typical axial plane of the body.
+        span: The lowest and the highest intensity in the scan.
         doubt: Why the scan is none that the models were made for, such as MR where they know CT; then nothing that
             facts are known of is believed.
     """
-    known = {index: facts.structures[index] for index in evidence if index in facts.structures}
-    confidence = {index: confidence_of(evidence[index], known[index]) for index in known}
-    shown: list[str] = []
-    for name, region in facts.regions.items():
-        if not doubt and shows(name, region, confidence, facts, girth_cm2):
-            shown.append(name)
+    rows = {index: facts.structures[index] for index in evidence if index in facts.structures}
+    beliefs = {index: belief_in(evidence[index], row, span) for index, row in rows.items()}
+    confidence: dict[int, float] = {}
+    for index, belief in beliefs.items():
+        doubted = belief.size + belief.place + belief.intensity
+        confidence[index] = evidence[index].probability * math.exp(min(doubted, 0.0))
+    if doubt:
+        return Judgement(confidence, dict.fromkeys(rows, doubt), evidence=dict(evidence), doubt=doubt)
+    scores = region_scores(beliefs, facts, girth_cm2)
+    possible = {name for name, score in scores.items() if score > REGION_LIMIT}
     withheld: dict[int, str] = {}
-    for index, row in known.items():
-        if doubt:
-            withheld[index] = doubt
-        elif not set(row.regions) & set(shown):
-            withheld[index] = f"the scan does not show the {' or the '.join(row.regions)}"
-        elif confidence[index] < LEAST * row.probability.low:
-            usual = f"in training it was at least {row.probability.low:.2f}"
-            withheld[index] = f"its confidence is {confidence[index]:.2f}, and {usual}"
-    return Judgement(confidence, withheld, tuple(shown), dict(evidence))
+    for index, row in rows.items():
+        if not set(row.regions) & possible:
+            withheld[index] = f"{NOT_SHOWN} the {' or the '.join(row.regions)}"
+        elif beliefs[index].total + support_of(index, beliefs, facts) <= STRUCTURE_LIMIT:
+            withheld[index] = beliefs[index].against
+    shown = tuple(name for name, score in scores.items() if score > 0)
+    missing = tuple(name for name in scores if name not in possible)
+    return Judgement(confidence, withheld, shown, missing, dict(evidence))
 
 
-def shows(name: str, region: Region, confidence: Mapping[int, float], facts: ModelFacts, girth_cm2: float) -> bool:
-    """Return whether a scan shows a region: the body is as wide, or enough of its structures are surely there."""
-    if region.girth_cm2 and girth_cm2 >= region.girth_cm2:
-        return True
-    sure = 0
-    for index, row in facts.structures.items():
-        # Only what lies in this region alone bears witness of it, where there is such a structure.
-        if row.regions[:1] == (name,) and confidence.get(index, 0.0) >= WITNESS * row.probability.low:
-            sure += 1
-    return sure >= region.witnesses
+def region_scores(beliefs: Mapping[int, Belief], facts: ModelFacts, girth_cm2: float) -> dict[str, float]:
+    """Return what speaks for each region of which anything was found: above 0 for it, below 0 against it."""
+    scores: dict[str, float] = {}
+    for name, region in facts.regions.items():
+        said = [belief.said for index, belief in beliefs.items() if facts.structures[index].regions[:1] == (name,)]
+        if not said:
+            continue
+        # What lies in several regions bears witness of the first alone.
+        is_wide = bool(region.girth_cm2) and girth_cm2 >= region.girth_cm2
+        scores[name] = sum(said) + (GIRTH_SAYS if is_wide else 0.0)
+    return scores
+
+
+def support_of(index: int, beliefs: Mapping[int, Belief], facts: ModelFacts) -> float:
+    """Return what the other structures of a structure's region say for it."""
+    region = facts.structures[index].regions[:1]
+    others: list[float] = []
+    for other, belief in beliefs.items():
+        if other != index and facts.structures[other].regions[:1] == region:
+            others.append(belief.said)
+    return NEIGHBOURS * sum(others) / len(others) if others else 0.0
 
 
 def withhold(canvas: Canvas, judgement: Judgement, names: HasVocabulary) -> dict[int, int]:
@@ -257,19 +289,29 @@ def withhold(canvas: Canvas, judgement: Judgement, names: HasVocabulary) -> dict
     return taken
 
 
-def typical_girth(sections: Sections) -> float:
-    """Return the median area in cm2 of the planes that show a body."""
-    body = sections[sections >= SMALLEST_SECTION_CM2]
-    return float(np.median(body)) if body.size else 0.0
-
-
 def sentences(judgement: Judgement, taken_ml: Mapping[int, float], names: HasVocabulary) -> list[str]:
-    """Return, and warn of, what was withheld, in words: one sentence for each reason."""
-    by_reason: dict[str, list[str]] = {}
+    """Return, and warn of, what was withheld: a sentence on regions that are not there, one on single structures."""
+    if not taken_ml:
+        return []
+    elsewhere: dict[int, float] = {}
+    single: dict[int, float] = {}
     for index, volume_ml in taken_ml.items():
-        named = f"{names.vocabulary[index].name} ({volume_ml:.2g} mL)"
-        by_reason.setdefault(judgement.withheld[index], []).append(named)
-    said = [f"withheld, because {reason}: {', '.join(found)}" for reason, found in by_reason.items()]
+        is_single = not judgement.doubt and not judgement.withheld[index].startswith(NOT_SHOWN)
+        (single if is_single else elsewhere)[index] = volume_ml
+    said: list[str] = []
+    if elsewhere:
+        why = "The scan is hardly CT" if judgement.doubt else f"The scan shows no {' and no '.join(judgement.missing)}"
+        said.append(f"{why}: withheld {brief(elsewhere, names)}")
+    if single:
+        said.append(f"Withheld, as too little speaks for it: {brief(single, names)}")
     for sentence in said:
-        warnings.warn(f"{sentence[0].upper()}{sentence[1:]}. --all shows it.", ProsectWarning, stacklevel=2)
+        warnings.warn(f"{sentence}. --all shows it.", ProsectWarning, stacklevel=2)
     return said
+
+
+def brief(taken_ml: Mapping[int, float], names: HasVocabulary) -> str:
+    """Return the largest of the structures by name, and how much all of them are."""
+    largest = sorted(taken_ml, key=taken_ml.__getitem__, reverse=True)
+    named = ", ".join(names.vocabulary[index].name for index in largest[:NAMED])
+    more = f" and {len(largest) - NAMED} more" if len(largest) > NAMED else ""
+    return f"{named}{more} ({sum(taken_ml.values()):.2g} mL)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ NOTHING = ("", "-", "none", "null", "background", "unlabeled", "unlabelled", "cl
 REGION = re.compile(r"\d+( *, *\d+)+")
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?")
 NEW = "+"  # begins the name of a structure that no vocabulary has
+REST = "*"  # stands for every label value that is not listed
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ class LabelMapping:
         regions: Label values by vocabulary index, where a structure is made of several values and shares some of them
             with another, as a whole tumor and its core do. Where there are any, every structure is one, and `values`
             mean nothing by themselves.
+        rest_is_nothing: Whether label values that are not listed mean nothing; otherwise they are refused, because they
+            may have been forgotten.
     """
 
     values: Mapping[int, int | None]
     absent: tuple[int, ...] = field(default=())
     by_name: Mapping[str, int | None] = field(default_factory=dict)
     regions: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    rest_is_nothing: bool = False
 
     @property
     def taught(self) -> tuple[int, ...]:
@@ -107,6 +111,9 @@ class LabelMapping:
                     f"each file: give '{name}' without a value.",
                     code="LABELS_CONTRADICTED",
                 )
+        if self.rest_is_nothing:
+            for value in present:
+                values.setdefault(value, None)
         return LabelMapping(values, self.absent, regions=self.regions)
 
     def known(self, labelled: Iterable[int | str] | None = None) -> tuple[int, ...]:
@@ -148,10 +155,11 @@ class LabelMapping:
         """
         strange = sorted(set(present) - set(self.values))
         if strange:
+            first = strange[0]
             raise RecipeError(
                 f"{name}: the label values {several(strange)} are not in the mapping, which has "
-                f"{several(sorted(self.values)) or 'none of the names in this file'}. Name them, or map them to "
-                f"nothing (`{strange[0]}=`).",
+                f"{several(sorted(self.values)) or 'none of the names in this file'}. Say what {first} is "
+                f"(`{first}=NAME`), or that it is nothing you want (`{first}=`, or `*=` for all that are not listed).",
                 code="LABELS_UNMAPPED",
             )
 
@@ -168,6 +176,8 @@ class LabelMapping:
         for index, values in self.regions.items():
             name = vocabulary[index].name
             pairs.append([list(values), name if name in base else NEW + name])
+        if self.rest_is_nothing:
+            pairs.append([REST, None])
         return pairs
 
 
@@ -188,6 +198,7 @@ def mapping_of(
         pairs: Label value (a whole number or its digits), or the name that the files give it, or the list of values of
             a region, and name or index of the structure; None, an empty text, `-` or `background` where the vocabulary
             has nothing like it. 0 may only mean the background. A name that begins with `+` is new; see `with_new`.
+            `*` stands for every value that is not listed, and may only mean nothing.
         vocabulary: Finds the structures, new ones too.
         absent: Structures that no scan shows.
         known: Further label values that occur and mean nothing here.
@@ -196,19 +207,20 @@ def mapping_of(
         RecipeError: Not such pairs, or one value means two things (`MAPPING_INVALID`).
         VocabularyError: A structure is unknown (`STRUCTURE_UNKNOWN`).
     """
-    listed = list(pairs)
+    given = list(pairs)
+    listed = [pair for pair in given if not is_rest(pair)]
+    rest = len(listed) < len(given)
     if any(is_region(pair) for pair in listed):
-        return regions_of(listed, vocabulary, absent, known)
+        return replace(regions_of(listed, vocabulary, absent, known), rest_is_nothing=rest)
     values: dict[int, int | None] = {}
     by_name: dict[str, int | None] = {}
     texts: dict[int, str] = {}
     for pair in listed:
         value, structure = split_pair(pair)
-        nothing = means_nothing(structure)
         if value == 0:
             refuse_zero(structure)
             continue
-        index = None if nothing else vocabulary[plain_name(structure)].index
+        index = None if means_nothing(structure) else vocabulary[plain_name(structure)].index
         if index is not None and isinstance(structure, str) and structure.startswith(NEW):
             refuse_two_spellings(texts.setdefault(index, structure), structure)
         if isinstance(value, str):
@@ -220,7 +232,25 @@ def mapping_of(
     for value in known:
         values.setdefault(value, None)
     values.pop(0, None)
-    return LabelMapping(values, tuple(sorted(vocabulary[each].index for each in absent)), by_name)
+    missing = tuple(sorted(vocabulary[each].index for each in absent))
+    return LabelMapping(values, missing, by_name, rest_is_nothing=rest)
+
+
+def is_rest(pair: Any) -> bool:
+    """Return whether a pair speaks of all values that are not listed.
+
+    Raises:
+        RecipeError: It says that they are a structure (`MAPPING_INVALID`).
+    """
+    if is_region(pair) or split_pair(pair)[0] != REST:
+        return False
+    if not means_nothing(pair[1]):
+        raise RecipeError(
+            f"`*={pair[1]}`: values that are not listed cannot all be one structure; write `*=`, which says that they "
+            "are nothing you want, or list their values.",
+            code="MAPPING_INVALID",
+        )
+    return True
 
 
 def refuse_two_spellings(first: str, second: str) -> None:
@@ -338,7 +368,7 @@ def split_pair(pair: Any) -> tuple[int | str, Any]:
             value = value[0]
         if not isinstance(pair, str) and isinstance(value, str) and not NUMBER.fullmatch(value.strip()):
             name = value.strip().removeprefix(NEW).strip()
-            if not spelling(name):
+            if not spelling(name) and name != REST:
                 raise ValueError
             return name, structure
         number = int(value)
@@ -353,7 +383,7 @@ def split_pair(pair: Any) -> tuple[int | str, Any]:
 
 
 def parse_pair(text: str) -> tuple[str | list[str], str]:
-    """Return label value and structure of a typed pair: `3=left kidney`, or `3=` for nothing.
+    """Return label value and structure of a typed pair: `3=left kidney`, `3=` for nothing, `*=` for all others.
 
     Several values make a region: `1,2,3=whole tumor`.
 

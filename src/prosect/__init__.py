@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prosect.errors import ProsectError, ProsectWarning
     from prosect.geometry import Grid
     from prosect.io import read, read_labels, write
+    from prosect.jobs.one_call import segment
     from prosect.labelmap import LabelLayers, LabelMap
     from prosect.models import Finds, TakesClicks, load, require_clicks, require_finds, require_learns
     from prosect.models.resuming import resume
@@ -40,6 +41,7 @@ _HOMES = {
     "require_finds": "prosect.models",
     "require_learns": "prosect.models",
     "resume": "prosect.models.resuming",
+    "segment": "prosect.jobs.one_call",
     "write": "prosect.io",
 }
 
@@ -61,6 +63,7 @@ __all__ = [
     "require_finds",
     "require_learns",
     "resume",
+    "segment",
     "write",
 ]
 
@@ -68,4 +71,4 @@ __getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*__all__, "__version__"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.display import ShownLabels, in_words, sizes, spacings
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
@@ -40,6 +41,10 @@ class Labels(Protocol):
         """How the labels came about."""
 
     @property
+    def voxel_counts(self) -> Mapping[int, int]:
+        """Number of voxels by structure, ascending; structures without any are left out."""
+
+    @property
     def present(self) -> tuple[int, ...]:
         """The structures that have a voxel, ascending."""
 
@@ -66,8 +71,26 @@ class Labels(Protocol):
         """Return the name of a structure."""
 
 
-@dataclass(frozen=True, eq=False)
-class LabelMap:
+class NamedLabels(ShownLabels):
+    """What label maps and layers share: how much there is of each structure, and how that is shown."""
+
+    def volumes(self) -> dict[str, float]:
+        """Return the volume in mL of each structure that was found, by name, the largest first."""
+        labels = cast(Labels, self)
+        counts = sorted(labels.voxel_counts.items(), key=lambda item: -item[1])
+        voxel_ml = labels.grid.voxel_volume_ml
+        return {labels.name_of(index): count * voxel_ml for index, count in counts}
+
+    def _facts(self) -> tuple[str, ...]:
+        grid = cast(Labels, self).grid
+        return sizes(grid.shape), spacings(grid.spacing_mm), in_words(self.volumes())
+
+    def _scene(self) -> tuple[None, Any]:
+        return None, self
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelMap(NamedLabels):
     """One label value per voxel.
 
     Args:
@@ -99,11 +122,16 @@ class LabelMap:
         object.__setattr__(self, "provenance", dict(self.provenance))
 
     @cached_property
-    def present(self) -> tuple[int, ...]:
-        """The label values that occur, ascending, without the background."""
+    def voxel_counts(self) -> Mapping[int, int]:
+        """Number of voxels by label value, ascending, without the background."""
         counts = count_values(self.array)
         counts[0] = 0
-        return tuple(int(value) for value in np.flatnonzero(counts))
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The label values that occur, ascending, without the background."""
+        return tuple(self.voxel_counts)
 
     @property
     def sought(self) -> tuple[int, ...]:
@@ -156,8 +184,8 @@ class LabelMap:
         return "background" if index == 0 else self.vocabulary[index].name
 
 
-@dataclass(frozen=True, eq=False)
-class LabelLayers:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelLayers(NamedLabels):
     """One mask per structure; they may overlap.
 
     Args:
@@ -196,9 +224,19 @@ class LabelLayers:
         object.__setattr__(self, "provenance", dict(self.provenance))
 
     @cached_property
+    def voxel_counts(self) -> Mapping[int, int]:
+        """Number of voxels by structure, ascending; structures without any are left out."""
+        counts: dict[int, int] = {}
+        for index, mask in sorted(zip(self.indices, self.masks, strict=True), key=lambda layer: layer[0]):
+            count = int(np.count_nonzero(mask))
+            if count:
+                counts[index] = count
+        return counts
+
+    @property
     def present(self) -> tuple[int, ...]:
         """The structures that have a voxel, ascending."""
-        return tuple(sorted(i for i, mask in zip(self.indices, self.masks, strict=True) if mask.any()))
+        return tuple(self.voxel_counts)
 
     @property
     def sought(self) -> tuple[int, ...]:

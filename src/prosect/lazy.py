@@ -23,6 +23,7 @@ __all__ = ["MODULES", "lazy_module", "lazy_names", "load_module"]
 MODULES: dict[str, str] = {
     "psutil": "`doctor` must say where it is missing",
     "torch": "seconds to load; `doctor` must say where it is missing",
+    "prosect.cards": "brings a plotting library; stands above what it shows",
     "prosect.checkpoints.keeping": "brings torch",
     "prosect.cohort.columns": "needs the extra `cohort`",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
@@ -39,8 +40,10 @@ MODULES: dict[str, str] = {
     "prosect.io.nifti": "brings nibabel",
     "prosect.io.nrrd": "one format of many",
     "prosect.io.pair": "brings nibabel",
+    "prosect.io.reading": "stands above the scan that it returns",
     "prosect.io.zip_member": "brings nibabel",
     "prosect.networks.vista3d.openvino_branches": "needs the extra `openvino`",
+    "prosect.measure": "stands above the labels that it measures",
     "prosect.phantom": "brings what draws people",
     "prosect.preview": "brings a plotting library",
     "prosect.results.environment": "asks torch",

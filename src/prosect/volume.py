@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from prosect.display import Shown, sizes, spacings
 from prosect.errors import FormatError, GeometryError, UsageError
 from prosect.geometry import Grid
+from prosect.lazy import load_module
 
 __all__ = ["Source", "Volume", "require_volume"]
 
@@ -37,8 +39,8 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Volume:
+@dataclass(frozen=True, eq=False, repr=False)
+class Volume(Shown):
     """3D intensities with geometry.
 
     Args:
@@ -79,10 +81,57 @@ class Volume:
                 )
         object.__setattr__(self, "array", array)
 
+    @classmethod
+    def from_array(cls, array: ArrayLike, affine: ArrayLike, modality: str | None = None) -> Volume:
+        """Return a scan from its voxels and their place.
+
+        Args:
+            array: Intensities (i j k); Hounsfield units for CT.
+            affine: 4 x 4, voxels to RAS mm.
+            modality: In DICOM's words (`CT`, `MR`, ...).
+
+        Raises:
+            FormatError: Not a real-valued 3D array, or values that are not finite.
+            GeometryError: The affine cannot be one.
+        """
+        voxels = np.asarray(array)
+        shape = voxels.shape[0], voxels.shape[1], voxels.shape[2]
+        return cls(voxels, Grid(shape, np.asarray(affine, dtype=np.float64)), modality)
+
+    @classmethod
+    def from_image(cls, image: object, modality: str | None = None) -> Volume:
+        """Return a scan that nibabel or SimpleITK has read; `prosect.read` does the same, and takes more options.
+
+        Args:
+            image: An image of nibabel or SimpleITK.
+            modality: In DICOM's words (`CT`, `MR`, ...), which such an image does not say.
+
+        Raises:
+            ProsectError: See `prosect.read`.
+        """
+        scan: Volume = load_module("prosect.io.reading").read(image, modality=modality)
+        return scan
+
     @cached_property
     def is_ct(self) -> bool:
         """Whether the scan is CT: where it does not say, whether it holds air in Hounsfield units."""
         return self.modality == "CT" or (self.modality is None and float(self.array.min()) <= AIR_HU)
+
+    def _facts(self) -> tuple[str, ...]:
+        facts = [sizes(self.grid.shape), spacings(self.grid.spacing_mm), self.modality or "modality unknown"]
+        if self.source.name:
+            facts.append(repr(self.source.name))
+        return tuple(facts)
+
+    def _rows(self) -> tuple[tuple[str, str], ...]:
+        low, high = float(self.array.min()), float(self.array.max())
+        return (
+            ("orientation", self.grid.orientation),
+            ("intensity", f"{low:g} to {high:g}{' HU' if self.modality == 'CT' else ''}"),
+        )
+
+    def _scene(self) -> tuple[Volume, None]:
+        return self, None
 
 
 def require_volume(thing: object) -> None:

@@ -18,12 +18,12 @@ from prosect import errors
 SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
-    {"errors", "lazy"},
-    {"geometry", "vocabulary", "boxes", "morphology", "progress", "stopwatch", "stated_facts"},
+    {"errors", "lazy", "display"},
+    {"geometry", "vocabulary", "boxes", "morphology", "progress", "progress_bar", "stopwatch", "stated_facts"},
     {"volume", "labelmap", "places", "prompts", "clicks_file", "measure", "radiomics", "resample", "plain_data"},
     {"io", "networks"},
     {"checkpoints", "case", "phantom", "preview"},
-    {"inference", "results"},
+    {"inference", "results", "cards"},
     {"session", "simulated_user"},
     {"models"},
     {"data"},

@@ -47,6 +47,16 @@ def late_imports(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+def loaded_by_name(path: Path) -> list[str]:
+    """Return the module of each `load_module("module")` of a file."""
+    found = []
+    for node in ast.walk(tree(path)):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load_module"
+        if called and isinstance(node.args[0], ast.Constant):
+            found.append(node.args[0].value)
+    return found
+
+
 def typed_imports(path: Path) -> set[tuple[str, str]]:
     """Return name and module of each import that only a type checker reads."""
     found = set()
@@ -68,6 +78,7 @@ def test_what_stands_for_a_module_has_its_name_and_types() -> None:
 
 def test_every_entry_is_used_and_is_there() -> None:
     used = {module for path in FILES for _, module in late_imports(path)}
+    used |= {module for path in FILES for module in loaded_by_name(path)}
     used |= {row.module for row in FORMATS}
     used |= {"prosect.training.augment_official", "prosect.training.tensorboard"}
     assert used == set(MODULES)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from prosect.errors import FormatError, GeometryError, ProsectWarning, UsageError
 from prosect.geometry import Grid
 from prosect.io.formats import content_endings, reading_module
+from prosect.io.in_memory import image_in_memory
 from prosect.io.paths import file_name, header_of_pair
 from prosect.io.payload import check_memory
 from prosect.io.sniff import Sniffed, refuse_kind, sniff
@@ -40,7 +41,7 @@ OPEN_KINDS = ("nifti", "nifti pair", "zip")
 
 
 def read(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | object,
     *,
     series: str | None = None,
     volume: int | None = None,
@@ -52,7 +53,7 @@ def read(
     """Return the scan at `path`, verified to the last byte, on its own grid in RAS mm.
 
     Args:
-        path: NIfTI, NRRD or MetaImage file; DICOM folder, file or zip.
+        path: NIfTI, NRRD or MetaImage file; DICOM folder, file or zip; or what `image_in_memory` takes.
         series: Which DICOM series, by its UID or the end of it, where there are several.
         volume: Which volume of a file or series that holds several, from 0.
         modality: `CT`, `MR`, `PT`, ... for formats that do not say. DICOM says; a different value is refused.
@@ -65,10 +66,13 @@ def read(
         FormatError: Not an image, damaged, a segmentation, or not one 3D scan of real intensities; the code says which.
         GeometryError: The file does not say, or contradicts itself about, where its voxels are.
         ResourceError: Larger than the free memory.
+        UsageError: Neither a path nor such an image.
     """
-    place = place_of(path)
     wanted = known_modality(modality)
     axes = known_orientation(assume_orientation)
+    if not isinstance(path, str | os.PathLike):
+        return volume_of(held_image(path, axes), volume, wanted, nan_as)
+    place = place_of(path)
     found = Sniffed("dicom") if place.is_dir() else sniff(place)
     module = reader(place, found)
     if found.kind in SERIES_KINDS and not is_zipped_nifti(place, found):
@@ -80,9 +84,18 @@ def read(
     image: StoredImage = module.load(place, axes) if found.kind in OPEN_KINDS else module.load(place)
     refuse_orientation(image.name, image.grid, axes)
     refuse_labels(image)
-    repairs = name_conflict(place, found) + image.repairs
-    warn(image.name, repairs)
-    return volume_of(image, volume, wanted, nan_as, repairs)
+    return volume_of(image, volume, wanted, nan_as, name_conflict(place, found))
+
+
+def held_image(thing: object, axes: str | None) -> StoredImage:
+    """Return the image that another library holds; `axes` is where its voxel axes point where it does not say.
+
+    Raises:
+        ProsectError: See `image_in_memory`, or it says another orientation.
+    """
+    image = image_in_memory(thing, axes)
+    refuse_orientation(image.name, image.grid, axes)
+    return image
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
@@ -97,13 +110,15 @@ def place_of(path: str | os.PathLike[str]) -> Path:
 
 
 def volume_of(
-    image: StoredImage, index: int | None, modality: str | None, nan_as: float | None, repairs: tuple[str, ...]
+    image: StoredImage, index: int | None, modality: str | None, nan_as: float | None, doubts: tuple[str, ...] = ()
 ) -> Volume:
-    """Return one volume of a file with its intensities scaled.
+    """Return one volume of a file with its intensities scaled, and warn of doubts and of repairs.
 
     Raises:
         FormatError: Which volume is open, or voxels are not finite.
     """
+    repairs = doubts + image.repairs
+    warn(image.name, repairs, 4)
     array = scale_values(pick_volume(image, index), image.slope, image.inter)
     filled = replace_nan(array, nan_as)
     source = Source(image.name, image.format, image.sha256, image.header, repairs + image.notes + filled)
@@ -262,10 +277,10 @@ def name_conflict(path: Path, found: Sniffed) -> tuple[str, ...]:
     return (f"The content is {what} though the name does not end in {' or '.join(expected)}; read by content.",)
 
 
-def warn(name: str, repairs: Iterable[str]) -> None:
-    """Warn of every repair, naming the file."""
+def warn(name: str, repairs: Iterable[str], stacklevel: int = 3) -> None:
+    """Warn of every repair, naming the file; `stacklevel` leads to the line that asked for it."""
     for repair in repairs:
-        warnings.warn(f"{name}: {repair}", ProsectWarning, stacklevel=3)
+        warnings.warn(f"{name}: {repair}", ProsectWarning, stacklevel=stacklevel)
 
 
 def pick_volume(image: StoredImage, volume: int | None) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.display import Shown
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.merge import NEAR_MISS_MM, merge
 from prosect.inference.question import Question
@@ -28,8 +29,8 @@ Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class HybridModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class HybridModel(Shown):
     """A model for sessions made of two.
 
     `whole` answers every click with an object of any size (SAM-Med3D follows it from crop to crop). Where `fine` was
@@ -43,6 +44,9 @@ class HybridModel:
 
     whole: ClickModel
     fine: ClickModel
+
+    def _facts(self) -> tuple[str, ...]:
+        return f"whole: {self.whole!r}", f"fine: {self.fine!r}"
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -19,6 +19,7 @@ from prosect.inference.memory import MemoryPlan
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
 from prosect.models.set_clicks import SetResponder
+from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
 from prosect.session import Session
@@ -30,8 +31,8 @@ from prosect.volume import Volume, require_volume
 __all__ = ["ModelSet", "merge_flat", "set_of"]
 
 
-@dataclass(frozen=True, eq=False)
-class ModelSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelSet(ShownModel):
     """Models of one vocabulary that answer as one.
 
     A structure has one owner in a scan: of the models that find it there, the one with the highest Dice on validation.

@@ -18,6 +18,7 @@ from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.scales import ClickScales, Rescaled
 from prosect.models.metadata import preprocessing_of
+from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec, scaled_spacing
 from prosect.networks.sam_med3d import SamMed3D
 from prosect.session import Session
@@ -89,8 +90,8 @@ class _Branch:
         return self._network.refine(features, points, labels, previous)
 
 
-@dataclass(frozen=True, eq=False)
-class SamMed3DModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class SamMed3DModel(ShownModel):
     """A loaded SAM-Med3D: clicks become masks of anything, in CT, MR and other scans.
 
     Attributes:

@@ -30,6 +30,7 @@ from prosect.models.checks import blank, implausible, keep_pieces, unlike_traini
 from prosect.models.metadata import spec_of
 from prosect.models.plausibility import take_out_implausible
 from prosect.models.provenance import provenance_of
+from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec, Profile, profile
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
@@ -46,8 +47,8 @@ __all__ = ["Vista3DModel", "load"]
 FAST = 1.5
 
 
-@dataclass(frozen=True, eq=False)
-class Vista3DModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class Vista3DModel(ShownModel):
     """A loaded VISTA3D.
 
     Attributes:

@@ -1,5 +1,5 @@
 """Pictures of a scan with what was found: three planes, a projection, names and volumes; and of clicks."""
 
-from prosect.preview.picture import render, render_clicks, thumbnail
+from prosect.preview.picture import picture, render, render_clicks, thumbnail
 
-__all__ = ["render", "render_clicks", "thumbnail"]
+__all__ = ["picture", "render", "render_clicks", "thumbnail"]

@@ -23,7 +23,7 @@ from prosect.preview.scene import AXIAL, VIEWS, Scene, View, center_of, stage
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
-__all__ = ["draw", "render", "render_clicks", "thumbnail"]
+__all__ = ["draw", "picture", "render", "render_clicks", "thumbnail"]
 
 WIDTH_IN, DPI = 16.0, 100
 LOWEST_IN, HIGHEST_IN = 1.2, 8.0
@@ -73,6 +73,24 @@ def render(
         FormatError: The picture cannot be written.
         ResourceError: The disk is full.
     """
+    place = Path(path)
+    write_atomically(place, [picture(volume, labels, title=title, measurements=measurements, each=each)])
+    return place
+
+
+def picture(
+    volume: Volume,
+    labels: Labels,
+    *,
+    title: str | None = None,
+    measurements: Sequence[Measurement] | None = None,
+    each: bool = False,
+) -> bytes:
+    """Return the PNG of the result that `render` writes.
+
+    Raises:
+        GeometryError: Scan and labels differ in shape.
+    """
     found = tuple(measure(labels, volume) if measurements is None else measurements)
     scene = stage(volume, labels, found)
     rows = [Row(scene, projects=True)]
@@ -80,8 +98,7 @@ def render(
         for m in found:
             if m.index not in scene.around:
                 rows.append(Row(replace(scene, center=center_of(m, volume)), m.name))
-    figure = draw(rows, found, title or "", absences(labels, found))
-    return save(figure, Path(path))
+    return encoded(draw(rows, found, title or "", absences(labels, found)), DPI)
 
 
 def render_clicks(
@@ -121,7 +138,9 @@ def render_clicks(
         Row(replace(old, center=(i, j, k), colors=colors), "before", tuple(marks)),
         Row(replace(new, center=(i, j, k), colors=colors), "after", tuple(marks)),
     ]
-    return save(draw(rows, found, title, ()), Path(path))
+    target = Path(path)
+    write_atomically(target, [encoded(draw(rows, found, title, ()), DPI)])
+    return target
 
 
 def thumbnail(volume: Volume, labels: Labels | None = None) -> bytes:
@@ -141,17 +160,14 @@ def thumbnail(volume: Volume, labels: Labels | None = None) -> bytes:
     figure = Figure(figsize=(THUMBNAIL_IN, height), facecolor=PAPER)
     FigureCanvasAgg(figure)
     draw_row(figure, Row(scene), 0.0, 1.0, small=True)
+    return encoded(figure, THUMBNAIL_DPI)
+
+
+def encoded(figure: Figure, dpi: int) -> bytes:
+    """Return a figure as PNG."""
     content = BytesIO()
-    figure.savefig(content, format="png", dpi=THUMBNAIL_DPI, facecolor=PAPER, metadata={"Software": "prosect"})
+    figure.savefig(content, format="png", dpi=dpi, facecolor=PAPER, metadata={"Software": "prosect"})
     return content.getvalue()
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure, whole or not at all, and return the path."""
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": "prosect"})
-    write_atomically(path, [content.getvalue()])
-    return path
 
 
 def draw(rows: Sequence[Row], found: Sequence[Measurement], title: str, lines: Sequence[str]) -> Figure:

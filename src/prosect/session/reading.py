@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.display import Shown, sizes, spacings
 from prosect.labelmap import LabelMap
 from prosect.prompts import Click
 from prosect.session.board import Board
@@ -21,7 +22,7 @@ __all__ = ["Reading"]
 Mask = NDArray[np.bool_]
 
 
-class Reading:
+class Reading(Shown):
     """The part of a session that is read; see `Session`.
 
     Args:
@@ -33,6 +34,21 @@ class Reading:
     def __init__(self, volume: Volume, board: Board, header: Mapping[str, Any]) -> None:
         self.volume, self.header = volume, header
         self._board = board
+
+    def _facts(self) -> tuple[str, ...]:
+        count = len(self.structures)
+        grid = self.volume.grid
+        drawn = f"{count} {'structure' if count == 1 else 'structures'}"
+        return (
+            sizes(grid.shape),
+            spacings(grid.spacing_mm),
+            drawn,
+            f"{self.revision} actions",
+            str(self.header["model"]["model"]),
+        )
+
+    def _scene(self) -> tuple[Volume, LabelMap]:
+        return self.volume, self.labels
 
     @property
     def vocabulary(self) -> Vocabulary:

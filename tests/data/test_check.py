@@ -15,7 +15,8 @@ from prosect import vocabulary
 from prosect.data.check import EntryReport, check_datalist, refuse_unfit
 from prosect.data.datalist import DataList, read_datalist, write_datalist
 from prosect.data.labels import read_labelled, refuse_other_grid
-from prosect.data.mapping import mapping_of, parse_pair, with_new
+from prosect.data.mapping import mapping_of, with_new
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import ProsectError, RecipeError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers, LabelMap

@@ -10,8 +10,9 @@ import pytest
 
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry, Roots, read_datalist, split_as_published, write_datalist
-from prosect.data.mapping import mapping_of, mark_new, parse_pair, with_new
+from prosect.data.mapping import mapping_of, mark_new, with_new
 from prosect.data.mapping_files import published_mappings, read_mappings
+from prosect.data.mapping_pairs import parse_pair
 from prosect.data.pairs import pair_files
 from prosect.data.splits import published_split
 from prosect.errors import FormatError, RecipeError, VocabularyError

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect import vocabulary
-from prosect.data.mapping import LabelMapping, is_new, mapping_by_names, mapping_of, mark_new, parse_pair, with_new
+from prosect.data.mapping import LabelMapping, is_new, mapping_by_names, mapping_of, mark_new, with_new
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import ProsectError, RecipeError, VocabularyError
 
 WORDS = vocabulary.load("prosect")

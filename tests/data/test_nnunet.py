@@ -14,7 +14,8 @@ from prosect import Grid, Volume
 from prosect.data.check import check_datalist
 from prosect.data.datalist import DataList, read_datalist, write_datalist
 from prosect.data.labels import read_labelled
-from prosect.data.mapping import mapping_of, mark_new, parse_pair, with_new
+from prosect.data.mapping import mapping_of, mark_new, with_new
+from prosect.data.mapping_pairs import parse_pair
 from prosect.data.nnunet import label_pairs
 from prosect.errors import RecipeError
 from prosect.evaluation.masks import by_mapping

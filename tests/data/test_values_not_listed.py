@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prosect import vocabulary
-from prosect.data.mapping import mapping_of, mark_new, parse_pair
+from prosect.data.mapping import mapping_of, mark_new
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import RecipeError
 
 WORDS = vocabulary.load("prosect")

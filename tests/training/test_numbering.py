@@ -11,7 +11,8 @@ import pytest
 
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry
-from prosect.data.mapping import LabelMapping, mapping_of, parse_pair
+from prosect.data.mapping import LabelMapping, mapping_of
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import RecipeError, VocabularyError
 from prosect.training.scans import known_of, numbering_of
 

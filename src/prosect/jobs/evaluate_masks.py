@@ -9,7 +9,8 @@ from typing import ClassVar
 from prosect import vocabulary as vocabularies
 from prosect.data.labels import TOLERANCE_MM
 from prosect.data.list_files import is_laid_out
-from prosect.data.mapping import LabelMapping, mapping_of, mark_new, parse_pair, with_new
+from prosect.data.mapping import LabelMapping, mapping_of, mark_new, with_new
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import FormatError
 from prosect.evaluation.mask_pairs import MaskPair, pair_masks, pair_with_list
 from prosect.evaluation.masks import evaluate_masks

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from prosect.data.check import check_datalist, refuse_unfit
-from prosect.data.mapping import parse_pair
+from prosect.data.mapping_pairs import parse_pair
 from prosect.data.pairs import pair_files
 from prosect.errors import FormatError
 from prosect.io.atomic import probe

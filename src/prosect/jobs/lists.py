@@ -9,8 +9,8 @@ from typing import Any
 
 from prosect.data.datalist import DataList, Roots, read_datalist
 from prosect.data.labels import TOLERANCE_MM
-from prosect.data.mapping import parse_pair
 from prosect.data.mapping_files import read_mappings
+from prosect.data.mapping_pairs import parse_pair
 from prosect.vocabulary import Vocabulary
 
 __all__ = ["ListInput"]

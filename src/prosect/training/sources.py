@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prosect.data.datalist import DataList, Roots, read_datalist
 from prosect.data.list_files import read_written
-from prosect.data.mapping import parse_pair
+from prosect.data.mapping_pairs import parse_pair
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.io.paths import file_name
 from prosect.training.recipe import Data, Recipe, Stage

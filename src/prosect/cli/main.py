@@ -38,6 +38,9 @@ EXTRAS = {
     "highdicom": "dicom",
     "pynetdicom": "pacs",
     "pyarrow": "cohort",
+    "ray": "ray",
+    "boto3": "s3",
+    "botocore": "s3",
 }
 EXHAUSTED = "error [MEMORY_EXHAUSTED]: the memory is not sufficient; try --dry-run"
 # Libraries that cannot get memory under a limit of addresses fail in ways of their own.

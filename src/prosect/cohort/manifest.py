@@ -16,7 +16,9 @@ from prosect.io.paths import file_name, unreadable
 from prosect.io.sniff import sniff
 from prosect.results.request import COHORT_LEDGER
 
-__all__ = ["LEDGER", "Manifest", "Scan", "find_scans", "refuse_clashes", "stamp"]
+__all__ = [
+    "LEDGER", "Manifest", "Scan", "find_scans", "flat_name", "promises_image", "refuse_clashes", "stamp", "stem",
+]  # fmt: skip
 
 CLASHES_SHOWN = 5
 # What our own results lie beside: a folder that has one is no place to look for scans.
@@ -35,6 +37,7 @@ class Scan:
         origin: The same for people and reports: its path within the folder or as it was listed.
         series: Which DICOM series of that folder; None where there is no choice.
         files: The files whose size and time tell whether the input changed.
+        version: What tells it instead, of a scan that lies in an object store.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Scan:
     origin: str = ""
     series: str | None = None
     files: tuple[Path, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,8 @@ def stamp(scan: Scan) -> str:
     Raises:
         FormatError: A file is gone.
     """
+    if scan.version:
+        return scan.version
     try:
         states = [path.stat() for path in scan.files]
     except OSError as error:

@@ -6,18 +6,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import prosect
 from prosect.cohort import report
 from prosect.cohort.claims import LEASE_S, RENEWALS_PER_LEASE, heartbeat
 from prosect.cohort.ledger import START, History, digest
 from prosect.cohort.manifest import Manifest, Scan
-from prosect.cohort.pipeline import SLOTS
+from prosect.cohort.pipeline import SLOTS, Work
 from prosect.cohort.plan import Plan, refuse_changed_settings
 from prosect.cohort.running import REPORT, STATISTICS, CohortWatch, refuse_names, silence
 from prosect.cohort.sharing import Part, SharedWork, order_of
@@ -37,6 +37,16 @@ WATCHDOG_PERIOD_S = 10.0
 
 V = TypeVar("V")
 R = TypeVar("R")
+
+
+class Source(Protocol):
+    """Where scans are that do not lie on this machine."""
+
+    def fetch(self, scan: Scan) -> None:
+        """Bring a scan to its path on this machine."""
+
+    def drop(self, scan: Scan) -> None:
+        """Remove it from this machine."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,7 @@ def run_part(
     store: Store | None = None,
     model: Finds | None = None,
     sharing: Sharing | None = None,
+    source: Source | None = None,
     *,
     watching: Callable[[int], AbstractContextManager[CohortWatch]] = silence,
     now: Callable[[], datetime] = utc_now,
@@ -102,6 +113,7 @@ def run_part(
         store: Where the workers meet; by default the folder of the results.
         model: Who answers; by default the one that the job names is loaded.
         sharing: How the work is shared.
+        source: Brings scans to this machine that lie elsewhere.
         watching: Yields, for the number of scans, who is told of each that this worker does.
         now: The time of day.
         clock: Seconds.
@@ -118,8 +130,11 @@ def run_part(
     with place.open_ledger() as append, watching(len(manifest.scans)) as watch:
         worker = Worker(replace(job, output=place.work), model or prosect.require_finds(job.model.load()), now)
         settings = job.identity(worker.model)
+        steps = worker.steps(watch.on_window)
+        if source is not None:
+            steps = with_source(steps, source)
         shared = SharedWork(
-            order_of(manifest.scans, how.part), worker.steps(watch.on_window), place, append, digest(settings),
+            order_of(manifest.scans, how.part), steps, place, append, digest(settings),
             watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s, slots=how.slots,
             poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
         )  # fmt: skip
@@ -141,6 +156,38 @@ def begin_and_run(shared: SharedWork[V, R], place: Store, settings: Mapping[str,
     shared.note(START, pid=os.getpid(), settings=dict(settings), worker=place.worker, total=shared.total)
     with heartbeat(place.claims, how.lease_s / RENEWALS_PER_LEASE), shared.watchdog.watching(watch_period(how)):
         return shared.run()
+
+
+def with_source(steps: Work[V, R], source: Source) -> Work[V, R]:
+    """Return steps that fetch a scan before it is read, and drop it when its result is saved or it is refused."""
+
+    def read(scan: Scan) -> V:
+        source.fetch(scan)
+        with dropping(source, scan):
+            return steps.read(scan)
+
+    def compute(scan: Scan, volume: V) -> R:
+        with dropping(source, scan):
+            return steps.compute(scan, volume)
+
+    def save(scan: Scan, volume: V, result: R) -> Mapping[str, Any]:
+        # Writers of DICOM read the headers again, so the scan is here until its result is written.
+        try:
+            return steps.save(scan, volume, result)
+        finally:
+            source.drop(scan)
+
+    return Work(read, compute, save)
+
+
+@contextmanager
+def dropping(source: Source, scan: Scan) -> Iterator[None]:
+    """Drop a scan where the block fails, after which nothing more is done with it."""
+    try:
+        yield
+    except BaseException:
+        source.drop(scan)
+        raise
 
 
 def refuse_shared(job: CohortJob, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from prosect.results import Aggregation, Kind, Request, planned_files, request_f
 if TYPE_CHECKING:
     from prosect.models import Finds
 
-__all__ = ["LIST_SUFFIXES", "CohortJob", "may_hold_many"]
+__all__ = ["LIST_SUFFIXES", "CohortJob", "is_address", "may_hold_many"]
 
 # Endings of a list of scans, as `cohort.listing` reads them.
 LIST_SUFFIXES = (".txt", ".csv", ".tsv")
@@ -25,6 +25,11 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 def may_hold_many(path: Path) -> bool:
     """Return whether it is a folder or a list: only those hold several scans."""
     return path.is_dir() or path.suffix.lower() in LIST_SUFFIXES
+
+
+def is_address(path: Path | None) -> bool:
+    """Return whether a path as it was typed is the address of an object store, such as `s3://bucket/scans`."""
+    return path is not None and path.parts[:1] == ("s3:",)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from prosect.cli.console import open_console, plain_table
 from prosect.cli.progress import counting
 from prosect.errors import UsageError
 from prosect.jobs import Segmented, SegmentJob
-from prosect.jobs.cohort import may_hold_many
+from prosect.jobs.cohort import is_address, may_hold_many
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.lazy import lazy_module
 from prosect.measure import Measurement
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return show_sets(args)
     for note in () if args.quiet else args.flag_notes:
         print(f"prosect: note: {note}", file=sys.stderr)
-    if args.input is not None and may_hold_many(args.input):
+    if args.input is not None and (may_hold_many(args.input) or is_address(args.input)):
         status = segment_folder.run(args)
         if status is not None:
             return status

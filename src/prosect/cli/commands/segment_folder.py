@@ -10,14 +10,14 @@ from pathlib import Path
 
 from prosect.cli.choices import classes_of, dicom_of, model_of
 from prosect.cli.cohort_progress import watching
-from prosect.cli.commands.segment_shared import run_shared
+from prosect.cli.commands.segment_shared import run_objects, run_shared
 from prosect.cli.console import open_console
 from prosect.cohort.inputs import scans_of
 from prosect.cohort.manifest import Manifest
 from prosect.cohort.running import CohortRun, refuse_names, run_cohort
 from prosect.errors import UsageError
 from prosect.io.paths import file_name
-from prosect.jobs.cohort import CohortJob
+from prosect.jobs.cohort import CohortJob, is_address
 
 __all__ = ["run"]
 
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int | None:
     Raises:
         ProsectError: See `scans_of` and `run_cohort`.
     """
+    if is_address(args.input) or is_address(args.output):
+        return run_objects(args, job_of)
     manifest = scans_of(args.input, args.output, output_is_folder=args.output_is_folder, series=args.series)
     if manifest is None:
         return None

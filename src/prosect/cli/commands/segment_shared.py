@@ -1,23 +1,42 @@
-"""`prosect segment` of a folder by many workers: as one of them, or as who starts them."""
+"""`prosect segment` of a folder by many workers: as one of them, or as who starts them; and of an object store."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import socket
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prosect.cli.arguments.executors import OWN_FLAGS
 from prosect.cli.cohort_progress import watching
 from prosect.cli.console import open_console
+from prosect.cohort.inputs import scans_of
 from prosect.cohort.manifest import Manifest
 from prosect.cohort.running import REPORT
-from prosect.cohort.running_part import PartRun, Sharing, refuse_shared, run_part
+from prosect.cohort.running_part import Sharing, refuse_shared, run_part
 from prosect.cohort.sharing import Part
 from prosect.cohort.slurm import array_script, submit
-from prosect.jobs.cohort import CohortJob
+from prosect.cohort.store import new_worker_name
+from prosect.errors import UsageError
+from prosect.jobs.cohort import CohortJob, is_address
+from prosect.jobs.segment import utc_now
+from prosect.lazy import lazy_module
 
-__all__ = ["run_shared", "worker_words"]
+if TYPE_CHECKING:
+    from prosect.cohort import bucket, objects, ray_actors
+else:
+    bucket = lazy_module("prosect.cohort.bucket")
+    objects = lazy_module("prosect.cohort.objects")
+    ray_actors = lazy_module("prosect.cohort.ray_actors")
+
+__all__ = ["run_objects", "run_shared", "worker_words"]
 
 PARTLY_FAILED = 4
 REFUSED_SHOWN = 20
@@ -28,6 +47,8 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
     refuse_shared(job, manifest)
     if args.executor == "slurm-array":
         return start_array(args)
+    if args.executor == "ray":
+        return start_actors(args, job, manifest)
     number, total = args.part
     how = Sharing(Part(number, total), args.lease, args.case_time)
     done = run_part(
@@ -37,7 +58,56 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
         watching=lambda total: watching(total, args.quiet, args.debug, time.monotonic),
     )
     if not args.quiet:
-        say(done, str(job.output / REPORT))
+        say(done.report, done.finished, str(job.output / REPORT))
+    return PARTLY_FAILED if done.refused else 0
+
+
+def start_actors(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> int:
+    """Do the whole cohort with actors of Ray, and return the exit status."""
+    asked = ray_actors.RayTasks(args.tasks, args.cpus_per_task, args.gpus_per_task, args.ray_address)
+    how = Sharing(lease_s=args.lease, case_time_s=args.case_time)
+    with watching(len(manifest.scans), args.quiet, args.debug, time.monotonic) as watch:
+        ray_actors.run_ray(job, manifest, asked, how, watch=watch.outcome)
+    report = json.loads((job.output / REPORT).read_text("ascii"))
+    if not args.quiet:
+        say(report, True, str(job.output / REPORT))
+    return PARTLY_FAILED if report["counts"]["refused"] else 0
+
+
+def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace], CohortJob]) -> int:
+    """Do a cohort whose scans or results lie in an object store, and return the exit status.
+
+    Raises:
+        UsageError: An executor that cannot (`USAGE`).
+    """
+    if args.executor == "ray":
+        raise UsageError("--executor ray needs folders; for an object store give --part on each machine.")
+    if args.executor == "slurm-array":
+        return start_array(args)
+    number, total = args.part or (1, 1)
+    how = Sharing(Part(number, total), args.lease, args.case_time)
+    with tempfile.TemporaryDirectory(prefix="prosect-") as name:
+        scratch = Path(name)
+        source: objects.ObjectSource | None = None
+        if is_address(args.input):
+            source = objects.ObjectSource(bucket.connect(str(args.input)))
+            manifest = objects.find_objects(source.bucket, scratch / "scans")
+        else:
+            found = scans_of(args.input, scratch / "work", output_is_folder=True)
+            if found is None:
+                raise UsageError(f"{args.output}: give a folder or a list of scans for results in an object store.")
+            manifest = found
+        job, store = job_of(args), None
+        if is_address(args.output):
+            worker = new_worker_name(socket.gethostname(), os.getpid(), utc_now())
+            store = objects.ObjectStore(bucket.connect(str(args.output)), worker, scratch / "work", args.lease)
+            job = replace(job, output=scratch / "work")
+        done = run_part(
+            job, manifest, store, None, how, source,
+            watching=lambda total: watching(total, args.quiet, args.debug, time.monotonic),
+        )  # fmt: skip
+    if not args.quiet:
+        say(done.report, done.finished, f"{args.output}/{REPORT}")
     return PARTLY_FAILED if done.refused else 0
 
 
@@ -72,18 +142,18 @@ def worker_words(words: Sequence[str]) -> list[str]:
     return kept
 
 
-def say(done: PartRun, report_file: str) -> None:
+def say(report: Mapping[str, Any], finished: bool, report_file: str) -> None:
     """Print what became of the scans."""
     console = open_console()
-    refused = [row for row in done.report["cases"] if row["state"] == "refused"]
+    refused = [row for row in report["cases"] if row["state"] == "refused"]
     for row in refused[:REFUSED_SHOWN]:
         console.print(f"refused: {row['case']} [{row['code']}] {row['message']}")
     if len(refused) > REFUSED_SHOWN:
         console.print(f"and {len(refused) - REFUSED_SHOWN} more")
-    counts = done.report["counts"]
+    counts = report["counts"]
     left = f", {counts['left']} left" if counts["left"] else ""
     console.print(f"all workers: {counts['done']} scans done, {counts['refused']} refused{left}")
-    if done.finished:
+    if finished:
         console.print(report_file)
     else:
         console.print("all workers were asked to leave; see prosect cohort status")

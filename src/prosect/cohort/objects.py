@@ -1,0 +1,309 @@
+"""A cohort in an object store: scans are fetched from it, and workers meet in it, by conditional puts.
+
+An object appears whole or not at all, so nothing needs a temporary name; it cannot be appended to, so each event of a
+ledger is an object. A claim is an object that is put only where there is none, and renewed only where it is unchanged.
+Ages are told by the dates that the store itself gives, so that the clocks of the machines need not agree.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from prosect.cohort.bucket import Bucket
+from prosect.cohort.claims import LEASE_S, Claims, Held, claim_key
+from prosect.cohort.ledger import Event, replay
+from prosect.cohort.manifest import Manifest, Scan, flat_name, promises_image, stem
+from prosect.cohort.plan import fingerprint
+from prosect.cohort.store import CLAIMS, SHARED, STACKS, STOP, Append, refuse_other_bytes
+from prosect.errors import FormatError, OutputError
+from prosect.io.atomic import make_folder
+from prosect.io.line_log import encode_line
+from prosect.io.paths import file_name
+from prosect.jobs.segment import utc_now
+
+__all__ = ["ObjectClaims", "ObjectSource", "ObjectStore", "find_objects"]
+
+LEDGERS = f"{SHARED}/ledgers"
+# A scan larger than this is a mistake, and would fill the disk of the worker.
+MOST_BYTES = 32 << 30
+
+
+class ObjectClaims:
+    """Claims as objects.
+
+    Args:
+        bucket: Where they lie.
+        owner: The name of this worker, which no other has.
+        lease_s: Seconds after which a claim that is not renewed is stale.
+        now: The time of day, for a store that does not tell it.
+    """
+
+    def __init__(
+        self, bucket: Bucket, owner: str, lease_s: float = LEASE_S, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._bucket, self._owner, self._lease_s, self._now = bucket, owner, lease_s, now
+        self._tags: dict[str, str] = {}
+        self._beats = 0
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def take(self, case: str) -> bool:
+        """Return whether the case is ours now; a stale claim of another is taken over.
+
+        Raises:
+            OutputError: The store refuses (`OUTPUT_UNWRITABLE`).
+        """
+        name = self._name(case)
+        tag = self._bucket.put(name, self._words(case), IfNoneMatch="*")
+        if tag is None:
+            facts = self._bucket.head(name)
+            if facts is None or self._age_of(facts) <= self._lease_s:
+                return False
+            # Only if it is still the one that was seen to be stale.
+            tag = self._bucket.put(name, self._words(case), IfMatch=facts["ETag"])
+        if tag is None:
+            return False
+        with self._lock:
+            is_closed = self._is_closed
+            if not is_closed:
+                self._tags[case] = tag
+        if is_closed:
+            self._bucket.delete(name)
+        return not is_closed
+
+    def holds(self, case: str) -> bool:
+        """Return whether a claim of ours still stands, and nobody has taken it over."""
+        with self._lock:
+            tag = self._tags.get(case)
+        facts = self._bucket.head(self._name(case))
+        return facts is not None and facts["ETag"] == tag
+
+    def renew(self) -> None:
+        """Say of every claim of ours that its holder lives."""
+        with self._lock:
+            held = list(self._tags.items())
+        for case, tag in held:
+            fresh = self._bucket.put(self._name(case), self._words(case), IfMatch=tag)
+            with self._lock:
+                if fresh is None:
+                    self._tags.pop(case, None)  # it was taken over
+                elif case in self._tags:
+                    self._tags[case] = fresh
+
+    def release(self, case: str) -> None:
+        """Give a case back; nothing happens where it is not ours."""
+        if self.holds(case):
+            self._bucket.delete(self._name(case))
+        with self._lock:
+            self._tags.pop(case, None)
+
+    def close(self) -> None:
+        """Give every case back and take no more."""
+        with self._lock:
+            self._is_closed = True
+            cases = list(self._tags)
+        for case in cases:
+            with suppress(OutputError, ClientError, BotoCoreError):
+                self.release(case)
+
+    def break_claims(self, owner: str) -> int:
+        """Remove the claims of a worker that is known to be dead, and return how many they were."""
+        dead = [held.case for held in self.held() if held.owner == owner]
+        for case in dead:
+            self._bucket.delete(self._name(case))
+        return len(dead)
+
+    def held(self) -> tuple[Held, ...]:
+        """Return the claims of all workers, stale ones too."""
+        found = []
+        for name, _ in self._bucket.list(f"{SHARED}/{CLAIMS}/"):
+            content, facts = self._bucket.get(name), self._bucket.head(name)
+            if content is not None and facts is not None:
+                words = json.loads(content)
+                found.append(Held(words["case"], words["owner"], self._age_of(facts)))
+        return tuple(found)
+
+    def _name(self, case: str) -> str:
+        return f"{SHARED}/{CLAIMS}/{claim_key(case)}"
+
+    def _words(self, case: str) -> bytes:
+        """Return what a claim says; each time something else, so that its tag tells who wrote it last."""
+        with self._lock:
+            self._beats += 1
+            return json.dumps({"case": case, "owner": self._owner, "beat": self._beats}).encode()
+
+    def _age_of(self, facts: Mapping[str, Any]) -> float:
+        """Return how long ago an object was written, by the clock of the store where it tells the time."""
+        said = facts["ResponseMetadata"]["HTTPHeaders"].get("date")
+        now = self._now() if said is None else parsedate_to_datetime(said)
+        written: datetime = facts["LastModified"]
+        return max(0.0, (now - written).total_seconds())
+
+
+class ObjectStore:
+    """An object store that all workers can write.
+
+    Args:
+        bucket: Where the results go.
+        worker: The name of this worker.
+        work: A folder on this machine, in which results are made.
+        lease_s: Seconds after which a claim that is not renewed is stale.
+    """
+
+    def __init__(self, bucket: Bucket, worker: str, work: Path, lease_s: float = LEASE_S) -> None:
+        make_folder(work)
+        self.worker, self.work, self._bucket = worker, work, bucket
+        self.claims: Claims = ObjectClaims(bucket, worker, lease_s)
+        self._last: dict[str, str] = {}
+
+    @contextmanager
+    def open_ledger(self) -> Iterator[Append]:
+        """Yield what puts an event into this worker's ledger: one object each."""
+        lock, count = threading.Lock(), 0
+
+        def append(event: Mapping[str, Any]) -> None:
+            nonlocal count
+            with lock:
+                count += 1
+                number = count
+            self._bucket.put(f"{LEDGERS}/{self.worker}.jsonl/{number:09d}", encode_line(event))
+
+        yield append
+
+    def new_events(self) -> Iterator[tuple[str, Sequence[Event]]]:
+        """Yield, by ledger, the events that were not yielded before."""
+        found: dict[str, list[Event]] = {}
+        for ledger in self._ledgers():
+            folder = f"{LEDGERS}/{ledger}/"
+            for name, _ in self._bucket.list(folder, self._last.get(ledger, "")):
+                content = self._bucket.get(name)
+                found.setdefault(ledger, []).extend(replay(content or b""))
+                self._last[ledger] = name
+        yield from found.items()
+
+    def _ledgers(self) -> list[str]:
+        """Return the names of all ledgers."""
+        prefix = self._bucket.key(f"{LEDGERS}/")
+        pages = self._bucket.client.get_paginator("list_objects_v2")
+        found = []
+        for page in pages.paginate(Bucket=self._bucket.name, Prefix=prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                found.append(PurePosixPath(entry["Prefix"]).name)
+        return sorted(found)
+
+    def publish(self, name: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Put the file of this name in `work` into the store, and return its size and SHA-256.
+
+        Args:
+            name: Relative to the prefix of the results.
+            known: Size and SHA-256 that another worker published under this name; then nothing is done but to compare.
+
+        Raises:
+            OutputError: The other worker's bytes differ (`OUTPUT_DIFFERS`), or the store refuses.
+        """
+        made = self.work / name
+        mine = fingerprint(made)
+        if known is not None:
+            refuse_other_bytes(name, mine, known)
+            mine = dict(known)
+        else:
+            self._bucket.put(name, made.read_bytes())
+        made.unlink()
+        return mine
+
+    def states(self, files: Mapping[str, Any]) -> set[str]:
+        """Return `same`: objects appear whole, and asking for each would cost more than it finds."""
+        return {"same"}
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a result of this name."""
+        return self._bucket.head(name) is not None
+
+    def read(self, name: str) -> bytes | None:
+        """Return a result, None where there is none."""
+        return self._bucket.get(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a result, whole or not at all."""
+        self._bucket.put(name, content)
+
+    def stop(self, reason: str) -> None:
+        """Ask every worker to leave before its next case."""
+        self._bucket.put(f"{SHARED}/{STOP}", reason.encode("utf-8", "replace"))
+
+    def stop_reason(self) -> str | None:
+        """Return why everyone was asked to leave, None where nobody was."""
+        content = self._bucket.get(f"{SHARED}/{STOP}")
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def keep_stacks(self, text: str) -> None:
+        """Keep what every thread was doing when a case took too long."""
+        self._bucket.put(f"{SHARED}/{self.worker}{STACKS}", text.encode("utf-8", "replace"))
+
+
+@dataclass(frozen=True)
+class ObjectSource:
+    """Scans that lie in an object store: each is on this machine only while it is worked on.
+
+    Attributes:
+        bucket: Where they lie.
+    """
+
+    bucket: Bucket
+
+    def fetch(self, scan: Scan) -> None:
+        """Bring a scan to its path on this machine.
+
+        Raises:
+            FormatError: It is too large or gone (`INPUT_UNREADABLE`).
+        """
+        facts = self.bucket.head(scan.origin)
+        size = -1 if facts is None else int(facts["ContentLength"])
+        if not 0 <= size <= MOST_BYTES:
+            raise FormatError(
+                f"{file_name(scan.origin)}: the object is gone or larger than {MOST_BYTES >> 30} GiB.",
+                code="INPUT_UNREADABLE",
+            )
+        make_folder(scan.path.parent)
+        self.bucket.client.download_file(self.bucket.name, self.bucket.key(scan.origin), str(scan.path))
+
+    def drop(self, scan: Scan) -> None:
+        """Remove it from this machine."""
+        scan.path.unlink(missing_ok=True)
+
+
+def find_objects(bucket: Bucket, scratch: Path) -> Manifest:
+    """Return the objects that their names call images, as scans that will be fetched into `scratch`.
+
+    Differs from a folder: objects are not opened to see what they hold, and DICOM series are not put together.
+
+    Raises:
+        FormatError: The store does not answer (`STORE_UNREADABLE`), or there is no image (`INPUT_NO_SCANS`).
+    """
+    scans, others = [], 0
+    for name, facts in bucket.list(""):
+        last = PurePosixPath(name).name
+        if not promises_image(last):
+            others += 1
+            continue
+        place = scratch / name
+        case = flat_name(scratch, place, stem(last))
+        version = str(facts["ETag"]).strip('"')
+        scans.append(Scan(case, place, name, version=version))
+    if not scans:
+        raise FormatError(
+            f"s3://{bucket.name}/{bucket.prefix}: no object here has the name of an image ({others} others).",
+            code="INPUT_NO_SCANS",
+        )
+    passed = {"another object": others} if others else {}
+    return Manifest(tuple(sorted(scans, key=lambda scan: scan.name)), passed)

@@ -31,7 +31,7 @@ LAYERS = [
     {"training"},
     {"jobs"},
     {"cohort"},
-    {"pacs"},
+    {"pacs", "bundle"},
     {"server"},
     {"client"},
     {"cli"},

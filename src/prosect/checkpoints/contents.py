@@ -57,8 +57,10 @@ def weights_file(path: Path) -> Path:
     places = [path, *sorted(path.glob("snapshots/*"))]
     known = [base / place for base in places for place in PLACES if (base / place).is_file()]
     if known:
-        if len(known) > 1:
-            others = ", ".join(other.relative_to(path).as_posix() for other in known[1:])
+        # Files of one name beside one another are one set of weights, written for two programs.
+        strangers = [other for other in known[1:] if other.with_suffix("") != known[0].with_suffix("")]
+        if strangers:
+            others = ", ".join(other.relative_to(path).as_posix() for other in strangers)
             warnings.warn(
                 f"{path.name} holds several files of weights: {known[0].relative_to(path).as_posix()} is taken, not "
                 f"{others}. Give the file itself to choose.",

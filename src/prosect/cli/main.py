@@ -39,6 +39,7 @@ EXTRAS = {
     "pynetdicom": "pacs",
     "pyarrow": "cohort",
     "ray": "ray",
+    "onnxscript": "onnx",
     "boto3": "s3",
     "botocore": "s3",
 }

@@ -44,8 +44,8 @@ def main() -> int:
         found = campaign(Path(name), args.sessions, args.actions, args.wait)
     print(
         f"load_server: {args.sessions} sessions, {found['actions']:.0f} actions in {found['seconds']:.0f} s, "
-        f"{found['lost']:.0f} lost, {found['crossed']:.0f} sessions with a wrong mask; slowest session "
-        f"{found['slowest']:.2f} x median; /healthz p95 {found['health_ms']:.0f} ms"
+        f"{found['refused']:.0f} refused, {found['lost']:.0f} lost, {found['crossed']:.0f} sessions with a wrong mask; "
+        f"slowest session {found['slowest']:.2f} x median; /healthz p95 {found['health_ms']:.0f} ms"
     )
     return int(bool(found["lost"] or found["crossed"]))
 
@@ -60,7 +60,8 @@ class Person(threading.Thread):
         self.session = str(self.http.post("/api/v1/sessions", json={"scan_id": scan}).json()["session_id"])
         voxels = np.random.default_rng(number).integers(0, SHAPE, (actions, 3))
         self.places = GRID.to_world(voxels)
-        self.done, self.seconds = 0, 0.0
+        self.done: list[Any] = []  # places of clicks that were acknowledged
+        self.refused, self.seconds = 0, 0.0
 
     def run(self) -> None:
         """Click; a queue that is full is waited for, as the page does."""
@@ -72,16 +73,21 @@ class Person(threading.Thread):
                 if reply.status_code != 429:
                     break
                 time.sleep(0.1)
-            self.done += reply.status_code == 200
+            if reply.status_code == 200:
+                self.done.append(place)
+            else:
+                self.refused += 1
+                sys.stderr.write(f"{reply.status_code} {reply.text:.200}\n")
         self.seconds = time.perf_counter() - began
 
     def has_its_own_mask(self) -> bool:
-        """Whether the session holds what these clicks make, and nothing else."""
+        """Whether the session holds what the acknowledged clicks make, and nothing else."""
         expected = np.zeros(SHAPE, dtype=bool)
-        for place in self.places:
+        for place in self.done:
             expected |= ball(GRID, place, RADIUS_MM)
         _, labels = unpack_delta(self.http.get(f"/api/v1/sessions/{self.session}/labels").content)
-        return labels is not None and np.array_equal(labels > 0, expected)
+        found = np.zeros(SHAPE, dtype=bool) if labels is None else labels > 0
+        return np.array_equal(found, expected)
 
 
 def campaign(work: Path, sessions: int, actions: int, wait_s: float) -> dict[str, float]:
@@ -104,11 +110,12 @@ def campaign(work: Path, sessions: int, actions: int, wait_s: float) -> dict[str
         crossed = sum(not each.has_its_own_mask() for each in people)
         for each in people:
             each.http.close()
-    done = sum(each.done for each in people)
+    done, refused = sum(len(each.done) for each in people), sum(each.refused for each in people)
     times = [each.seconds for each in people]
     return {
         "actions": done,
-        "lost": sessions * actions - done,
+        "refused": refused,
+        "lost": sessions * actions - done - refused,
         "crossed": crossed,
         "seconds": seconds,
         "slowest": max(times) / statistics.median(times),

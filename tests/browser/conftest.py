@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from worlds.serving import Server
+from worlds.browsing import FLAGS, Page, chromium
 
 # The fixtures of the server's own tests.
 from worlds.serving_fixtures import run_server, scans, server, settings, shelf, start, start_with
@@ -28,13 +26,6 @@ __all__ = [
     "tab_at",
 ]
 
-FLAGS = (
-    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--disable-quic",
-)  # fmt: skip
-PATIENCE_S = 120
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -42,60 +33,13 @@ def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="browser tests need playwright: pip install playwright"
     )
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = chromium()
     if program is None:
         pytest.skip("browser tests need Chromium; install it with the system's packages")
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield opened
         opened.close()
-
-
-class Page:
-    """The page in one tab, with what tests ask of it."""
-
-    def __init__(self, tab: Any, at: Server) -> None:
-        self.tab, self.server = tab, at
-        self.complaints: list[str] = []
-        tab.set_default_timeout(1000 * PATIENCE_S)
-        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        tab.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-
-    def ask(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        return self.tab.evaluate(f"() => {script}")
-
-    def wait(self, script: str) -> None:
-        """Wait until an expression is true. (The page's own policy forbids what playwright would do.)"""
-        until = time.monotonic() + PATIENCE_S
-        while not self.ask(script):
-            assert time.monotonic() < until, f"still not true: {script}; {self.complaints}"
-            time.sleep(0.1)
-
-    def open(self, session: str) -> None:
-        """Go to the page of a session and wait until its scan is shown."""
-        self.tab.goto(f"{self.server.address}/?session={session}#t={self.server.settings.token}")
-        self.wait("window.prosect && window.prosect.scene.loaded && !document.getElementById('search').disabled")
-
-    def idle(self) -> None:
-        """Wait until no action runs."""
-        self.wait("window.prosect.state.busy === null && window.prosect.state.jobs.size === 0")
-
-    def name(self, structure: str) -> None:
-        """Select a structure or begin a new object."""
-        self.tab.fill("#search", structure)
-        self.tab.press("#search", "Enter")
-
-    def places(self, mm: list[float]) -> list[list[float]]:
-        """Where a place in mm is on the screen, in each of the three planes through it."""
-        self.ask(f"window.prosect.scene.goTo({mm})")
-        found: list[list[float]] = self.ask(f"window.prosect.scene.project({mm})")
-        edge = self.tab.locator("#canvas").bounding_box()
-        return [[edge["x"] + x, edge["y"] + y] for x, y in found]
-
-    def bitmap(self) -> bytes:
-        """What is painted, one byte per voxel, first axis fastest."""
-        return bytes(self.ask("Array.from(window.prosect.scene.bitmap)"))
 
 
 @pytest.fixture

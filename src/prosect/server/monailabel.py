@@ -103,11 +103,16 @@ def add_information(router: APIRouter, service: Service, store: Datastore) -> No
         return JSONResponse({"detail": "Nothing is trained here."}, 404)  # clients read this as "not running"
 
     @router.post("/activelearning/{strategy}")
-    async def next_sample(strategy: str) -> Response:
+    async def next_sample(strategy: str, request: Request) -> Response:
         if strategy != STRATEGY:
             return JSONResponse({"detail": f"There is no strategy '{strategy:.40}'; use {STRATEGY}."}, 404)
         image = await blocking(store.next_unlabelled)
-        return JSONResponse({} if image is None else {"id": image.identity, "name": image.identity})
+        if image is None:
+            return JSONResponse({})
+        sample = {"id": image.identity, "name": image.identity}
+        if service.settings.share_paths and is_here(request):
+            sample |= await blocking(place_of, service, image)
+        return JSONResponse(sample)
 
     @router.get("/datastore")
     async def datastore(output: str = "all") -> Response:
@@ -134,6 +139,18 @@ def describe(service: Service, store: Datastore) -> dict[str, Any]:
         "train_stats": {},
         "datastore": list_images(store, "stats"),
     }
+
+
+def is_here(request: Request) -> bool:
+    """Return whether a client runs on this machine."""
+    return request.client is not None and request.client.host in ("127.0.0.1", "::1")
+
+
+def place_of(service: Service, image: Image) -> dict[str, str]:
+    """Return where the file of an image lies, for a client that can read it itself; nothing where it is no one file."""
+    if not image.root or image.slices:
+        return {}
+    return {"path": str(service.library.roots.path(image.root, image.path))}
 
 
 def list_images(store: Datastore, output: str) -> dict[str, Any]:

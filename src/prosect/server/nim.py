@@ -24,6 +24,7 @@ from prosect.io.writing import write
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
 from prosect.prompts import Click, click_at
+from prosect.server.fetching import fetch
 from prosect.server.foreign import blocking, json_of, text_of
 from prosect.server.paths import output_path
 from prosect.server.scans import OpenScan
@@ -96,7 +97,17 @@ def infer(service: Service, said: Mapping[str, Any]) -> Response:
         ProsectError: The scan is not offered, or what is asked cannot be honoured.
     """
     asked = read_prompts(said.get("prompts"), service.shelf.clicker().vocabulary)
-    scan = find_scan(service, text_of(said, "image"))
+    image = text_of(said, "image")
+    scan = find_scan(service, image)
+    try:
+        return answer(service, said, scan, asked)
+    finally:
+        if is_address(image):  # nothing is kept of what was fetched
+            service.library.forget_scan(scan.entry.identity)
+
+
+def answer(service: Service, said: Mapping[str, Any], scan: OpenScan, asked: Request3d) -> Response:
+    """Return a zip with the labels of a scan; see `infer`."""
     ending = ending_for(said.get("output"), scan)
     copy = copy_target(service, said.get("local_working_dir"))
     job = service.device.submit("nim", lambda watch: label(service, scan, asked, watch), kind="draft", urgent=False)
@@ -186,8 +197,17 @@ def label(service: Service, scan: OpenScan, asked: Request3d, watch: Watch) -> L
     return session.labels
 
 
+def is_address(image: str) -> bool:
+    """Return whether a scan is said to lie on another server."""
+    try:
+        parts = urlsplit(image)
+    except ValueError:
+        return True
+    return parts.scheme not in ("", "file", "upload") or bool(parts.netloc)
+
+
 def find_scan(service: Service, image: str) -> OpenScan:
-    """Return the scan that a request names: below a root, or sent before by the native protocol.
+    """Return the scan that a request names: below a root, sent before by the native protocol, or at an allowed address.
 
     Raises:
         ProsectError: It is an address elsewhere or a path below no root (`PATH_FORBIDDEN`), or nothing is there.
@@ -195,11 +215,10 @@ def find_scan(service: Service, image: str) -> OpenScan:
     library = service.library
     if image.startswith("upload:"):
         return library.scan(image.removeprefix("upload:"))
+    if is_address(image):
+        settings = service.settings
+        return library.keep_upload(*fetch(image, settings.url_hosts, library.uploads, settings.max_upload_bytes))
     parts = urlsplit(image)
-    if parts.scheme not in ("", "file") or parts.netloc:
-        raise FormatError(
-            "This server fetches nothing from other addresses; name a file of its own.", code="PATH_FORBIDDEN"
-        )
     path = unquote(parts.path) if parts.scheme == "file" else image
     if not path.startswith("/"):
         root, _, relative = path.partition("/")

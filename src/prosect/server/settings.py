@@ -41,6 +41,9 @@ class Settings:
         max_upload_bytes: Largest upload.
         max_voxels: Largest scan.
         nninteractive_axes: Where i, j, k of scans from nnInteractive's clients are taken to lead, as they do not say.
+        share_paths: Whether MONAI Label's clients on this machine are told where a scan lies, so that they need not
+            load it.
+        url_hosts: Servers from which NIM's clients may have scans fetched.
         open_dls: Whether ITK-SNAP, which can send no token, needs none.
     """
 
@@ -60,6 +63,8 @@ class Settings:
     max_upload_bytes: int = 4 * GIB
     max_voxels: int = 1_000_000_000
     nninteractive_axes: str = "LPS"
+    share_paths: bool = False
+    url_hosts: tuple[str, ...] = ()
     open_dls: bool = False
 
     def __post_init__(self) -> None:

@@ -54,6 +54,10 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     remote = "let other machines in; encryption is for a proxy in front"
     who.add_argument("--allow-remote", action="store_true", help=remote)
     who.add_argument("--allow-host", metavar="H", action="append", default=[], help="a further name of this server")
+    shared = "tell MONAI Label's clients on this machine where a scan lies, so that they need not load it"
+    who.add_argument("--share-paths", action="store_true", help=shared)
+    fetched = "a server from which NIM's clients may have scans fetched, by https; may be given again"
+    who.add_argument("--allow-url-host", metavar="H", action="append", default=[], help=fetched)
     open_dls = "ask ITK-SNAP for no token, as it can send none; on this machine only"
     who.add_argument("--open-dls", action="store_true", help=open_dls)
     axes = "where i, j, k of scans from nnInteractive's clients lead, as they do not say (default: LPS)"

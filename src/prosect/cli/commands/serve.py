@@ -64,6 +64,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         origins=tuple(args.allow_origin),
         output_root=args.output_root,
         nninteractive_axes=args.nninteractive_axes,
+        share_paths=args.share_paths,
+        url_hosts=tuple(args.allow_url_host),
         open_dls=args.open_dls,
         max_sessions=args.max_sessions,
         memory_bytes=args.memory or free // 2,

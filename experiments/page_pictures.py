@@ -1,0 +1,139 @@
+"""Pictures of the page for the documentation, made with the shipped models on a real scan.
+
+`python experiments/page_pictures.py --scan CRLM-CT-1004.nii.gz --work DIR [--out docs/pictures] [--only NAME...]`. The scan
+is of Colorectal-Liver-Metastases (TCIA, CC BY 4.0), on which the places below lie. DIR keeps the session, so that the
+models run once and later pictures only show what it holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import sync_playwright
+
+import prosect
+from prosect.models import LoadedModel
+from prosect.server.running import running
+from prosect.server.settings import Settings
+from prosect.server.shelf import Shelf, Source
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from worlds.browsing import FLAGS, Page, chromium
+from worlds.serving import TOKEN, Server
+
+SIZE = {"width": 1280, "height": 720}
+MODEL = "prosect-small+prosect-torso"
+LESION = "metastasis"
+Places = dict[str, tuple[int, int, int]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scan", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    parser.add_argument("--only", nargs="+", default=[])
+    args = parser.parse_args()
+    settings = Settings(
+        work=args.work, roots={args.scan.name: args.scan}, token=TOKEN, port=0, output_root=args.work / "results",
+        memory_bytes=8 << 30,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        started = Started(settings, stack)
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        for name, (theme, picture) in PICTURES.items():
+            if args.only and name not in args.only:
+                continue
+            began = time.perf_counter()
+            context = browser.new_context(viewport=SIZE, color_scheme=theme)
+            page = Page(context.new_page(), started.server)
+            page.open(started.session)
+            picture(page, started)
+            page.tab.wait_for_timeout(700)
+            page.tab.screenshot(path=args.out / f"page_{name}.png")
+            context.close()
+            print(f"{name}: {time.perf_counter() - began:.0f} s {page.complaints}", flush=True)
+        browser.close()
+
+
+class Started:
+    """A server with the shipped models, and its session. State: the server, which one picture stops."""
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._settings, self._stack = settings, stack
+        self.server = self.start()
+        self.session = self.begin()
+
+    def start(self) -> Server:
+        """Start a server on the work folder."""
+        inner = self._stack.enter_context(ExitStack())
+        actual, service = inner.enter_context(running(self._settings, Shelf(load, [Source(MODEL, MODEL)])))
+        self._settings = replace(self._settings, port=actual.port)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        http = httpx.Client(base_url=f"http://127.0.0.1:{actual.port}", headers=headers, timeout=3600)
+        self._inner = inner
+        return Server(service, actual, http)
+
+    def stop(self) -> None:
+        """Stop the server, as a page sees it that is open."""
+        self._inner.close()
+
+    def begin(self) -> str:
+        """Return the session of the work folder; one is begun and drafted where there is none yet."""
+        http = self.server.http
+        known = http.get("/api/v1/sessions").json()["sessions"]
+        if known:
+            return str(known[0]["session_id"])
+        root = next(iter(self._settings.roots))
+        scan = http.post("/api/v1/scans", json={"root": root}).raise_for_status().json()
+        session = str(http.post("/api/v1/sessions", json={"scan_id": scan["scan_id"]}).json()["session_id"])
+        job = http.post(f"/api/v1/sessions/{session}/draft", json={}).raise_for_status().json()
+        while http.get(f"/api/v1/jobs/{job['job_id']}").json()["state"] in ("queued", "running"):
+            time.sleep(2)
+        return session
+
+
+def load(name: str | None, weights: Path | None) -> LoadedModel:
+    """Return a model."""
+    return prosect.load(name, weights=weights, device="cpu")
+
+
+def go(page: Page, name: str) -> None:
+    """Move the crosshair to a place of the scan."""
+    i, j, k = PLACES[name]
+    shape = page.ask("window.prosect.scene.shape")
+    share = [(i + 0.5) / shape[0], (j + 0.5) / shape[1], (k + 0.5) / shape[2]]
+    page.ask(
+        f"window.prosect.scene.goTo(Array.from(window.prosect.scene.niivue.frac2mm({share}, 0, true)).slice(0, 3))"
+    )
+
+
+def select(page: Page, name: str) -> None:
+    """Choose a structure of the list."""
+    page.ask(f"window.prosect.structures.select({name!r})")
+
+
+def draft(page: Page, _started: Started) -> None:
+    """What the models found."""
+    go(page, "liver")
+
+
+PLACES: Places = {"liver": (256, 256, 20)}
+PICTURES: dict[str, tuple[Any, Callable[[Page, Started], None]]] = {
+    "draft": ("light", draft),
+    "draft_dark": ("dark", draft),
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
 """Pictures of the page for the documentation, made with the shipped models on a real scan.
 
-`python experiments/page_pictures.py --scan CRLM-CT-1004.nii.gz --work DIR [--out docs/pictures] [--only NAME...]`. The scan
-is of Colorectal-Liver-Metastases (TCIA, CC BY 4.0), on which the places below lie. DIR keeps the session, so that the
-models run once and later pictures only show what it holds.
+`python experiments/page_pictures.py --scan CRLM-CT-1004.nii.gz --work DIR [--out docs/pictures] [--only NAME...]`. The
+scan is of Colorectal-Liver-Metastases (TCIA, CC BY 4.0), on which the places below lie. DIR keeps the session, so that
+the models run once and later pictures only show what it holds.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
 from prosect.errors import PromptError, ResourceError
+from prosect.server.colours import colours_of
 from prosect.server.index import SessionEntry
 from prosect.server.scans import OpenScan
 from prosect.server.wire import pack_delta
@@ -27,12 +28,6 @@ PAST = 256  # changes that a page which was away can catch up with by their boxe
 BYTES_PER_VOXEL = 3  # one label, and one slot as pages paint it; masks are small beside that
 Event = Mapping[str, Any]
 Listener = Callable[[Event], None]
-
-# Twenty colours that stay apart on grey and for colour-blind eyes, for structures that bring none.
-PALETTE = (
-    "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#88ccee", "#44aa99", "#117733",
-    "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#6699cc", "#ee8866", "#bbcc33", "#ffaabb", "#77aadd",
-)  # fmt: skip
 
 
 class LiveSession:
@@ -120,11 +115,12 @@ class LiveSession:
         ml = session.volume.grid.voxel_volume_ml
         slots = self.slots(session)
         states = session.states
+        colours = colours_of(states, session.vocabulary)
         tiers = session.vocabulary.tiers([each.index for each in states])
         rows = []
         for each, tier in zip(states, tiers, strict=True):
             slot = slots[each.name]
-            colour = self.entry.colours.get(each.name) or default_colour(session, each.index, slot)
+            colour = self.entry.colours.get(each.name, colours[each.name])
             rows.append(
                 {
                     "name": each.name,
@@ -264,12 +260,3 @@ class LiveSession:
 def session_bytes(scan: OpenScan) -> int:
     """Return what a session on a scan takes in memory beside the scan."""
     return scan.volume.grid.voxel_count * BYTES_PER_VOXEL
-
-
-def default_colour(session: Session, index: int, slot: int) -> str:
-    """Return the vocabulary's colour of a structure, or one of the fixed row for an object of one's own."""
-    structure = session.vocabulary.get(index)
-    if structure is None or structure.status != "supported":
-        return PALETTE[(slot - 1) % len(PALETTE)]
-    red, green, blue = structure.color
-    return f"#{red:02x}{green:02x}{blue:02x}"

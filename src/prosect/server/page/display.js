@@ -47,7 +47,12 @@ export class Display {
   take(said) {
     state.revision = said.revision;
     state.structures = said.structures;
-    this.scene.colour(said.structures);
+    this.recolour();
+  }
+
+  /** Colours depend on what is selected, too. */
+  recolour() {
+    if (this.scene.colour(state.structures, this.structures.current)) this.scene.draw();
   }
 
   /** Return the structure that is selected; where there is none say what to do. */
@@ -166,6 +171,7 @@ export class Display {
   /** Say that another structure is the one that is worked on. */
   selected(name) {
     say(`${name} is selected`);
+    this.recolour();
     this.draftable();
     this.clicks();
   }

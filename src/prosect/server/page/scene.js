@@ -3,6 +3,7 @@ import { arrange } from "./arranging.js";
 import { Niivue, NVImage, cmapper } from "./vendor/niivue.js";
 
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2, RENDER = 4;
+const INSET = 0.985; // at the edge of the canvas letters would be cut
 const NAMES = ["axial", "coronal", "sagittal"];
 const SINGLE = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]];
@@ -10,7 +11,7 @@ const PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
 const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
 const THIN = 0.4; // of a voxel
-const FULL = 255, FAINT = 50; // what encloses others, such as the body, would veil the scan
+const FULL = 255, FAINT = 0; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
 export class Scene {
@@ -106,21 +107,22 @@ export class Scene {
     gl.texSubImage3D(gl.TEXTURE_3D, 0, a, b, c, d - a, e - b, f - c, gl.RED, gl.UNSIGNED_BYTE, labels);
   }
 
-  /** Show each slot in its colour; hidden ones not at all. */
-  colour(structures) {
+  /** Show each slot in its colour; hidden ones not at all, and what encloses others while it is the one selected. */
+  colour(structures, selected) {
     const map = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: [""] };
     for (let slot = 1; slot < 255; slot++) {
       const one = structures.find((each) => each.slot === slot);
       const [red, green, blue] = rgb(one?.colour ?? "#ffffff");
       map.R.push(red); map.G.push(green); map.B.push(blue);
-      map.A.push(strength(one)); map.I.push(slot); map.labels.push(one?.name ?? "");
+      map.A.push(strength(one, selected)); map.I.push(slot); map.labels.push(one?.name ?? "");
     }
     map.R.push(255); map.G.push(255); map.B.push(255); map.A.push(255); map.I.push(CHANGED); map.labels.push("changed");
     const key = JSON.stringify([map.R, map.G, map.B, map.A]);
-    if (key === this.colours || !this.loaded) return;
+    if (key === this.colours || !this.loaded) return false;
     this.colours = key;
     this.niivue.drawLut = cmapper.makeDrawLut(map);
     this.niivue.updateGLVolume();
+    return true;
   }
 
   setWindow(low, high) {
@@ -152,7 +154,10 @@ export class Scene {
     const [, dx, dy, dz] = this.niivue.back?.pixDims ?? [0, 1, 1, 1];
     const [i, j, k] = this.shape ?? [1, 1, 1];
     const places = arrange([i * dx, j * dy, k * dz], this.canvas.clientWidth, this.canvas.clientHeight);
-    return [AXIAL, CORONAL, SAGITTAL].map((type, number) => [type, places[number]]);
+    return [AXIAL, CORONAL, SAGITTAL].map((type, number) => {
+      const [left, top, width, height] = places[number];
+      return [type, [left, top, width * INSET, height * INSET]];
+    });
   }
 
   /** Fit the planes to a canvas that has another size now. */
@@ -254,8 +259,8 @@ function rgb(text) {
 }
 
 /** How strongly a structure is painted; a slot that nothing has yet is ready for the next one. */
-function strength(one) {
+function strength(one, selected) {
   if (!one) return FULL;
   if (!one.visible) return 0;
-  return one.encloses ? FAINT : FULL;
+  return one.encloses && one.name !== selected ? FAINT : FULL;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import prosect
 from prosect.geometry import Grid
 from prosect.server.converting import BoxPrompt, Drawing
 from prosect.server.drawing import Shape, fill, prompt_of
+from prosect.server.settings import Settings
 from prosect.server.view import view_of
 from prosect.server.wire import unpack_delta
 from worlds.serving import RADIUS_MM, Server, ball
@@ -155,3 +157,27 @@ def test_a_model_that_is_dropped_drafts_beside_the_others(server: Server) -> Non
     _, identity, _ = begin(server)
     body = {"structures": "everything", "model": "mine.safetensors"}
     assert server.http.post(f"{API}/sessions/{identity}/draft", json=body).status_code == 202
+
+
+def test_a_model_that_was_dropped_is_there_after_a_restart_while_its_file_is(
+    settings: Settings, start_with: Callable[[Settings], Server]
+) -> None:
+    def models(server: Server) -> list[str]:
+        found: list[str] = server.http.get(f"{API}/capabilities").json()["models"]
+        return found
+
+    headers = {"X-Filename": "mine.safetensors"}
+    first = start_with(settings)
+    for content in (b"weights", b"newer weights"):
+        assert first.http.post(f"{API}/models", content=content, headers=headers).status_code == 201
+    (kept,) = first.service.library.kept_models().values()
+    assert kept.read_bytes() == b"newer weights"
+    uploads = first.service.library.uploads
+    assert len(list(uploads.iterdir())) == 1  # the older file is gone
+    again = start_with(settings)
+    again.service.shelf.withdraw("mine.safetensors")  # both servers share the shelf of this test
+    again = start_with(settings)
+    assert models(again) == ["balls", "mine.safetensors"]
+    kept.unlink()
+    again.service.shelf.withdraw("mine.safetensors")
+    assert models(start_with(settings)) == ["balls"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from prosect.errors import FormatError, PromptError, ProsectError, ResourceError
 from prosect.models.resuming import resume
 from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
+from prosect.server.kept import Kind
 from prosect.server.live import LiveSession, session_bytes
 from prosect.server.paths import Roots
 from prosect.server.scans import OpenScan, Reader, Scans
@@ -25,6 +26,7 @@ from prosect.session import Session
 
 __all__ = ["Library", "delete_upload"]
 
+MODELS = Kind("prosect-models", 1, "the list of models")
 SHARE_FOR_SCANS = 2  # half of the memory is for scans, the rest for masks, features and the model
 
 
@@ -69,8 +71,31 @@ class Library:
         return self.settings.work / "journals"
 
     @property
+    def _models_file(self) -> Path:
+        return self.settings.work / "models.json"
+
+    @property
     def _index_file(self) -> Path:
         return self.settings.work / "index.json"
+
+    # Models
+
+    def kept_models(self) -> dict[str, Path]:
+        """Return where the weights lie that clients have sent, by the name of the model."""
+        files = MODELS.read(self._models_file, lambda document: dict(document["files"])) or {}
+        places = {name: self.uploads / file for name, file in files.items()}
+        return {name: path for name, path in places.items() if path.exists()}
+
+    def keep_model(self, name: str, path: Path) -> None:
+        """Remember weights that a client has sent, over restarts too; an earlier file of that name is deleted."""
+        with self._lock:
+            kept = self.kept_models()
+            older = kept.get(name)
+            kept[name] = path
+            files = {key: each.relative_to(self.uploads).as_posix() for key, each in kept.items()}
+            MODELS.write(self._models_file, {"files": files})
+        if older is not None and older != path:
+            delete_upload(older, self.uploads)
 
     # Scans
 

@@ -56,6 +56,8 @@ class Service:
 
     def __init__(self, library: Library, clock: Callable[[], float]) -> None:
         self.library, self.settings, self.shelf = library, library.settings, library.shelf
+        for name, path in library.kept_models().items():
+            self.shelf.offer(Source(name, None, path))
         self.device = Device()
         self.jobs, self._replies = Jobs(), Replies(clock)
 
@@ -218,6 +220,7 @@ class Service:
         self.require_writing()
         try:
             self.shelf.add(Source(name, None, path))
+            self.library.keep_model(name, path)
         except ProsectError as error:
             delete_upload(path, self.library.uploads)
             # A file that a client sent is the client's to change; what the server was started with would be ours.

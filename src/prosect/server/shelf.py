@@ -98,9 +98,29 @@ class Shelf:
             self._sources[source.key] = source
             self._loaded[source.key] = model
 
+    def offer(self, source: Source) -> None:
+        """Offer one more model that was loaded at an earlier start; it is loaded when it is needed."""
+        with self._lock:
+            self._sources.setdefault(source.key, source)
+
+    def withdraw(self, key: str) -> None:
+        """Offer a model no longer."""
+        with self._lock:
+            self._sources.pop(key, None)
+            self._loaded.pop(key, None)
+
     def drafters(self) -> list[str]:
-        """Return the models that find structures by themselves."""
-        return [key for key in self._sources if isinstance(self.model(key), Finds)]
+        """Return the models that find structures by themselves; one whose file is gone since is no longer offered."""
+        found = []
+        for key in self.keys:
+            try:
+                if isinstance(self.model(key), Finds):
+                    found.append(key)
+            except CheckpointError:
+                if key == self._main:
+                    raise
+                self.withdraw(key)
+        return found
 
     def draft(self, key: str, volume: Volume, names: list[str] | None, watch: Watch) -> LabelMap | LabelLayers:
         """Return what a model finds in a scan.

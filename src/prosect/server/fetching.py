@@ -84,32 +84,40 @@ def fetch(
             (`INPUT_UNREADABLE`), has no such file (`INPUT_NOT_FOUND`), or the file is too large (`INPUT_TOO_LARGE`).
     """
     host, port, target = parts_of(url, hosts)
+    address = public_address(host, look_up)
+    place = folder / secrets.token_hex(8)
+    place.mkdir(mode=0o700)
+    name = client_name(urlsplit(url).path)
+    path = place / f"upload{ending_of(name)}"
+    connection = connect(host, port, address, SILENCE_S)
+    try:
+        connection.request("GET", target, headers={"Accept-Encoding": "identity", "User-Agent": "prosect"})
+        with connection.getresponse() as response:
+            store(response, path, max_bytes, clock() + PATIENCE_S, clock)
+    except BaseException as error:
+        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(error, OSError | http.client.HTTPException):
+            cause = type(error).__name__
+            raise FormatError(f"{host}: the file cannot be fetched ({cause}).", code="INPUT_UNREADABLE") from error
+        raise
+    finally:
+        connection.close()
+    return path, name
+
+
+def public_address(host: str, look_up: Resolve) -> str:
+    """Return the address of a host, all of whose addresses must be public ones: the system might take any.
+
+    Raises:
+        FormatError: One is not (`PATH_FORBIDDEN`), or there is none (`INPUT_UNREADABLE`).
+    """
     try:
         addresses = look_up(host)
     except OSError as error:
         raise FormatError(f"{host}: this server is not found.", code="INPUT_UNREADABLE") from error
     if not addresses or not all(is_public(address) for address in addresses):
         raise FormatError(f"{host} leads into a private network; nothing is fetched there.", code="PATH_FORBIDDEN")
-    place = folder / secrets.token_hex(8)
-    place.mkdir(mode=0o700)
-    name = client_name(urlsplit(url).path)
-    path = place / f"upload{ending_of(name)}"
-    connection = connect(host, port, addresses[0], SILENCE_S)
-    try:
-        connection.request("GET", target, headers={"Accept-Encoding": "identity", "User-Agent": "prosect"})
-        with connection.getresponse() as response:
-            store(response, path, max_bytes, clock() + PATIENCE_S, clock)
-    except (OSError, http.client.HTTPException) as error:
-        shutil.rmtree(place, ignore_errors=True)
-        raise FormatError(
-            f"{host}: the file cannot be fetched ({type(error).__name__}).", code="INPUT_UNREADABLE"
-        ) from error
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
-    finally:
-        connection.close()
-    return path, name
+    return addresses[0]
 
 
 def parts_of(url: str, hosts: Sequence[str]) -> tuple[str, int, str]:

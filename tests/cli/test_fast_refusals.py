@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from prosect.cli import main as main_module
 from worlds.refusals import names
 from worlds.weights import write_vista3d
 
@@ -46,6 +48,62 @@ def test_a_run_and_its_dry_run_are_refused_alike_without_torch(scan_path, tmp_pa
     assert status in (3, 6)
     assert loaded == "LOADED False"
     assert names(tmp_path) == {"scan.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["click", "SCAN", "-o", "OUT/o.nii.gz", "--at", "1,2,3", "-m", "vista4d"], "MODEL_UNKNOWN"),
+        (["segment", "SCAN", "-o", "OUT/o.nii.gz", "-w", "OUT/none.pt"], "MODEL_"),
+        (["segment", "SCAN", "-o", "OUT/o.nii.gz", "-m", "vista3d-ctmr"], "MODEL_NOT_INSTALLED"),
+        (["serve", "OUT/none"], "INPUT_NOT_FOUND"),
+        (["serve", "SCAN", "-m", "vista4d"], "MODEL_UNKNOWN"),
+        (["view", "OUT/none"], "INPUT_NOT_FOUND"),
+        (["evaluate", "auto", "OUT/none.json", "-o", "OUT/e"], "INPUT_NOT_FOUND"),
+        (["evaluate", "auto", "OUT", "-o", "OUT/e", "-rs", "livr"], "STRUCTURE_UNKNOWN"),
+        (["evaluate", "auto", "OUT", "-o", "OUT/e", "-m", "vista4d"], "MODEL_UNKNOWN"),
+        (["finetune", "--images", "OUT", "--labels", "OUT", "--classes", "1=a", "-o", "OUT/a.pt"], "OUTPUT_FORMAT"),
+        (["finetune", "--images", "OUT", "--labels", "OUT", "--classes", "7", "-o", "OUT/a.safetensors"], "MAPPING_"),
+        (["finetune", "--images", "OUT/no", "--labels", "OUT", "--classes", "1=a", "-o", "OUT/a.safetensors"],
+         "INPUT_NOT_FOUND"),
+        (["finetune", "--images", "OUT", "--labels", "OUT", "--classes", "1=a", "-o", "OUT/no/a.safetensors"],
+         "OUTPUT_UNWRITABLE"),
+        (["train", "OUT/none.toml", "--work", "OUT/run"], "INPUT_NOT_FOUND"),
+        (["supervoxels", "OUT/none.nii.gz", "-o", "OUT/s.nii.gz"], "INPUT_NOT_FOUND"),
+        (["pseudo-label", "OUT/none", "-o", "OUT/p"], "INPUT_NOT_FOUND"),
+    ],
+)  # fmt: skip
+def test_every_command_refuses_by_its_words_alone_and_loads_no_torch(
+    run, monkeypatch, scan_path, tmp_path, words, code
+):
+    def load(name: str, *_: object) -> None:
+        assert "commands" not in name, f"{name} was loaded before the words were looked at"
+        return real(name)
+
+    real = main_module.importlib.import_module
+    monkeypatch.setattr(main_module.importlib, "import_module", load)
+    monkeypatch.setenv("PROSECT_WEIGHTS_DIR", str(tmp_path / "weights"))
+    places = {"SCAN": str(scan_path), "OUT": str(tmp_path)}
+    typed = [re.sub("SCAN|OUT", lambda found: places[found[0]], word) for word in words]
+    status, _, err = run(*typed)
+    assert code in err
+    assert status in (2, 3, 6)
+    assert names(tmp_path) == {"scan.nii.gz"}
+
+
+def test_looking_at_words_loads_no_torch() -> None:
+    code = "import sys, prosect.cli.early; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_finetuning_and_its_dry_run_are_refused_alike(run, scan_path, tmp_path, dry) -> None:
+    place = tmp_path / "my.safetensors"
+    place.write_text("")
+    words = ("finetune", "--images", tmp_path, "--labels", tmp_path, "--classes", "1=a", "-o", place)
+    status, _, err = run(*words, *dry)
+    assert (status, "[OUTPUT_EXISTS]" in err) == (3, True)
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])

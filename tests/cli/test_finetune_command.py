@@ -36,7 +36,8 @@ def test_what_finetuning_writes_is_used_at_once(run: Run, given: tuple[object, .
     assert "bright box (new; known names like it:" in said
     assert "dark box: starts as spleen, as asked for" in said
     assert "one click on the new structures" in said
-    assert (tmp_path / "my.work" / "all" / "state.pt").is_file()
+    assert not (tmp_path / "my.work").exists(), "what was needed on the way is gone"
+    assert "label values of its results, as in your labels: 1 bright box, 2 dark box" in said
     scan = tmp_path / "data" / "images" / "p0.nii.gz"
     words = ("segment", scan, "-w", out, "-d", "cpu", "-q")
     assert run(*words, "-o", tmp_path / "out.nii.gz", "-rs", "dark box")[0] == 0
@@ -80,9 +81,41 @@ def test_a_time_limit_leaves_a_state_to_go_on_from(run: Run, given: tuple[object
     words = ("finetune", *given, *CLASSES, "-o", tmp_path / "my.safetensors", *QUICK)
     status, said, _ = run(*words, "--minutes", "0")
     assert status == 0
-    assert "the time was over at step 0" in said
-    status, said, _ = run(*words, "--overwrite")
+    assert "the time was over at step 0; the same command with --continue goes on" in said
+    assert "--continue" in run(*words)[2], "a result that is there says how to go on"
+    status, said, _ = run(*words, "--continue")
     assert (status, "goes on at step 0" in said, "the time was over" in said) == (0, True, False)
+
+
+def test_there_must_be_something_to_go_on_with(run: Run, given: tuple[object, ...], tmp_path: Path) -> None:
+    status, _, err = run("finetune", *given, *CLASSES, "-o", tmp_path / "my.safetensors", *QUICK, "--continue")
+    assert (status, "[RESUME_MISSING]" in err) == (3, True)
+
+
+def test_a_work_folder_stays_where_that_is_asked_for_and_so_does_what_others_put_there(
+    run: Run, given: tuple[object, ...], tmp_path: Path
+) -> None:
+    words = ("finetune", *given, *CLASSES, *QUICK)
+    assert run(*words, "-o", tmp_path / "a.safetensors", "--keep-work")[0] == 0
+    assert (tmp_path / "a.work" / "all" / "state.pt").is_file()
+    (tmp_path / "b.work").mkdir()
+    (tmp_path / "b.work" / "notes.txt").write_text("mine")
+    assert run(*words, "-o", tmp_path / "b.safetensors")[0] == 0
+    assert [path.name for path in (tmp_path / "b.work").iterdir()] == ["notes.txt"]
+
+
+def test_what_a_weights_file_names_is_known_to_other_commands(
+    run: Run, given: tuple[object, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "my.safetensors"
+    assert run("finetune", *given, "--classes", "1=bright box", "*=", "-o", out, *QUICK)[0] == 0
+    assert "structures: bright box" in run("weights", "verify", out)[1]
+    listed = run("labels", "-w", out)[1]
+    assert "value" in listed
+    assert any(line.split()[:3] == ["1", "bright", "box"] for line in listed.splitlines())
+    words = ("evaluate", "auto", tmp_path / "data", "--map", "1=bright box", "2=", "-d", "cpu", "-q")
+    assert run(*words, "-w", out, "-o", tmp_path / "scores")[0] == 0
+    assert "[STRUCTURE_UNKNOWN]" in run(*words, "-o", tmp_path / "others", "-m", "prosect-small")[2]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +144,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(run: Run, t
     nowhere = ("--images", tmp_path / "none", "--labels", tmp_path / "none", *CLASSES)
     assert "[OUTPUT_FORMAT_UNKNOWN]" in run("finetune", *nowhere, "-o", tmp_path / "my.pt")[2]
     assert "[OUTPUT_UNWRITABLE]" in run("finetune", *nowhere, "-o", tmp_path / "no" / "my.safetensors")[2]
-    assert "[DATALIST_INVALID]" in run("finetune", *nowhere, "-o", tmp_path / "my.safetensors")[2]
+    assert "[INPUT_NOT_FOUND]" in run("finetune", *nowhere, "-o", tmp_path / "my.safetensors")[2]
 
 
 def few(folder: Path, tmp_path: Path, weights: Path, *more: object) -> tuple[object, ...]:

@@ -74,6 +74,7 @@ def test_a_second_scan_is_told_where_outputs_and_several_scans_go(run, model, sc
 def test_every_command_says_the_version_and_refuses_flags_that_begin_like_others(run, command) -> None:
     status, out, _ = run(command, "--version")
     assert (status, out.startswith("prosect ")) == (0, True)
+    assert "prosect-small, prosect-torso" in out.splitlines()[1], "which weights answer is part of the version"
     status, _, err = run(command, "--versio")
     assert status == 2
     assert "--versio: there is no such flag" in err or "required" in err

@@ -242,7 +242,7 @@ def test_what_can_be_typed_is_what_there_is() -> None:
 
     assert tuple(PROFILES) == groups.PROFILES
     assert set(evaluate.RULES) == set(RULES)
-    assert (*PROTOCOLS, "fewshot", "masks") == evaluate.PROTOCOLS
+    assert (*PROTOCOLS, "fewshot", "masks", "compare") == evaluate.PROTOCOLS
     hints = get_type_hints(EvaluateJob)
     assert get_args(hints["protocol"]) == PROTOCOLS
     assert get_args(get_args(hints["split"])[0]) == evaluate.SPLITS

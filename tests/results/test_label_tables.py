@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,17 @@ def test_odd_names_break_no_table() -> None:
     odd = [Label(7, 'a "b"  c', (1, 2, 3))]
     assert itksnap(as_itksnap(odd).decode())[7] == ("a 'b'  c", (1, 2, 3))
     assert slicer(as_slicer(odd).decode())[7] == ('a_"b"_c', (1, 2, 3))
+
+
+def test_results_of_a_finetuned_model_have_the_values_of_its_training(found, tmp_path: Path) -> None:
+    labels, volume = found
+    index = labels.present[0]
+    taught = replace(labels, provenance={**labels.provenance, "label_values": {index: 7}})
+    results.write(taught, volume, request_for(tmp_path / "ct.nii.gz", report=True))
+    assert prosect.read_labels(tmp_path / "ct.nii.gz").names[7] == labels.name_of(index)
+    listed = json.loads((tmp_path / "ct_report.json").read_text())["structures"]
+    assert {row["index"]: row["value"] for row in listed}[index] == 7
+    prosect.write(taught, tmp_path / "own.nii.gz", like=volume)
+    assert (prosect.read_labels(tmp_path / "own.nii.gz").array == 7).sum() == labels.voxel_counts[index]
+    results.write(taught, volume, request_for(tmp_path / "counted.nii.gz", renumber=True))
+    assert 7 not in prosect.read_labels(tmp_path / "counted.nii.gz").names or len(labels.sought) >= 7

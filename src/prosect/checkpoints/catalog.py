@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "default_name",
     "entry",
+    "installed",
     "locate",
     "members",
     "read_catalog",
@@ -148,6 +150,16 @@ def weights_folder() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "prosect" / "weights"
+
+
+def installed() -> list[str]:
+    """Return the names of the models whose weights are on this machine."""
+    found = []
+    for name in CATALOG:
+        with suppress(CheckpointError):
+            locate(name)
+            found.append(name)
+    return found
 
 
 def locate(name: str | None) -> Path:

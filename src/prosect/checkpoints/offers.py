@@ -12,7 +12,7 @@ from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import structure_of
 
-__all__ = ["offer", "offer_of", "offering", "with_structures"]
+__all__ = ["names_in", "offer", "offer_of", "offering", "with_structures"]
 
 HINT = "this model was not trained for it, or not well enough to offer it; load official VISTA3D weights with -w"
 
@@ -59,6 +59,20 @@ def offer_of(base: Entry, metadata: Mapping[str, Any]) -> Vocabulary:
         return words.restrict((), base.no_classes)
     trained = metadata.get("classes")
     return words if trained is None else offering(words, trained)
+
+
+def names_in(weights: Path | None) -> Vocabulary | None:
+    """Return the vocabulary of a weights file with the structures of its own, all of them as names; None where it has
+    none of its own.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    stated = {} if weights is None else read_metadata(weights)
+    if not stated.get("structures"):
+        return None
+    words = load_vocabulary(str(stated["vocabulary"]))
+    return with_structures(words, [structure_of(row) for row in stated["structures"]])
 
 
 def offering(words: Vocabulary, classes: Sequence[int]) -> Vocabulary:

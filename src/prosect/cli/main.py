@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from prosect import __version__
+from prosect.checkpoints import catalog
 from prosect.cli.arguments import build_parser, check
 from prosect.errors import ProsectError, ProsectWarning
 
@@ -76,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def guarded(args: argparse.Namespace) -> int:
     """Run the command; every way it can end has one status and at most one line."""
     try:
+        if args.command != "doctor":  # which must come to word where a library is broken
+            importlib.import_module("prosect.cli.early").refuse(args)
         command = importlib.import_module(f"prosect.cli.commands.{args.command.replace('-', '_')}")
         status = int(command.run(args))
         sys.stdout.flush()
@@ -161,8 +164,8 @@ def plain_warnings(quiet: bool) -> Iterator[None]:
 
 
 def version() -> str:
-    """Return the version of the package."""
-    return __version__
+    """Return the version of the package, and on a second line the weights that are on this machine."""
+    return f"{__version__}\nweights here: {', '.join(catalog.installed()) or 'none'}"
 
 
 if __name__ == "__main__":

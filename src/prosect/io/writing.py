@@ -19,7 +19,7 @@ from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
-from prosect.labelmap import LabelArray, LabelLayers, LabelMap
+from prosect.labelmap import LabelArray, LabelLayers, LabelMap, own_values
 from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume
@@ -51,8 +51,8 @@ def write(
             DICOM results need the DICOM series here that they refer to.
         overwrite: Whether a file that exists may be replaced.
         dicom: How DICOM results are written.
-        values: Label value in the file by the structure's index; by default the index itself. DICOM counts its
-            segments by itself.
+        values: Label value in the file by the structure's index; by default the index itself, or what a finetuned
+            model's labels say. DICOM counts its segments by itself.
 
     Raises:
         OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), a place that cannot be written, the file of the scan
@@ -69,6 +69,8 @@ def write(
         refuse_existing(Path(path))
     choices = dicom or DicomChoices()
     refuse_unreferable(thing, Path(path), like, choices)
+    if values is None and not isinstance(thing, Volume):
+        values = own_values(thing.provenance)
     return store_checked(thing, Path(path), like, choices, values)
 
 

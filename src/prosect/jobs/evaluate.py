@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from prosect.checkpoints.offers import names_in
 from prosect.data.datalist import DataList, Entry
 from prosect.errors import RecipeError, VocabularyError
 from prosect.evaluation.baselines import baseline_named
@@ -107,6 +108,8 @@ class EvaluateJob(Job):
             ProsectError: The list, the model or the folder cannot be used; a single scan is noted as refused.
         """
         datalist = self.chosen_scans()
+        for name in self.classes or ():
+            datalist.vocabulary.find(name)
         judged = model or self.load_model()
         examination = self.examination(judged)
         self.refuse_strangers(datalist, judged, examination)
@@ -124,7 +127,8 @@ class EvaluateJob(Job):
         Raises:
             RecipeError: None is left, or one has no manual labels (`LABEL_MISSING`).
         """
-        part = self.scans.read().examined(self.split, self.fold)
+        # Structures that finetuned weights have of their own need no mark as new ones in the mapping.
+        part = self.scans.read(names_in(self.model.weights)).examined(self.split, self.fold)
         part = replace(part, entries=part.entries[: self.limit])
         bare = [entry.name for entry in part if entry.label is None]
         if bare and self.protocol != "speed":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -10,21 +12,22 @@ from typing import ClassVar
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.mapping_pairs import parse_pair
 from prosect.data.pairs import pair_files
-from prosect.errors import FormatError
-from prosect.io.atomic import probe
+from prosect.jobs.finetune_places import refuse_places, work_of
 from prosect.jobs.inputs import ModelChoice
 from prosect.jobs.job import Job
 from prosect.jobs.warning_log import keep_warnings
-from prosect.jobs.work_folder import lock_work_folder
+from prosect.jobs.work_folder import LOCK, lock_work_folder
 from prosect.models import Learns, Model, require_learns
 from prosect.training.finetuning.finetune import Finetuned, finetune, save_finetuned
 from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
 from prosect.training.finetuning.settings import FinetuneSettings
+from prosect.training.finetuning.warm_start import STARTS
+from prosect.training.stage_scans import KEPT
 
 __all__ = ["FinetuneJob"]
 
-SUFFIX = ".safetensors"
-NEED_BYTES = 64 << 20
+# What a finetuning leaves in its work folder: folders of stages and prepared scans, and small files.
+MADE, SMALL = ("head", "all", KEPT), (STARTS, LOCK)
 
 Say = Callable[[str], None]
 OnPlan = Callable[[FinetunePlan, Learns], None]
@@ -52,6 +55,8 @@ class FinetuneJob(Job):
         work: Folder of prepared scans and states; by default beside the output.
         model: Where it starts.
         overwrite: Whether weights that exist may be replaced.
+        resume: Go on with a training that was stopped, and replace the weights that it has written.
+        keep_work: Keep the work folder when all is done, to train for longer; one that was named stays anyway.
     """
 
     kind: ClassVar[str] = "finetune"
@@ -65,17 +70,21 @@ class FinetuneJob(Job):
     work: Path | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
     overwrite: bool = False
+    resume: bool = False
+    keep_work: bool = False
+
+    @property
+    def work_folder(self) -> Path:
+        """Folder of prepared scans and states."""
+        return work_of(self.output, self.work)
 
     def refuse(self) -> None:
         """Refuse an output that cannot be, before anything is read.
 
         Raises:
-            FormatError: It has another ending (`OUTPUT_FORMAT_UNKNOWN`), or exists (`OUTPUT_EXISTS`).
+            ProsectError: See `refuse_places`.
         """
-        if self.output.suffix.lower() != SUFFIX:
-            raise FormatError(f"{self.output}: weights are written as {SUFFIX}.", code="OUTPUT_FORMAT_UNKNOWN")
-        if self.output.exists() and not self.overwrite:
-            raise FormatError(f"{self.output} exists; give --overwrite to replace it.", code="OUTPUT_EXISTS")
+        refuse_places(self.output, self.overwrite, self.resume, self.work)
 
     def plan(self, model: Model | None = None, *, show_warnings: bool = True) -> tuple[FinetunePlan, Learns]:
         """Return what will be trained, and the model it starts from, after every file was checked; nothing is written.
@@ -117,11 +126,22 @@ class FinetuneJob(Job):
             ProsectError: See `plan`; or another process trains in the same folder (`OUTPUT_LOCKED`).
         """
         self.refuse()
-        probe(self.output, NEED_BYTES)
         plan, start = self.plan(model, show_warnings=show_warnings)
         on_plan(plan, start)
-        work = self.work or self.output.with_suffix(".work")
-        with keep_warnings(show_warnings), lock_work_folder(work):
-            done = finetune(start, plan, self.settings, work, stop_at, say)
+        with keep_warnings(show_warnings), lock_work_folder(self.work_folder):
+            done = finetune(start, plan, self.settings, self.work_folder, stop_at, say)
         save_finetuned(done, self.output)
+        if done.complete and self.work is None and not self.keep_work:
+            # Only what trainings make: a folder of this name may hold other things.
+            for name in MADE:
+                shutil.rmtree(self.work_folder / name, ignore_errors=True)
+            remove_if_empty(self.work_folder)
         return done
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a work folder in which nothing is left but its small files."""
+    for name in SMALL:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        folder.rmdir()

@@ -11,7 +11,7 @@ from prosect.io.atomic import make_folder, output_error
 from prosect.io.lock import try_lock
 from prosect.io.paths import file_name
 
-__all__ = ["lock_work_folder"]
+__all__ = ["LOCK", "lock_work_folder"]
 
 LOCK = ".lock"
 

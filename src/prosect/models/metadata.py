@@ -18,7 +18,7 @@ from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.vocabulary.rows import row_of, structure_of
 
-__all__ = ["metadata_of", "preprocessing_of", "spec_of"]
+__all__ = ["label_values_of", "metadata_of", "preprocessing_of", "spec_of"]
 
 
 def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,6 +37,10 @@ def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[s
     }
     if spec.click_patch is not None:
         preprocessing["click_patch"] = list(spec.click_patch)
+    # Only where there are any, so that files without them stay as they were.
+    values: dict[str, Any] = {}
+    if spec.label_values:
+        values["label_values"] = {str(index): value for index, value in spec.label_values.items()}
     return {
         "format": 1,
         "model": spec.name,
@@ -48,6 +52,7 @@ def metadata_of(spec: ModelSpec, added: Iterable[Structure], training: Mapping[s
         "one_piece": list(spec.one_piece),
         "largest_ml": {str(index): ml for index, ml in spec.largest_ml.items()},
         "licence": spec.licence,
+        **values,
         "preprocessing": preprocessing,
         "training": dict(training),
     }
@@ -87,7 +92,13 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         click_scales=click_scales_of(own.click_scales),
         # Finetuned weights have a name of their own, and of their structures nothing is known.
         facts=facts_of(str(metadata.get("model", base.name))),
+        label_values=label_values_of(metadata),
     )
+
+
+def label_values_of(metadata: Mapping[str, Any]) -> dict[int, int]:
+    """Return the label values in files that weights state, by class; none where those are the classes themselves."""
+    return {int(index): int(value) for index, value in metadata.get("label_values", {}).items()}
 
 
 def preprocessing_of(base: Entry, metadata: Mapping[str, Any]) -> dict[str, Any]:

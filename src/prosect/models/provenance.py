@@ -47,6 +47,8 @@ def provenance_of(
     """
     network = clock.seconds.get("network", 0.0)  # none where the scan shows nothing
     restore = clock.seconds["restore"] - network  # the sweep alternates between the two
+    # Only where there are any, so that results of other models stay as they were.
+    values = {"label_values": dict(model.spec.label_values)} if model.spec.label_values else {}
     seconds = {"prepare": clock.seconds["prepare"], "network": network, "restore": restore}
     return {
         "model": model.spec.name,
@@ -58,4 +60,5 @@ def provenance_of(
         "expansions": {group: list(parts) for group, parts in resolution.expansions.items()},
         "notes": [*volume.source.notes, *resolution.notes, *notes],
         "seconds": seconds,
+        **values,
     }

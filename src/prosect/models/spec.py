@@ -110,6 +110,8 @@ class ModelSpec:
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
         click_scales: Working spacings at which clicks may be answered.
+        label_values: Label value in files by class, where it is not the class itself: those of the scans that a
+            finetuned model learnt from.
     """
 
     name: str
@@ -128,6 +130,7 @@ class ModelSpec:
     one_piece: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)
     facts: ModelFacts = field(default_factory=ModelFacts)
+    label_values: Mapping[int, int] = field(default_factory=dict)
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 
 from prosect.io.stored import Label
-from prosect.labelmap import Labels
+from prosect.labelmap import Labels, own_values
 
 __all__ = ["as_itksnap", "as_nnunet", "as_slicer", "file_values"]
 
@@ -36,11 +36,12 @@ def file_values(labels: Labels, renumber: bool) -> dict[int, int]:
 
     Args:
         labels: The result.
-        renumber: Whether values count from 1, in the order of the indices.
+        renumber: Whether values count from 1, in the order of the indices. Else results of a finetuned model have the
+            values of the labels that it learnt from.
     """
     if renumber:
         return {index: place for place, index in enumerate(labels.sought, start=1)}
-    return {}
+    return own_values(labels.provenance)
 
 
 def as_itksnap(labels: Sequence[Label]) -> bytes:

@@ -71,6 +71,7 @@ class TrainingLoop:
         self.step = 0
         self.skipped = self.skipped_in_a_row = 0
         self.best, self.best_step, self.unjudged = -math.inf, 0, 0
+        self.first_look: tuple[float, int] | None = None
         if self.ranks.rank == 0:
             folder.mkdir(parents=True, exist_ok=True)
             sweep([folder])  # what a kill during a save has left
@@ -85,6 +86,7 @@ class TrainingLoop:
                 way are only logged.
         """
         recent: list[float] = []
+        half = None if stop_at is None else (self.around.now() + stop_at) / 2
         clock = self.around.clock
         started, waited = clock(), self._waited
         while not self.finished and not self._is_over(stop_at):
@@ -96,6 +98,8 @@ class TrainingLoop:
                 recent, started, waited = [], clock(), self._waited
             if self.settings.validate_every and self.step % self.settings.validate_every == 0:
                 self._validate()
+            elif self._wants_first_look(half):
+                self._look()
             if self.step % save_every == 0:
                 self._save_or_go_on()
         self.save()
@@ -106,6 +110,18 @@ class TrainingLoop:
         if stop_at is None:
             return False
         return bool(self.ranks.broadcast(float(self.around.now() >= stop_at)))
+
+    def _wants_first_look(self, half: float | None) -> bool:
+        """Return whether half of the time is over and nothing has been validated yet."""
+        if not self.settings.validate_every or self.best_step or self.first_look is not None:
+            return False
+        return self._is_over(half)
+
+    def _look(self) -> None:
+        """Score the averaged weights for people alone: what is chosen must not depend on how fast a machine is."""
+        score = self.ranks.broadcast(self._score() if self.ranks.rank == 0 else 0.0)
+        self.first_look = (score, self.step)
+        self._log(event="looked", score=score)
 
     @property
     def _waited(self) -> float:

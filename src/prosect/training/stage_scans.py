@@ -19,7 +19,7 @@ from prosect.training.recipe import Data, Shape, Stage, Triple
 from prosect.training.scan_store import prepared_scans
 from prosect.training.scans import Numbering
 
-__all__ = ["copies_of", "pad_to_patch", "weighted_scans"]
+__all__ = ["KEPT", "copies_of", "pad_to_patch", "weighted_scans"]
 
 KEPT = "scans"
 LEFT_OUT = 0.01  # share of a list's scans that may turn out unreadable after all were looked at

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import nibabel
@@ -20,11 +22,12 @@ from prosect.data.datalist import DataList
 from prosect.data.labelled import LabelledScan
 from prosect.data.pairs import pair_files
 from prosect.errors import ProsectError, ProsectWarning, RecipeError
+from prosect.geometry import Grid
 from prosect.labelmap import LabelMap
 from prosect.models.vista3d import Vista3DModel
 from prosect.networks.vista3d import Architecture, vista3d
 from prosect.training.finetuning.finetune import Finetuned, course_of, finetune, save_finetuned
-from prosect.training.finetuning.plan import FinetunePlan, plan_finetuning, words_of
+from prosect.training.finetuning.plan import FinetunePlan, Seen, plan_finetuning, spacing_by_size, words_of
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.finetuning.warm_start import Start, most_similar, place_rows
 from prosect.training.loop import TrainingLoop, mixed_is_sound
@@ -33,6 +36,7 @@ from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.objectives.cached import CachedFeatures
 from prosect.training.patches import Patch, PatchSource
 from prosect.training.recipe import Stage
+from prosect.training.scans import Numbering
 from prosect.training.stages import learning_parts
 from prosect.training.stream import PatchStream
 from prosect.training.validation import Validator
@@ -223,6 +227,72 @@ def test_another_run_does_not_take_up_a_state(model: Vista3DModel, folders: tupl
     with pytest.raises(RecipeError) as refused:
         taught(model, folders, tmp_path, replace(BRIEF, spacing_mm=1.8))
     assert refused.value.code == "RESUME_OTHER_RUN"
+
+
+def test_half_of_the_time_brings_a_first_look_that_chooses_nothing(
+    model: Vista3DModel, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    settings = replace(BRIEF, steps=40, validate_every=100)
+    datalist = pair_files(*folders, PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, settings, "boxes")
+    whole = finetune(model, plan, settings, tmp_path / "a", measure=False)
+    watched = finetune(model, plan, settings, tmp_path / "b", stop_at=time.time() + 1e-3, measure=False)
+    assert not watched.complete
+    hurried = finetune(model, plan, settings, tmp_path / "b", stop_at=time.time() + 600, measure=False)
+    assert hurried.complete
+    one, other = whole.model.network.state_dict(), hurried.model.network.state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_first_look_is_reported_where_nothing_was_validated(tmp_path: Path) -> None:
+    loop = TrainingLoop(
+        torch.nn.Linear(1, 1),
+        lambda: torch.zeros((), requires_grad=True),
+        np.random.default_rng(0),
+        LoopSettings(steps=6, validate_every=100),
+        tmp_path,
+        None,
+        Surroundings(validate=lambda weights: 0.25, now=iter(range(100)).__next__),
+    )
+    loop.run(stop_at=5.0)
+    assert loop.first_look is not None
+    assert loop.first_look[0] == 0.25
+    assert 0 < loop.first_look[1] < 6
+    assert (loop.best_step, loop.chosen()[1]) == (0, loop.step), "it chooses nothing"
+
+
+@pytest.mark.parametrize(("edge", "expected"), [(16.0, 2.0), (6.0, 1.0), (3.0, 0.5)])
+def test_the_spacing_follows_the_smallest_structure(edge: float, expected: float) -> None:
+    numbering = cast(Numbering, SimpleNamespace(classes=(LIVER,), vocabulary=prosect.vocabulary.load("prosect")))
+    grid = Grid((64, 64, 64), np.diag([0.5, 0.5, 0.5, 1.0]))
+    seen = [Seen(grid, "", {LIVER: edge**3 / 1000})]
+    spacing, why = spacing_by_size(numbering, seen, 2.0, FinetuneSettings())
+    assert spacing == expected
+    assert bool(why) == (expected < 2.0)
+    assert spacing_by_size(numbering, seen, 2.0, FinetuneSettings(spacing_mm=2.0)) == (2.0, ())
+
+
+def test_the_spacing_is_never_finer_than_the_scans() -> None:
+    numbering = cast(Numbering, SimpleNamespace(classes=(LIVER,), vocabulary=prosect.vocabulary.load("prosect")))
+    seen = [Seen(Grid((64, 64, 64), np.diag([1.2, 1.2, 1.2, 1.0])), "", {LIVER: 0.03})]
+    assert spacing_by_size(numbering, seen, 2.0, FinetuneSettings())[0] == pytest.approx(1.2)
+
+
+def test_results_have_the_label_values_of_the_training(
+    learnt: tuple[FinetunePlan, Finetuned, Path], folders: tuple[Path, Path]
+) -> None:
+    plan, _, path = learnt
+    loaded = prosect.load(weights=path, device="cpu")
+    values = {loaded.vocabulary[name].index: value for value, name in PAIRS}
+    assert loaded.spec.label_values == plan.spec.label_values == values
+    labels = loaded.segment(prosect.read(folders[0] / "p0.nii.gz"))
+    assert labels.provenance["label_values"] == values
+
+
+def test_values_that_a_kept_class_has_are_given_up(model: Vista3DModel, folders: tuple[Path, Path]) -> None:
+    datalist = pair_files(*folders, PAIRS, words_of(model))
+    plan = plan_finetuning(model, datalist, replace(BRIEF, keep_classes=True), "boxes")
+    assert plan.spec.label_values == {}, "1 is the liver, which is kept"
 
 
 def test_structures_too_small_for_the_spacing_are_warned_of(model: Vista3DModel, folders: tuple[Path, Path]) -> None:

@@ -6,8 +6,8 @@ import argparse
 import re
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import PROFILES, add_picking, add_quiet
-from prosect.cli.arguments.words import device, path, positive
+from prosect.cli.arguments.groups import add_device, add_picking, add_profile, add_quiet
+from prosect.cli.arguments.words import path, positive
 from prosect.io.formats import WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -51,8 +51,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    model.add_argument("--profile", choices=PROFILES, default="prosect", help="how the scan is prepared")
-    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_profile(model)
+    add_device(model)
     add_quiet(parser)
 
 

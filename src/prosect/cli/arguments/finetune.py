@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_learning, add_quiet
-from prosect.cli.arguments.words import at_least_one, device, path, positive
+from prosect.cli.arguments.groups import add_device, add_learning, add_quiet
+from prosect.cli.arguments.words import at_least_one, path, positive
 
 __all__ = ["COMMAND"]
 
@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect finetune --images scans --labels masks --classes '1=left hippocampus head' -o my.safetensors\n"
         "  prosect finetune --images scans --labels masks --classes 1=lesion 2= --from lesion=liver -o my.safetensors\n"
         "  prosect segment new.nii.gz -w my.safetensors -o labels.nii.gz\n"
-        "killed at any time, the same command goes on"
+        "killed at any time, the same command goes on; after --minutes it does with --continue"
     )
     add_scans(parser.add_argument_group("scans and structures"))
     add_output(parser.add_argument_group("output"))
@@ -45,15 +45,19 @@ def add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-o", dest="output", metavar="FILE", type=path, required=True, help="weights, .safetensors")
     group.add_argument("--overwrite", action="store_true", help="replace weights that exist")
     group.add_argument("--name", metavar="NAME", help="name of the model (default: that of the file)")
-    kept = "folder of prepared scans and states, to go on from (default: OUT.work)"
+    stopped = "go on with a training that was stopped, and replace the weights that it has written"
+    group.add_argument("--continue", dest="resume", action="store_true", help=stopped)
+    kept = "folder of prepared scans and states, to go on from (default: OUT.work, which goes when all is done)"
     group.add_argument("--work", metavar="DIR", type=path, help=kept)
+    longer = "keep OUT.work when all is done, to train for longer with more --steps"
+    group.add_argument("--keep-work", action="store_true", help=longer)
 
 
 def add_start(group: argparse._ArgumentGroup) -> None:
     """Add the model that learns, and what stays of it."""
     group.add_argument("-m", dest="model", metavar="MODEL", help="start from this model (default: prosect-small)")
     group.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="start from this weights file")
-    group.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_device(group)
     known = "start a new structure as a known one (default: the most similar is looked for)"
     group.add_argument("--from", dest="sources", metavar="NEW=KNOWN", action="append", default=[], help=known)
     group.add_argument("--keep-classes", action="store_true", help="keep the classes that the model knows, too")
@@ -66,7 +70,7 @@ def add_start(group: argparse._ArgumentGroup) -> None:
 def add_training(group: argparse._ArgumentGroup) -> None:
     """Add how long and how is learnt, and by what it is judged."""
     add_learning(group)
-    group.add_argument("--minutes", metavar="M", type=float, help="stop after this time; the same command goes on")
+    group.add_argument("--minutes", metavar="M", type=float, help="stop after this time; --continue goes on")
     share = "share of the scans held out to stop early by (default: 0.2; of fewer than 5 scans none)"
     group.add_argument("--validation", metavar="SHARE", type=float, default=0.2, help=share)
     every = "steps between validations (default: 50)"

@@ -20,10 +20,12 @@ __all__ = [
     "PHANTOMS",
     "PROFILES",
     "add_debug",
+    "add_device",
     "add_learning",
     "add_list",
     "add_model",
     "add_picking",
+    "add_profile",
     "add_quiet",
 ]
 
@@ -60,8 +62,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    model.add_argument("--profile", default="prosect", help="how scans are prepared and swept (default: prosect)")
-    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_profile(model)
+    add_device(model)
+
+
+def add_profile(group: argparse._ActionsContainer) -> None:
+    """Add the flag that says by whose rules a scan is prepared and swept."""
+    rules = (
+        "by whose rules a scan is prepared and swept: prosect (ours; default), or for parity bundle or research, as "
+        "the two official code bases do"
+    )
+    group.add_argument("--profile", choices=PROFILES, default=PROFILES[0], help=rules)
+
+
+def add_device(group: argparse._ActionsContainer) -> None:
+    """Add the flag that says where the network runs."""
+    where = "where the network runs: cpu, gpu (gpu:1 is the second), mps, or auto: a GPU where there is one (default)"
+    group.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=where)
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +100,7 @@ def add_learning(group: argparse._ActionsContainer) -> None:
     """Add the flags that say how a model learns new structures."""
     group.add_argument("--steps", metavar="N", type=at_least_one, default=STEPS, help=f"at most (default: {STEPS})")
     group.add_argument("--rate", metavar="R", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
-    group.add_argument("--spacing", metavar="MM", type=float, help="working spacing (default: the model's)")
+    group.add_argument("--spacing", metavar="MM", type=float, help="working spacing (default: by the structures' size)")
     voxels = "voxels of a patch and window (default: the model's, shrunk to the scans)"
     group.add_argument("--patch", metavar="N", type=at_least_one, nargs=3, help=voxels)
     scale = "scale intensities as the model, between percentiles, or as most scans ask for (default: auto)"

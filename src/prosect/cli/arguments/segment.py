@@ -9,10 +9,10 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.executors import add_executors, check_executors
-from prosect.cli.arguments.groups import PHANTOMS, PROFILES, add_picking
+from prosect.cli.arguments.groups import PHANTOMS, add_device, add_picking, add_profile
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
-from prosect.cli.arguments.words import device, path, positive
+from prosect.cli.arguments.words import path, positive
 from prosect.io.dicom.choices import SEG_ENCODINGS
 from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
@@ -85,10 +85,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="list the structures of a set (default: total) and stop",
     )  # fmt: skip
     model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
-    sweep = "how the scan is swept (default: prosect)"
-    model.add_argument("--profile", choices=PROFILES, default="prosect", help=sweep)
-    machine = "cpu, gpu, gpu:N, cuda, cuda:N, mps or auto (default)"
-    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    add_profile(model)
+    add_device(model)
     coarse = "run on a grid of a third as many voxels, and less exact"
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"

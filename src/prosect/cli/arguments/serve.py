@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_quiet
-from prosect.cli.arguments.words import at_least_one, device, path
+from prosect.cli.arguments.groups import add_device, add_quiet
+from prosect.cli.arguments.words import at_least_one, path
 
 __all__ = ["COMMAND"]
 
@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    model.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_device(model)
     add_address(parser)
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-sessions", metavar="N", type=at_least_one, default=8, help="in memory (default: 8)")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_picking, add_quiet
-from prosect.cli.arguments.words import at_least_one, device, path
+from prosect.cli.arguments.groups import add_device, add_picking, add_quiet
+from prosect.cli.arguments.words import at_least_one, path
 from prosect.io.formats import WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -33,8 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     about = "about how many supervoxels (default: 100)"
     parser.add_argument("--segments", type=at_least_one, default=100, metavar="N", help=about)
     parser.add_argument("-p", "--preview", action="store_true", help="a picture beside the output")
-    machine = "cpu, gpu, gpu:N, mps or auto (default)"
-    parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=machine)
+    add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the working grid and the memory plan, and stop")
     add_quiet(parser)
 

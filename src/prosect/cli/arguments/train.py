@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_quiet
-from prosect.cli.arguments.words import at_least_one, device, path, positive
+from prosect.cli.arguments.groups import add_device, add_quiet
+from prosect.cli.arguments.words import at_least_one, path, positive
 
 __all__ = ["COMMAND"]
 
@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", action="store_true", help="write the logs for TensorBoard, too")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--loaders", type=int, default=0, metavar="N", help="threads that draw patches ahead")
-    parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_device(parser)
     add_quiet(parser)
 
 

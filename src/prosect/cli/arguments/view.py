@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_picking, add_quiet
-from prosect.cli.arguments.words import device, path
+from prosect.cli.arguments.groups import add_device, add_picking, add_quiet
+from prosect.cli.arguments.words import path
 
 __all__ = ["COMMAND"]
 
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_picking(parser)
     parser.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    parser.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="cpu, gpu, mps or auto")
+    add_device(parser)
     parser.add_argument("--port", type=int, default=0, help="TCP port (default: any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     add_quiet(parser)

@@ -113,7 +113,9 @@ def decoders() -> Iterator[Row]:
 
 
 def shipped_weights() -> Iterator[Row]:
-    """Yield whether the models that ship are there and unharmed."""
+    """Yield whether the models that ship are there and unharmed, and which others are here."""
+    others = [name for name in catalog.installed() if not catalog.entry(name).shipped]
+    yield "other weights", GOOD, ", ".join(others) or "none; `prosect weights list` shows what there is"
     for entry in catalog.members(None):
         try:
             yield entry.name, GOOD, str(keeping.verify(entry.name))

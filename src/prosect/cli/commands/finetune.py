@@ -56,6 +56,8 @@ def job_of(args: argparse.Namespace) -> FinetuneJob:
         work=args.work,
         model=ModelChoice(args.model, args.weights, device=args.device),
         overwrite=args.overwrite,
+        resume=args.resume,
+        keep_work=args.keep_work,
     )
 
 
@@ -124,6 +126,9 @@ def conclude(say: Any, result: Finetuned, output: Path) -> None:
     if validation["best_dice"] is not None:
         on = "held-out" if validation["held_out"] else "training"
         say(f"mean Dice on {validation['scans']} {on} scans: {validation['best_dice']:.3f}")
+    look = validation.get("first_look")
+    if look is not None:
+        say(f"mean Dice at step {look['step']}, half of the time: {look['dice']:.3f}")
     clicks = report.get("one_click_dice")
     if clicks is not None:
         said = ", ".join(f"{key.replace('_', ' ')} {told(value)}" for key, value in clicks.items())
@@ -131,8 +136,13 @@ def conclude(say: Any, result: Finetuned, output: Path) -> None:
     for name, value in report.get("kept_classes", {}).items():
         say(f"{name}: Dice {told(value)} with its result before")
     say(f"{output}: weights of step {report['chosen_step']}")
+    values = result.model.spec.label_values
+    if values:
+        names = result.model.vocabulary
+        said = ", ".join(f"{value} {names[index].name}" for index, value in values.items())
+        say(f"label values of its results, as in your labels: {said}")
     if not result.complete:
-        say(f"the time was over at step {report['steps']}; the same command with --overwrite goes on")
+        say(f"the time was over at step {report['steps']}; the same command with --continue goes on")
 
 
 def told(value: float | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prosect import vocabulary
+from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.offers import offer
 from prosect.cli.console import open_console, plain_table
 from prosect.vocabulary import Structure, Vocabulary
@@ -23,20 +24,27 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([row(words, structure) for structure in words], indent=2, ensure_ascii=False))
         return 0
+    values = {} if args.weights is None else label_values_in(args.weights)
     table = plain_table()
-    table.add_column("index", justify="right")
+    table.add_column("value" if values else "index", justify="right")
     for name in ("name", "status", "everything", "groups"):
         table.add_column(name, overflow="fold")
     askable = [s for s in words if s.status in ("supported", "group")]
     for structure in words if args.all else askable:
         facts = row(words, structure)
         lists, groups = (", ".join(facts[key]) or NONE for key in ("everything", "groups"))
-        table.add_row(str(structure.index), structure.name, structure.status, lists, groups)
+        number = values.get(structure.index, structure.index)
+        table.add_row(str(number), structure.name, structure.status, lists, groups)
     console = open_console()
     console.print(table)
     able = sum(structure.supported for structure in words)
     console.print(f"{able} structures can be segmented, {len(words)} are known by name (--all shows them)")
     return 0
+
+
+def label_values_in(weights: Path) -> dict[int, int]:
+    """Return the label values that results of finetuned weights have, by index; none where those are the indices."""
+    return {int(index): int(value) for index, value in read_metadata(weights).get("label_values", {}).items()}
 
 
 def vocabulary_of(name: str | None, weights: Path | None = None) -> Vocabulary:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from prosect.checkpoints import catalog, keeping
 from prosect.checkpoints.about import weights_of
+from prosect.checkpoints.file_metadata import read_metadata
+from prosect.checkpoints.offers import offer
 from prosect.cli.console import open_console, plain_table
 from prosect.errors import CheckpointError
 
@@ -45,7 +47,8 @@ def bring(args: argparse.Namespace) -> int:
 def verify(args: argparse.Namespace) -> int:
     """Check weights; without a name, all that are here, and 6 where one is not whole."""
     if args.model and (os.sep in args.model or Path(args.model).exists()):
-        say(f"{Path(args.model).name}: whole; {keeping.verify_file(Path(args.model))}")
+        file = Path(args.model)
+        say(f"{file.name}: whole; {keeping.verify_file(file)}", *structures_in(file))
         return 0
     if args.model:
         say(f"{args.model}: whole; {keeping.verify(args.model)}")
@@ -60,6 +63,15 @@ def verify(args: argparse.Namespace) -> int:
     if not names:
         say("No weights are on this machine; see `prosect weights list`.")
     return status
+
+
+def structures_in(file: Path) -> list[str]:
+    """Return a line on the structures that a weights file says it offers; none where it says nothing."""
+    stated = read_metadata(file)
+    if "classes" not in stated:
+        return []
+    named = [structure.name for structure in offer(None, file) if structure.supported]
+    return [f"structures: {', '.join(named)}"] if named else ["structures: none by itself"]
 
 
 def pull(args: argparse.Namespace) -> int:

@@ -166,7 +166,7 @@ def settle(model: Learns, largest: DataList, settings: FinetuneSettings) -> Fine
     kind: Literal["model", "percentile"] = "percentile"
     if plan.spec.intensity == model.spec.intensity:
         kind = "model"
-    return replace(settings, patch=plan.spec.window, intensity=kind)
+    return replace(settings, patch=plan.spec.window, intensity=kind, spacing_mm=plan.spec.spacing_mm[0])
 
 
 def train_arm(

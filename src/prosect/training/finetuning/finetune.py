@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -166,6 +167,8 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
         return f"was finished after {row['before']} steps; trained on to {row['now']}"
     if stage == "all" and event == "validated":
         return f"step {step}: validation Dice {row['score']:.3f}, best {row['best']:.3f}"
+    if stage == "all" and event == "looked":
+        return f"step {step}: validation Dice {row['score']:.3f}, a first look at half of the time"
     if stage == "all" and event is None and "loss" in row:
         return f"step {step}: loss {row['loss']:.3f}, {row['seconds']:.2f} s a step"
     return ""
@@ -211,12 +214,14 @@ def report_of(
     """Return what was trained, as plain data."""
     names, loop = plan.numbering.vocabulary, trained.loop
     taken: dict[str, Any] = {"steps": 0, "skipped_steps": 0, "chosen_step": 0}
-    best_dice = best_step = None
+    best_dice = best_step = look = None
     # The time may have been over before the first step of the last stage.
     if loop is not None and loop.folder.name == "all":
         taken = {"steps": loop.step, "skipped_steps": loop.skipped, "chosen_step": loop.chosen()[1]}
         if loop.best_step:
             best_dice, best_step = round(loop.best, 4), loop.best_step
+        elif loop.first_look is not None and math.isfinite(loop.first_look[0]):
+            look = {"dice": round(loop.first_look[0], 4), "step": loop.first_look[1]}
     return {
         "base": model.spec.name,
         "weights_sha256": model.spec.weights_sha256,
@@ -231,6 +236,7 @@ def report_of(
             "held_out": plan.held_out,
             "best_dice": best_dice,
             "best_step": best_step,
+            **({"first_look": look} if look is not None else {}),
         },
     }
 

@@ -21,7 +21,7 @@ class FinetuneSettings:
         learning_rate: Peak rate of AdamW for decoder and class head.
         encoder_share: The encoder's share of that rate.
         patches_per_step: Patches of one step.
-        spacing_mm: Working spacing; None keeps the model's.
+        spacing_mm: Working spacing; None chooses one by the structures' size, at most the model's.
         patch: Voxels of a patch and of the window of the result; None takes the model's, shrunk to smaller scans.
         intensity: `model` scales intensities as the model does, `percentile` between the 1st and 99th of each scan,
             `auto` takes percentiles where most scans cannot be the Hounsfield units that the model takes.

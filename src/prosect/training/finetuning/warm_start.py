@@ -25,7 +25,7 @@ from prosect.training.finetuning.recipe_of import trained_classes
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.scan_store import content_of
 
-__all__ = ["LEAST_DICE", "Start", "first_rows", "most_similar", "place_rows", "remember_starts"]
+__all__ = ["LEAST_DICE", "STARTS", "Start", "first_rows", "most_similar", "place_rows", "remember_starts"]
 
 # Below it, what overlaps does so by chance: a large organ meets anything that lies in it.
 LEAST_DICE = 0.1

@@ -1,0 +1,128 @@
+"""What the typed words alone show to be wrong, refused before a command loads what it needs: seconds of torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from prosect.checkpoints import catalog
+from prosect.cli.choices import classes_of
+from prosect.data.mapping_pairs import parse_pair
+from prosect.errors import CheckpointError, FormatError, UsageError
+from prosect.io.atomic import probe
+from prosect.io.paths import file_name
+from prosect.jobs.finetune_places import refuse_places
+from prosect.jobs.inputs import ModelChoice
+
+__all__ = ["refuse"]
+
+# Commands whose `-m` and `-w` name a model that segments.
+ASKING = ("segment", "click", "serve", "view", "evaluate", "finetune")
+
+
+def refuse(args: argparse.Namespace) -> None:
+    """Refuse what a command would refuse in the same words once it is loaded.
+
+    Raises:
+        ProsectError: A model, a file, a structure or a place cannot be used.
+    """
+    if args.command in ASKING:
+        refuse_model(args)
+    check = CHECKS.get(args.command)
+    if check is not None:
+        check(args)
+
+
+def refuse_model(args: argparse.Namespace) -> None:
+    """Refuse a model that nobody knows, and weights that are not there.
+
+    Raises:
+        CheckpointError: `MODEL_UNKNOWN`, `MODEL_NOT_INSTALLED`, or `MODEL_MISSING` for a file.
+    """
+    if getattr(args, "baseline", None) is not None:
+        return
+    if args.weights is not None:
+        if not args.weights.exists():
+            raise CheckpointError(
+                f"{args.weights.name}: the weights cannot be read (there is no such file). Check the path.",
+                code="MODEL_MISSING",
+            )
+        catalog.segmenter(args.model)
+    elif args.model is not None:
+        for entry in catalog.members(args.model):
+            catalog.locate(entry.name)
+
+
+def refuse_finetune(args: argparse.Namespace) -> None:
+    """Refuse places and pairs of `finetune`.
+
+    Raises:
+        ProsectError: See `refuse_places`, or a pair is none (`MAPPING_INVALID`).
+    """
+    refuse_places(args.output, args.overwrite, args.resume, args.work)
+    for text in args.classes:
+        parse_pair(text)
+    for folder in (args.images, args.labels):
+        require_place(folder, is_folder=True)
+
+
+def refuse_evaluate(args: argparse.Namespace) -> None:
+    """Refuse a list that is not there, and names that the model or its weights cannot find.
+
+    Raises:
+        ProsectError: A place or a name cannot be used.
+    """
+    require_place(args.list)
+    classes = classes_of(args)
+    if args.protocol == "auto" and classes is not None:
+        ModelChoice(args.model, args.weights).refuse_unknown(classes)
+
+
+def refuse_train(args: argparse.Namespace) -> None:
+    """Refuse a recipe that is not there, and a work folder that cannot be written.
+
+    Raises:
+        FormatError: `INPUT_NOT_FOUND` or `OUTPUT_UNWRITABLE`.
+    """
+    require_place(args.recipe)
+    nearest = args.work
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    probe(nearest / args.work.name, 0)
+
+
+def refuse_inputs(args: argparse.Namespace) -> None:
+    """Refuse scans and folders that are not there.
+
+    Raises:
+        FormatError: `INPUT_NOT_FOUND`.
+    """
+    given = args.inputs if "inputs" in args else [args.input]
+    for place in given:
+        require_place(place)
+
+
+def require_place(path: Path, *, is_folder: bool = False) -> None:
+    """Refuse a path at which nothing is.
+
+    Raises:
+        FormatError: `INPUT_NOT_FOUND`.
+        UsageError: It must be a folder.
+    """
+    if not path.exists():
+        said = f"{file_name(path)}: there is no such file or folder. Check the path."
+        raise FormatError(said, code="INPUT_NOT_FOUND")
+    if is_folder and not path.is_dir():
+        raise UsageError(f"{file_name(path)}: this is a file; give the folder in which it lies.")
+
+
+CHECKS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "evaluate": refuse_evaluate,
+    "finetune": refuse_finetune,
+    "pseudo-label": refuse_inputs,
+    "serve": refuse_inputs,
+    "supervoxels": refuse_inputs,
+    "train": refuse_train,
+    "view": refuse_inputs,
+}

@@ -40,6 +40,10 @@ def test_help_and_version_load_nothing_heavy(words: list[str]) -> None:
     assert done.returncode == (0 if words else 2)
 
 
+def test_words_in_capitals_stay_so_in_descriptions(run) -> None:
+    assert "series of a PACS" in run("pacs", "--help")[1]
+
+
 def test_help_names_every_command_and_the_research_limit() -> None:
     said = python("--help").stdout
     for word in ("segment", "info", "labels", "weights", "doctor", "--version", "Research use only"):

@@ -97,7 +97,9 @@ def build_parser(version: Callable[[], str]) -> Parser:
 
 def add_version(parser: argparse.ArgumentParser, version: Callable[[], str]) -> None:
     """Let a parser say the version."""
-    parser.add_argument("--version", action=Version, nargs=0, say=version, help="show the version and exit")
+    parser.add_argument(
+        "--version", action=Version, nargs=0, say=version, help="show the version and the weights that are here"
+    )
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -41,4 +41,4 @@ class Command:
     @property
     def description(self) -> str:
         """The line as a sentence."""
-        return f"{self.help.capitalize()}."
+        return f"{self.help[0].upper()}{self.help[1:]}."  # not `capitalize`, which writes PACS small

@@ -21,7 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect pseudo-label scans -o pseudo --from-totalsegmentator results"
     )
     parser.add_argument("input", metavar="LIST|DIR", type=path, help=f"{LIST}; or a folder of scans")
-    parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="for labels and list.json")
+    parser.add_argument(
+        "-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the labels and list.json"
+    )
     parser.add_argument("--overwrite", action="store_true", help="make labels anew that exist")
     results = "take TotalSegmentator's results: CASE.nii.gz, or a folder CASE of masks"
     parser.add_argument("--from-totalsegmentator", metavar="DIR", type=path, help=results)

@@ -91,7 +91,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"
     model.add_argument("--all", dest="keep_all", action="store_true", help=kept)
-    model.add_argument("--dry-run", action="store_true", help="print the memory plan and stop")
+    model.add_argument(
+        "--dry-run", action="store_true", help="refuse what the run would refuse, print the memory plan, and stop"
+    )
     add_executors(parser)
     talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
     talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -166,4 +168,4 @@ EXTRA_WORD = (
     "{word}: segment takes one input, and the output stands behind -o. Several scans go in a folder, or in a .txt list "
     "with one path a line: prosect segment FOLDER -o RESULTS"
 )
-COMMAND = Command("label a scan", add, check, EXTRA_WORD)
+COMMAND = Command("label a scan, or every scan of a folder", add, check, EXTRA_WORD)

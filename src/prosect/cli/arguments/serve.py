@@ -24,8 +24,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     scan = "scans and folders to offer (default: none; files can be dropped onto the page)"
     parser.add_argument("inputs", metavar="SCAN|FOLDER", type=path, nargs="*", help=scan)
     files = parser.add_argument_group("files")
-    files.add_argument("--roots", metavar="NAME=PATH", nargs="+", default=[], help="the same under names of your own")
-    work = "journals and uploads; one that exists is gone on with (default: .prosect-work here)"
+    files.add_argument(
+        "--roots", metavar="NAME=PATH", nargs="+", default=[], help="scans and folders under names of your own"
+    )
+    work = "folder of journals and uploads; sessions that are there go on (default: .prosect-work here)"
     files.add_argument("--work", metavar="DIR", type=path, help=work)
     saved = "results may be saved below this folder (default: they are only downloaded)"
     files.add_argument("--output-root", metavar="DIR", type=path, help=saved)

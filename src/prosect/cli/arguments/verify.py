@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", metavar="OUT", type=path, help="a report, a folder of results, or a result beside its report"
     )
-    parser.add_argument("--hashes-only", action="store_true", help="do not segment again")
+    parser.add_argument("--hashes-only", action="store_true", help="compare hashes only; do not segment again")
     where = "where the scan is (default: its recorded name beside the report)"
     parser.add_argument("-i", "--input", metavar="PATH", type=path, help=where)
     parser.add_argument("--outputs", metavar="DIR", type=path, help="where the results are (default: with the report)")

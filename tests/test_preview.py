@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from prosect.measure import measure
 from prosect.phantom import asymmetric_letter
 from prosect.preview.legend import absences
 from prosect.preview.palette import PALETTE, colors_of
+from prosect.preview.picture import Row, draw
 from prosect.preview.planes import in_panel, length_below
 from prosect.preview.projection import BACKGROUND_LIGHT, brightest
 from prosect.preview.scene import AXIAL, CORONAL, SAGITTAL, SOFT_TISSUE_HU, Scene, center_of, stage
@@ -208,6 +210,22 @@ def test_left_and_right_and_neighbours_in_the_legend_differ_in_hue() -> None:
     assert len(set(PALETTE)) == len(PALETTE) >= 30
     for one, other in itertools.pairwise(PALETTE):
         assert np.abs(np.subtract(one, other)).max() > 0.25
+
+
+@pytest.mark.parametrize("shape", [(60, 24, 50), (110, 60, 110), (40, 40, 12)])
+def test_no_word_in_a_panel_lies_on_another(shape: tuple[int, int, int]) -> None:
+    """A neck is so narrow from the side that the panel's name once ran into the letter, and numbers into the name."""
+    affine = np.diag([4.0, 4.0, 3.0, 1.0])
+    affine[:3, 3] = (-170.0, -120.0, -118.0)
+    array = np.zeros(shape, np.uint8)
+    array[tuple(slice(n // 3, n // 2) for n in shape)] = 1
+    volume = Volume(np.zeros(shape, np.float32), Grid(shape, affine), "CT")
+    figure = draw([Row(scene_of(volume, LabelMap(array, volume.grid, WORDS)))], [], "", [])
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent().shrunk(0.9, 0.8) for text in axes.texts if text.get_text()]
+        for one, other in itertools.combinations(boxes, 2):
+            assert not one.overlaps(other)
 
 
 def test_the_colours_of_the_same_structures_are_the_same_in_every_scan() -> None:

@@ -20,7 +20,10 @@ HALO = [withStroke(linewidth=2.5, foreground=PAPER)]
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 BAR_SHARE, MOST_TICKS = 0.3, 5
 # Shares of an edge where no number stands: at its ends, and around its middle, where the letter is.
-CORNER, LETTER = 0.06, 0.05
+CORNER, LETTER, LETTER_UP = 0.06, 0.05, 0.12
+HEAD, FOOT = 0.12, 0.1
+# Panels narrower than this have a smaller name, so that it does not reach the letter in the middle.
+NARROW_IN = 3.2
 # Where a person clicked (RAS axes, voxels), and whether the place belongs to the structure.
 Mark = tuple[tuple[float, float, float], bool]
 POSITIVE, NEGATIVE = "#3ddc84", "#ff4d4d"
@@ -79,7 +82,9 @@ def draw_coordinates(axes: Axes, scene: Scene, view: View) -> None:
             voxel[axis] = (value - first) / (last - first) * (scene.grid.shape[axis] - 1)
             across, up = in_panel(scene, view, voxel)
             share = (across if is_across else up) / scene.size_mm[axis]
-            if CORNER < share < 1 - CORNER and abs(share - 0.5) > LETTER:
+            # The name of a panel stands in its upper left corner; numbers along the lower edge begin near the other.
+            inside = CORNER < share < 1 - CORNER if is_across else FOOT < share < 1 - HEAD
+            if inside and abs(share - 0.5) > (LETTER if is_across else LETTER_UP):
                 draw_tick(axes, (across, up), f"{value:.0f}", is_across)
 
 
@@ -152,4 +157,6 @@ def frame_panel(axes: Axes, extent: tuple[float, float, float, float], title: st
     places += [(0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom")]
     for letter, (x, y, ha, va) in zip(letters, places, strict=True):
         axes.text(x, y, letter, color=INK, fontsize=12, ha=ha, va=va, weight="bold", **style)
-    axes.text(0.015, 0.985, title, color=DIM, fontsize=10, ha="left", va="top", **style)
+    width_in = axes.get_position().width * float(axes.get_figure().get_size_inches()[0])  # type: ignore[union-attr]
+    size = 10 if width_in >= NARROW_IN else 7.5
+    axes.text(0.015, 0.985, title, color=DIM, fontsize=size, ha="left", va="top", **style)

@@ -46,6 +46,7 @@ MODULES: dict[str, str] = {
     "prosect.io.reading": "stands above the scan that it returns",
     "prosect.io.zip_member": "brings nibabel",
     "prosect.measure": "stands above the labels that it measures",
+    "prosect.models.protocols": "brings torch",
     "prosect.networks.vista3d.openvino_branches": "needs the extra `openvino`",
     "prosect.phantom": "brings what draws people",
     "prosect.preview": "brings a plotting library",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import prosect
 from prosect import vocabulary
 from prosect.cli.main import main
 from prosect.geometry import Grid
+from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.volume import Source, Volume
 
@@ -36,6 +39,7 @@ class FakeModel:
     weights_sha256: str = "0" * 64
 
     device: str = "cpu"
+    name: str = "fake"
 
     @property
     def spec(self) -> SimpleNamespace:
@@ -67,7 +71,7 @@ class FakeModel:
         where = volume.array > 0
         expansions = {name: list(parts) for name, parts in asked.expansions.items()}
         provenance = {
-            "model": "fake", "weights_sha256": self.weights_sha256, "classes": list(asked.indices),
+            "model": self.name, "weights_sha256": self.weights_sha256, "classes": list(asked.indices),
             "expansions": expansions, "notes": ["something was assumed"],
         }  # fmt: skip
         if overlap:
@@ -75,6 +79,18 @@ class FakeModel:
             return LabelLayers(masks, asked.indices, volume.grid, self.vocabulary, provenance)
         values = np.where(where, asked.indices[0], 0).astype(np.uint16)
         return LabelMap(values, volume.grid, self.vocabulary, provenance)
+
+    def weigh(
+        self, volume: Volume, classes: list[str] | None = None, **options: Any
+    ) -> tuple[LabelMap | LabelLayers, Probabilities]:
+        """Answer as `segment`; the first structure has the probability 0.75 where it is."""
+        labels = self.segment(volume, classes, **options)
+        first = labels.sought[0]
+        makers = {
+            index: partial(np.multiply, labels.own_mask(first), np.float32(0.75 if index == first else 0.25))
+            for index in labels.sought
+        }
+        return labels, Probabilities(volume.grid, makers)
 
 
 @pytest.fixture

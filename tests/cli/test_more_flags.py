@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import prosect
+from prosect.checkpoints import catalog
 from prosect.cli.arguments.tasks import LISTS, TASKS
 from prosect.geometry import Grid
 from prosect.volume import Volume
@@ -19,6 +20,19 @@ def test_fast_reaches_the_model_and_the_report(run, model, scan_path, tmp_path, 
     assert run("segment", scan_path, "-o", tmp_path / "o", flag)[0] == 0
     assert model.calls[0]["fast"] is True
     assert json.loads((tmp_path / "o" / "report.json").read_text())["parameters"]["fast"] is True
+
+
+@pytest.mark.parametrize("name", ["prosect-small", "prosect-torso"])
+def test_fast_says_what_it_cost_on_validation_by_the_figures_of_the_catalogue(run, model, scan_path, tmp_path, name):
+    cost = catalog.CATALOG[name].fast_cost
+    assert cost is not None
+    assert 0 < cost.fast_dice < cost.dice < 1
+    model.name = f"{name}+fake"
+    out = run("segment", scan_path, "-o", tmp_path / "a.nii.gz", "-f")[1]
+    said = f"--fast, {name}: on {cost.scans} validation scans the coarser grid has a mean Dice of {cost.fast_dice:.2f}"
+    assert said in " ".join(out.split())
+    assert "--fast, fake: nobody measured" in out
+    assert "--fast" not in run("segment", scan_path, "-o", tmp_path / "b.nii.gz")[1]
 
 
 def test_the_set_total_is_everything_and_body_is_the_body(run, model, scan_path, tmp_path) -> None:

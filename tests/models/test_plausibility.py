@@ -202,7 +202,7 @@ def test_a_warning_is_one_short_sentence_and_the_report_has_the_reasons() -> Non
 
 def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> None:
     fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
-    with pytest.warns(ProsectWarning, match="too little speaks for it: lung"):
+    with pytest.warns(ProsectWarning, match=r"too little speaks for it: lung \(2000 mL\)"):
         sentences(fat, {LUNG: 2000}, NAMES)
     with pytest.warns(ProsectWarning, match="hardly CT: withheld larynx"):
         sentences(verdict({LARYNX: TRUE}, doubt="the scan is MR"), {LARYNX: 20}, NAMES)

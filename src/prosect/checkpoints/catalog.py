@@ -35,6 +35,21 @@ JOIN = "+"  # between the names of models that answer as one
 
 
 @dataclass(frozen=True)
+class FastCost:
+    """What a coarser grid (`--fast`) costs on validation scans.
+
+    Attributes:
+        scans: How many.
+        dice: Mean Dice over scans and structures on the model's grid.
+        fast_dice: The same on the coarser grid.
+    """
+
+    scans: int
+    dice: float
+    fast_dice: float
+
+
+@dataclass(frozen=True)
 class Entry:
     """One model known by name.
 
@@ -54,6 +69,7 @@ class Entry:
         no_classes: Why it segments nothing by itself; empty where it does.
         dice: Mean Dice on validation by structure, as its model card has it; decides which of several models finds
             what both know.
+        fast_cost: What a coarser grid costs; None where nobody measured it.
         click_scales: Working spacings at which clicks may be answered: what differs from `prosect.inference.scales`.
     """
 
@@ -71,6 +87,7 @@ class Entry:
     automatic_only: bool = False
     no_classes: str = ""
     dice: Mapping[str, float] = field(default_factory=dict)
+    fast_cost: FastCost | None = None
     click_scales: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -91,6 +108,8 @@ def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
         for key in ("window", "spacing_mm", "intensity"):
             if key in values:
                 values[key] = tuple(values[key])
+        if "fast_cost" in values:
+            values["fast_cost"] = FastCost(**values["fast_cost"])
         entries[name] = Entry(name, **values)
     return entries, entries[found["default"]].name
 

@@ -6,8 +6,9 @@ position comes from the sform if its code is above 0, else from the qform if its
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension, intent_codes
 from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
 
 from prosect.errors import FormatError, GeometryError, OutputError
 from prosect.geometry import FloatArray, Grid
@@ -35,6 +37,7 @@ from prosect.io.stored import Outgoing, StoredImage, voxel_chunks
 __all__ = [
     "bits_note",
     "encode",
+    "encode_stack",
     "geometry",
     "header_invalid",
     "image_of",
@@ -46,6 +49,8 @@ __all__ = [
 
 # Colour stored plane by plane, as some converters number it; not in the standard, so unknown to nibabel.
 RGB_PLANES = 511
+# The extension of the standard for plain text.
+COMMENT = 6
 VECTOR_INTENTS = [intent_codes[label] for label in ("symmetric matrix", "displacement vector", "vector")]
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 XFORM_CODES = range(6)
@@ -303,14 +308,42 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     like = image.header if isinstance(image.header, NiftiHeader) else None
     header = header_for(image.grid, like)
     dtype = image.dtype.newbyteorder(header.endianness)
-    fill_header(header, image, dtype)
+    shape = image.grid.shape + ((image.array.shape[0],) if image.layered else ())
+    fill_header(header, shape, dtype, "label" if image.is_labels else "none")
     if image.labels:
         header.extensions.append(label_table(image))
-    start = BytesIO()
-    header.write_to(start)
-    yield start.getvalue()
+    yield header_content(header)
     for volume in image.array if image.layered else image.array[np.newaxis]:
         yield from voxel_chunks(volume, dtype)
+
+
+def encode_stack(
+    volumes: Iterable[NDArray[np.float32]], names: Sequence[str], grid: Grid, like: object = None
+) -> Iterator[bytes]:
+    """Yield the bytes of a NIfTI file of several volumes of intensities, which are asked for one after another.
+
+    A comment in the header (extension code 6) is their names in JSON: `{"volumes": [...]}`.
+
+    Args:
+        volumes: Each (i j k) float32, as many as `names`.
+        names: What they are.
+        grid: Their geometry.
+        like: The header of a source on the same grid, whose geometry is repeated.
+    """
+    header = header_for(grid, like if isinstance(like, NiftiHeader) else None)
+    dtype = np.dtype(np.float32).newbyteorder(header.endianness)
+    fill_header(header, (*grid.shape, len(names)), dtype, "none")
+    header.extensions.append(padded_extension(COMMENT, json.dumps({"volumes": list(names)}).encode()))
+    yield header_content(header)
+    for volume in volumes:
+        yield from voxel_chunks(volume, dtype)
+
+
+def header_content(header: Header) -> bytes:
+    """Return a header and its extensions as they stand before the voxels."""
+    start = BytesIO()
+    header.write_to(start)
+    return start.getvalue()
 
 
 def header_for(grid: Grid, like: NiftiHeader | None) -> Header:
@@ -330,13 +363,12 @@ def header_for(grid: Grid, like: NiftiHeader | None) -> Header:
     return header
 
 
-def fill_header(header: Header, image: Outgoing, dtype: np.dtype[Any]) -> None:
+def fill_header(header: Header, shape: tuple[int, ...], dtype: np.dtype[Any], intent: str) -> None:
     """Set what does not concern geometry: shape, type, neutral scaling and intent.
 
     Raises:
         FormatError: The shape or the voxel type does not fit.
     """
-    shape = image.grid.shape + ((image.array.shape[0],) if image.layered else ())
     try:
         # Not by set_data_shape, which overwrites pixel sizes that must be repeated and has special shapes of its own.
         header["dim"] = [len(shape), *shape, *[1] * (7 - len(shape))]
@@ -346,11 +378,15 @@ def fill_header(header: Header, image: Outgoing, dtype: np.dtype[Any]) -> None:
             f"NIfTI cannot hold {shape} voxels of {dtype.name}: {error}.", code="OUTPUT_UNSUPPORTED"
         ) from error
     header.set_slope_inter(1, 0)
-    header.set_intent("label" if image.is_labels else "none")
+    header.set_intent(intent)
     header["descrip"] = b"prosect"
 
 
 def label_table(image: Outgoing) -> Nifti1Extension[bytes]:
     """Return the names as a header extension with code 0, filled with blanks (nibabel would fill with zero bytes)."""
-    content = caret_xml(image.labels, image.layered)
-    return Nifti1Extension(0, content + b" " * (-(len(content) + 8) % 16))
+    return padded_extension(0, caret_xml(image.labels, image.layered))
+
+
+def padded_extension(code: int, content: bytes) -> Nifti1Extension[bytes]:
+    """Return a header extension filled with blanks."""
+    return Nifti1Extension(code, content + b" " * (-(len(content) + 8) % 16))

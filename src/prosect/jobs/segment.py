@@ -26,9 +26,11 @@ from prosect.stopwatch import Stopwatch
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
-    from prosect.models import Finds
+    from prosect.inference.probabilities import Probabilities
+    from prosect.models import Finds, protocols
     from prosect.results import environment
 else:
+    protocols = lazy_module("prosect.models.protocols")
     environment = lazy_module("prosect.results.environment")
 
 __all__ = ["SegmentJob", "Segmented", "machine_facts", "utc_now"]
@@ -171,6 +173,7 @@ class SegmentJob(Job):
             "preview_rows": request.preview_rows or None,
             "label_tables": request.label_tables or None,
             "renumber": request.renumber or None,
+            "probabilities": request.probabilities is not False or None,
         }
         return {
             "prosect": prosect.__version__,
@@ -237,6 +240,22 @@ class SegmentJob(Job):
         labels = model.segment(volume, classes=self.names, overlap=self.overlap, watch=watch)
         return labels if self.least_mm3 is None else without_small_pieces(labels, self.least_mm3)
 
+    def weigh(
+        self, model: Finds, volume: Volume, watch: Watch | None = None
+    ) -> tuple[LabelMap | LabelLayers, Probabilities | None]:
+        """Return the labels, and the probabilities where the request wants them; nothing is written.
+
+        Raises:
+            ProsectError: See `segment`; or the model gives no probabilities.
+        """
+        if self.request is None or self.request.probabilities is False:
+            return self.segment(model, volume, watch), None
+        asked = protocols.require_weighs(model)
+        labels, probabilities = asked.weigh(volume, classes=self.names, overlap=self.overlap, watch=watch)
+        if self.least_mm3 is not None:
+            labels = without_small_pieces(labels, self.least_mm3)
+        return labels, probabilities
+
     def run(
         self,
         model: Finds | None = None,
@@ -274,11 +293,11 @@ class SegmentJob(Job):
             with stopwatch.stage("model"):
                 asked = model or prosect.require_finds(self.model.load())
             with stopwatch.stage("segmenting"):
-                labels = self.segment(asked, scan, watch)
+                labels, probabilities = self.weigh(asked, scan, watch)
         with stopwatch.stage("measuring"):
             found = measure(labels, scan)
         run = Run(self.parameters, started, tuple(warnings), *machine_facts())
-        files = self.write(labels, scan, run, found, stopwatch)
+        files = self.write(labels, scan, run, found, stopwatch, probabilities)
         return Segmented(scan, labels, tuple(found), files, stopwatch, tuple(warnings))
 
     def write(
@@ -288,6 +307,7 @@ class SegmentJob(Job):
         run: Run,
         found: Sequence[Measurement],
         stopwatch: Stopwatch | None = None,
+        probabilities: Probabilities | None = None,
     ) -> tuple[Path, ...]:
         """Write what the request says and return the files, the report last.
 
@@ -296,7 +316,9 @@ class SegmentJob(Job):
         """
         if self.request is None:
             return ()
-        return results.write(labels, volume, self.request, run, case=self.case, found=found, watch=stopwatch)
+        return results.write(
+            labels, volume, self.request, run, case=self.case, found=found, watch=stopwatch, probabilities=probabilities
+        )
 
 
 def dicom_identity(request: Request) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from prosect.errors import CheckpointError
 from prosect.geometry import Grid
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import MemoryPlan
+from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
-from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser
+from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser, require_weighs
 from prosect.models.set_clicks import SetResponder
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
@@ -29,6 +30,9 @@ from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume, require_volume
 
 __all__ = ["ModelSet", "merge_flat", "set_of"]
+
+# Asks one of the models, by its number, for structures.
+Ask: TypeAlias = Callable[[int, list[int], Watch | None], LabelMap | LabelLayers]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,21 +125,55 @@ class ModelSet(ShownModel):
         Raises:
             ProsectError: See `Vista3DModel.segment`.
         """
+
+        def ask(number: int, indices: list[int], part: Watch | None) -> LabelMap | LabelLayers:
+            return self.members[number].segment(volume, indices, overlap=overlap, watch=part)
+
+        labels, _ = self._merged(volume, classes, overlap, watch, ask)
+        return labels
+
+    def weigh(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        watch: Watch | None = None,
+    ) -> tuple[LabelMap | LabelLayers, Probabilities]:
+        """Return labels, and the probabilities of each structure from the model that it was taken from; else as
+        `segment`.
+
+        Raises:
+            ProsectError: See `segment`; or a model gives none (`MODEL_WRONG_NETWORK`).
+        """
+        weighed: dict[int, Probabilities] = {}
+
+        def ask(number: int, indices: list[int], part: Watch | None) -> LabelMap | LabelLayers:
+            member = require_weighs(self.members[number])
+            labels, weighed[number] = member.weigh(volume, indices, overlap=overlap, watch=part)
+            return labels
+
+        merged, owners = self._merged(volume, classes, overlap, watch, ask)
+        makers = {index: weighed[number].makers[index] for index, number in owners.items()}
+        return merged, Probabilities(volume.grid, makers)
+
+    def _merged(
+        self, volume: Volume, classes: Sequence[str | int] | None, overlap: bool, watch: Watch | None, ask: Ask
+    ) -> tuple[LabelMap | LabelLayers, dict[int, int]]:
+        """Return the labels of all models asked, and the model from which each structure is taken."""
         require_volume(volume)
         resolution = self._resolve(classes)
         shares = self._shares(resolution)
         found: dict[int, LabelMap | LabelLayers] = {}
         for place, (number, indices) in enumerate(shares.items()):
-            part = _part_of(watch, place, len(shares))
-            found[number] = self.members[number].segment(volume, indices, overlap=overlap, watch=part)
+            found[number] = ask(number, indices, _part_of(watch, place, len(shares)))
         owners = self._owners(resolution.indices, found)
         provenance = self._provenance(resolution, found, owners)
         if overlap:
             layers = {number: cast(LabelLayers, each) for number, each in found.items()}
-            return _merge_layers(layers, owners, volume.grid, self.vocabulary, provenance)
+            return _merge_layers(layers, owners, volume.grid, self.vocabulary, provenance), owners
         arrays = [self._own_array(number, cast(LabelMap, each), owners) for number, each in found.items()]
         merged = merge_flat(arrays, self._ascending(owners))
-        return LabelMap(merged, volume.grid, self.vocabulary, provenance)
+        return LabelMap(merged, volume.grid, self.vocabulary, provenance), owners
 
     def draft(
         self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None

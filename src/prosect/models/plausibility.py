@@ -47,6 +47,8 @@ GIRTH_SAYS = 3.0
 REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
 # How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
 NAMED, NOT_SHOWN = 2, "the scan does not show"
+# Volumes from this are said in whole numbers.
+LARGE_ML = 10.0
 # Of a scan clipped to a narrow range this share of it is what intensities may differ by.
 CLIPPED_SHARE = 0.025
 
@@ -117,7 +119,7 @@ class Judgement:
             taken_ml: The volume of each that was withheld.
         """
         confidence = {index: round(value, 4) for index, value in self.confidence.items() if index in asked}
-        withheld = {index: f"{self.withheld[index]} ({volume:.2g} mL)" for index, volume in taken_ml.items()}
+        withheld = {index: f"{self.withheld[index]} ({amount_of(volume)})" for index, volume in taken_ml.items()}
         evidence = {index: asdict(self.evidence[index]) for index in confidence}
         regions = list(self.regions)
         return {"regions": regions, "confidence": confidence, "withheld": withheld, "evidence": evidence}
@@ -314,4 +316,9 @@ def brief(taken_ml: Mapping[int, float], names: HasVocabulary) -> str:
     largest = sorted(taken_ml, key=taken_ml.__getitem__, reverse=True)
     named = ", ".join(names.vocabulary[index].name for index in largest[:NAMED])
     more = f" and {len(largest) - NAMED} more" if len(largest) > NAMED else ""
-    return f"{named}{more} ({sum(taken_ml.values()):.2g} mL)"
+    return f"{named}{more} ({amount_of(sum(taken_ml.values()))})"
+
+
+def amount_of(volume_ml: float) -> str:
+    """Return a volume with two digits, and large ones in whole millilitres."""
+    return f"{volume_ml:.0f} mL" if volume_ml >= LARGE_ML else f"{volume_ml:.2g} mL"

@@ -15,6 +15,7 @@ from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import MemoryPlan
+from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.spec import ModelSpec, Profile
 from prosect.networks.vista3d import Vista3D
@@ -34,12 +35,14 @@ __all__ = [
     "Model",
     "RunsCoarser",
     "TakesClicks",
+    "Weighs",
     "require_both",
     "require_clicks",
     "require_coarser",
     "require_features",
     "require_finds",
     "require_learns",
+    "require_weighs",
 ]
 
 
@@ -115,6 +118,20 @@ class GivesFeatures(Finds, Protocol):
 
     def features(self, volume: Volume, watch: Watch | None = None) -> tuple[Grid, int, Iterator[Slab]]:
         """Return the grid of the features, the axis along which they come, and their slabs."""
+
+
+@runtime_checkable
+class Weighs(Finds, Protocol):
+    """A model that says how probable each structure is."""
+
+    def weigh(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        watch: Watch | None = None,
+    ) -> tuple[LabelMap | LabelLayers, Probabilities]:
+        """Return labels as `segment` does, and the probabilities that they were decided from."""
 
 
 @runtime_checkable
@@ -207,6 +224,19 @@ def require_features(model: Model) -> GivesFeatures:
         return model
     raise CheckpointError(
         "The encoder 'features' is that of a VISTA3D; these weights are another network's.", code="MODEL_WRONG_NETWORK"
+    )
+
+
+def require_weighs(model: Model) -> Weighs:
+    """Return a model that says how probable each structure is.
+
+    Raises:
+        CheckpointError: It does not (`MODEL_WRONG_NETWORK`).
+    """
+    if isinstance(model, Weighs):
+        return model
+    raise CheckpointError(
+        f"The model '{model.identity['model']}' gives no probabilities; leave out -sp.", code="MODEL_WRONG_NETWORK"
     )
 
 

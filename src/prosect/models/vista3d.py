@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, overload
 
-import numpy as np
 import torch
 
 from prosect.case import Case, Preparation, preparing_bytes
@@ -18,15 +17,16 @@ from prosect.checkpoints.fit import fit
 from prosect.errors import CheckpointError, ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab, sweep
-from prosect.inference.automatic import Classes, NativePainter, NearestPainter
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.gauge import Gauge
 from prosect.inference.memory import MemoryPlan, attempts, available_bytes, plan_memory, refuse_exhaustion
+from prosect.inference.probabilities import Probabilities, ProbabilityPainter
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
+from prosect.models.decisions import Decisions
 from prosect.models.metadata import spec_of
 from prosect.models.plausibility import take_out_implausible
 from prosect.models.provenance import provenance_of
@@ -167,6 +167,33 @@ class Vista3DModel(ShownModel):
             VocabularyError: A class is unknown, or the model was not trained for it.
             ResourceError: The run does not fit in memory.
         """
+        return self._segment(volume, classes, overlap, watch)
+
+    @refuse_exhaustion()
+    @torch.inference_mode()
+    def weigh(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None = None,
+        overlap: bool = False,
+        watch: Watch | None = None,
+    ) -> tuple[LabelMap | LabelLayers, Probabilities]:
+        """Return labels, and the probabilities that they were decided from; else as `segment`."""
+        weighers: list[ProbabilityPainter] = []
+        labels = self._segment(volume, classes, overlap, watch, weighers)
+        if weighers:
+            return labels, weighers[0].result()
+        return labels, Probabilities.zero(self._resolve(classes).indices, volume.grid)
+
+    def _segment(
+        self,
+        volume: Volume,
+        classes: Sequence[str | int] | None,
+        overlap: bool,
+        watch: Watch | None,
+        weighers: list[ProbabilityPainter] | None = None,
+    ) -> LabelMap | LabelLayers:
+        """Return labels; `weighers`, where given, is filled with what has the probabilities of a scan not blank."""
         require_volume(volume)
         resolution = self._resolve(classes)
         doubts = unlike_training(volume, self.spec)
@@ -184,11 +211,11 @@ class Vista3DModel(ShownModel):
         paintings = kind.paintings(resolution.indices)
         with clock.stage("restore"):
             if nothing:
-                painters = self._painters(case, windows.sweep_axis, paintings, self.device)
+                painters = self._decisions.painters(case, windows.sweep_axis, paintings, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
                 try:
-                    arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges)
+                    arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges, weighers)
                 finally:
                     self.branches.release()
         canvas = kind.of(arrays, resolution.indices)
@@ -294,44 +321,10 @@ class Vista3DModel(ShownModel):
         label_bytes = 1 if highest < 256 else 2
         return plan_memory(grid.shape, plan, self.channels, self.branches.maps_alive, layers, label_bytes, preparing)
 
-    def _painters(
-        self, case: Case, axis: int, paintings: Sequence[Painting], where: torch.device
-    ) -> Sequence[NativePainter | NearestPainter]:
-        """Return a painter for each painting; rivals are decided on and painted as background."""
-        kind = NativePainter if self.profile.interpolation == "linear" and case.is_separable else NearestPainter
-        painters = []
-        for painting in paintings:
-            _, classes = self._contest(painting, where)
-            dtype = np.uint8 if max(classes.values) < 256 else np.uint16
-            painters.append(kind(case, axis, classes, dtype))
-        return painters
-
-    def _gauges(self, paintings: Sequence[Painting], where: torch.device) -> list[Gauge]:
-        """Return what tells how sure the network is; nothing where nobody would judge by it."""
-        if not (self.profile.withholds and self.spec.facts.structures):
-            return []
-        contests = [self._contest(painting, where) for painting in paintings]
-        return [Gauge(classes, indices) for indices, classes in contests]
-
-    def _contest(self, painting: Painting, where: torch.device) -> tuple[tuple[int, ...], Classes]:
-        """Return the structures between which a painting decides, those shown first, and their classes."""
-        rivals = self._rivals(painting.shown)
-        indices = (*painting.shown, *rivals)
-        vectors = self.network.class_vectors(indices).float().to(where)
-        values = (*painting.values, *(0 for _ in rivals))
-        return indices, Classes(vectors, values, self._tiers(indices))
-
-    def _rivals(self, shown: Sequence[int]) -> tuple[int, ...]:
-        """Return the classes that must be beaten though nobody asked for them."""
-        if not set(shown) & set(self.spec.exclusive):
-            return ()
-        return tuple(index for index in self.spec.exclusive if index not in shown)
-
-    def _tiers(self, indices: Sequence[int]) -> tuple[int, ...]:
-        """Return the precedence of each class: what lies inside another covers it, what contains others lies below."""
-        if not self.profile.tiers:
-            return tuple(0 for _ in indices)
-        return self.vocabulary.tiers(indices)
+    @property
+    def _decisions(self) -> Decisions:
+        """Between which classes it decides."""
+        return Decisions(self.network, self.spec, self.profile)
 
     def _label(
         self,
@@ -341,10 +334,12 @@ class Vista3DModel(ShownModel):
         clock: Stopwatch,
         watch: Watch | None,
         gauges: list[Gauge],
+        weighers: list[ProbabilityPainter] | None,
     ) -> tuple[list[Any], list[str]]:
         """Return the painted arrays, and what was given up for want of memory.
 
-        `gauges` is filled with what tells how sure the network was, where facts of the model are known.
+        `gauges` is filled with what tells how sure the network was, where facts of the model are known, and
+        `weighers`, where given, with what has the probabilities.
 
         Raises:
             ResourceError: Nothing is left to give up.
@@ -354,11 +349,15 @@ class Vista3DModel(ShownModel):
         blend: dict[str, Any] = {"blending": profile.blending, "padding": profile.padding, "watch": watch}
         fallbacks: list[str] = []
         for batch, where in attempts(self.branches.first_batch, self.device):
-            painters = self._painters(case, windows.sweep_axis, paintings, where)
-            gauges[:] = self._gauges(paintings, where)
+            decisions, axis = self._decisions, windows.sweep_axis
+            painters = decisions.painters(case, axis, paintings, where)
+            gauges[:] = decisions.gauges(paintings, where)
+            if weighers is not None:
+                shown = list(dict.fromkeys(index for painting in paintings for index in painting.shown))
+                weighers[:] = [decisions.probabilities(case, axis, shown, where)]
             try:
                 for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
-                    for taker in (*painters, *gauges):
+                    for taker in (*painters, *gauges, *(weighers or ())):
                         taker.add(slab)
                 return [painter.result() for painter in painters], fallbacks
             except torch.OutOfMemoryError:

@@ -153,6 +153,7 @@ def request_of(report: Mapping[str, Any]) -> Request:
             preview_rows=bool(said.get("preview_rows", False)),
             label_tables=bool(said.get("label_tables", False)),
             renumber=bool(said.get("renumber", False)),
+            probabilities=bool(said.get("probabilities", False)),
         )
         return Request(place, bool(said["folder"]), kinds, **flags, **beside)
     except (KeyError, TypeError, ValueError) as error:

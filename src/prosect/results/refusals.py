@@ -91,8 +91,9 @@ def refuse_source(request: Request, grid: Grid | None, header: object) -> None:
 def refuse_endings(request: Request) -> None:
     """Refuse statistics, reports and labels under names that promise something else."""
     wanted = [(request.statistics, (".json", ".csv"), "the statistics"), (request.report, (".json",), "the report")]
+    wanted.append((request.probabilities, (".nii.gz", ".nii"), "the probabilities"))
     for path, endings, what in wanted:
-        if isinstance(path, Path) and path.suffix.lower() not in endings:
+        if isinstance(path, Path) and not path.name.lower().endswith(endings):
             raise OutputError(
                 f"{file_name(path)}: the name of {what} must end in {' or '.join(endings)}.",
                 code="OUTPUT_FORMAT_UNKNOWN",

@@ -173,6 +173,7 @@ def request_entry(request: Request) -> dict[str, Any]:
         "preview_rows": request.preview_rows,
         "label_tables": request.label_tables,
         "renumber": request.renumber,
+        "probabilities": request.probabilities is not False,
     }
 
 

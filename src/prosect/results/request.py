@@ -34,6 +34,7 @@ REPORT_NAME = "report.json"
 # What results of many scans lie beside.
 COHORT_LEDGER = "cohort_ledger.jsonl"
 LABELS_NAME, DATASET_NAME = "labels", "dataset.json"
+PROBABILITIES_NAME = "probabilities.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Request:
         dicom: How DICOM results are written.
         preview_rows: Whether the picture has a row of planes for each structure.
         label_tables: Whether names and colours of the label values are written for other programs.
+        probabilities: Where the probability of each structure goes; True for its usual place.
         renumber: Whether label values in files count from 1; else they are the indices of the vocabulary.
     """
 
@@ -75,6 +77,7 @@ class Request:
     preview_rows: bool = False
     label_tables: bool = False
     renumber: bool = False
+    probabilities: Path | bool = False
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -113,7 +116,8 @@ class Request:
     def beside_files(self) -> tuple[Path, ...]:
         """Everything beside labels and masks, the report last."""
         optional = (
-            *self.table_files, *self.statistics_files, self.radiomics_file, self.preview_file, self.report_file
+            *self.table_files, self.probabilities_file, *self.statistics_files, self.radiomics_file, self.preview_file,
+            self.report_file,
         )  # fmt: skip
         return tuple(path for path in optional if path is not None)
 
@@ -126,6 +130,13 @@ class Request:
         name = LABELS_NAME if self.is_folder else stem(self.output)
         folder = self.output if self.is_folder else self.output.parent
         return folder / f"{name}.label.txt", folder / f"{name}.ctbl", self._beside(DATASET_NAME)
+
+    @property
+    def probabilities_file(self) -> Path | None:
+        """The probability of each structure."""
+        if self.probabilities is False:
+            return None
+        return self._beside(PROBABILITIES_NAME) if self.probabilities is True else Path(self.probabilities)
 
     @property
     def preview_file(self) -> Path | None:
@@ -163,6 +174,7 @@ class Beside(TypedDict, total=False):
     preview_rows: bool
     label_tables: bool
     renumber: bool
+    probabilities: Path | bool
 
 
 def request_for(

@@ -15,11 +15,11 @@ import numpy as np
 
 from prosect.errors import ProsectWarning
 from prosect.io import write_mask
-from prosect.io.atomic import write_atomically
+from prosect.io.atomic import gzip_chunks, write_atomically
 from prosect.io.formats import format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.writing import labels_of, store_checked
-from prosect.labelmap import LabelLayers, LabelMap
+from prosect.labelmap import LabelLayers, LabelMap, Labels
 from prosect.lazy import lazy_module
 from prosect.measure import Measurement, measure
 from prosect.results import report as reports
@@ -34,7 +34,10 @@ from prosect.volume import Volume
 
 if TYPE_CHECKING:
     from prosect import preview, radiomics
+    from prosect.inference.probabilities import Probabilities
+    from prosect.io import nifti
 else:
+    nifti = lazy_module("prosect.io.nifti")
     radiomics = lazy_module("prosect.radiomics")
     preview = lazy_module("prosect.preview")
 
@@ -71,6 +74,7 @@ def write(
     case: str | None = None,
     found: Sequence[Measurement] | None = None,
     watch: Stopwatch | None = None,
+    probabilities: Probabilities | None = None,
 ) -> tuple[Path, ...]:
     """Write everything a request asks for and return the files, the report last.
 
@@ -85,6 +89,7 @@ def write(
         case: Name of the scan in tables and picture; by default that of its file.
         found: What `measure(labels, volume)` returned, where it is known.
         watch: Takes the time of each stage.
+        probabilities: What the labels were decided from, where the request wants them.
 
     Raises:
         OutputError: A place that cannot be written, or labels that a format cannot hold.
@@ -98,6 +103,7 @@ def write(
     report, run = request.report_file, run or Run()
     with place_for(request) as place:
         files = write_results(place, labels, volume, case, found, watch)
+        files += write_probabilities(place, labels, volume, probabilities, watch)
         if report is None:
             return files
         with watch.stage("hashing"):
@@ -155,6 +161,26 @@ def write_results(
             )
             files.append(picture)
     return tuple(files)
+
+
+def write_probabilities(
+    place: Place, labels: Labels, volume: Volume, probabilities: Probabilities | None, watch: Stopwatch
+) -> tuple[Path, ...]:
+    """Write the probability of each structure as a volume of one NIfTI file, where wanted; return its final name.
+
+    One is computed, compressed and forgotten after the other, so all of them never lie in memory.
+    """
+    file = place.request.probabilities_file
+    if file is None or probabilities is None:
+        return ()
+    known = probabilities
+    with watch.stage("probabilities"):
+        volumes = (known.array(index) for index in known.indices)
+        names = [labels.name_of(index) for index in known.indices]
+        header = volume.source.header if volume.grid == known.grid else None
+        chunks = nifti.encode_stack(volumes, names, known.grid, header)
+        write_atomically(place.actual(file), gzip_chunks(chunks) if file.name.endswith(".gz") else chunks)
+    return (file,)
 
 
 def write_tables(place: Place, labels: LabelMap | LabelLayers, volume: Volume, values: Mapping[int, int]) -> list[Path]:

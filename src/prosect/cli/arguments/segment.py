@@ -18,6 +18,9 @@ from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
 
+# What TotalSegmentator calls it, too.
+ALIASES = {"dicom": "dicom_rtstruct"}
+
 
 class Output(argparse.Action):
     """Keep the output as a path, and whether it was written as a folder (`out/`)."""
@@ -36,6 +39,7 @@ class Types(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
         """Store those that are known; refuse others by name."""
         chosen = [word for value in values for word in value.split(",") if word]
+        chosen = [ALIASES.get(word, word) for word in chosen]
         for word in chosen:
             if word not in OUTPUT_TYPES:
                 parser.error(f"-ot {word}: there is no such type; use {', '.join(OUTPUT_TYPES)}")
@@ -132,6 +136,8 @@ def add_results(group: argparse._ActionsContainer) -> None:
         "-rmb", "--remove_small_blobs", dest="least_mm3", nargs="?", const=200.0, type=positive, metavar="MM3",
         help=blobs,
     )  # fmt: skip
+    likely = "the probability of each structure, a volume each of one NIfTI file, probabilities.nii.gz"
+    group.add_argument("-sp", "--save_probabilities", dest="probabilities", **optional, help=likely)
     how = "how the result came about, report.json (a folder always has it)"
     group.add_argument("-rp", "--report", **optional, help=how)
     tables = "beside a NIfTI label map its names for ITK-SNAP (.label.txt), Slicer (.ctbl) and nnU-Net (dataset.json)"
@@ -153,7 +159,9 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]
     if len(given) != 1:
         named = " and ".join(str(place) for place in given) or "none"
-        taken = next((p for p in (args.statistics, args.report) if isinstance(p, Path) and not given), None)
+        taken = next(
+            (p for p in (args.statistics, args.report, args.probabilities) if isinstance(p, Path) and not given), None
+        )
         hint = f"; {taken} was taken as the value of the flag before it" if taken is not None else ""
         parser.error(f"segment takes one input (a file, a folder or --phantom); given: {named}{hint}")
     if args.phantom and (args.series is not None or args.volume is not None):

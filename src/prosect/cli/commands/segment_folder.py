@@ -63,6 +63,8 @@ def job_of(args: argparse.Namespace) -> CohortJob:
     Raises:
         UsageError: Flags that name one file, which cannot hold the results of many scans.
     """
+    if args.probabilities:
+        raise UsageError("-sp is for one scan: the probabilities of a folder would fill the disk. Give one scan.")
     for path in (args.statistics, args.report):
         if isinstance(path, Path):
             raise UsageError(

@@ -36,16 +36,10 @@ class Reading(Shown):
         self._board = board
 
     def _facts(self) -> tuple[str, ...]:
-        count = len(self.structures)
-        grid = self.volume.grid
+        count, grid = len(self.structures), self.volume.grid
         drawn = f"{count} {'structure' if count == 1 else 'structures'}"
-        return (
-            sizes(grid.shape),
-            spacings(grid.spacing_mm),
-            drawn,
-            f"{self.revision} actions",
-            str(self.header["model"]["model"]),
-        )
+        done = f"{self.revision} {'action' if self.revision == 1 else 'actions'}"
+        return sizes(grid.shape), spacings(grid.spacing_mm), drawn, done, str(self.header["model"]["model"])
 
     def _scene(self) -> tuple[Volume, LabelMap]:
         return self.volume, self.labels

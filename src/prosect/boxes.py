@@ -154,7 +154,10 @@ class SparseMask:
         # Shrinking copies, so it waits until half of the box is empty.
         if kept.size * 2 < self.box.size:
             self._bits = self._bits[kept.slices].copy()
-            self.box = kept.shift(self.box.start) if kept.size else EMPTY
+            if kept.size:
+                self.box = kept.shift(self.box.start)
+            else:
+                self.box = EMPTY
 
     def full(self) -> Mask:
         """Return the mask (i j k) on the whole grid."""

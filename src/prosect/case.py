@@ -160,8 +160,12 @@ class Placement:
         out = np.zeros(self.grid.shape, dtype=labels.dtype)
         inverse = np.asarray(np.linalg.inv(self.to_prepared))
         if self.is_separable:
-            places = [np.arange(self.grid.shape[axis]) * inverse[axis, axis] + inverse[axis, 3] for axis in range(3)]
-            index = [_nearest(place, source.shape[axis]) for axis, place in enumerate(places)]
+            places = []
+            for axis in range(3):
+                places.append(np.arange(self.grid.shape[axis]) * inverse[axis, axis] + inverse[axis, 3])
+            index = []
+            for axis, place in enumerate(places):
+                index.append(_nearest(place, source.shape[axis]))
             inside = [np.flatnonzero(i >= 0) for i in index]
             out[np.ix_(*inside)] = source[np.ix_(*[i[i >= 0] for i in index])]
         else:
@@ -175,7 +179,9 @@ class Placement:
         """
         stored, out = self.native_canvas(prepared.dtype)
         if self.is_separable:
-            index = [_nearest(self.native_positions(axis), prepared.shape[axis]) for axis in range(3)]
+            index = []
+            for axis in range(3):
+                index.append(_nearest(self.native_positions(axis), prepared.shape[axis]))
             inside = [np.flatnonzero(i >= 0) for i in index]
             picked = [i[i >= 0] for i in index]
             out[np.ix_(*inside)] = prepared[np.ix_(*picked)]
@@ -256,7 +262,9 @@ def preparing_bytes(native: Grid, prepared: tuple[int, int, int], preparation: P
     else:
         axes = native.to_ras().axes
         held = resampling_bytes([native.shape[axis] for axis in axes], prepared)
-    copies = 3 if preparation.intensity.kind == "percentile" else 2
+    copies = 2
+    if preparation.intensity.kind == "percentile":
+        copies = 3
     return max(held, copies * image) + (scan if preparation.scale_first else 0)
 
 
@@ -300,7 +308,9 @@ def _matrix_between(source: Grid, grid: Grid, spacing_mm: tuple[float, float, fl
 
 def _ratio(source: Grid, spacing_mm: tuple[float, float, float]) -> tuple[float, ...]:
     """Return how many voxels of a grid one voxel of another spacing spans along each axis."""
-    ratio = [n / o for n, o in zip(spacing_mm, source.spacing_mm, strict=True)]
+    ratio = []
+    for n, o in zip(spacing_mm, source.spacing_mm, strict=True):
+        ratio.append(n / o)
     return tuple(1.0 if abs(r - 1) < 1e-5 else r for r in ratio)
 
 
@@ -312,7 +322,10 @@ def _content_box(image: Tensor, preparation: Preparation) -> tuple[list[int], li
     content = image > preparation.crop_above
     start, stop = [0, 0, 0], shape.copy()
     for axis in range(3):
-        others = [a for a in range(3) if a != axis]
+        others = []
+        for a in range(3):
+            if a != axis:
+                others.append(a)
         where = content.amax(dim=others).nonzero().flatten()
         if len(where) == 0:
             return [0, 0, 0], shape
@@ -328,10 +341,15 @@ def _reorder_matrix(
     out = np.eye(4)
     for new, (old, flip) in enumerate(zip(order.axes, order.flips, strict=True)):
         for new2, (old2, flip2) in enumerate(zip(order.axes, order.flips, strict=True)):
-            sign = -1.0 if flip != flip2 else 1.0
+            sign = 1.0
+            if flip != flip2:
+                sign = -1.0
             out[new, new2] = sign * matrix[old, old2]
         offset = matrix[old, 3] + sum(
             matrix[old, o] * (source[o] - 1) for o, f in zip(order.axes, order.flips, strict=True) if f
         )
-        out[new, 3] = (prepared[old] - 1) - offset if flip else offset
+        if flip:
+            out[new, 3] = (prepared[old] - 1) - offset
+        else:
+            out[new, 3] = offset
     return out

@@ -97,7 +97,10 @@ def sign(
         return positive
     if "positive" in entry:
         raise PromptError(f"{where}: give 'positive' or 'label', not both.", code="CLICK_LABEL")
-    known_as = None if vocabulary is None or structure is None else vocabulary.get(structure)
+    if vocabulary is None or structure is None:
+        known_as = None
+    else:
+        known_as = vocabulary.get(structure)
     return positive_of(entry["label"], known_as is not None and known_as.ambiguous)
 
 

@@ -143,8 +143,10 @@ class Grid:
         move = np.zeros((4, 4))
         move[3, 3] = 1.0
         for new, (old, flip) in enumerate(zip(order.axes, order.flips, strict=True)):
-            move[old, new] = -1.0 if flip else 1.0
-            move[old, 3] = self.shape[old] - 1 if flip else 0.0
+            move[old, new] = 1.0
+            if flip:
+                # A mirrored axis begins at what was its last voxel.
+                move[old, new], move[old, 3] = -1.0, self.shape[old] - 1
         shape = tuple(self.shape[old] for old in order.axes)
         return Grid(shape, self.affine @ move)  # type: ignore[arg-type]
 

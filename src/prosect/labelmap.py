@@ -181,7 +181,9 @@ class LabelMap(NamedLabels):
         Raises:
             VocabularyError: The vocabulary does not know it (`STRUCTURE_UNKNOWN`).
         """
-        return "background" if index == 0 else self.vocabulary[index].name
+        if index == 0:
+            return "background"
+        return self.vocabulary[index].name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -254,7 +256,10 @@ class LabelLayers(NamedLabels):
             VocabularyError: The vocabulary does not know it (`STRUCTURE_UNKNOWN`).
         """
         wanted = extent(self.vocabulary, structure, whole)
-        chosen = [mask for i, mask in zip(self.indices, self.masks, strict=True) if i in wanted]
+        chosen = []
+        for i, mask in zip(self.indices, self.masks, strict=True):
+            if i in wanted:
+                chosen.append(mask)
         if not chosen:
             return np.zeros(self.grid.shape, dtype=bool)
         return np.asarray(chosen[0] if len(chosen) == 1 else np.logical_or.reduce(chosen))
@@ -286,7 +291,10 @@ class LabelLayers(NamedLabels):
         Raises:
             FormatError: `order` does not name each structure of the layers exactly once (`LABELS_ORDER`).
         """
-        stack = self._by_tier() if order is None else tuple(self.vocabulary[s].index for s in order)
+        if order is None:
+            stack = self._by_tier()
+        else:
+            stack = tuple(self.vocabulary[s].index for s in order)
         if sorted(stack) != sorted(self.indices):
             raise FormatError(
                 f"The order {list(stack)} must name each of {list(self.indices)} exactly once.", code="LABELS_ORDER"
@@ -347,7 +355,11 @@ def smallest(array: NDArray[Any]) -> LabelArray:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise FormatError(f"Label values run from {low} to {high}; 0 to 65535 can be kept.", code="LABELS_OUT_OF_RANGE")
-    kept: LabelArray = array.astype(np.uint8, copy=False) if high <= 255 else array.astype(np.uint16, copy=False)
+    kept: LabelArray
+    if high <= 255:
+        kept = array.astype(np.uint8, copy=False)
+    else:
+        kept = array.astype(np.uint16, copy=False)
     kept = kept.view()
     kept.setflags(write=False)
     return kept

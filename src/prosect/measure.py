@@ -68,7 +68,10 @@ def measure(labels: Labels, volume: Volume | None = None) -> tuple[Measurement, 
     """
     if volume is not None and volume.grid.shape != labels.grid.shape:
         raise GeometryError(f"The labels have shape {labels.grid.shape} but the scan {volume.grid.shape}.")
-    scan = None if volume is None else volume.array
+    if volume is None:
+        scan = None
+    else:
+        scan = volume.array
     rows: list[Measurement] = []
     for indices, array in labels.flat_parts():
         row_of = np.zeros(max(indices) + 1, dtype=np.intp)
@@ -152,7 +155,10 @@ def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tup
             continue
         plane, i = np.divmod(inside, ni)
         k, j = np.divmod(plane, nj)
-        intensities = None if scan is None else scan[:, :, start : start + depth].ravel(order="F")[inside]
+        if scan is None:
+            intensities = None
+        else:
+            intensities = scan[:, :, start : start + depth].ravel(order="F")[inside]
         yield flat[inside], (i, j, k + start), intensities
 
 

@@ -64,7 +64,9 @@ class Components:
     @property
     def count(self) -> int:
         """Number of components."""
-        return int(self.labels.max()) + 1 if len(self.labels) else 0
+        if len(self.labels):
+            return int(self.labels.max()) + 1
+        return 0
 
     @property
     def sizes(self) -> Indices:
@@ -76,7 +78,9 @@ class Components:
         line = int(np.ravel_multi_index(tuple(voxel[:-1]), self.shape[:-1]))
         low, high = (int(n) for n in np.searchsorted(self.lines, (line, line + 1)))
         run = low + int(np.searchsorted(self.starts[low:high], voxel[-1], side="right")) - 1
-        return int(self.labels[run]) if run >= low and voxel[-1] < self.stops[run] else None
+        if run >= low and voxel[-1] < self.stops[run]:
+            return int(self.labels[run])
+        return None
 
     def mask(self, chosen: Iterable[int]) -> Mask:
         """Return the voxels of some components, as a mask of the same shape."""
@@ -115,8 +119,12 @@ def _touching(
         if offset <= (0,) * len(offset) or hops > connectivity:
             continue
         reach = int(hops < connectivity)  # whether one more hop, along the run, is allowed
-        moved = [p + o for p, o in zip(place, offset, strict=True)]
-        there = [(m >= 0) & (m < n) for m, n in zip(moved, shape[:-1], strict=True)]
+        moved = []
+        for p, o in zip(place, offset, strict=True):
+            moved.append(p + o)
+        there = []
+        for m, n in zip(moved, shape[:-1], strict=True):
+            there.append((m >= 0) & (m < n))
         own = np.flatnonzero(np.logical_and.reduce(there))
         line = np.ravel_multi_index([m[own] for m in moved], shape[:-1]) * step
         low = np.searchsorted(ends, line + starts[own] + (1 - reach), side="left")
@@ -144,7 +152,9 @@ def _joined(count: int, first: Indices, second: Indices) -> Indices:
 def largest_component(mask: Mask) -> Mask | None:
     """Return the largest component (i j k), all 26 neighbours counted; None for an empty mask."""
     parts = Components.of(mask)
-    return parts.mask([int(parts.sizes.argmax())]) if parts.count else None
+    if parts.count:
+        return parts.mask([int(parts.sizes.argmax())])
+    return None
 
 
 def border_components(mask: Mask, axes: Sequence[int]) -> Mask:

@@ -33,7 +33,9 @@ def place_of(position: Sequence[float], grid: Grid, space: str) -> tuple[Floats,
     given = np.asarray(three_numbers(position), dtype=np.float64)
     if space == "voxel":
         return given, given, np.asarray(grid.to_world(given))
-    world = given * (-1, -1, 1) if space == "lps" else given
+    world = given
+    if space == "lps":
+        world = given * (-1, -1, 1)
     return given, np.asarray(grid.to_voxel(world)), world
 
 

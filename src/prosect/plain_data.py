@@ -24,13 +24,19 @@ Refusal = Callable[[str], ProsectError]
 def to_plain(value: Any) -> Any:
     """Return a value as plain data: dataclasses as dictionaries, paths as text, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
+        found = {}
+        for each in fields(value):
+            found[each.name] = to_plain(getattr(value, each.name))
+        return found
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple | list):
         return [to_plain(each) for each in value]
     if isinstance(value, Mapping):
-        return {str(key): to_plain(each) for key, each in value.items()}
+        found = {}
+        for key, each in value.items():
+            found[str(key)] = to_plain(each)
+        return found
     return value
 
 
@@ -67,7 +73,9 @@ def refuse_unknown_keys(keys: Iterable[str], known: Iterable[str], where: str, r
     Raises:
         ProsectError: The message names the nearest known keys.
     """
-    names = {each: each for each in known}
+    names = {}
+    for each in known:
+        names[each] = each
     for key in keys:
         if key not in names:
             raise refusal(f"{where}: '{key}' is unknown; nearest: {', '.join(nearest(key, names, 2))}.")
@@ -97,7 +105,10 @@ def read_value(kind: Any, value: Any, where: str, refusal: Refusal, folder: Path
     # In Python a bool is an int; in JSON it is not.
     is_flag = isinstance(value, bool)
     if not isinstance(value, kind) or (is_flag and kind is not bool):
-        name = "null" if kind is NoneType else kind.__name__
+        if kind is NoneType:
+            name = "null"
+        else:
+            name = kind.__name__
         raise refusal(f"{where} is {value!r:.60}; it must be of type {name}.")
     return value
 

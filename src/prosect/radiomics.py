@@ -36,7 +36,10 @@ def radiomics(labels: Labels, volume: Volume) -> dict[int, Features]:
         labels: What was found.
         volume: The scan, on the same grid.
     """
-    return {index: features_of(labels.own_mask(index), volume.array, labels.grid) for index in labels.present}
+    found: dict[int, Features] = {}
+    for index in labels.present:
+        found[index] = features_of(labels.own_mask(index), volume.array, labels.grid)
+    return found
 
 
 def features_of(mask: Mask, scan: NDArray[Any], grid: Grid) -> Features:
@@ -131,7 +134,10 @@ def largest_distance(vertices: Points) -> float:
 
 def principal_axes(centres: Points) -> Features:
     """Return lengths in mm of the ellipsoid of the same covariance as the voxels (n 3), and its proportions."""
-    spread = np.linalg.eigvalsh(np.cov(centres.T, bias=False)) if len(centres) > 1 else np.zeros(3)
+    if len(centres) > 1:
+        spread = np.linalg.eigvalsh(np.cov(centres.T, bias=False))
+    else:
+        spread = np.zeros(3)
     least, minor, major = (4 * math.sqrt(max(float(value), 0.0)) for value in spread)
     return {
         "morph_pca_maj_axis": major,
@@ -174,9 +180,14 @@ def first_order(values: NDArray[Any]) -> Features:
 
 def quotient(above: float, below: float, otherwise: float = 0.0) -> float:
     """Return a quotient, or what it is where its divisor is 0."""
-    return above / below if below else otherwise
+    if below:
+        return above / below
+    return otherwise
 
 
 def finite(features: Mapping[str, float]) -> dict[str, float | None]:
     """Return features for JSON, which has no NaN."""
-    return {name: value if math.isfinite(value) else None for name, value in features.items()}
+    found: dict[str, float | None] = {}
+    for name, value in features.items():
+        found[name] = value if math.isfinite(value) else None
+    return found

@@ -98,7 +98,10 @@ def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], sha
     for axis in shrinking_order(array.shape, shape):
         place = memory.index(axis)
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
-            out = out.flip(place) if mirrored[axis] else out
+            if mirrored[axis]:
+                out = out.flip(place)
+            else:
+                out = out
             continue
         size = array.shape[axis]
         lower, upper, weight = linear_weights(np.arange(shape[axis], dtype=np.float64) * ratio[axis], size)
@@ -124,7 +127,9 @@ def resampling_bytes(shape: Sequence[int], target: Sequence[int]) -> int:
     for axis in shrinking_order(shape, target):
         now[axis] = int(target[axis])
         sizes.append(now[0] * now[1] * now[2] * 4)
-    held = [before + 2 * after for before, after in itertools.pairwise(sizes)]
+    held = []
+    for before, after in itertools.pairwise(sizes):
+        held.append(before + 2 * after)
     return max(*held, 2 * sizes[-1])
 
 

@@ -54,14 +54,18 @@ def error_click(
     if not any(counts):
         return None
     positive = counts[0] >= counts[1]
-    error = missed if positive else excess
+    error = excess
+    if positive:
+        error = missed
     if inner:
         core = erode(error)
         if core.any():  # a thin error has no inside, and is clicked all the same
             error = core
     places = np.flatnonzero(error)
     chosen = int(places[int(generator.integers(len(places)))])
-    voxel = [int(n) for n in np.unravel_index(chosen, error.shape)]
+    voxel = []
+    for n in np.unravel_index(chosen, error.shape):
+        voxel.append(int(n))
     return click_at(voxel, grid, positive=positive, structure=structure, space="voxel")
 
 

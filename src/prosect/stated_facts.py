@@ -39,5 +39,7 @@ def known_orientation(word: str | None) -> str | None:
         FormatError: Not one letter of each pair R L, A P, S I (`USAGE`).
     """
     if word is None or ORIENTATION.fullmatch(word.upper()):
-        return None if word is None else word.upper()
+        if word is None:
+            return None
+        return word.upper()
     raise UsageError(f"{word!r} is no orientation; give one letter each of R or L, A or P, S or I, such as RAS or LPS.")

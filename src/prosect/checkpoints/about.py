@@ -60,8 +60,13 @@ class ModelCard:
     @property
     def mean_dice(self) -> float | None:
         """The mean over the structures that were measured, None where none was."""
-        known = [each.dice for each in self.structures if each.dice is not None]
-        return sum(known) / len(known) if known else None
+        known = []
+        for each in self.structures:
+            if each.dice is not None:
+                known.append(each.dice)
+        if known:
+            return sum(known) / len(known)
+        return None
 
 
 def segmenters() -> tuple[Entry, ...]:

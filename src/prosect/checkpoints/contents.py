@@ -91,8 +91,15 @@ def weights_file(path: Path) -> Path:
 
 def _weights_below(folder: Path) -> list[str]:
     """Return the names of files below a folder, not too deep, that end as weights do."""
-    names = [inner.relative_to(folder) for inner in folder.rglob("*") if inner.suffix in SUFFIXES and inner.is_file()]
-    return [name.as_posix() for name in names if len(name.parts) <= DEEPEST]
+    names = []
+    for inner in folder.rglob("*"):
+        if inner.suffix in SUFFIXES and inner.is_file():
+            names.append(inner.relative_to(folder))
+    found: list[str] = []
+    for name in names:
+        if len(name.parts) <= DEEPEST:
+            found.append(name.as_posix())
+    return found
 
 
 def refuse_content(path: Path, data: bytes) -> CheckpointError:
@@ -161,7 +168,9 @@ def refuse_other_zip(path: Path, data: bytes) -> CheckpointError | None:
             names = archive.namelist()
     except DAMAGED:
         return None
-    inner = {PurePosixPath(name).name for name in names}
+    inner = set()
+    for name in names:
+        inner.add(PurePosixPath(name).name)
     if any(PurePosixPath(name).parent.name == "code" or "/code/" in name for name in names) and "data.pkl" in inner:
         return CheckpointError(
             f"{path.name}: this is a TorchScript program, which carries code beside its weights. Give the network's "
@@ -179,9 +188,13 @@ def refuse_other_zip(path: Path, data: bytes) -> CheckpointError | None:
 
 def _words_of(names: Iterable[str]) -> str:
     found = sorted(name for name in names if PurePosixPath(name).suffix in SUFFIXES)
-    return f" with {_some(found)} in it" if found else " with no file of weights in it"
+    if found:
+        return f" with {_some(found)} in it"
+    return " with no file of weights in it"
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    more = ""
+    if len(names) > MOST_NAMED:
+        more = f" and {len(names) - MOST_NAMED} more"
     return ", ".join(names[:MOST_NAMED]) + more

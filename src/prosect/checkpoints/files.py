@@ -164,7 +164,10 @@ def _require_dense(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Refuse weights that are not finite as the float32 that networks run in; double precision holds larger ones."""
-    bad = [k for k, v in tensors.items() if v.is_floating_point() and not bool(torch.isfinite(v.float()).all())]
+    bad = []
+    for k, v in tensors.items():
+        if v.is_floating_point() and not bool(torch.isfinite(v.float()).all()):
+            bad.append(k)
     if bad:
         raise CheckpointError(
             f"{path.name}: {len(bad)} tensors hold NaN or infinite weights, the first is {bad[0]}. The training that "
@@ -176,7 +179,10 @@ def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     """Return the hash of tensors and metadata, the hash's own entry left out."""
     digest = hashlib.sha256()
-    rest = {k: v for k, v in metadata.items() if k != CONTENT}
+    rest = {}
+    for k, v in metadata.items():
+        if k != CONTENT:
+            rest[k] = v
     digest.update(json.dumps(rest, sort_keys=True).encode())
     for key in sorted(tensors):
         value = tensors[key].contiguous()
@@ -201,7 +207,9 @@ def write_weights(
         ResourceError: The disk is full.
     """
     path = Path(path)
-    kept = {k: (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    kept = {}
+    for k, v in tensors.items():
+        kept[k] = (v.to(dtype) if dtype and v.is_floating_point() else v).contiguous()
     _require_finite(path, kept)
     plain = json.loads(json.dumps(dict(metadata)))  # as a reader finds it: keys that are numbers become words
     described = {**plain, CONTENT: content_sha256(kept, plain)}

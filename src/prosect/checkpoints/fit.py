@@ -126,7 +126,10 @@ def fit(weights: RawWeights) -> tuple[Vista3D, FitReport[Architecture]]:
     a = architecture_of(layout.tensors)
     require_channels(a.in_channels, 1, "VISTA3D")
     layout = replace(layout, tensors=with_memory(layout.tensors, a))
-    branches = [n for n, has in (("automatic", a.automatic), ("interactive", a.interactive)) if has]
+    branches = []
+    for n, has in (("automatic", a.automatic), ("interactive", a.interactive)):
+        if has:
+            branches.append(n)
     summary = f"width {a.width}, blocks {a.blocks}, {' and '.join(branches)}"
     return place(lambda: Vista3D(a), layout, weights, a, "VISTA3D", summary)
 
@@ -203,7 +206,10 @@ def place(
 
 def _require_floats(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> None:
     """Refuse numbers that are no weights by themselves, such as the integers of a quantised file without its scales."""
-    bad = [k for k, v in expected.items() if v.is_floating_point() and tensors[k].dtype not in WIDENED]
+    bad = []
+    for k, v in expected.items():
+        if v.is_floating_point() and tensors[k].dtype not in WIDENED:
+            bad.append(k)
     if bad:
         kinds = sorted({str(tensors[k].dtype).removeprefix("torch.") for k in bad})
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in WIDENED)

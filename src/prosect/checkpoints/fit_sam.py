@@ -58,7 +58,9 @@ def variant_of(tensors: Mapping[str, Tensor]) -> Variant:
 def _vit(tensors: Mapping[str, Tensor]) -> VitVariant:
     dim, _, patch, _ = tensors[VIT].shape
     side = int(tensors[ENCODER + "pos_embed"].shape[1])
-    tables = [tensors[f"{ENCODER}blocks.{n}.attn.rel_pos_h"] for n in range(_count(tensors, ENCODER + "blocks."))]
+    tables = []
+    for n in range(_count(tensors, ENCODER + "blocks.")):
+        tables.append(tensors[f"{ENCODER}blocks.{n}.attn.rel_pos_h"])
     return VitVariant(
         dim=dim,
         heads=dim // int(tables[0].shape[1]),
@@ -72,7 +74,9 @@ def _vit(tensors: Mapping[str, Tensor]) -> VitVariant:
 
 def _tiny(tensors: Mapping[str, Tensor]) -> TinyVariant:
     depths = tuple(_count(tensors, f"{ENCODER}layers.{n}.blocks.") for n in range(_count(tensors, ENCODER + "layers.")))
-    biases = [tensors[f"{ENCODER}layers.{n}.blocks.0.attn.attention_biases"] for n in range(1, len(depths))]
+    biases = []
+    for n in range(1, len(depths)):
+        biases.append(tensors[f"{ENCODER}layers.{n}.blocks.0.attn.attention_biases"])
     return TinyVariant(
         dims=(
             int(tensors[ENCODER + "patch_embed.seq.2.c.weight"].shape[0]),
@@ -108,10 +112,18 @@ def fit_sam(weights: RawWeights) -> tuple[SamFeatures, FitReport[Variant]]:
     """
     layout = canonical(weights.tensors)
     variant = variant_of(layout.tensors)
-    first = VIT if isinstance(variant, VitVariant) else TINY
+    first = TINY
+    if isinstance(variant, VitVariant):
+        first = VIT
     require_channels(int(layout.tensors[first].shape[1]), COLOURS, "Segment Anything")
-    unused = [key for key in layout.tensors if UNUSED.match(key) or not key.startswith((ENCODER, UPSCALING))]
-    kept = {key: value for key, value in layout.tensors.items() if key not in set(unused)}
+    unused = []
+    for key in layout.tensors:
+        if UNUSED.match(key) or not key.startswith((ENCODER, UPSCALING)):
+            unused.append(key)
+    kept = {}
+    for key, value in layout.tensors.items():
+        if key not in set(unused):
+            kept[key] = value
     needed = replace(layout, tensors=kept, dropped=(*layout.dropped, *unused))
     if isinstance(variant, VitVariant):
         name, summary = "Segment Anything", f"width {variant.dim}, {len(variant.windows)} blocks"

@@ -55,14 +55,21 @@ def _other(tensors: Mapping[str, Tensor]) -> str:
     """Return what tensors belong to that are no SAM-Med3D's."""
     if INIT in tensors:
         return "a VISTA3D"
-    return "a Segment Anything for pictures" if PATCHES in tensors else named_network(tensors)
+    if PATCHES in tensors:
+        return "a Segment Anything for pictures"
+    return named_network(tensors)
 
 
 def _sizes(tensors: Mapping[str, Tensor], positions: RelativePositions) -> Architecture:
     width, _, patch = (int(n) for n in tensors[PATCHES].shape[:3])
     grid = int(tensors["image_encoder.pos_embed"].shape[1])
-    tables = {int(match[1]): value for key, value in tensors.items() if (match := TABLE.match(key))}
-    lengths = [int(tables[n].shape[0]) for n in range(len(tables))]
+    tables = {}
+    for key, value in tensors.items():
+        if match := TABLE.match(key):
+            tables[int(match[1])] = value
+    lengths = []
+    for n in range(len(tables)):
+        lengths.append(int(tables[n].shape[0]))
     windows = set(lengths) - {2 * grid - 1}
     if len(windows) > 1:
         raise ValueError(f"windows of several sizes: tables of {sorted(windows)}")
@@ -95,6 +102,8 @@ def fit_sam_med3d(weights: RawWeights) -> tuple[SamMed3D, FitReport[Architecture
         require_channels(int(layout.tensors[PATCHES].shape[1]), 1, "SAM-Med3D")
     said = weights.metadata.get("architecture", {})
     a = architecture_of(layout.tensors, said.get("positions", "official"))
-    boxes = ", with box embeddings (never trained, not used)" if a.box_embeddings else ""
+    boxes = ""
+    if a.box_embeddings:
+        boxes = ", with box embeddings (never trained, not used)"
     summary = f"crop {a.crop}, patch {a.patch}, width {a.width}, {a.depth} blocks, {a.positions} positions{boxes}"
     return place(lambda: SamMed3D(a), layout, weights, a, "SAM-Med3D", summary)

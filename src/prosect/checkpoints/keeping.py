@@ -111,6 +111,9 @@ def verify_file(path: Path) -> Report:
     """
     raw = read_weights(path)
     said = raw.metadata.get("base") or raw.metadata.get("model")
-    network = entry(said).network if said else network_of(raw)
+    if said:
+        network = entry(said).network
+    else:
+        network = network_of(raw)
     _, report = FITTINGS[network].fit(raw)
     return report

@@ -83,7 +83,10 @@ def _without_inserted(key: str) -> str:
 def _prefix_of(keys: Iterable[str]) -> str:
     """Return what stands before the parts of the network, which must be the same for all of them."""
     keys = list(keys)
-    found = {key[: match.end()] for key in keys if (match := PARTS.search(key))}
+    found = set()
+    for key in keys:
+        if match := PARTS.search(key):
+            found.add(key[: match.end()])
     if len(found) > 1:
         raise _several(f"parts of them begin with {', '.join(repr(p) for p in sorted(found))}")
     if found:
@@ -98,7 +101,9 @@ def _prefix_of(keys: Iterable[str]) -> str:
 def _wrapping_of(key: str, prefix: str) -> str:
     """Return the prefix as the file has it, for people: with what was inserted before the network's first part."""
     match = PARTS.search(key)
-    return key[: match.end()] if match else prefix
+    if match:
+        return key[: match.end()]
+    return prefix
 
 
 def _several(cause: str) -> CheckpointError:
@@ -110,9 +115,9 @@ def _several(cause: str) -> CheckpointError:
 
 def research_layout(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our tensors under the keys that the research code loads strictly; its unused tensors are zeros."""
-    out = {
-        re.sub(r"(\.mlp\.)linear([12])\.", r"\1lin\2.", k) if "transformer" in k else k: v for k, v in tensors.items()
-    }
+    out = {}
+    for k, v in tensors.items():
+        out[re.sub(r"(\.mlp\.)linear([12])\.", r"\1lin\2.", k) if "transformer" in k else k] = v
     width = int(tensors["class_head.mlp.0.weight"].shape[0])
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in (0, 3):

@@ -84,8 +84,12 @@ def read_facts(text: str) -> ModelFacts:
     regions = {name: Region(**row) for name, row in plain["regions"].items()}
     structures: dict[int, StructureFacts] = {}
     for index, row in plain["structures"].items():
-        ranges = {key: Range(*row[key]) for key in ("volume_ml", "section_cm2", "probability")}
-        intensity = Range(*row["median_hu"]) if "median_hu" in row else None
+        ranges = {}
+        for key in ("volume_ml", "section_cm2", "probability"):
+            ranges[key] = Range(*row[key])
+        intensity = None
+        if "median_hu" in row:
+            intensity = Range(*row["median_hu"])
         structures[int(index)] = StructureFacts(**ranges, regions=tuple(row["regions"]), median_hu=intensity)
     return ModelFacts(structures, regions)
 
@@ -94,4 +98,6 @@ def read_facts(text: str) -> ModelFacts:
 def facts_of(model: str) -> ModelFacts:
     """Return the facts of a model of the catalogue; none where no file has any."""
     file = resources.files("prosect") / "checkpoints" / FOLDER / f"{model}.json"
-    return read_facts(file.read_text("utf-8")) if file.is_file() else ModelFacts()
+    if file.is_file():
+        return read_facts(file.read_text("utf-8"))
+    return ModelFacts()

@@ -35,7 +35,9 @@ def offer(name: str | None, weights: Path | None = None) -> Vocabulary:
     rows = members(name)
     found: list[Vocabulary] = []
     for row in rows:
-        stated = read_metadata(locate(row.name)) if row.shipped else {}
+        stated = {}
+        if row.shipped:
+            stated = read_metadata(locate(row.name))
         found.append(offer_of(row, stated))
     if len(found) == 1:
         return found[0]
@@ -58,7 +60,9 @@ def offer_of(base: Entry, metadata: Mapping[str, Any]) -> Vocabulary:
     if base.no_classes:
         return words.restrict((), base.no_classes)
     trained = metadata.get("classes")
-    return words if trained is None else offering(words, trained)
+    if trained is None:
+        return words
+    return offering(words, trained)
 
 
 def names_in(weights: Path | None) -> Vocabulary | None:
@@ -90,5 +94,7 @@ def with_structures(vocabulary: Vocabulary, own: Iterable[Structure]) -> Vocabul
     Raises:
         VocabularyError: A name is taken (`VOCABULARY_INVALID`).
     """
-    by_index = {structure.index: structure for structure in (*vocabulary, *own)}
+    by_index = {}
+    for structure in (*vocabulary, *own):
+        by_index[structure.index] = structure
     return Vocabulary(vocabulary.name, tuple(by_index.values()), vocabulary.default_list)

@@ -146,7 +146,10 @@ def _require_table(path: Path, found: Any) -> dict[str, Tensor]:
     elif others := [key for key, value in found.items() if not isinstance(value, Tensor)]:
         cause = f"no table of tensors alone was found in it ({others[0]!r} is another thing)"
     else:
-        return {str(key): value for key, value in found.items()}
+        rows: dict[str, Tensor] = {}
+        for key, value in found.items():
+            rows[str(key)] = value
+        return rows
     raise CheckpointError(
         f"{path.name}: {cause}. Save the network's state_dict alone.",
         code="MODEL_WRONG_NETWORK",
@@ -174,4 +177,6 @@ def _only_table(found: Mapping[Any, Any]) -> str | None:
             return None
         if isinstance(value, Mapping) and value and all(isinstance(inner, Tensor) for inner in value.values()):
             tables.append(key)
-    return str(tables[0]) if len(tables) == 1 and isinstance(tables[0], str) else None
+    if len(tables) == 1 and isinstance(tables[0], str):
+        return str(tables[0])
+    return None

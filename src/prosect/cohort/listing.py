@@ -57,7 +57,9 @@ def entries(text: str, suffix: str) -> Iterator[Mapping[str, str]]:
                 yield {"path": place}
         return
     table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
-    columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
+    columns = {}
+    for name in table.fieldnames or ():
+        columns[(name or "").strip().lower()] = name
     paths = first_column(columns, PATH_COLUMNS)
     if paths is None:
         raise ValueError(f"it has no column named {', '.join(PATH_COLUMNS)}")

@@ -90,7 +90,9 @@ def outcome_event(outcome: Outcome, settings: str, identity: Mapping[str, Any]) 
         identity: What tells whether the case is still the same input.
     """
     what: dict[str, Any] = {"case": outcome.scan.name, "settings": settings, "input": identity}
-    seconds = {stage: round(value, 3) for stage, value in outcome.seconds.items()}
+    seconds = {}
+    for stage, value in outcome.seconds.items():
+        seconds[stage] = round(value, 3)
     if outcome.code:
         return REFUSED, {**what, "code": outcome.code, "message": outcome.message, "seconds": seconds}
     return DONE, {**what, "seconds": seconds, **outcome.kept}

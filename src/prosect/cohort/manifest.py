@@ -140,7 +140,9 @@ def kind_of(path: Path) -> str:
     if path.stem.upper() == "DICOMDIR":
         return "a DICOM directory"
     is_usual = not found.gzipped or bool(content_endings(found.kind, gzipped=True))
-    return found.kind if is_usual else f"{found.kind} inside a gzip stream"
+    if is_usual:
+        return found.kind
+    return f"{found.kind} inside a gzip stream"
 
 
 def promises_image(name: str) -> bool:
@@ -205,7 +207,9 @@ def refuse_clashes(
     clashes: list[str] = []
     for scan in scans:
         mine = origin_of(scan)
-        keys = [fold_name(name) for name in planned(scan.name)]
+        keys = []
+        for name in planned(scan.name):
+            keys.append(fold_name(name))
         taken = {owners[key] for key in keys if key in owners}
         for other in sorted(taken):
             clashes.append(f"{other} and {mine} (both {file_name(scan.name)})")

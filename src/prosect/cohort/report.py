@@ -27,7 +27,9 @@ def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[st
         known: What the ledger tells now.
         settings: What was asked.
     """
-    rows = [case_row(plan, known, scan) for scan in manifest.scans]
+    rows = []
+    for scan in manifest.scans:
+        rows.append(case_row(plan, known, scan))
     states = [row["state"] for row in rows]
     return {
         "settings": dict(settings),

@@ -121,6 +121,9 @@ def name_series(folder: Path, group: Mapping[str, list[Path]]) -> Iterator[Serie
     """Yield the series of one folder; several are told apart by the end of their UID, or by all of it if need be."""
     ends = [uid[-SHORT_DIGITS:].strip(".") for uid in group]
     for uid, end in zip(group, ends, strict=True):
-        label = end if end and ends.count(end) == 1 else uid or "unnamed"
+        if end and ends.count(end) == 1:
+            label = end
+        else:
+            label = uid or "unnamed"
         # The series is named to the reader even where it is alone: other series may lie in the folders below.
         yield Series(folder, uid or None, label if len(group) > 1 else "", tuple(group[uid]))

@@ -193,7 +193,10 @@ def read_datalist(
 
 def set_name(path: Path) -> str:
     """Return the name of a set as its file has it."""
-    name = scan_stem(path.name) if path.is_dir() else path.stem
+    if path.is_dir():
+        name = scan_stem(path.name)
+    else:
+        name = path.stem
     for suffix in LIST_SUFFIXES:
         name = name.removesuffix(suffix)
     return name
@@ -377,7 +380,10 @@ def values_of(
     """
     if labelled is None or mapping is None:
         return None
-    words = labelled.split("|") if isinstance(labelled, str) else list(labelled)
+    if isinstance(labelled, str):
+        words = labelled.split("|")
+    else:
+        words = list(labelled)
     found: set[int | str] = set()
     for word in words:
         text = str(word).strip()
@@ -447,7 +453,10 @@ def entry_to_json(entry: Entry, folder: Path) -> dict[str, Any]:
             plain[key] = Path(os.path.relpath(file, folder)).as_posix()
     if entry.pseudo_label is not None:
         # The official lists write 0 and 1 as whole numbers.
-        plain["pseudo_label_reliability"] = int(entry.reliability) if entry.reliability in (0, 1) else entry.reliability
+        if entry.reliability in (0, 1):
+            plain["pseudo_label_reliability"] = int(entry.reliability)
+        else:
+            plain["pseudo_label_reliability"] = entry.reliability
     if entry.fold is not None:
         plain["fold"] = entry.fold
     if entry.labelled is not None:

@@ -77,7 +77,9 @@ def read_manual(
     mapping = datalist.mapping(entry).in_file(stored.names, present, datalist.vocabulary, name)
     if entry.labelled is not None:
         unlisted = set(present) - set(entry.labelled)
-        named = {datalist.mapping(entry).meaning(label) for label in entry.labelled}
+        named = set()
+        for label in entry.labelled:
+            named.add(datalist.mapping(entry).meaning(label))
         # A value that means nothing in the vocabulary contradicts nothing; one that is listed by name is listed.
         strange = sorted(value for value in unlisted if mapping.meaning(value) not in (None, *named))
         if strange:
@@ -194,7 +196,10 @@ def region_layers(stored: StoredLabels, mapping: LabelMapping, grid: Grid, vocab
     stack = np.zeros((len(shown), *grid.shape), dtype=np.bool_)
     for layer, values in zip(stack, shown.values(), strict=True):
         if stored.layers:
-            own = [n for n, value in enumerate(stored.layers) if value in values]
+            own = []
+            for n, value in enumerate(stored.layers):
+                if value in values:
+                    own.append(n)
             layer[...] = stored.array[own].any(axis=0)
         else:
             layer[...] = np.isin(stored.array, values)
@@ -205,7 +210,10 @@ def merge_layers(masks: NDArray[np.bool_], indices: Sequence[int], grid: Grid, v
     """Return one layer per structure; masks (n i j k) that mean the same are united."""
     united: dict[int, NDArray[np.bool_]] = {}
     for mask, index in zip(masks, indices, strict=True):
-        united[index] = united[index] | mask if index in united else mask
+        if index in united:
+            united[index] = united[index] | mask
+        else:
+            united[index] = mask
     stack = np.zeros((len(united), *grid.shape), dtype=np.bool_)
     for layer, mask in zip(stack, united.values(), strict=True):
         layer[...] = mask

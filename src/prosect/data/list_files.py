@@ -84,7 +84,10 @@ def read_written(path: Path) -> Written:
                 raise ValueError("it is too large")
             text = read_text(path)
             is_table = path.suffix.lower() in (".csv", ".tsv")
-            written = from_table(text) if is_table else from_json(json.loads(text))
+            if is_table:
+                written = from_table(text)
+            else:
+                written = from_json(json.loads(text))
         except (OSError, ValueError, TypeError, csv.Error) as error:
             raise RecipeError(
                 f"{file_name(path)}: this is no data list ({error}). Give the official JSON form, a .csv or .tsv "
@@ -258,7 +261,9 @@ def nnunet_folder(path: Path) -> Written | None:
         plain = json.loads(read_text(path))
     except (OSError, ValueError):
         return None  # reading it as a list says what is wrong
-    return from_folder(path.parent) if is_nnunet(plain) else None
+    if is_nnunet(plain):
+        return from_folder(path.parent)
+    return None
 
 
 def described_labels(folder: Path) -> list[list[Any]] | None:

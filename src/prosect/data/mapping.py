@@ -97,7 +97,10 @@ class LabelMapping:
             structure = None
             if name:
                 structure = vocabulary.get(name)
-            own = None if structure is None else structure.index
+            if structure is None:
+                own = None
+            else:
+                own = structure.index
             if name and key in known:
                 values.setdefault(value, known[key])
             elif own in known.values():
@@ -168,7 +171,10 @@ class LabelMapping:
         """Return pairs of label value and name, or null, for a file; what is not in `base` is written as new."""
         pairs: list[list[Any]] = []
         for label, index in (*self.values.items(), *self.by_name.items()):
-            name = None if index is None else vocabulary[index].name
+            if index is None:
+                name = None
+            else:
+                name = vocabulary[index].name
             if name is not None and name not in base:
                 name = NEW + name
             # The values of regions mean nothing by themselves, and are listed with them.
@@ -221,7 +227,10 @@ def mapping_of(
         if value == 0:
             refuse_zero(structure)
             continue
-        index = None if means_nothing(structure) else vocabulary[plain_name(structure)].index
+        if means_nothing(structure):
+            index = None
+        else:
+            index = vocabulary[plain_name(structure)].index
         if index is not None and isinstance(structure, str) and structure.startswith(NEW):
             refuse_two_spellings(texts.setdefault(index, structure), structure)
         if isinstance(value, str):
@@ -249,8 +258,13 @@ def regions_of(
     regions: dict[int, tuple[int, ...]] = {}
     values: set[int] = set(known)
     for pair in pairs:
-        numbers = pair[0] if is_region(pair) else [pair[0]]
-        split = [split_pair((number, pair[1])) for number in numbers]
+        if is_region(pair):
+            numbers = pair[0]
+        else:
+            numbers = [pair[0]]
+        split = []
+        for number in numbers:
+            split.append(split_pair((number, pair[1])))
         own = tuple(sorted({value for value, _ in split if isinstance(value, int) and value}))
         values |= set(own)
         structure = pair[1]

@@ -26,7 +26,10 @@ def published_mappings() -> Mapping[str, tuple[tuple[int, int], ...]]:
     found: dict[str, list[tuple[int, int]]] = {}
     for row in csv.DictReader(text.splitlines(), delimiter="\t"):
         found.setdefault(row["dataset"], []).append((int(row["value"]), int(row["index"])))
-    return {name: tuple(pairs) for name, pairs in found.items()}
+    rows: dict[str, tuple[tuple[int, int], ...]] = {}
+    for name, pairs in found.items():
+        rows[name] = tuple(pairs)
+    return rows
 
 
 def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
@@ -44,8 +47,14 @@ def read_mappings(path: Path) -> Mapping[str, tuple[Sequence[Any], ...]]:
         text = read_text(path)
         if path.suffix.lower() == ".json":
             plain = json.loads(text)
-            by_set = plain if isinstance(plain, dict) else {"default": plain}
-            return {str(name): tuple(map(tuple, pairs)) for name, pairs in by_set.items()}
+            if isinstance(plain, dict):
+                by_set = plain
+            else:
+                by_set = {"default": plain}
+            found: dict[str, tuple[Sequence[Any], ...]] = {}
+            for name, pairs in by_set.items():
+                found[str(name)] = tuple(map(tuple, pairs))
+            return found
         return pairs_of_table(text)
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise RecipeError(f"{file_name(path)}: this is no label mapping ({error}).", code="MAPPING_INVALID") from error
@@ -64,9 +73,14 @@ def pairs_of_table(text: str) -> Mapping[str, tuple[Sequence[Any], ...]]:
     except ValueError as error:
         raise ValueError(f"it has no column value, or none named structure, index or name; {error}") from None
     for row in csv.DictReader(text.splitlines(), delimiter=separator):
-        named = {str(key).strip().lower(): (value or "").strip() for key, value in row.items()}
+        named = {}
+        for key, value in row.items():
+            named[str(key).strip().lower()] = (value or "").strip()
         column = next(key for key in MEANING if key in named)
         found.setdefault(named.get("dataset") or "default", []).append((named["value"], named[column]))
     if not found:
         raise ValueError("it has no row")
-    return {name: tuple(pairs) for name, pairs in found.items()}
+    rows: dict[str, tuple[Sequence[Any], ...]] = {}
+    for name, pairs in found.items():
+        rows[name] = tuple(pairs)
+    return rows

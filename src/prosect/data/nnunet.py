@@ -46,7 +46,10 @@ def label_pairs(labels: Mapping[Any, Any]) -> list[list[Any]]:
     pairs: list[list[Any]] = []
     for key, content in labels.items():
         # Version 1 has the value first.
-        name, values = (str(content), key) if str(key).isdigit() and isinstance(content, str) else (str(key), content)
+        if str(key).isdigit() and isinstance(content, str):
+            name, values = (str(content), key)
+        else:
+            name, values = (str(key), content)
         numbers = values_of_label(name, values)
         if name.strip().lower() == IGNORE:
             raise ValueError(
@@ -64,7 +67,10 @@ def values_of_label(name: str, values: Any) -> list[int]:
     Raises:
         ValueError: They are no whole numbers.
     """
-    several = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        several = values
+    else:
+        several = [values]
     try:
         numbers = [int(value) for value in several]
     except (TypeError, ValueError):

@@ -56,13 +56,19 @@ def click_figures(rows: Sequence[Row], generator: np.random.Generator) -> dict[s
     keys = list(series)
     figures: dict[str, Mean | None] = {}
     for level in LEVELS:
-        needed = [clicks_to(own, level) for own in series.values()]
-        counts: list[float | None] = [float(MOST_CLICKS if n is None else n) for n in needed]
+        needed = []
+        for own in series.values():
+            needed.append(clicks_to(own, level))
+        counts: list[float | None] = []
+        for n in needed:
+            counts.append(float(MOST_CLICKS if n is None else n))
         failed: list[float | None] = [float(n is None) for n in needed]
         name = f"{100 * level:.0f}"
         figures[f"noc_{name}"] = mean_of(table(keys, counts), generator)
         figures[f"failed_{name}"] = mean_of(table(keys, failed), generator)
-    areas: list[float | None] = [mean_over_clicks(own) for own in series.values()]
+    areas: list[float | None] = []
+    for own in series.values():
+        areas.append(mean_over_clicks(own))
     figures["dice_auc"] = mean_of(table(keys, areas), generator)
     return figures
 
@@ -78,7 +84,9 @@ def clicks_to(own: Mapping[int, Row], level: float) -> int | None:
 
 def mean_over_clicks(own: Mapping[int, Row]) -> float:
     """Return the mean Dice of an object from the first click to the fifth; one that ended early keeps its last."""
-    dices = [latest(own, count).dice or 0.0 for count in range(1, AREA_CLICKS + 1)]
+    dices = []
+    for count in range(1, AREA_CLICKS + 1):
+        dices.append(latest(own, count).dice or 0.0)
     return area(np.asarray(dices)) / (AREA_CLICKS - 1)
 
 

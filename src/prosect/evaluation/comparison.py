@@ -78,7 +78,9 @@ def read_contender(folder: Path) -> Contender:
         )
     ledger = Ledger.read(path)
     name = str(ledger.settings.get("model", folder.name))
-    box = " with a box" if ledger.settings.get("begins_with_a_box") else ""
+    box = ""
+    if ledger.settings.get("begins_with_a_box"):
+        box = " with a box"
     return Contender(f"{name}{box}", ledger.settings, ledger.all_rows)
 
 
@@ -140,7 +142,9 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
 
 def shared_objects(contenders: Sequence[Contender]) -> set[tuple[str, str]]:
     """Return scan and structure of what all have answered."""
-    objects = [{(row.case, row.structure) for row in each.rows} for each in contenders]
+    objects = []
+    for each in contenders:
+        objects.append({(row.case, row.structure) for row in each.rows})
     return set.intersection(*objects)
 
 

@@ -69,7 +69,9 @@ class Ledger:
         except OSError as error:
             raise unreadable(path, error) from error
         if lines.damaged or not lines.entries:
-            where = f"line {lines.damaged[0]} is damaged" if lines.damaged else "no line is whole"
+            where = "no line is whole"
+            if lines.damaged:
+                where = f"line {lines.damaged[0]} is damaged"
             raise corrupt(file_name(path), where)
         ledger = cls(path, lines.entries[0])
         for line in lines.entries[1:]:

@@ -91,8 +91,12 @@ def by_clicks(curve: Curve, rows: Sequence[Row]) -> Figure:
         axes.plot(curve.clicks, value, "o-", color=colour, markersize=4, label=f"{name}, last click")
         axes.fill_between(curve.clicks, low, high, color=colour, alpha=0.15)
     axes.plot(curve.used, curve.best, "--", color=GREY, label="Dice, best click so far (Fig. 5's way)")
-    objects = {(row.case, row.structure) for row in rows}
-    scans = {scan for scan, _ in objects}
+    objects = set()
+    for row in rows:
+        objects.add((row.case, row.structure))
+    scans = set()
+    for scan, _ in objects:
+        scans.add(scan)
     axes.set_xlabel("clicks on a structure")
     axes.set_title(f"{len(objects)} objects in {len(scans)} scans", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -118,7 +122,10 @@ def by_size(timings: Mapping[str, Mapping[str, Any]], published: Mapping[str, Se
     own = sorted((timing["megavoxels_1_5mm"], timing["seconds"]) for timing in timings.values())
     axes.plot(*zip(*own, strict=True), "o", color=BLUE, label="this run")
     for table in published.values():
-        rows = [row for row in table if "vista3d_s" in row]
+        rows = []
+        for row in table:
+            if "vista3d_s" in row:
+                rows.append(row)
         if rows:
             plot_published_times(axes, rows)
     axes.set_xscale("log")
@@ -133,7 +140,9 @@ def by_size(timings: Mapping[str, Mapping[str, Any]], published: Mapping[str, Se
 
 def plot_published_times(axes: Axes, rows: Sequence[Mapping[str, str]]) -> None:
     """Draw the times of Table 2 by size."""
-    sizes = [math.prod(map(int, row["shape"].split("x"))) / 1e6 for row in rows]
+    sizes = []
+    for row in rows:
+        sizes.append(math.prod(map(int, row["shape"].split("x"))) / 1e6)
     for column, colour, name in (("vista3d_s", ORANGE, "VISTA3D"), ("totalsegmentator_s", GREY, "TotalSegmentator")):
         times = [float(row[column]) for row in rows]
         axes.plot(sizes, times, "s--", color=colour, markersize=4, label=f"{name}, paper's Table 2 (V100)")

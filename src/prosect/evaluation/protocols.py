@@ -123,9 +123,14 @@ def structures_to_judge(scan: LabelledScan, wanted: Sequence[str] | None) -> lis
     """
     indices = scan.known
     if wanted is not None:
-        chosen = {scan.vocabulary[name].index for name in wanted}
+        chosen = set()
+        for name in wanted:
+            chosen.add(scan.vocabulary[name].index)
         indices = tuple(index for index in indices if index in chosen)
-    return [(index, scan.vocabulary[index].name) for index in indices]
+    found: list[tuple[int, str]] = []
+    for index in indices:
+        found.append((index, scan.vocabulary[index].name))
+    return found
 
 
 def finds_itself(words: Vocabulary, name: str) -> bool:
@@ -274,8 +279,12 @@ def rows_of_clicks(
         mask, before = np.zeros_like(truth), 0
     else:
         return
-    slices = labelled_slices(scan, truth) if rules.only_labelled_slices else None
-    first = BOX_CLICKS - 1 if rules.box else 0
+    slices = None
+    if rules.only_labelled_slices:
+        slices = labelled_slices(scan, truth)
+    first = 0
+    if rules.box:
+        first = BOX_CLICKS - 1
     for number in range(first, max(rules.count, first + 1)):
         if rules.box and number == BOX_CLICKS - 1:
             around = Box.of(truth)

@@ -31,7 +31,9 @@ def table1_rows(rows: Iterable[Row]) -> list[Cells]:
     best of several trials chosen by the truth.
     """
     structures = {(row.dataset, row.index) for row in rows}
-    sets = {dataset for dataset, _ in structures}
+    sets = set()
+    for dataset, _ in structures:
+        sets.add(dataset)
     kept = []
     for row in table("table1"):
         if not row["dataset"]:

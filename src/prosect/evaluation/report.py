@@ -121,7 +121,9 @@ def as_json(found: Evaluation) -> dict[str, Any]:
 
 def section_json(section: Section) -> dict[str, Any]:
     """Return a section as plain data."""
-    summaries = [summary.to_json() for summary in section.structures]
+    summaries = []
+    for summary in section.structures:
+        summaries.append(summary.to_json())
     return {"title": section.title, "means": means_json(section.means), "structures": summaries}
 
 
@@ -150,7 +152,10 @@ def round_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with the digits that mean something."""
     found = {}
     for key, value in row.items():
-        found[key] = round(value, 5) if isinstance(value, float) else value
+        if isinstance(value, float):
+            found[key] = round(value, 5)
+        else:
+            found[key] = value
     return found
 
 
@@ -254,7 +259,9 @@ def curve_lines(curve: Curve) -> list[str]:
 
 def click_figure_lines(figures: Mapping[str, Mean | None]) -> list[str]:
     """Return a table of how many clicks a Dice takes."""
-    body = [(name, interval(mean)) for name, mean in figures.items()]
+    body = []
+    for name, mean in figures.items():
+        body.append((name, interval(mean)))
     table = table_lines(["figure", "mean [95 %]"], body)
     words = "Clicks until a Dice (20 where it is not reached), the share that failed, and mean Dice over five clicks."
     return ["## How many clicks it takes", "", words, "", *table, ""]
@@ -262,7 +269,9 @@ def click_figure_lines(figures: Mapping[str, Mean | None]) -> list[str]:
 
 def challenge_lines(challenge: Mapping[str, Mean | None]) -> list[str]:
     """Return a table of the challenge's figures."""
-    body = [(name, interval(mean)) for name, mean in challenge.items()]
+    body = []
+    for name, mean in challenge.items():
+        body.append((name, interval(mean)))
     table = table_lines(["figure", "mean [95 %]"], body)
     return ["## Five clicks, as the CVPR 2025 challenge counts", "", *table, ""]
 
@@ -270,7 +279,9 @@ def challenge_lines(challenge: Mapping[str, Mean | None]) -> list[str]:
 def timing_lines(timings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a table of times by scan."""
     head = ["scan", "at 1.5 mm", "megavoxels", "windows", "structures", "seconds", "by stage", "process GiB"]
-    body = [[case, *timing_cells(timing)] for case, timing in timings.items()]
+    body = []
+    for case, timing in timings.items():
+        body.append([case, *timing_cells(timing)])
     return ["## Times", "", *table_lines(head, body), ""]
 
 

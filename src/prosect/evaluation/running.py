@@ -222,10 +222,16 @@ def evaluation_of(ledger: Ledger, examination: Examination) -> Evaluation:
     sections = []
     for (title, key), count in sections_of(examination, rows):
         sections.append(section(title, key, rows, count, generator))
-    by_clicks = curve(rows, generator) if examination.protocol == "clicks" else None
-    areas = challenge_areas(rows, generator) if examination.is_challenge else None
+    by_clicks = None
+    if examination.protocol == "clicks":
+        by_clicks = curve(rows, generator)
+    areas = None
+    if examination.is_challenge:
+        areas = challenge_areas(rows, generator)
     # Last, because every mean draws from the generator.
-    figures = click_figures(rows, generator) if examination.protocol == "clicks" else None
+    figures = None
+    if examination.protocol == "clicks":
+        figures = click_figures(rows, generator)
     unknown: Counter[str] = Counter()
     for each in facts.values():
         unknown.update(each.get("unknown", ()))

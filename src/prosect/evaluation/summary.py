@@ -176,7 +176,10 @@ def structures(rows: Sequence[Row], generator: np.random.Generator) -> list[Stru
     by_name: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda r: r.index):
         by_name.setdefault(row.structure, []).append(row)
-    return [summary_of(own, generator) for own in by_name.values()]
+    found: list[StructureSummary] = []
+    for own in by_name.values():
+        found.append(summary_of(own, generator))
+    return found
 
 
 def summary_of(rows: Sequence[Row], generator: np.random.Generator) -> StructureSummary:
@@ -213,7 +216,10 @@ def summary_of(rows: Sequence[Row], generator: np.random.Generator) -> Structure
 
 def mean_known(values: Sequence[float | None]) -> float | None:
     """Return the mean of the values that are defined; None where there is none."""
-    known = [value for value in values if value is not None]
+    known = []
+    for value in values:
+        if value is not None:
+            known.append(value)
     if known:
         return float(np.mean(known))
     return None
@@ -224,7 +230,10 @@ def over_all(rows: Sequence[Row], generator: np.random.Generator) -> dict[str, M
 
     Where distances were measured, `hd95_mm` and `surface_mm`, too.
     """
-    there = [row for row in rows if row.truth_ml > 0]
+    there = []
+    for row in rows:
+        if row.truth_ml > 0:
+            there.append(row)
     means = {
         "dice": mean_of(table_of(rows, "dice"), generator),
         "nsd": mean_of(table_of(rows, "nsd"), generator),
@@ -279,12 +288,18 @@ def plain_mean(values: Floats) -> float:
 
 def after(rows: Iterable[Row], clicks: int) -> list[Row]:
     """Return for every scan and structure its row after so many clicks, or its last before that."""
-    return [latest(own, clicks) for own in by_object(rows).values()]
+    found: list[Row] = []
+    for own in by_object(rows).values():
+        found.append(latest(own, clicks))
+    return found
 
 
 def latest(own: Mapping[int, Row], clicks: int) -> Row:
     """Return the row after so many clicks, or the last before; the first of all where none is before."""
-    earlier = [n for n in own if n <= clicks]
+    earlier = []
+    for n in own:
+        if n <= clicks:
+            earlier.append(n)
     return own[max(earlier, default=min(own))]
 
 
@@ -301,7 +316,10 @@ def challenge_areas(rows: Sequence[Row], generator: np.random.Generator) -> dict
         by_scan.setdefault(scan, []).append(own)
     values = np.array([challenge_figures(objects) for objects in by_scan.values()])
     names = ("dsc_auc", "nsd_auc", "dsc_final", "nsd_final")
-    return {name: mean_of(values[:, [n]], generator) for n, name in enumerate(names)}
+    found = {}
+    for n, name in enumerate(names):
+        found[name] = mean_of(values[:, [n]], generator)
+    return found
 
 
 def challenge_figures(objects: Sequence[Mapping[int, Row]]) -> tuple[float, float, float, float]:

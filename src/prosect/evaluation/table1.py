@@ -154,7 +154,10 @@ def blend_windows(windows: Windows, indices: Sequence[int], truths: Sequence[Mas
         logits = ask(indices, image, [truth[place] for truth in truths])
         total[(slice(None), *place)] += logits * windows.weights
         weight[place] += windows.weights
-    return [windows.restore(each / weight) for each in total]
+    found: list[Mask] = []
+    for each in total:
+        found.append(windows.restore(each / weight))
+    return found
 
 
 def auto_as_published(
@@ -308,7 +311,9 @@ def best_of_trials(
         if not clicks:
             continue
         voxels = [voxel for voxel, _ in clicks]
-        kinds = [label(positive, model, index) for _, positive in clicks]
+        kinds = []
+        for _, positive in clicks:
+            kinds.append(label(positive, model, index))
         reply = answer(model, features, list(zip(voxels, kinds, strict=True))).cpu().numpy()
         points = np.array([voxels], dtype=np.float64)
         now = merge_official(now[None], reply[None], points, np.array([kinds]))[0]

@@ -46,7 +46,9 @@ def pad_volume(image: Tensor, plan: WindowPlan, padding: Padding) -> Tensor:
     pads = [n for pair in zip(plan.pad_before[::-1], plan.pad_after[::-1], strict=True) for n in pair]
     if not any(pads):
         return image
-    return F.pad(image, pads, mode="replicate") if padding == "replicate" else F.pad(image, pads)
+    if padding == "replicate":
+        return F.pad(image, pads, mode="replicate")
+    return F.pad(image, pads)
 
 
 def sweep(
@@ -117,7 +119,10 @@ class _SharedAir:
 
     def __call__(self, windows: Tensor) -> list[Tensor]:
         empty = [not bool(w.any()) for w in windows]
-        full = [n for n, e in enumerate(empty) if not e]
+        full = []
+        for n, e in enumerate(empty):
+            if not e:
+                full.append(n)
         found: dict[int, Tensor] = {}
         if full:
             found = dict(zip(full, self._features(windows[full] if len(full) < len(empty) else windows), strict=True))
@@ -132,7 +137,10 @@ class _Ring:
     def __init__(self, plan: WindowPlan, axis: int, channels: int, device: torch.device) -> None:
         self.axis, self.plan = axis, plan
         self.depth = plan.window[axis]
-        plane = [n for a, n in enumerate(plan.padded) if a != axis]
+        plane = []
+        for a, n in enumerate(plan.padded):
+            if a != axis:
+                plane.append(n)
         self.sum = torch.zeros(self.depth, *plane, channels, device=device)
         self.weight = torch.zeros(self.depth, *plane, device=device)
 
@@ -151,7 +159,9 @@ class _Ring:
         """Yield the finished planes [start, stop) of the padded volume that belong to the volume, and clear them."""
         before = self.plan.pad_before[self.axis]
         low, high = before, before + self.plan.shape[self.axis]
-        inner = [slice(p, p + n) for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True)]
+        inner = []
+        for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True):
+            inner.append(slice(p, p + n))
         a, b = (s for axis, s in enumerate(inner) if axis != self.axis)
         for first, last in self._segments(max(start, low), min(stop, high), most=PLANES):
             ring = slice(first % self.depth, first % self.depth + last - first)

@@ -86,7 +86,10 @@ def decide(logits: Tensor, tiers: Sequence[int], values: Sequence[int] | None = 
 
 def _codes(rows: Tensor, classes: Classes) -> Tensor:
     """Return the decisions (m) for features (m c), chunk by chunk."""
-    largest = (len(classes.values) + 1) ** 2 if 0 in classes.values else len(classes.values)
+    if 0 in classes.values:
+        largest = (len(classes.values) + 1) ** 2
+    else:
+        largest = len(classes.values)
     out = torch.empty(rows.shape[0], dtype=torch.int16 if largest < 1 << 15 else torch.int32, device=rows.device)
     for first in range(0, rows.shape[0], CHUNK):
         part = rows[first : first + CHUNK]
@@ -136,7 +139,9 @@ class NativePainter:
         stop = start + features.shape[0]
         codes = _codes(features.reshape(-1, features.shape[3]), self._classes).view(features.shape[:3])
         mixed = _mixed_cells(codes)
-        ready = stop - 1 if self._size > 1 else stop
+        ready = stop
+        if self._size > 1:
+            ready = stop - 1
         for n in np.flatnonzero(self._inside & (self._lower >= start) & (self._lower < ready)):
             self._paint(int(n), int(self._lower[n]) - start, features, codes, mixed)
         self._last = Slab(stop - 1, features[-1:].clone())

@@ -92,7 +92,10 @@ class FlatCanvas:
     def counts(self) -> dict[int, int]:
         """Return how many voxels each structure has."""
         counts = count_values(self.array)
-        return {index: int(counts[index]) for index in self.indices}
+        found: dict[int, int] = {}
+        for index in self.indices:
+            found[index] = int(counts[index])
+        return found
 
     def box(self, index: int) -> Box:
         """Return the smallest box that holds a structure."""
@@ -138,7 +141,10 @@ class LayeredCanvas:
 
     def counts(self) -> dict[int, int]:
         """Return how many voxels each structure has."""
-        return {index: int(np.count_nonzero(mask)) for index, mask in self.masks.items()}
+        found: dict[int, int] = {}
+        for index, mask in self.masks.items():
+            found[index] = int(np.count_nonzero(mask))
+        return found
 
     def box(self, index: int) -> Box:
         """Return the smallest box that holds a structure."""

@@ -94,7 +94,9 @@ def central(
         if all(_serves(x, s, n, size) for x, s, n, size in axes):
             off_centre = max(abs(x - s - (n - 1) / 2) / n for x, s, n, _ in axes)
             serving.append((off_centre, number))
-    return existing[min(serving)[1]] if serving else None
+    if serving:
+        return existing[min(serving)[1]]
+    return None
 
 
 def _serves(x: float, start: int, patch: int, size: int | None) -> bool:
@@ -271,7 +273,9 @@ class ClickResponder:
     def _find(self, key: tuple[Start, tuple[LabelledPoint, ...], int, bool]) -> Tensor | None:
         """Return an answer that is remembered, or None."""
         found = self.answers.find(key)
-        return self._milestones.find(key) if found is None else found
+        if found is None:
+            return self._milestones.find(key)
+        return found
 
     def _ask(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
         """Return the logits (i j k) of a patch by one pass of the network's head."""

@@ -65,7 +65,11 @@ class Shelf:
     def of(self, owner: Hashable) -> list[HasBytes]:
         """Return the values of one owner."""
         with self._lock:
-            return [value for (whose, _), value in self._values.items() if whose == owner]
+            found: list[HasBytes] = []
+            for (whose, _), value in self._values.items():
+                if whose == owner:
+                    found.append(value)
+            return found
 
     def forget(self, owner: Hashable) -> None:
         """Drop every value of one owner."""
@@ -108,7 +112,9 @@ class Remembered(Generic[Kept]):
     def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """Return what is kept under a key, made now where it is not."""
         found = self.find(key)
-        return self.put(key, make()) if found is None else found
+        if found is None:
+            return self.put(key, make())
+        return found
 
 
 class FeatureBudget:

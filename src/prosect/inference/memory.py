@@ -98,7 +98,9 @@ def plan_memory(
     cross_section = prepared // plan.padded[plan.sweep_axis]
     # The ring, and the few planes handed out with the decisions made on them.
     slab = (depth * (channels + 1) + (PLANES + 1) * (channels + 8)) * cross_section * 4
-    copies = 1 if plan.padded == plan.shape else 2
+    copies = 2
+    if plan.padded == plan.shape:
+        copies = 1
     parts = {
         "scan": voxels * 4,
         "preparing": preparing,
@@ -183,4 +185,6 @@ def _address_space() -> int:
         return sys.maxsize
     process = psutil.Process()
     limit = int(process.rlimit(psutil.RLIMIT_AS)[0])
-    return sys.maxsize if limit == psutil.RLIM_INFINITY else max(limit - int(process.memory_info().vms) - ADDRESSES, 0)
+    if limit == psutil.RLIM_INFINITY:
+        return sys.maxsize
+    return max(limit - int(process.memory_info().vms) - ADDRESSES, 0)

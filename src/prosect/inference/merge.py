@@ -105,7 +105,10 @@ def _hits(candidates: Mask, click: Voxel, offsets: Sequence[NDArray[np.int64]]) 
         near = near[((near >= 0) & (near < candidates.shape)).all(axis=1)]
         found = near[candidates[tuple(near.T)]]
         if len(found):
-            return [(int(i), int(j), int(k)) for i, j, k in found]
+            rows: list[Voxel] = []
+            for i, j, k in found:
+                rows.append((int(i), int(j), int(k)))
+            return rows
     return []
 
 

@@ -70,11 +70,14 @@ def _chosen(to_add: Mask, to_remove: Mask, points: NDArray[np.int64], labels: ND
 def _highest_near(components: Components, q: int, click: Sequence[int]) -> int | None:
     """Return the component numbered highest in the smallest cube around a click that holds any."""
     for width in range(NEAR_MISS + 1):
-        spans = [
-            range(max(p - width, 0), min(p + width + 1, n)) for p, n in zip(click, components.shape[1:], strict=True)
-        ]
+        spans = []
+        for p, n in zip(click, components.shape[1:], strict=True):
+            spans.append(range(max(p - width, 0), min(p + width + 1, n)))
         found = [components.at((q, i, j, k)) for i in spans[0] for j in spans[1] for k in spans[2]]
-        labels = [label for label in found if label is not None]
+        labels = []
+        for label in found:
+            if label is not None:
+                labels.append(label)
         if labels:
             return max(labels)
     return None

@@ -73,7 +73,10 @@ class ResampledImage:
     def patch(self, start: Start) -> Tensor:
         """Return the image of a patch; see `PatchImage`."""
         first = np.subtract(start, self._plan.pad_before)
-        resample = self._along_axes if self._placement.is_separable else self._through_matrix
+        if self._placement.is_separable:
+            resample = self._along_axes
+        else:
+            resample = self._through_matrix
         image = resample(first)
         return self._intensity.scale(image)[None, None].contiguous().to(self._device)
 

@@ -39,8 +39,10 @@ def patch_box(case: Placement, start: Sequence[int], shape: Shape) -> Box:
     stored_low, stored_high = [0, 0, 0], [0, 0, 0]
     for axis, (old, flip) in enumerate(zip(case.order.axes, case.order.flips, strict=True)):
         size = case.native.shape[old]
-        stored_low[old] = size - high[axis] if flip else low[axis]
-        stored_high[old] = size - low[axis] if flip else high[axis]
+        if flip:
+            stored_low[old], stored_high[old] = size - high[axis], size - low[axis]
+        else:
+            stored_low[old], stored_high[old] = low[axis], high[axis]
     return Box(tuple(stored_low), tuple(stored_high))  # type: ignore[arg-type]
 
 
@@ -75,10 +77,9 @@ def _covered(case: Placement, axis: int, start: int, size: int) -> NDArray[np.in
 def _gather(case: Placement, start: Sequence[int], logits: Tensor, box: Box, out: NDArray[np.float32]) -> None:
     """Fill `out` (network order) through a general affine, plane by plane."""
     # The first voxel of the box with its axes in network order.
-    first = [
-        case.native.shape[old] - box.stop[old] if flip else box.start[old]
-        for old, flip in zip(case.order.axes, case.order.flips, strict=True)
-    ]
+    first = []
+    for old, flip in zip(case.order.axes, case.order.flips, strict=True):
+        first.append(case.native.shape[old] - box.stop[old] if flip else box.start[old])
     j, k = np.meshgrid(np.arange(out.shape[1]), np.arange(out.shape[2]), indexing="ij")
     size = np.asarray(logits.shape)
     for i in range(out.shape[0]):

@@ -50,7 +50,10 @@ def patches_in_box(
     reaching = [start for start in starts if (patch_box(case, start, patch) & box).size]
     for done, start in enumerate(reaching, 1):
         logits = logits_of(start)
-        weighted = logits if len(starts) == 1 else logits * _weights(patch).to(logits.device)
+        if len(starts) == 1:
+            weighted = logits
+        else:
+            weighted = logits * _weights(patch).to(logits.device)
         here, values = patch_to_scan(case, start, weighted)
         shared = here & box
         part = values[shared.within(here)]

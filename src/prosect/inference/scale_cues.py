@@ -52,7 +52,9 @@ class View:
         i, j, k = np.floor(np.asarray(self.click) + 0.5).astype(int).clip(0, last).tolist()
         parts = Components.of(within)
         label = parts.at((i, j, k))
-        return np.zeros_like(within) if label is None else parts.mask({label})
+        if label is None:
+            return np.zeros_like(within)
+        return parts.mask({label})
 
 
 def cues_of(view: View) -> Cues:
@@ -68,7 +70,9 @@ def cues_of(view: View) -> Cues:
     known[view.inside] = True
     inner = np.asarray(ndimage.binary_erosion(known), dtype=np.bool_)
     chance = 1 / (1 + np.exp(-view.logits.astype(np.float64)))
-    slopes = [np.asarray(each) for each in np.gradient(view.image.astype(np.float64))]
+    slopes = []
+    for each in np.gradient(view.image.astype(np.float64)):
+        slopes.append(np.asarray(each))
     steepness = np.sqrt(sum(each**2 for each in slopes))
     return {
         "align": _alignment(answer, known, inner, chance, slopes, steepness),
@@ -86,7 +90,9 @@ def _alignment(
 ) -> float:
     """Return the image gradient along the gradient of the answer's probability, over its mean around the answer."""
     near = ndimage.binary_dilation(answer, iterations=NEAR) & known
-    outline = [np.asarray(each) for each in np.gradient(np.where(near, chance, 0))]
+    outline = []
+    for each in np.gradient(np.where(near, chance, 0)):
+        outline.append(np.asarray(each))
     across = np.abs(sum(a * b for a, b in zip(outline, slopes, strict=True)))
     size = np.sqrt(sum(each**2 for each in outline))
     where = near & inner
@@ -108,4 +114,6 @@ def _edge(answer: Mask, known: Mask, inner: Mask, steepness: NDArray[np.float64]
 
 def _mean(values: NDArray[np.float64], where: Mask, otherwise: float) -> float:
     """Return the mean of some values, or another number where there is none."""
-    return float(values[where].mean()) if where.any() else otherwise
+    if where.any():
+        return float(values[where].mean())
+    return otherwise

@@ -33,7 +33,9 @@ def without_small_pieces(labels: LabelMap | LabelLayers, least_mm3: float) -> La
         if count:
             notes.append(f"{labels.name_of(index)}: {count} pieces smaller than {least_mm3:g} mm3 were left out")
     said = labels.provenance.get("notes", ())
-    before = list(said) if isinstance(said, list | tuple) else []
+    before = []
+    if isinstance(said, list | tuple):
+        before = list(said)
     return canvas.finish(labels.grid, labels.vocabulary, {**labels.provenance, "notes": [*before, *notes]})
 
 

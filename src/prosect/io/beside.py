@@ -28,7 +28,9 @@ def data_beside(header: Path, reference: str) -> Payload:
     several = reference.strip().upper().startswith("LIST") or "%" in reference
     leaves = name.is_absolute() or ".." in name.parts or DRIVE.match(str(name)) is not None
     if several or leaves or "\x00" in reference or not name.parts:
-        where = "in several files" if several else "outside its folder"
+        where = "outside its folder"
+        if several:
+            where = "in several files"
         raise FormatError(
             f"{file_name(header)}: the header keeps its voxels {where}; only one data file beside the header is read. "
             "Save the scan as one file.",

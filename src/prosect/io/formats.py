@@ -151,7 +151,9 @@ def label_stem(file: str) -> str:
     """Return the name of a label file without its ending; 3D Slicer calls the labels of `a.nrrd` `a.seg.nrrd`."""
     stem = scan_stem(file, (*SCAN_ENDINGS, *LABEL_OBJECT_ENDINGS))
     is_slicers = stem.lower().endswith(".seg") and len(stem) > len(".seg")
-    return stem[: -len(".seg")] if is_slicers else stem
+    if is_slicers:
+        return stem[: -len(".seg")]
+    return stem
 
 
 def longest_ending(file: str, endings: Iterable[str]) -> str:

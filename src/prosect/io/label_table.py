@@ -22,7 +22,9 @@ def caret_xml(labels: Sequence[Label], layered: bool) -> bytes:
     A mask's table names voxel value 1; the structure's label value is beside it as metadata.
     """
     if layered:
-        tables = [table(n, [Label(1, label.name, label.rgb)], label.value) for n, label in enumerate(labels)]
+        tables = []
+        for n, label in enumerate(labels):
+            tables.append(table(n, [Label(1, label.name, label.rgb)], label.value))
     else:
         tables = [table(0, labels, None)]
     body = "".join(tables)
@@ -36,7 +38,10 @@ def table(volume: int, labels: Sequence[Label], value: int | None) -> str:
     meta = ""
     if value is not None:
         meta = f"  <MetaData>  <MD><Name>{cdata(LAYER_KEY)}</Name><Value>{cdata(str(value))}</Value></MD>  </MetaData>"
-    rows = [row(label) for label in labels if label.value]
+    rows = []
+    for label in labels:
+        if label.value:
+            rows.append(row(label))
     return (
         f'   <VolumeInformation Index="{volume}">   <LabelTable>\n' + "".join(rows) + "\n  </LabelTable>" + meta +
         f"  <StudyMetaDataLinkSet>  </StudyMetaDataLinkSet>  <VolumeType>{cdata('Label')}</VolumeType>"
@@ -90,7 +95,10 @@ def names_in(volume: ElementTree.Element) -> dict[int, str]:
     Raises:
         ValueError: A key is no number.
     """
-    return {int(entry.get("Key", "")): entry.text or "" for entry in volume.iter("Label")}
+    found: dict[int, str] = {}
+    for entry in volume.iter("Label"):
+        found[int(entry.get("Key", ""))] = entry.text or ""
+    return found
 
 
 def layer_value(volume: ElementTree.Element) -> int | None:

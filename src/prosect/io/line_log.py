@@ -90,7 +90,9 @@ def decode_line(text: bytes, unchecked: bool) -> Entry | None:
     if tab and checksum == b"%08x" % zlib.crc32(body):
         return decode_object(body)
     # A line that has a checksum, and a wrong one, is damaged whatever else may be read without.
-    return decode_object(text) if unchecked and CRC_KEY not in text else None
+    if unchecked and CRC_KEY not in text:
+        return decode_object(text)
+    return None
 
 
 def decode_object(text: bytes) -> Entry | None:
@@ -99,7 +101,9 @@ def decode_object(text: bytes) -> Entry | None:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        return found
+    return None
 
 
 def resume_log(path: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> tuple[Entry, ...]:

@@ -62,7 +62,10 @@ def load(path: Path) -> StoredImage:
     else:
         raw = data
     # Bytes after the voxels are let pass only where the header does not say how many come before them.
-    spare = 0 if "HeaderSize" in fields else spare_bytes(sizes, dtype.itemsize)
+    if "HeaderSize" in fields:
+        spare = 0
+    else:
+        spare = spare_bytes(sizes, dtype.itemsize)
     trailing = note_trailing(name, len(raw), need, spare)
     raw = raw[:need]
     grid = geometry(fields, sizes, name)
@@ -81,7 +84,10 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], int]:
     position = 0
     while position < min(len(raw), MAX_HEADER_BYTES):
         end = raw.find(b"\n", position, MAX_HEADER_BYTES)
-        end = end if end >= 0 else min(len(raw), MAX_HEADER_BYTES)
+        if end >= 0:
+            end = end
+        else:
+            end = min(len(raw), MAX_HEADER_BYTES)
         key, mark, value = raw[position:end].decode("utf-8", "replace").partition("=")
         position = end + 1
         if not mark and not key.strip():
@@ -141,7 +147,10 @@ def voxel_layout(fields: dict[str, str], name: str) -> tuple[tuple[int, ...], np
         "ElementToIntensityFunctionSlope": "1",
         "ElementToIntensityFunctionOffset": "0",
     }
-    odd = [key for key, value in plain.items() if fields.get(key, value).lower() != value]
+    odd = []
+    for key, value in plain.items():
+        if fields.get(key, value).lower() != value:
+            odd.append(key)
     if odd:
         raise invalid(name, f"uses {odd[0]}, which we do not read")
     if code is None:

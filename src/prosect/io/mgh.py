@@ -37,7 +37,10 @@ def load(path: Path) -> StoredImage:
     """
     payload = read_payload(path)
     name, gzipped = payload.name, payload.raw[:2] == b"\x1f\x8b"
-    head = inflate_head(payload.raw, HEAD_BYTES, name) if gzipped else payload.raw[:HEAD_BYTES]
+    if gzipped:
+        head = inflate_head(payload.raw, HEAD_BYTES, name)
+    else:
+        head = payload.raw[:HEAD_BYTES]
     if len(head) < HEAD_BYTES:
         raise truncation(name, len(head), HEAD_BYTES, "header bytes")
     _, *sizes, kind, _, is_placed = FIELDS.unpack_from(head)[:8]

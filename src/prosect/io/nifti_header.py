@@ -60,7 +60,10 @@ def parse_header(head: bytes, name: str) -> NiftiHeader:
 
 def empty_header(like: NiftiHeader | None) -> Header:
     """Return blank fields in the version and byte order of `like`, by default NIfTI-1 little endian."""
-    size, endianness = (len(like.raw), like.endianness) if like else (348, "<")
+    if like:
+        size, endianness = (len(like.raw), like.endianness)
+    else:
+        size, endianness = (348, "<")
     return HEADERS[size](endianness=endianness)
 
 
@@ -72,8 +75,13 @@ def qform(header: Header) -> FloatArray:
     """
     header = header.copy()
     # The standard takes a handedness that is not -1, such as 0, for 1; nibabel refuses it.
-    header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
-    parts = [float(header[f"quatern_{axis}"]) for axis in "bcd"]
+    if header["pixdim"][0] < 0:
+        header["pixdim"][0] = -1
+    else:
+        header["pixdim"][0] = 1
+    parts = []
+    for axis in "bcd":
+        parts.append(float(header[f"quatern_{axis}"]))
     if 1 < sum(part * part for part in parts) <= 1 + QUATERNION_EXCESS:
         header.quaternion_threshold = 2 * QUATERNION_EXCESS  # for NIfTI-2 nibabel allows only the rounding of float64
     try:

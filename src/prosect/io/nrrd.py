@@ -146,7 +146,10 @@ def parse_header(raw: bytes, name: str) -> tuple[dict[str, str], dict[str, str],
         fields[key.strip().lower().replace("datafile", "data file")] = value.strip()
     if end is None and "data file" not in fields:
         raise truncation(name, len(raw), len(raw) + 1, "header bytes at least")
-    missing = [field for field in ("dimension", "type", "encoding", "sizes") if field not in fields]
+    missing = []
+    for field in ("dimension", "type", "encoding", "sizes"):
+        if field not in fields:
+            missing.append(field)
     if missing:
         raise invalid(name, f"lacks {', '.join(missing)}")
     return fields, keys, end.end() if end else len(raw)
@@ -225,7 +228,9 @@ def check_kind(fields: dict[str, str], spatial: tuple[int, ...], axes: int, name
         raise invalid(name, f"says that an axis of space is of the kind {unknown[0][:40]!r}")
     if axes == 3:
         return
-    kind = kinds[other_axis(spatial)] if len(kinds) == axes else "list"
+    kind = "list"
+    if len(kinds) == axes:
+        kind = kinds[other_axis(spatial)]
     if kind not in SCALAR_KINDS:
         raise FormatError(
             f"{name}: each voxel holds {kind}, not one intensity. Convert the scan to a single channel.",
@@ -243,7 +248,9 @@ def mm_per_unit(units: str, name: str) -> tuple[float, str]:
     found = sorted(set(re.findall(r'"([^"]*)"', units)))
     if len(found) > 1 or (found and found[0].lower() not in MM_PER_UNIT):
         raise GeometryError(f"{name}: the space units {units} are not one known unit of length. Save it again in mm.")
-    unit = found[0].lower() if found else ""
+    unit = ""
+    if found:
+        unit = found[0].lower()
     return MM_PER_UNIT[unit], unit
 
 
@@ -251,7 +258,9 @@ def numbers(vector: str, name: str) -> FloatArray:
     """Return the three numbers of `(a,b,c)`."""
     bare = vector.strip()
     try:
-        values = [float(part) for part in bare[1:-1].split(",")]
+        values = []
+        for part in bare[1:-1].split(","):
+            values.append(float(part))
     except ValueError:
         values = []
     if len(values) != 3 or (bare[0], bare[-1]) != ("(", ")"):

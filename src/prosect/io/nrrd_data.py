@@ -51,7 +51,9 @@ def decode(
     data = without_lines(data, skip_of(fields, "line skip", 0, name), name)
     skip = skip_of(fields, "byte skip", -1, name)
     # Bytes after the voxels are let pass only where the header does not say how many come before them.
-    slack = 0 if skip else spare
+    slack = spare
+    if skip:
+        slack = 0
     if skip == -1:
         slack = MAX_SKIP
     total = need + max(0, skip)
@@ -93,7 +95,9 @@ def without_lines(data: memoryview, count: int, name: str) -> memoryview:
     Raises:
         FormatError: There are fewer.
     """
-    head = bytes(data[:MAX_HEADER_BYTES]) if count else b""
+    head = b""
+    if count:
+        head = bytes(data[:MAX_HEADER_BYTES])
     position = 0
     for _ in range(count):
         end = head.find(b"\n", position)

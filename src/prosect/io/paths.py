@@ -18,7 +18,9 @@ def file_name(path: Path | str) -> str:
     """Return the name of a file for a message: without its folder, on one line, at most 120 characters."""
     name = Path(path).name or str(path)
     safe = "".join(c if c.isprintable() else "?" for c in name)
-    return safe if len(safe) <= 120 else f"{safe[:80]}...{safe[-30:]}"
+    if len(safe) <= 120:
+        return safe
+    return f"{safe[:80]}...{safe[-30:]}"
 
 
 def require_file(path: Path) -> None:
@@ -60,7 +62,10 @@ def header_of_pair(path: Path) -> Path:
 
 def in_any_spelling(path: Path, endings: tuple[str, ...]) -> Path | None:
     """Return the file beside the file of a pair that has one of these endings instead of its own, if there is one."""
-    stem = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    if path.name.lower().endswith(".gz"):
+        stem = path.name[: -len(".gz")]
+    else:
+        stem = path.name
     stem = stem[: -len(".hdr")]
     for ending in endings:
         for spelling in (ending, ending.upper()):

@@ -246,7 +246,9 @@ def note_trailing(name: str, found: int, need: int, spare: int) -> tuple[str, ..
         raise truncation(name, found, need)
     if found > need + spare:
         raise too_long(name, need)
-    return (f"{found - need} bytes follow the voxels and were left unread.",) if found > need else ()
+    if found > need:
+        return (f"{found - need} bytes follow the voxels and were left unread.",)
+    return ()
 
 
 def too_long(name: str, size: int) -> FormatError:

@@ -260,7 +260,9 @@ def refuse_labels(image: StoredImage) -> None:
     """
     if image.names:
         names = ", ".join(list(image.names.values())[:3])
-        more = f" and {len(image.names) - 3} more" if len(image.names) > 3 else ""
+        more = ""
+        if len(image.names) > 3:
+            more = f" and {len(image.names) - 3} more"
         raise FormatError(
             f"{image.name}: this is a segmentation ({names}{more}), not a scan. Give the scan; labels are read with "
             "prosect.read_labels.",
@@ -317,5 +319,8 @@ def scale_values(array: NDArray[Any], slope: float, inter: float) -> NDArray[np.
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(array.shape[2]):
             stored = array[..., k]
-            out[..., k] = stored if (slope, inter) == (1.0, 0.0) else stored.astype(np.float64) * slope + inter
+            if (slope, inter) == (1.0, 0.0):
+                out[..., k] = stored
+            else:
+                out[..., k] = stored.astype(np.float64) * slope + inter
     return out

@@ -26,7 +26,10 @@ def segmentation_fields(image: Outgoing) -> list[tuple[str, str]]:
         "ContainedRepresentationNames": "Binary labelmap|",
         "ReferenceImageExtentOffset": "0 0 0",
     }
-    return [(f"Segmentation_{key}", value) for key, value in fields.items()]
+    found: list[tuple[str, str]] = []
+    for key, value in fields.items():
+        found.append((f"Segmentation_{key}", value))
+    return found
 
 
 def segment_fields(image: Outgoing) -> list[tuple[str, str]]:
@@ -56,7 +59,10 @@ def one_segment(number: int, label: Label, image: Outgoing) -> list[tuple[str, s
         "Extent": extent,
         "Tags": f"{terminology(label.structure)}{LABEL_VALUE_TAG}:{label.value}|",
     }
-    return [(f"Segment{number}_{key}", value) for key, value in values.items()]
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        found.append((f"Segment{number}_{key}", value))
+    return found
 
 
 def terminology(structure: Structure | None) -> str:
@@ -70,7 +76,9 @@ def terminology(structure: Structure | None) -> str:
 
 def code_text(code: Code | None) -> str:
     """Return a code as Slicer writes it."""
-    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
+    if code is None:
+        return "^^"
+    return f"{code.scheme}^{code.value}^{code.meaning}"
 
 
 def segment_names(keys: Mapping[str, str], volumes: int) -> tuple[dict[int, str], tuple[int, ...]]:
@@ -150,7 +158,9 @@ def names_of_layers(segments: Sequence[StoredSegment], tagged: bool) -> tuple[di
     layers: list[int] = []
     by_layer = sorted(segments, key=lambda segment: int(segment.layer))
     for number, segment in enumerate(by_layer, start=1):
-        value = segment.tag if tagged and segment.tag else number
+        value = number
+        if tagged and segment.tag:
+            value = segment.tag
         names[value] = segment.name
         layers.append(value)
     return names, tuple(layers)
@@ -159,9 +169,13 @@ def names_of_layers(segments: Sequence[StoredSegment], tagged: bool) -> tuple[di
 def tag(keys: Mapping[str, str], number: int) -> int | None:
     """Return the label value that we left in a segment's tags, or None."""
     match = re.search(rf"{re.escape(LABEL_VALUE_TAG)}:(\d+)", keys.get(f"Segment{number}_Tags", ""))
-    return int(match[1]) if match else None
+    if match:
+        return int(match[1])
+    return None
 
 
 def integer(text: str) -> int:
     """Return a whole number, 0 where the text is none."""
-    return int(text) if text.strip().isdecimal() else 0
+    if text.strip().isdecimal():
+        return int(text)
+    return 0

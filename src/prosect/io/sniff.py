@@ -74,7 +74,9 @@ def sniff(path: Path) -> Sniffed:
     except OSError as error:
         raise unreadable(path, error) from error
     kind = sniff_bytes(head)
-    return Sniffed(sniff_bytes(inflated_head(head, path)), gzipped=True) if kind == "gzip" else Sniffed(kind)
+    if kind == "gzip":
+        return Sniffed(sniff_bytes(inflated_head(head, path)), gzipped=True)
+    return Sniffed(kind)
 
 
 def inflated_head(head: bytes, path: Path) -> bytes:
@@ -117,18 +119,27 @@ def nifti_kind(head: bytes) -> str | None:
     """Return `nifti`, a phrase naming a relative of it, or None."""
     size = next((s for order in ("little", "big") if (s := as_int(head[:4], order)) in NIFTI_SIZES), None)
     if size is None:
-        return "mgh" if is_mgh(head) else None
-    magic = head[344:348] if size == 348 else head[4:12]
+        if is_mgh(head):
+            return "mgh"
+        return None
+    if size == 348:
+        magic = head[344:348]
+    else:
+        magic = head[4:12]
     if len(head) < 348 or magic in (b"n+1\x00", b"n+2\x00\r\n\x1a\n"):
         return "nifti"
     is_pair = magic in (b"ni1\x00", b"ni2\x00\r\n\x1a\n")
     # An ANALYZE 7.5 header has the size alone.
-    return "nifti pair" if is_pair or size == 348 else None
+    if is_pair or size == 348:
+        return "nifti pair"
+    return None
 
 
 def is_mgh(head: bytes) -> bool:
     """Return whether bytes begin like a FreeSurfer volume: version 1, and four sizes above 0."""
-    sizes = [as_int(head[start : start + 4], "big") for start in range(4, 20, 4)]
+    sizes = []
+    for start in range(4, 20, 4):
+        sizes.append(as_int(head[start : start + 4], "big"))
     return as_int(head[:4], "big") == 1 and len(head) >= 284 and 0 < min(sizes) <= max(sizes) < 2**31
 
 
@@ -152,7 +163,9 @@ def text_kind(head: bytes) -> str | None:
         if lowered.startswith(start):
             return kind
     printable = sum(byte >= 32 or byte in (9, 10, 13) for byte in head)
-    return "a text file" if printable == len(head) and b"\x00" not in head else None
+    if printable == len(head) and b"\x00" not in head:
+        return "a text file"
+    return None
 
 
 def bare_dicom_kind(head: bytes) -> str | None:
@@ -161,7 +174,9 @@ def bare_dicom_kind(head: bytes) -> str | None:
         return None
     explicit = head[4:6].isalpha() and head[4:6].isupper()
     implicit = head[:2] == b"\x08\x00" and int.from_bytes(head[4:8], "little") <= 512
-    return "dicom" if explicit or implicit else None
+    if explicit or implicit:
+        return "dicom"
+    return None
 
 
 def refuse_kind(path: Path, found: Sniffed) -> FormatError:
@@ -172,7 +187,9 @@ def refuse_kind(path: Path, found: Sniffed) -> FormatError:
             "files into one folder.",
             code="INPUT_DETACHED",
         )
-    inside = " inside a gzip stream" if found.gzipped else ""
+    inside = ""
+    if found.gzipped:
+        inside = " inside a gzip stream"
     return FormatError(
         f"{file_name(path)}: this is {found.kind}{inside}, not an image we read. "
         "Give NIfTI, NRRD, MetaImage, MGH, or DICOM (folder, file or archive)."

@@ -142,12 +142,16 @@ class Outgoing:
     @property
     def source_sha256(self) -> str:
         """Hash of the scan's bytes, empty where there is no scan."""
-        return "" if self.scan is None else self.scan.source.sha256
+        if self.scan is None:
+            return ""
+        return self.scan.source.sha256
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The voxel type that will be stored."""
-        return np.dtype(np.uint8) if self.layered else self.array.dtype
+        if self.layered:
+            return np.dtype(np.uint8)
+        return self.array.dtype
 
 
 def voxel_chunks(array: NDArray[Any], dtype: DTypeLike) -> Iterator[bytes]:

@@ -122,7 +122,9 @@ def write_mask(
         OutputError: Unknown suffix (`OUTPUT_FORMAT_UNKNOWN`), or a place that cannot be written.
         ResourceError: The disk is full.
     """
-    header = like.source.header if like is not None and like.grid == grid else None
+    header = None
+    if like is not None and like.grid == grid:
+        header = like.source.header
     label = Label(1, structure.name, structure.color, structure)
     return store(Outgoing(mask.view(np.uint8), grid, (label,), is_labels=True, header=header), Path(path))
 
@@ -205,7 +207,9 @@ def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices, values: 
     """Return what the formats need to know of `thing`; a structure has its index where `values` has nothing else."""
     if isinstance(thing, Volume):
         return Outgoing(thing.array, thing.grid, header=header_of(thing, like or thing))
-    scan = like if like is not None and like.grid == thing.grid else None
+    scan = None
+    if like is not None and like.grid == thing.grid:
+        scan = like
     about: dict[str, Any] = {
         "is_labels": True, "header": header_of(thing, like), "scan": scan, "provenance": thing.provenance,
         "dicom": dicom,
@@ -214,7 +218,10 @@ def outgoing(thing: Writable, like: Volume | None, dicom: DicomChoices, values: 
         labels = labels_of(thing.vocabulary, thing.indices, values)
         return Outgoing(thing.masks, thing.grid, labels, layered=True, **about)
     labels = labels_of(thing.vocabulary, thing.sought, values)
-    array = renumbered(thing.array, values) if values else thing.array
+    if values:
+        array = renumbered(thing.array, values)
+    else:
+        array = thing.array
     return Outgoing(array, thing.grid, labels, **about)
 
 
@@ -223,12 +230,16 @@ def renumbered(array: LabelArray, values: Mapping[int, int]) -> LabelArray:
     table = np.arange(np.iinfo(np.uint16).max + 1, dtype=np.uint16)
     table[list(values)] = list(values.values())
     moved: LabelArray = table[array]
-    return moved.astype(np.uint8) if moved.max(initial=0) < 256 else moved
+    if moved.max(initial=0) < 256:
+        return moved.astype(np.uint8)
+    return moved
 
 
 def header_of(thing: Writable, like: Volume | None) -> Any:
     """Return the header whose geometry can be repeated, or None."""
-    return like.source.header if like is not None and like.grid == thing.grid else None
+    if like is not None and like.grid == thing.grid:
+        return like.source.header
+    return None
 
 
 def labels_of(

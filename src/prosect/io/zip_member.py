@@ -26,7 +26,9 @@ def nifti_members(path: Path) -> list[str]:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return []
-    return [] if any(may_be_slice(name) for name in names) else [name for name in names if is_nifti(name)]
+    if any(may_be_slice(name) for name in names):
+        return []
+    return [name for name in names if is_nifti(name)]
 
 
 def may_be_slice(name: str) -> bool:
@@ -58,7 +60,9 @@ def load(path: Path, assumed: str | None = None) -> StoredImage:
     found = nifti_members(path)
     if len(found) != 1:
         listed = ", ".join(file_name(name) for name in found[:5])
-        more = ", ..." if len(found) > 5 else ""
+        more = ""
+        if len(found) > 5:
+            more = ", ..."
         raise FormatError(
             f"{file_name(path)}: {len(found)} NIfTI files are in the zip ({listed}{more}); one scan is needed. Unpack "
             "it and give one of them, or the folder.",

@@ -191,7 +191,9 @@ class ClickJob(Job):
         picture = self.request.preview_file
         if picture is None:
             return files
-        marks = [(click.position_ras, click.positive) for click in clicks]
+        marks = []
+        for click in clicks:
+            marks.append((click.position_ras, click.positive))
         preview.render_clicks(volume, before, labels, marks, picture, title=self.output.name)
         return (*files, picture)
 
@@ -223,10 +225,16 @@ def answer(session: Session, click: Click) -> Change:
 
 def make_drafts(session: Session, clicks: Sequence[Click], draft: str) -> Iterator[Change]:
     """Draft the structures that are clicked on, and yield what that changes."""
-    named = [click.structure for click in clicks if click.structure is not None]
+    named = []
+    for click in clicks:
+        if click.structure is not None:
+            named.append(click.structure)
     names = list(dict.fromkeys(named))
     if draft == "auto":
-        known = [name for name in names if not target_of(name, session.vocabulary).zero_shot]
+        known = []
+        for name in names:
+            if not target_of(name, session.vocabulary).zero_shot:
+                known.append(name)
         if known:
             yield session.segment(known)
     elif draft != "none":

@@ -113,7 +113,10 @@ class CohortJob(Job):
         """
         kinds: tuple[Kind, ...] = self.kinds or ("nifti",)
         as_folder = self.per_class or len(kinds) > 1
-        ending = "" if as_folder else format_named(kinds[0]).ending
+        if as_folder:
+            ending = ""
+        else:
+            ending = format_named(kinds[0]).ending
         return request_for(
             self.output / f"{name}{ending}",
             kinds=kinds,

@@ -130,7 +130,10 @@ class EvaluateJob(Job):
         # Structures that finetuned weights have of their own need no mark as new ones in the mapping.
         part = self.scans.read(names_in(self.model.weights)).examined(self.split, self.fold)
         part = replace(part, entries=part.entries[: self.limit])
-        bare = [entry.name for entry in part if entry.label is None]
+        bare = []
+        for entry in part:
+            if entry.label is None:
+                bare.append(entry.name)
         if bare and self.protocol != "speed":
             raise RecipeError(
                 f"{len(bare)} scans have no manual labels to be judged by, such as {bare[0]}.", code="LABEL_MISSING"
@@ -174,7 +177,9 @@ class EvaluateJob(Job):
         if self.protocol == "speed" or not examination.needs_classes or is_clicked:
             return
         indices = {index for entry in datalist for index in datalist.known(entry)}
-        names = {datalist.vocabulary[index].name for index in indices}
+        names = set()
+        for index in indices:
+            names.add(datalist.vocabulary[index].name)
         if not any(finds_itself(model.vocabulary, name) for name in names):
             raise VocabularyError(
                 f"The model finds none of the {len(names)} structures of the list by itself; `prosect evaluate clicks` "
@@ -208,6 +213,9 @@ def digest(entries: tuple[Entry, ...]) -> str:
     """Return a hash of which scans are judged, whatever folder they lie in."""
     lines = []
     for entry in entries:
-        label = None if entry.label is None else entry.label.name
+        if entry.label is None:
+            label = None
+        else:
+            label = entry.label.name
         lines.append(f"{entry.name}\t{entry.image.name}\t{label}\t{entry.dataset}\t{entry.labelled}")
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

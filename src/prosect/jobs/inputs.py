@@ -67,7 +67,10 @@ class ScanInput:
                 assume_orientation=self.assume_orientation,
                 regularise=self.regularise,
             )
-        draw = phantom.torso if self.phantom == "torso" else phantom.head_neck
+        if self.phantom == "torso":
+            draw = phantom.torso
+        else:
+            draw = phantom.head_neck
         return draw(np.random.default_rng(PHANTOM_SEED))[0]
 
 
@@ -97,7 +100,10 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        options = {name: True for name in ("fast", "keep_all") if getattr(self, name)}
+        options = {}
+        for name in ("fast", "keep_all"):
+            if getattr(self, name):
+                options[name] = True
         return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
 
     def load_one(self) -> LoadedModel:

@@ -33,7 +33,10 @@ class Job:
         """
         if not isinstance(data, Mapping) or data.get("job") != cls.kind:
             raise job_error(f"{data!r:.60} is no job '{cls.kind}'; it must be a table with `job` = '{cls.kind}'.")
-        own = {key: value for key, value in data.items() if key != "job"}
+        own = {}
+        for key, value in data.items():
+            if key != "job":
+                own[key] = value
         return from_plain(cls, own, f"job '{cls.kind}'", job_error)
 
 

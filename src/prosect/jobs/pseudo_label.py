@@ -156,7 +156,10 @@ class PseudoLabelJob(Job):
 
     def identity(self, labeller: Labeller) -> dict[str, Any]:
         """Return what decides the labels: those of different identities never share a folder."""
-        structures = None if self.classes is None else list(self.classes)
+        if self.classes is None:
+            structures = None
+        else:
+            structures = list(self.classes)
         return {**labeller.identity, "structures": structures, "least_dice": self.least_dice}
 
     def run(

@@ -125,8 +125,14 @@ class SegmentJob(Job):
             FormatError: The report is damaged (`REPORT_INVALID`).
         """
         asked = checking.parameters_of(report)
-        path = None if asked.phantom is not None else checking.input_name(report)
-        weights = None if asked.weights is None else Path(asked.weights)
+        if asked.phantom is not None:
+            path = None
+        else:
+            path = checking.input_name(report)
+        if asked.weights is None:
+            weights = None
+        else:
+            weights = Path(asked.weights)
         return cls(
             input=ScanInput(
                 path,
@@ -208,8 +214,9 @@ class SegmentJob(Job):
             self.model.refuse_unknown(self.classes)
         if self.request is None:
             return
-        grid = None if volume is None else volume.grid
-        header = None if volume is None else volume.source.header
+        grid, header = None, None
+        if volume is not None:
+            grid, header = volume.grid, volume.source.header
         results.refuse(self.request, self.input.path, self.overwrite, grid, header=header)
 
     def plan(self, model: Finds | None = None, volume: Volume | None = None) -> str:
@@ -224,12 +231,16 @@ class SegmentJob(Job):
         asked = model or prosect.require_finds(self.model.load())
         plan = str(asked.plan(scan, classes=self.names, overlap=self.overlap))
         doubt = odd_size(scan.grid)
-        return f"{plan}\nnote: {doubt}" if doubt else plan
+        if doubt:
+            return f"{plan}\nnote: {doubt}"
+        return plan
 
     @property
     def names(self) -> list[str] | None:
         """The structures, as models take them."""
-        return None if self.classes is None else list(self.classes)
+        if self.classes is None:
+            return None
+        return list(self.classes)
 
     def segment(self, model: Finds, volume: Volume, watch: Watch | None = None) -> LabelMap | LabelLayers:
         """Return the labels on the scan's grid; nothing is written.
@@ -238,7 +249,9 @@ class SegmentJob(Job):
             ProsectError: See `Vista3DModel.segment`.
         """
         labels = model.segment(volume, classes=self.names, overlap=self.overlap, watch=watch)
-        return labels if self.least_mm3 is None else without_small_pieces(labels, self.least_mm3)
+        if self.least_mm3 is None:
+            return labels
+        return without_small_pieces(labels, self.least_mm3)
 
     def weigh(
         self, model: Finds, volume: Volume, watch: Watch | None = None

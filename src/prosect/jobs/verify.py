@@ -154,7 +154,9 @@ class VerifyJob(Job):
         with recorded_threads(report), TemporaryDirectory() as folder:
             made = run_in(Path(folder), job, model, volume, watch)
             differing = checking.unequal(files, made)
-            problems = [f"result differs: {old.name}{checking.voxels_apart(old, new)}" for old, new in differing]
+            problems = []
+            for old, new in differing:
+                problems.append(f"result differs: {old.name}{checking.voxels_apart(old, new)}")
         tell(Checked("made again", len(files) - len(problems), len(files)))
         return problems, notes
 
@@ -208,7 +210,9 @@ def recorded_name(report: Mapping[str, Any]) -> str | None:
     """Return the name by which the model of a report is loaded; None where the catalogue has no such name."""
     name = str(report["model"].get("name") or "")
     is_known = all(each in catalog.CATALOG for each in name.split(catalog.JOIN))
-    return name if is_known else None
+    if is_known:
+        return name
+    return None
 
 
 def changed_model(report: Mapping[str, Any], model: Finds) -> str:

@@ -130,20 +130,27 @@ def load(
     model = load_members(name, weights, device_named(device), profile, ema)
     if fast:
         model = require_coarser(model).coarser()
-    return keeping_all(model) if keep_all else model
+    if keep_all:
+        return keeping_all(model)
+    return model
 
 
 def load_members(
     name: str | None, weights: str | Path | None, device: torch.device, profile: str, ema: bool
 ) -> LoadedModel:
     """Return the model of a name or of weights, or several that answer as one; see `load` and `load_one`."""
-    entries = members(name) if weights is None else (segmenter(name),)
+    if weights is None:
+        entries = members(name)
+    else:
+        entries = (segmenter(name),)
     # Refused before the weights are read, which takes seconds.
     for entry in entries:
         FAMILIES[entry.network].check_profile(profile)
     if len(entries) == 1:
         return load_one(name, entries[0], weights, device, profile, ema)
-    loaded = [require_both(load_one(each.name, each, None, device, profile, ema)) for each in entries]
+    loaded = []
+    for each in entries:
+        loaded.append(require_both(load_one(each.name, each, None, device, profile, ema)))
     return set_of(loaded, [each.dice for each in entries])
 
 
@@ -168,4 +175,6 @@ def load_one(
 
 def keeping_all(model: LoadedModel) -> LoadedModel:
     """Return a model that withholds nothing; one that never does is that already."""
-    return model.keeping_all() if isinstance(model, KeepsAll) else model
+    if isinstance(model, KeepsAll):
+        return model.keeping_all()
+    return model

@@ -124,11 +124,15 @@ def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -
     if not profile.leaves_out_crumbs or not single:
         return []
     containers = {index: smallest_container(index, canvas.indices, spec) for index in single}
-    names = {structure.index: structure.name for structure in spec.vocabulary}
+    names = {}
+    for structure in spec.vocabulary:
+        names[structure.index] = structure.name
     notes = []
     for index, (count, voxels) in leave_out_crumbs(canvas, containers).items():
         volume_ml = voxels * grid.voxel_volume_ml
-        verb = "was" if count == 1 else "were"
+        verb = "were"
+        if count == 1:
+            verb = "was"
         notes.append(
             f"{names[index]}: it is one piece in everybody, so {count} far smaller ({volume_ml:.2g} mL) {verb} left out"
         )

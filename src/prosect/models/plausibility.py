@@ -118,9 +118,16 @@ class Judgement:
             asked: Their indices.
             taken_ml: The volume of each that was withheld.
         """
-        confidence = {index: round(value, 4) for index, value in self.confidence.items() if index in asked}
-        withheld = {index: f"{self.withheld[index]} ({amount_of(volume)})" for index, volume in taken_ml.items()}
-        evidence = {index: asdict(self.evidence[index]) for index in confidence}
+        confidence = {}
+        for index, value in self.confidence.items():
+            if index in asked:
+                confidence[index] = round(value, 4)
+        withheld = {}
+        for index, volume in taken_ml.items():
+            withheld[index] = f"{self.withheld[index]} ({amount_of(volume)})"
+        evidence = {}
+        for index in confidence:
+            evidence[index] = asdict(self.evidence[index])
         regions = list(self.regions)
         return {"regions": regions, "confidence": confidence, "withheld": withheld, "evidence": evidence}
 
@@ -151,7 +158,9 @@ def take_out_implausible(
     span = Range(float(volume.array.min()), float(volume.array.max()))
     judgement = judge(evidence, spec.facts, sections.typical_cm2, span, not_hounsfield(volume, spec))
     taken = withhold(canvas, judgement, spec)
-    taken_ml = {index: voxels * volume.grid.voxel_volume_ml for index, voxels in taken.items()}
+    taken_ml = {}
+    for index, voxels in taken.items():
+        taken_ml[index] = voxels * volume.grid.voxel_volume_ml
     return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec)
 
 
@@ -165,9 +174,13 @@ def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
         facts: What training scans say.
         span: The lowest and the highest intensity in the scan.
     """
-    share = evidence.probability / facts.probability.low if facts.probability.low else 1.0
+    share = 1.0
+    if facts.probability.low:
+        share = evidence.probability / facts.probability.low
     # What a scan cuts down to a sliver may be anything: however sure the model is, that speaks for nothing.
-    most = 0.0 if is_crumb(evidence, facts.volume_ml) else MOST_SURE
+    most = MOST_SURE
+    if is_crumb(evidence, facts.volume_ml):
+        most = 0.0
     sureness = min(max((share - EVEN) / STEP, LEAST_SURE), most)
     intensity = intensity_says(evidence.median_hu, facts.median_hu, span)
     if len(facts.regions) > 1:
@@ -179,7 +192,9 @@ def size_says(evidence: Evidence, usual: Range) -> float:
     """Return what a volume says: too large is unlikely, and so is a crumb that the scan does not cut."""
     if evidence.volume_ml > usual.high:
         return max(-math.log(evidence.volume_ml / usual.high) / VOLUME_SCALE, OF_SIZE)
-    return CRUMB_SAYS if is_crumb(evidence, usual) and not evidence.touches_border else 0.0
+    if is_crumb(evidence, usual) and not evidence.touches_border:
+        return CRUMB_SAYS
+    return 0.0
 
 
 def is_crumb(evidence: Evidence, usual: Range) -> bool:
@@ -211,7 +226,9 @@ def intensity_says(median_hu: float | None, usual: Range | None, span: Range) ->
         low, high = min(low, span.high), max(high, span.low)
         width = CLIPPED_SHARE * (span.high - span.low)
     beyond = max(low - median_hu, median_hu - high, 0.0)
-    return max(-2 * beyond / width, OF_INTENSITY) if width else 0.0
+    if width:
+        return max(-2 * beyond / width, OF_INTENSITY)
+    return 0.0
 
 
 def judge(
@@ -238,7 +255,10 @@ def judge(
     if doubt:
         return Judgement(confidence, dict.fromkeys(rows, doubt), evidence=dict(evidence), doubt=doubt)
     scores = region_scores(beliefs, facts, girth_cm2)
-    possible = {name for name, score in scores.items() if score > REGION_LIMIT}
+    possible = set()
+    for name, score in scores.items():
+        if score > REGION_LIMIT:
+            possible.add(name)
     withheld: dict[int, str] = {}
     for index, row in rows.items():
         if not set(row.regions) & possible:
@@ -254,7 +274,10 @@ def region_scores(beliefs: Mapping[int, Belief], facts: ModelFacts, girth_cm2: f
     """Return what speaks for each region of which anything was found: above 0 for it, below 0 against it."""
     scores: dict[str, float] = {}
     for name, region in facts.regions.items():
-        said = [belief.said for index, belief in beliefs.items() if facts.structures[index].regions[:1] == (name,)]
+        said = []
+        for index, belief in beliefs.items():
+            if facts.structures[index].regions[:1] == (name,):
+                said.append(belief.said)
         if not said:
             continue
         # What lies in several regions bears witness of the first alone.
@@ -270,7 +293,9 @@ def support_of(index: int, beliefs: Mapping[int, Belief], facts: ModelFacts) -> 
     for other, belief in beliefs.items():
         if other != index and facts.structures[other].regions[:1] == region:
             others.append(belief.said)
-    return NEIGHBOURS * sum(others) / len(others) if others else 0.0
+    if others:
+        return NEIGHBOURS * sum(others) / len(others)
+    return 0.0
 
 
 def withhold(canvas: Canvas, judgement: Judgement, names: HasVocabulary) -> dict[int, int]:
@@ -302,7 +327,10 @@ def sentences(judgement: Judgement, taken_ml: Mapping[int, float], names: HasVoc
         (single if is_single else elsewhere)[index] = volume_ml
     said: list[str] = []
     if elsewhere:
-        why = "The scan is hardly CT" if judgement.doubt else f"The scan shows no {' and no '.join(judgement.missing)}"
+        if judgement.doubt:
+            why = "The scan is hardly CT"
+        else:
+            why = f"The scan shows no {' and no '.join(judgement.missing)}"
         said.append(f"{why}: withheld {brief(elsewhere, names)}")
     if single:
         said.append(f"Withheld, as too little speaks for it: {brief(single, names)}")
@@ -315,10 +343,14 @@ def brief(taken_ml: Mapping[int, float], names: HasVocabulary) -> str:
     """Return the largest of the structures by name, and how much all of them are."""
     largest = sorted(taken_ml, key=taken_ml.__getitem__, reverse=True)
     named = ", ".join(names.vocabulary[index].name for index in largest[:NAMED])
-    more = f" and {len(largest) - NAMED} more" if len(largest) > NAMED else ""
+    more = ""
+    if len(largest) > NAMED:
+        more = f" and {len(largest) - NAMED} more"
     return f"{named}{more} ({amount_of(sum(taken_ml.values()))})"
 
 
 def amount_of(volume_ml: float) -> str:
     """Return a volume with two digits, and large ones in whole millilitres."""
-    return f"{volume_ml:.0f} mL" if volume_ml >= LARGE_ML else f"{volume_ml:.2g} mL"
+    if volume_ml >= LARGE_ML:
+        return f"{volume_ml:.0f} mL"
+    return f"{volume_ml:.2g} mL"

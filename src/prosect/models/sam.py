@@ -74,7 +74,9 @@ class SamModel:
         """
         try:
             step = self.branch.batch or len(slices)
-            batches = [self._features(batch) for batch in torch.split(slices, step)]
+            batches = []
+            for batch in torch.split(slices, step):
+                batches.append(self._features(batch))
             return torch.cat(batches)
         except torch.OutOfMemoryError as error:
             if len(slices) == 1:

@@ -50,8 +50,13 @@ class ClickProfile:
         """Return the name, and what differs from the profile of that name."""
         base = CLICK_PROFILES[self.name]
         ours, theirs = ({"clamp_ct": p.clamp_ct, **vars(p.rules)} for p in (self, base))
-        changed = [f"{key}={value}" for key, value in ours.items() if theirs[key] != value]
-        return f"{self.name} with {', '.join(changed)}" if changed else self.name
+        changed = []
+        for key, value in ours.items():
+            if theirs[key] != value:
+                changed.append(f"{key}={value}")
+        if changed:
+            return f"{self.name} with {', '.join(changed)}"
+        return self.name
 
 
 CLICK_PROFILES: dict[str, ClickProfile] = {
@@ -150,7 +155,10 @@ class SamMed3DModel(ShownModel):
             kept: Memory for what is remembered; by default the one that the whole process shares.
         """
         clamp = self.profile.clamp_ct and volume.is_ct
-        intensity = self.spec.intensity if clamp else Intensity("clip", -torch.inf, torch.inf)
+        if clamp:
+            intensity = self.spec.intensity
+        else:
+            intensity = Intensity("clip", -torch.inf, torch.inf)
         preparation = Preparation(self.spec.spacing_mm, intensity, crop_above=None)
         others = Rescaled(self.spec.click_scales, lambda scale: self._at(scale, volume, preparation, kept))
         return self._answering(volume, preparation, kept, others)

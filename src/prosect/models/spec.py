@@ -135,7 +135,9 @@ class ModelSpec:
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""
         crops = self.intensity.kind == "window" or chosen.crops_percentiles
-        crop = chosen.preparation.crop_above if crops else None
+        crop = None
+        if crops:
+            crop = chosen.preparation.crop_above
         return replace(chosen.preparation, spacing_mm=self.spacing_mm, intensity=self.intensity, crop_above=crop)
 
 

@@ -56,7 +56,9 @@ def click_preparation(volume: Volume, spec: ModelSpec, profile: Profile) -> Prep
     units that a model takes is scaled by its own percentiles.
     """
     prepared = replace(spec.preparation(profile), crop_above=None)
-    return replace(prepared, intensity=OTHER_MODALITIES) if _scaled_anew(volume, spec, profile) else prepared
+    if _scaled_anew(volume, spec, profile):
+        return replace(prepared, intensity=OTHER_MODALITIES)
+    return prepared
 
 
 def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
@@ -69,7 +71,9 @@ def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
 
 def _scaled_anew(volume: Volume, spec: ModelSpec, profile: Profile) -> str:
     """Return why a scan cannot be shown in the model's window, or nothing; the official profiles show it so."""
-    return not_hounsfield(volume, spec) if profile.rescales else ""
+    if profile.rescales:
+        return not_hounsfield(volume, spec)
+    return ""
 
 
 class PointBranch:
@@ -134,7 +138,10 @@ def answer_clicks(
         assert rule is not None  # else this is not handed on
         at: dict[float, Views] = {1.0: answering}
         at.update({scale: others.at(scale) for scale in rule.tried if scale != 1})
-        margin = rule.margin if not_hounsfield(volume, spec) else rule.margin_hu
+        if not_hounsfield(volume, spec):
+            margin = rule.margin
+        else:
+            margin = rule.margin_hu
         return find_scale(at, points, zero_shot, rule, margin)
 
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)

@@ -48,7 +48,9 @@ class FourierPosition(nn.Module):
     def grid(self, shape: tuple[int, ...]) -> Tensor:
         """Return codes (d, *shape) of the cell centres of a regular grid."""
         matrix = self.positional_encoding_gaussian_matrix
-        axes = [(torch.arange(n, device=matrix.device, dtype=torch.float32) + 0.5) / n for n in shape]
+        axes = []
+        for n in shape:
+            axes.append((torch.arange(n, device=matrix.device, dtype=torch.float32) + 0.5) / n)
         along = torch.meshgrid(*axes, indexing="ij")
         codes: Tensor = self(torch.stack([along[axis] for axis in self.grid_axes], dim=-1))
         return codes.movedim(-1, 0)

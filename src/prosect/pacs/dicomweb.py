@@ -102,7 +102,9 @@ class DicomWeb:
     """
 
     def __init__(self, address: Address, transport: httpx.BaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
+        headers = {}
+        if address.token:
+            headers = {"Authorization": f"Bearer {address.token}"}
         self._http = httpx.Client(
             base_url=address.url.rstrip("/"),
             headers=headers,
@@ -131,7 +133,10 @@ class DicomWeb:
             FormatError: The PACS refuses (`PACS_DENIED`, `PACS_REFUSED`), or its answer is no list (`PACS_ANSWER`).
             ResourceError: It cannot be reached (`PACS_UNREACHABLE`).
         """
-        place = "/series" if study_uid is None else f"/studies/{checked_uid(study_uid)}/series"
+        if study_uid is None:
+            place = "/series"
+        else:
+            place = f"/studies/{checked_uid(study_uid)}/series"
         asked = {**matching, "includefield": [DESCRIPTION, INSTANCES, STUDY_DATE], "limit": str(MAX_LISTED)}
         with answers():
             answer = self._http.get(place, params=asked, headers={"Accept": JSON})

@@ -126,7 +126,9 @@ def keep(event: Any, inbox: Inbox) -> int:
         kept = inbox.add(series, str(event.request.AffectedSOPInstanceUID), modality, event.encoded_dataset())
     except ProsectError:
         kept = False
-    return SUCCESS if kept else OUT_OF_RESOURCES
+    if kept:
+        return SUCCESS
+    return OUT_OF_RESOURCES
 
 
 def serve_once(how: Listening, inbox: Inbox, worker: Worker, tell: Callable[[Told], None]) -> int:
@@ -147,7 +149,10 @@ def outcome(how: Listening, arrival: Arrival, worker: Worker) -> Told:
     scan = Scan(name, arrival.folder, name, arrival.series_uid, tuple(sorted(arrival.folder.iterdir())))
     try:
         files: tuple[Path, ...] = worker.do(scan)["files"]
-        results = [path for path in files if path.suffix == ".dcm"]
+        results = []
+        for path in files:
+            if path.suffix == ".dcm":
+                results.append(path)
         if how.send_to is None or not results:
             return Told(name, arrival.files, "segmented")
         send(results, how.send_to, how.title, how.trust)

@@ -69,7 +69,10 @@ def send(paths: Sequence[Path], node: Node, own_title: str, trust: ssl.SSLContex
     # Only what is sent: an association has room for 128 classes.
     for kind, syntax in sorted({(item.SOPClassUID, item.file_meta.TransferSyntaxUID) for item in datasets}):
         entity.add_requested_context(kind, syntax)
-    tls = None if trust is None else (trust, node.host)
+    if trust is None:
+        tls = None
+    else:
+        tls = (trust, node.host)
     association = entity.associate(node.host, node.port, ae_title=node.title, tls_args=tls)
     if not association.is_established:
         raise ResourceError(
@@ -95,7 +98,10 @@ def refuse_unkept(status: Dataset, node: Node) -> None:
     """
     code = status.get("Status")
     if code not in KEPT:
-        what = "gave no answer" if code is None else f"answered 0x{code:04X}"
+        if code is None:
+            what = "gave no answer"
+        else:
+            what = f"answered 0x{code:04X}"
         raise OutputError(
             f"The node {node.title} {what}; the file was not kept. Look into its log.", code="PACS_REFUSED"
         )

@@ -37,7 +37,10 @@ def spine(heights: Mapping[str, float], curve: Iterable[tuple[float, float]], co
         parts += vertebra(f"vertebrae {name}", float(h), float(a), float(w), float(step))
     ends = [(0.0, canal[0][1], table[0, 0] - 20), *canal, (0.0, canal[-1][1], table[-1, 0] + 20)]
     parts.append(Part("body", FLUID_HU, tube(ends, 8.5)))
-    line = [p for p in ends if p[2] > cord_end]
+    line = []
+    for p in ends:
+        if p[2] > cord_end:
+            line.append(p)
     if len(line) > 1:
         parts.append(Part("spinal cord", CORD_HU, tube([(0.0, line[0][1], cord_end), *line], 5.4)))
     return parts

@@ -28,7 +28,9 @@ def depth_near_surface(shape: Shape, x: Array, y: Array, z: Array, edge_mm: floa
     """
     if x.size < SMALL or min(x.shape) < 2 * STEP or x.shape != y.shape or x.shape != z.shape:
         return shape.depth_mm(x, y, z)
-    corners = [np.append(np.arange(0, n - 1, STEP), n - 1) for n in x.shape]
+    corners = []
+    for n in x.shape:
+        corners.append(np.append(np.arange(0, n - 1, STEP), n - 1))
     lattice = np.ix_(*corners)
     coarse = np.broadcast_to(shape.depth_mm(x[lattice], y[lattice], z[lattice]), tuple(len(c) for c in corners))
     first, last = lattice_ends(x, y, z)

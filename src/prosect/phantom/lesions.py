@@ -352,7 +352,9 @@ def displace(
     shift = away / np.maximum(distance, 1e-3) * np.minimum(share, 0.6 * distance)
     vox = np.tensordot(np.linalg.inv(grid.affine[:3, :3]).astype(np.float32), shift, 1)
     index = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in image.shape), indexing="ij")
-    unit = [2 * (index[n] - vox[n]) / (image.shape[n] - 1) - 1 for n in (2, 1, 0)]
+    unit = []
+    for n in (2, 1, 0):
+        unit.append(2 * (index[n] - vox[n]) / (image.shape[n] - 1) - 1)
     places = torch.from_numpy(np.stack(unit, axis=-1).astype(np.float32))[None]
     values = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     found = F.grid_sample(values, places, mode="bilinear", padding_mode="border", align_corners=True)[0, 0].numpy()

@@ -131,7 +131,10 @@ def torso_protocol(
     low, high, _ = REGIONS[name]
     sx, sy, sz = anatomy.scale
     side, front, back = 178 * sx + fat_mm, 100 * sy + fat_mm, -142 * sy - 1.3 * fat_mm
-    shift = np.zeros(3) if anatomy.bend is None else anatomy.bend.shift_mm
+    if anatomy.bend is None:
+        shift = np.zeros(3)
+    else:
+        shift = anatomy.bend.shift_mm
     corner = (float(shift[0] - side), float(back - 28 + shift[1]), low * sz)
     other = (float(shift[0] + side), float(front + 26 + shift[1]), high * sz)
     return draw_protocol(generator, corner, other, spacing_mm), float(back + shift[1])

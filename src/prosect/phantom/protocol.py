@@ -88,7 +88,10 @@ def draw_protocol(
     g = generator
     plane = float(g.uniform(1.2, 2.2))
     spacing = spacing_mm or (plane, plane, float(g.choice([1.5, 2.0, 2.5, 3.0, 3.75, 5.0])))
-    share = g.normal(1.0, 0.09) if g.random() < 0.8 else g.uniform(0.7, 0.9)
+    if g.random() < 0.8:
+        share = g.normal(1.0, 0.09)
+    else:
+        share = g.uniform(0.7, 0.9)
     middle = (np.asarray(low_ras[:2]) + np.asarray(high_ras[:2])) / 2 + g.normal(0, (8.0, 8.0))
     half = (np.asarray(high_ras[:2]) - np.asarray(low_ras[:2])) / 2 * np.clip(share, 0.68, 1.25)
     low, high = middle - half, middle + half
@@ -115,7 +118,10 @@ def label_values(anatomy: Anatomy) -> dict[str, int]:
     names: set[str] = set()
     for part in anatomy.parts:
         names.update(name for name in (part.structure, *part.over) if name is not None)
-    return {name: words[name].index for name in sorted(names)}
+    found: dict[str, int] = {}
+    for name in sorted(names):
+        found[name] = words[name].index
+    return found
 
 
 def acquire(
@@ -149,7 +155,10 @@ def expose(anatomy: Anatomy, protocol: Protocol) -> list[Part]:
     for part in anatomy.parts:
         hu = part.hu
         if hu is not None and hu > 65:
-            gain = protocol.bone if hu > 330 else protocol.iodine
+            if hu > 330:
+                gain = protocol.bone
+            else:
+                gain = protocol.iodine
             hu = 65 + (hu - 65) * gain
         parts.append(part if hu == part.hu else replace(part, hu=hu))
     return parts

@@ -58,7 +58,10 @@ def paint_slab(
     labels = np.zeros(grid.shape, dtype=np.uint16)
     view = View(anatomy, grid)
     for part in anatomy.parts:
-        value = None if part.structure is None else value_of[part.structure]
+        if part.structure is None:
+            value = None
+        else:
+            value = value_of[part.structure]
         free = open_to(part, value_of)
         rods = tuple(shape for shape in part.shapes if isinstance(shape, Capsule))
         if view.is_bent(part) and len(rods) == len(part.shapes) >= MANY_RODS:

@@ -163,7 +163,9 @@ def compact(
     rest = 0
     if container is not None:
         rest = container
-    names = [("air" if v == 0 else kinds.get(int(v), f"label {v}")) for v in present]
+    names = []
+    for v in present:
+        names.append("air" if v == 0 else kinds.get(int(v), f"label {v}"))
     place = np.zeros(int(present[-1]) + 1, dtype=np.intp)
     place[present] = np.arange(len(present))
     codes = place[labels]
@@ -174,7 +176,10 @@ def compact(
         keep = generator.random() < 0.15 and container is None  # now and then all of it is plain background
         if not keep:
             codes = np.where(labels == rest, len(names) + part, codes)
-            names += list(REST) if container is not None else ["air", "fat", "muscle", "soft"]
+            if container is not None:
+                names += list(REST)
+            else:
+                names += ["air", "fat", "muscle", "soft"]
     return codes, names
 
 
@@ -187,7 +192,10 @@ def palette_of(
     means: dict[str, float] = {}
     spreads: dict[str, float] = {}
     for name in dict.fromkeys(names):
-        low, high = CT_HU.get(name, ANY_HU) if is_ct else (0.0, 1.0)
+        if is_ct:
+            low, high = CT_HU.get(name, ANY_HU)
+        else:
+            low, high = (0.0, 1.0)
         means[name] = float(g.uniform(low, high))
         spreads[name] = float(g.uniform(4, 26) if is_ct else g.uniform(0.01, 0.09))
     jitter = 0.015

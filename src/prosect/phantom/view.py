@@ -25,7 +25,10 @@ class View:
         self.whole: Box3 = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
         self.grains: dict[int, NDArray[np.float32]] = {}
         self.to_voxel = np.linalg.inv(grid.affine)
-        self.turned = self.to_voxel[:3, :3] if anatomy.bend is None else self.to_voxel[:3, :3] @ anatomy.bend.turn
+        if anatomy.bend is None:
+            self.turned = self.to_voxel[:3, :3]
+        else:
+            self.turned = self.to_voxel[:3, :3] @ anatomy.bend.turn
 
     @property
     def edge_mm(self) -> float:
@@ -50,7 +53,10 @@ class View:
 
         Where there is nothing to touch, a box ends before it begins.
         """
-        bend = None if still else self.anatomy.bend
+        if still:
+            bend = None
+        else:
+            bend = self.anatomy.bend
         scale = np.asarray((1.0, 1.0, 1.0) if still else self.anatomy.scale)
         middle, half = bounds.mean(axis=1), (bounds[:, 1] - bounds[:, 0]) / 2
         empty = (half < 0).any(axis=1)
@@ -58,7 +64,10 @@ class View:
             middle, slack = bend.before(middle, half)
             half = half + slack[:, None]
         half = half * scale + margin_mm
-        place = middle * scale if bend is None else bend.place(middle * scale)
+        if bend is None:
+            place = middle * scale
+        else:
+            place = bend.place(middle * scale)
         center = place @ self.to_voxel[:3, :3].T + self.to_voxel[:3, 3]
         extent = half @ np.abs(self.to_voxel[:3, :3] if still else self.turned).T
         start = np.maximum(np.floor(center - extent), 0).astype(np.intp)

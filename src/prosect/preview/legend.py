@@ -27,13 +27,20 @@ def legend_rows(found: Sequence[Measurement]) -> int:
 
 def absences(labels: Labels, found: Sequence[Measurement]) -> list[str]:
     """Return lines on what was looked for and is not shown: not found, or withheld because it cannot be there."""
-    present = {m.index for m in found}
+    present = set()
+    for m in found:
+        present.add(m.index)
     said = labels.provenance.get("withheld", {})
-    withheld = {int(index) for index in said} if isinstance(said, Mapping) else set()
+    if isinstance(said, Mapping):
+        withheld = {int(index) for index in said}
+    else:
+        withheld = set()
     named: dict[str, list[str]] = {"not found": [], "withheld": []}
     for index in labels.sought:
         if index not in present and labels.vocabulary.get(index) is not None:
-            kind = "withheld" if index in withheld else "not found"
+            kind = "not found"
+            if index in withheld:
+                kind = "withheld"
             named[kind].append(labels.name_of(index))
     lines: list[str] = []
     for kind, names in named.items():
@@ -89,4 +96,6 @@ def amount(m: Measurement) -> str:
         volume = f"{m.volume_ml:.1f}"
     else:
         volume = f"{m.volume_ml:.2f}"
-    return f"{volume} mL*" if m.touches_border else f"{volume} mL"
+    if m.touches_border:
+        return f"{volume} mL*"
+    return f"{volume} mL"

@@ -133,7 +133,10 @@ def render_clicks(
         i, j, k = (float(x) for x in new.grid.to_voxel([place])[0])
         marks.append(((i, j, k), positive))
     i, j, k = (round(x) for x in marks[-1][0])
-    colors = new.colors if len(new.colors) >= len(old.colors) else old.colors
+    if len(new.colors) >= len(old.colors):
+        colors = new.colors
+    else:
+        colors = old.colors
     rows = [
         Row(replace(old, center=(i, j, k), colors=colors), "before", tuple(marks)),
         Row(replace(new, center=(i, j, k), colors=colors), "after", tuple(marks)),
@@ -172,7 +175,9 @@ def encoded(figure: Figure, dpi: int) -> bytes:
 
 def draw(rows: Sequence[Row], found: Sequence[Measurement], title: str, lines: Sequence[str]) -> Figure:
     """Return the finished figure: rows of panels of one scale, the legend under them."""
-    columns: tuple[View | None, ...] = (*VIEWS, None) if any(row.projects for row in rows) else VIEWS
+    columns: tuple[View | None, ...] = VIEWS
+    if any(row.projects for row in rows):
+        columns = (*VIEWS, None)
     height = panels_height(rows[0].scene, columns, WIDTH_IN)
     legend = 0.45 + 0.24 * legend_rows(found) + LINE_IN * len(lines)
     heads = [ROW_HEAD_IN if row.title else 0.0 for row in rows]
@@ -194,7 +199,10 @@ def draw(rows: Sequence[Row], found: Sequence[Measurement], title: str, lines: S
 def widths_mm(scene: Scene, columns: Sequence[View | None]) -> list[float]:
     """Return the width of each panel; the projection, which is None, is as wide as a coronal plane."""
     size = scene.size_mm
-    return [float(size[0 if view is None else view.across]) for view in columns]
+    found: list[float] = []
+    for view in columns:
+        found.append(float(size[0 if view is None else view.across]))
+    return found
 
 
 def panels_height(scene: Scene, columns: Sequence[View | None], width_in: float) -> float:

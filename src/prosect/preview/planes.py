@@ -101,7 +101,10 @@ def draw_tick(axes: Axes, place: tuple[float, float], text: str, is_across: bool
 
 def length_below(most_mm: float) -> float:
     """Return the largest plain length that is no longer than this, or the smallest there is."""
-    fitting = [length for length in LENGTHS if length <= most_mm]
+    fitting = []
+    for length in LENGTHS:
+        if length <= most_mm:
+            fitting.append(length)
     return float(fitting[-1] if fitting else LENGTHS[0])
 
 
@@ -123,7 +126,9 @@ def draw_marks(axes: Axes, scene: Scene, view: View, marks: Sequence[Mark]) -> N
         if round(voxel[view.through]) != scene.center[view.through]:
             continue
         across, up = in_panel(scene, view, voxel)
-        color = POSITIVE if positive else NEGATIVE
+        color = NEGATIVE
+        if positive:
+            color = POSITIVE
         axes.plot(across, up, marker="+" if positive else "_", color=color, markersize=13, markeredgewidth=2.2,
                   path_effects=HALO)  # fmt: skip
 

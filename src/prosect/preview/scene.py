@@ -101,7 +101,10 @@ def stage(volume: Volume, labels: Labels, found: Sequence[Measurement]) -> Scene
     scan, values = order.apply(volume.array), order.apply(flat.array)
     around = surrounding(labels.vocabulary, found)
     # What holds everything else says little about where to look.
-    inside = [m for m in found if m.index not in around]
+    inside = []
+    for m in found:
+        if m.index not in around:
+            inside.append(m)
     center = informative(inside or found, volume.grid.shape, order)
     largest = max((m.index for m in found), default=0)
     colors = colors_of([m.index for m in found], tuple(around), largest)
@@ -133,7 +136,9 @@ def informative(found: Sequence[Measurement], shape: tuple[int, int, int], order
 
 def surrounding(vocabulary: Vocabulary, found: Sequence[Measurement]) -> frozenset[int]:
     """Return structures that hold every other one, such as the body."""
-    indices = {m.index for m in found}
+    indices = set()
+    for m in found:
+        indices.add(m.index)
     around = set()
     for index in indices:
         structure = vocabulary[index]

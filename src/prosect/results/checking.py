@@ -34,7 +34,9 @@ def find_report(place: Path) -> Path:
     Raises:
         FormatError: There is none (`REPORT_MISSING`).
     """
-    tried = [place] if place.suffix.lower() == ".json" else []
+    tried = []
+    if place.suffix.lower() == ".json":
+        tried = [place]
     tried.append(place / REPORT_NAME if place.is_dir() else place.with_name(f"{stem(place)}_{REPORT_NAME}"))
     tried.append(place.parent / REPORT_NAME)
     for path in tried:
@@ -96,11 +98,13 @@ def changed_files(files: Sequence[tuple[Path, str]]) -> list[str]:
 def changed_versions(report: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
     """Return a sentence for each library whose version differs."""
     then: Mapping[str, Any] = report["versions"]
-    return [
-        f"version changed: {name} was {then.get(name, 'not recorded')}, is {now.get(name, 'not installed')}"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
+    found: list[str] = []
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            found.append(
+                f"version changed: {name} was {then.get(name, 'not recorded')}, is {now.get(name, 'not installed')}"
+            )
+    return found
 
 
 def parameters_of(report: Mapping[str, Any]) -> Parameters:
@@ -141,7 +145,9 @@ def request_of(report: Mapping[str, Any]) -> Request:
         kinds = tuple(kind for kind in OUTPUT_TYPES if kind in said["types"])
         if len(kinds) != len(said["types"]) or not (said["folder"] or kind_of(place)):
             raise ValueError("its output types are not known")
-        flags = {key: bool(said[key]) for key in ("per_class", "multilabel", "statistics", "preview")}
+        flags = {}
+        for key in ("per_class", "multilabel", "statistics", "preview"):
+            flags[key] = bool(said[key])
         overlap, extra = bool(report["parameters"]["overlap"]), bool(said["statistics_extra"])
         # Reports of earlier versions do not say these.
         beside = Beside(
@@ -180,7 +186,11 @@ def unequal(files: Sequence[tuple[Path, str]], again: Sequence[Path]) -> list[tu
     """
     if len(files) != len(again):
         raise invalid(ValueError(f"it lists {len(files)} files, and the run makes {len(again)}"))
-    return [(old, new) for (old, sha256), new in zip(files, again, strict=True) if sha256_of(new) != sha256]
+    found: list[tuple[Path, Path]] = []
+    for (old, sha256), new in zip(files, again, strict=True):
+        if sha256_of(new) != sha256:
+            found.append((old, new))
+    return found
 
 
 def voxels_apart(old: Path, new: Path) -> str:
@@ -192,10 +202,15 @@ def voxels_apart(old: Path, new: Path) -> str:
     if one.array.shape != other.array.shape:
         return f" (shape {one.array.shape} was recorded, {other.array.shape} is made now)"
     count = int((one.array != other.array).sum())
-    return f" ({count} of {one.array.size} voxels)" if count else " (the voxels are equal, the header is not)"
+    if count:
+        return f" ({count} of {one.array.size} voxels)"
+    return " (the voxels are equal, the header is not)"
 
 
 def invalid(error: Exception) -> FormatError:
     """Return the refusal of a damaged report."""
-    why = f"it lacks {error}" if isinstance(error, KeyError) else f"{error!s:.160}"
+    if isinstance(error, KeyError):
+        why = f"it lacks {error}"
+    else:
+        why = f"{error!s:.160}"
     return FormatError(f"The report cannot be used: {why}.", code="REPORT_INVALID")

@@ -65,7 +65,13 @@ def outputs_of(report: Path) -> set[str]:
     """Return the plain file names that an earlier report lists as its outputs; nothing where it is not ours."""
     try:
         outputs = json.loads(report.read_bytes())["outputs"]
-        names = {str(entry["file"]) for entry in outputs}
+        names = set()
+        for entry in outputs:
+            names.add(str(entry["file"]))
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {name for name in names if name == file_name(name) and name not in (".", "..", REPORT_NAME)}
+    found: set[str] = set()
+    for name in names:
+        if name == file_name(name) and name not in (".", "..", REPORT_NAME):
+            found.add(name)
+    return found

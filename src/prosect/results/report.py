@@ -136,7 +136,9 @@ def members_entry(labels: Labels) -> dict[str, Any]:
         return {}
     members = []
     for each in said:
-        structures = [labels.name_of(index) for index in each["classes"]]
+        structures = []
+        for index in each["classes"]:
+            structures.append(labels.name_of(index))
         members.append({"name": each["model"], "weights_sha256": each["weights_sha256"], "structures": structures})
     return {"members": members}
 
@@ -179,7 +181,11 @@ def request_entry(request: Request) -> dict[str, Any]:
 
 def names(labels: Labels) -> list[str]:
     """Return the structures that were looked for."""
-    return [labels.name_of(index) for index in labels.sought if labels.vocabulary.get(index) is not None]
+    found: list[str] = []
+    for index in labels.sought:
+        if labels.vocabulary.get(index) is not None:
+            found.append(labels.name_of(index))
+    return found
 
 
 def structure_entry(labels: Labels, index: int, found: Sequence[Measurement], value: int) -> dict[str, Any]:
@@ -208,7 +214,9 @@ def plausibility(provenance: Mapping[str, object], index: int) -> dict[str, Any]
 def inner_seconds(provenance: Mapping[str, object]) -> dict[str, float]:
     """Return the stages of the segmentation itself."""
     seconds = provenance.get("seconds", {})
-    return {f"segmenting/{k}": float(v) for k, v in seconds.items()} if isinstance(seconds, Mapping) else {}
+    if isinstance(seconds, Mapping):
+        return {f"segmenting/{k}": float(v) for k, v in seconds.items()}
+    return {}
 
 
 def plain(value: object) -> Any:

@@ -89,7 +89,10 @@ class Request:
         """Files that hold all structures."""
         if not self.is_folder:
             return (self.output,)
-        whole = [row for row in self.formats if self.multilabel or row.holds_all]
+        whole = []
+        for row in self.formats:
+            if self.multilabel or row.holds_all:
+                whole.append(row)
         return tuple(self.output / f"{LABELS_NAME}{row.ending}" for row in whole)
 
     @property
@@ -104,13 +107,18 @@ class Request:
         """The JSON and the CSV, or nothing."""
         if self.statistics is False:
             return ()
-        path = self._beside("statistics.json") if self.statistics is True else Path(self.statistics)
+        if self.statistics is True:
+            path = self._beside("statistics.json")
+        else:
+            path = Path(self.statistics)
         return path.with_suffix(".json"), path.with_suffix(".csv")
 
     @property
     def radiomics_file(self) -> Path | None:
         """The features of shape and intensity."""
-        return self._beside("statistics_radiomics.json") if self.radiomics else None
+        if self.radiomics:
+            return self._beside("statistics_radiomics.json")
+        return None
 
     @property
     def beside_files(self) -> tuple[Path, ...]:
@@ -127,8 +135,14 @@ class Request:
         if not self.label_tables:
             return ()
         # The viewers look for a table by the name of the label file; nnU-Net by a name that is always the same.
-        name = LABELS_NAME if self.is_folder else stem(self.output)
-        folder = self.output if self.is_folder else self.output.parent
+        if self.is_folder:
+            name = LABELS_NAME
+        else:
+            name = stem(self.output)
+        if self.is_folder:
+            folder = self.output
+        else:
+            folder = self.output.parent
         return folder / f"{name}.label.txt", folder / f"{name}.ctbl", self._beside(DATASET_NAME)
 
     @property
@@ -141,14 +155,18 @@ class Request:
     @property
     def preview_file(self) -> Path | None:
         """The picture."""
-        return self._beside("preview.png") if self.preview else None
+        if self.preview:
+            return self._beside("preview.png")
+        return None
 
     @property
     def report_file(self) -> Path | None:
         """The run report."""
         if self.report is False and not self.is_folder:
             return None
-        return self._beside(REPORT_NAME) if isinstance(self.report, bool) else Path(self.report)
+        if isinstance(self.report, bool):
+            return self._beside(REPORT_NAME)
+        return Path(self.report)
 
     def mask_files(self, structure: Structure) -> tuple[Path, ...]:
         """Return the masks of one structure, one per format."""
@@ -267,7 +285,9 @@ def mask_name(structure: Structure) -> str:
 def kind_of(path: Path) -> Kind | None:
     """Return the format that a file name promises, or None."""
     row = format_for(path.name)
-    return None if row is None else row.name
+    if row is None:
+        return None
+    return row.name
 
 
 def stem(path: Path) -> str:

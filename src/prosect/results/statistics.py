@@ -55,7 +55,9 @@ def entry(m: Measurement | None, labels: Labels, extra: bool) -> dict[str, Any]:
     """Return the JSON of one structure."""
     if m is None:
         plain: dict[str, Any] = {"volume": 0.0, "intensity": None, "present": False, "touches_border": False}
-        return {**plain, "n_voxels": 0} if extra else plain
+        if extra:
+            return {**plain, "n_voxels": 0}
+        return plain
     plain = {"volume": round_value(m.volume_ml * 1000), "intensity": round_value(m.mean_hu), "present": True}
     plain["touches_border"] = m.touches_border
     if extra:
@@ -110,7 +112,9 @@ def name_columns(structure: Structure, case: str, m: Measurement | None) -> dict
 def value_columns(m: Measurement) -> dict[str, Any]:
     """Return the columns of a structure that was found."""
     intensity = {"mean": m.mean_hu, "sd": m.sd_hu, "min": m.min_hu, "max": m.max_hu}
-    columns: dict[str, Any] = {f"{name}_intensity": round_value(value) for name, value in intensity.items()}
+    columns: dict[str, Any] = {}
+    for name, value in intensity.items():
+        columns[f"{name}_intensity"] = round_value(value)
     columns |= {f"centroid_{axis}_mm": round_value(x) for axis, x in zip("ras", m.centroid_ras, strict=True)}
     for axis, start, stop in zip("ijk", m.start_vox, m.stop_vox, strict=True):
         columns |= {f"bbox_{axis}_start": start, f"bbox_{axis}_stop": stop}
@@ -119,7 +123,9 @@ def value_columns(m: Measurement) -> dict[str, Any]:
 
 def rows(labels: Labels, found: Sequence[Measurement]) -> Iterator[tuple[Structure, Measurement | None]]:
     """Yield each structure looked for, with its measurement or None, ascending."""
-    by_index = {m.index: m for m in found}
+    by_index = {}
+    for m in found:
+        by_index[m.index] = m
     for index in labels.sought:
         structure = labels.vocabulary.get(index)
         if structure is not None:
@@ -139,9 +145,13 @@ def as_radiomics(labels: Labels, features: Mapping[int, Mapping[str, float | Non
 
 def round_value(value: float | None) -> float | None:
     """Return a number with the digits that mean something."""
-    return None if value is None else round(value, 5)
+    if value is None:
+        return None
+    return round(value, 5)
 
 
 def truth(value: bool) -> str:
     """Return a truth value as most readers of tables take it."""
-    return "true" if value else "false"
+    if value:
+        return "true"
+    return "false"

@@ -62,7 +62,9 @@ class Place:
     def actual(self, final: Path) -> Path:
         """Return where a result is written now."""
         inside = self.staging is not None and final.parent == self.request.output
-        return self.staging / final.name if inside and self.staging is not None else final
+        if inside and self.staging is not None:
+            return self.staging / final.name
+        return final
 
 
 def write(
@@ -107,7 +109,9 @@ def write(
         if report is None:
             return files
         with watch.stage("hashing"):
-            outputs = [reports.file_entry(place.actual(file), path_in_report(file, report)) for file in files]
+            outputs = []
+            for file in files:
+                outputs.append(reports.file_entry(place.actual(file), path_in_report(file, report)))
         content = reports.encode(reports.build(labels, volume, request, run, case, found, outputs, watch.seconds))
         inside = place.actual(report)
         if inside != report:
@@ -143,14 +147,18 @@ def write_results(
     if request.statistics_files:
         with watch.stage("statistics"):
             json_file, csv_file = request.statistics_files
-            medians = medians_of(labels, volume) if request.aggregation == "median" else None
+            medians = None
+            if request.aggregation == "median":
+                medians = medians_of(labels, volume)
             write_atomically(place.actual(json_file), [tables.as_json(labels, found, request.extra, medians)])
             write_atomically(place.actual(csv_file), [tables.as_csv(labels, found, case)])
             files += [json_file, csv_file]
     features = request.radiomics_file
     if features is not None:
         with watch.stage("radiomics"):
-            rows = {index: radiomics.finite(row) for index, row in radiomics.radiomics(labels, volume).items()}
+            rows = {}
+            for index, row in radiomics.radiomics(labels, volume).items():
+                rows[index] = radiomics.finite(row)
             write_atomically(place.actual(features), [tables.as_radiomics(labels, rows)])
             files.append(features)
     picture = request.preview_file
@@ -198,7 +206,10 @@ def write_tables(place: Place, labels: LabelMap | LabelLayers, volume: Volume, v
 
 def medians_of(labels: LabelMap | LabelLayers, volume: Volume) -> dict[int, float]:
     """Return the median intensity of each structure that is present."""
-    return {index: float(np.median(volume.array[labels.own_mask(index)])) for index in labels.present}
+    found: dict[int, float] = {}
+    for index in labels.present:
+        found[index] = float(np.median(volume.array[labels.own_mask(index)]))
+    return found
 
 
 def writable_files(request: Request, labels: LabelMap | LabelLayers) -> list[Path]:
@@ -219,7 +230,10 @@ def writable_files(request: Request, labels: LabelMap | LabelLayers) -> list[Pat
 
 def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) -> list[Path]:
     """Write a mask of each structure that was looked for, empty where it was not found; return the final names."""
-    structures = [s for index in labels.sought if (s := labels.vocabulary.get(index)) is not None]
+    structures = []
+    for index in labels.sought:
+        if (s := labels.vocabulary.get(index)) is not None:
+            structures.append(s)
     jobs = [(structure, file) for structure in structures for file in place.request.mask_files(structure)]
 
     def one(job: tuple[Structure, Path]) -> None:
@@ -236,4 +250,6 @@ def path_in_report(file: Path, report: Path) -> str:
     """Return how the report calls a file: by its path below the report's folder, else by its name alone."""
     here = Path(os.path.abspath(report)).parent
     full = Path(os.path.abspath(file))
-    return full.relative_to(here).as_posix() if full.is_relative_to(here) else full.name
+    if full.is_relative_to(here):
+        return full.relative_to(here).as_posix()
+    return full.name

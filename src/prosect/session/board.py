@@ -92,7 +92,9 @@ class Board:
         """Return where a structure is in a box (i j k)."""
         self._require_inside(box)
         sheet = self.sheets.get(self.target(structure).name)
-        return np.zeros(box.shape, dtype=np.bool_) if sheet is None else sheet.shown.read(box)
+        if sheet is None:
+            return np.zeros(box.shape, dtype=np.bool_)
+        return sheet.shown.read(box)
 
     def read_labels(self, box: Box, before: Change | None, values: Mapping[str, int] | None) -> NDArray[np.uint16]:
         """Return one label per voxel of a box (i j k); see `Session.read_labels`."""
@@ -107,7 +109,10 @@ class Board:
 
     def labels(self, provenance: Mapping[str, object]) -> LabelMap:
         """Return one label per voxel of the scan (i j k)."""
-        clicks = {name: len(sheet.clicks) for name, sheet in self.sheets.items() if sheet.clicks}
+        clicks = {}
+        for name, sheet in self.sheets.items():
+            if sheet.clicks:
+                clicks[name] = len(sheet.clicks)
         sought = sorted(sheet.target.index for sheet in self.sheets.values())
         about = {**provenance, "classes": sought, "clicks": clicks}
         return flat_labels(self.sheets, self.grid, self.vocabulary, about)
@@ -120,9 +125,13 @@ class Board:
             asked: What it was called now.
         """
         if target.name not in self.sheets:
-            return [target.note] if target.note else []
+            if target.note:
+                return [target.note]
+            return []
         known = isinstance(asked, str) and asked.strip() != target.name and target.zero_shot
-        return [f"'{asked}' is taken as '{target.name}', which is here already"] if known else []
+        if known:
+            return [f"'{asked}' is taken as '{target.name}', which is here already"]
+        return []
 
     def do(
         self, about: Mapping[str, Any], action: Action, sheets: Sequence[Sheet], notes: Sequence[str] = ()
@@ -160,7 +169,9 @@ class Board:
         """
         if not self.undoing.can_undo:
             dropped = self.undoing.dropped
-            older = f"; the {dropped} oldest actions can no longer be undone, for want of memory" if dropped else ""
+            older = ""
+            if dropped:
+                older = f"; the {dropped} oldest actions can no longer be undone, for want of memory"
             raise PromptError(f"There is nothing to undo{older}.", code="NOTHING_TO_UNDO")
         change = self._step("undo", self.undoing.newest.inverse())
         self.undoing.step_back()

@@ -52,7 +52,9 @@ class Change:
             structure: Its name.
             box: Where, in voxels of the scan as stored; by default `self.box`.
         """
-        place = self.box if box is None else box
+        place = box
+        if box is None:
+            place = self.box
         out = np.zeros((0, 0, 0) if place is None else place.shape, dtype=np.bool_)
         if place is not None:
             for edit in self._edits:
@@ -225,7 +227,10 @@ def painting_order(
     """Return the structures that have a voxel, the lowest first: each covers those before it."""
     present = []
     for name, sheet in sheets.items():
-        added, removed = (0, 0) if undone is None else undone.counts.get(name, (0, 0))
+        if undone is None:
+            added, removed = (0, 0)
+        else:
+            added, removed = undone.counts.get(name, (0, 0))
         if sheet.shown.count - added + removed:
             present.append(sheet)
     tiers = vocabulary.tiers([sheet.target.index for sheet in present])

@@ -114,13 +114,20 @@ Clicks: TypeAlias = tuple[PlacedClick, ...]
 
 def scale_of(clicks: Sequence[PlacedClick]) -> float:
     """Return the scale at which the clicks of one structure are answered; they share it."""
-    return clicks[-1].scale if clicks else 1.0
+    if clicks:
+        return clicks[-1].scale
+    return 1.0
 
 
 def extent_of(clicks: Iterable[PlacedClick]) -> float | None:
     """Return the longest side of a structure in mm as a person said it last, or None."""
-    said = [each.extent_mm for each in clicks if each.extent_mm is not None]
-    return said[-1] if said else None
+    said = []
+    for each in clicks:
+        if each.extent_mm is not None:
+            said.append(each.extent_mm)
+    if said:
+        return said[-1]
+    return None
 
 
 def bounds_of(clicks: Iterable[PlacedClick]) -> Box | None:
@@ -304,7 +311,10 @@ def plan_mask(
     flipped = wanted ^ sheet.edited.read(box)
     shown = sheet.shown.read(box)
     gained = flipped & wanted & ~shown
-    others = {n: s for n, s in sheets.items() if n != name and overlap != "allow" and (s.shown.box & box).size}
+    others = {}
+    for n, s in sheets.items():
+        if n != name and overlap != "allow" and (s.shown.box & box).size:
+            others[n] = s
     for other in others.values():
         if overlap == "keep" or other.locked:
             gained &= ~other.shown.read(box)

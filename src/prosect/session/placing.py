@@ -44,9 +44,14 @@ def scale_for(responder: Responder, sheet: Sheet, kept: Clicks, new: PlacedClick
 
 def _points(clicks: Clicks) -> list[LabelledPoint]:
     """Return the clicks that count in the order of their turns, from the first positive one."""
-    counting = [(each.turn, each) for each in clicks if each.turn is not None]
+    counting = []
+    for each in clicks:
+        if each.turn is not None:
+            counting.append((each.turn, each))
     counting.sort(key=lambda pair: pair[0])
-    points = [(each.position_ras, click_label(each.positive, ambiguous=False)) for _, each in counting]
+    points = []
+    for _, each in counting:
+        points.append((each.position_ras, click_label(each.positive, ambiguous=False)))
     first = next(n for n, (_, label) in enumerate(points) if label)
     return [points[first], *points[:first], *points[first + 1 :]]
 

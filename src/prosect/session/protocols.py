@@ -67,13 +67,17 @@ class Rescales(Responder, Protocol):
 
 def rescaled_of(responder: Responder) -> Rescaled[Responder] | None:
     """Return the responders of a scan at other working spacings, or None where there are none."""
-    return responder.rescaled if isinstance(responder, Rescales) else None
+    if isinstance(responder, Rescales):
+        return responder.rescaled
+    return None
 
 
 def responder_at(responder: Responder, scale: float) -> Responder:
     """Return the responder whose working spacing is a multiple of the model's; itself where there is no other."""
     rescaled = rescaled_of(responder)
-    return responder if scale == 1 or rescaled is None else rescaled.at(scale)
+    if scale == 1 or rescaled is None:
+        return responder
+    return rescaled.at(scale)
 
 
 class ClickModel(Protocol):

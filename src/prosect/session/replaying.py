@@ -100,11 +100,16 @@ def clicks_of_entry(entry: Mapping[str, Any], name: str, grid: Grid) -> Clicks:
 
 def clicks_to_json(action: Action) -> dict[str, list[dict[str, Any]]]:
     """Return the clicks after an action, by structure, for the record."""
-    return {name: [each.to_json() for each in after] for name, (_, after) in action.clicks.items()}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, (_, after) in action.clicks.items():
+        found[name] = [each.to_json() for each in after]
+    return found
 
 
 def click_entry(clicks: Clicks, action: Action) -> dict[str, Any]:
     """Return what the record says of one more click; where others begin to count with it, it holds them all."""
     about = {"do": "click", **clicks[-1].to_json()}
     (after,) = (after for _, after in action.clicks.values())
-    return about if after == clicks else {**about, "clicks": clicks_to_json(action)}
+    if after == clicks:
+        return about
+    return {**about, "clicks": clicks_to_json(action)}

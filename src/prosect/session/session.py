@@ -349,9 +349,14 @@ class Session(Reading):
 
     def _draft(self, drafts: Sequence[Draft], started: float, watch: Watch | None) -> Change:
         """Take masks as the drafts of structures, one after another."""
-        new = {draft.target.name: self._board.sheet(draft.target) for draft in drafts}
+        new = {}
+        for draft in drafts:
+            new[draft.target.name] = self._board.sheet(draft.target)
         whole = self._planner.drafts({**self._board.sheets, **new}, drafts, watch)
-        about = {"do": "draft", "clicks": clicks_to_json(whole)} if whole.clicks else {"do": "draft"}
+        if whole.clicks:
+            about = {"do": "draft", "clicks": clicks_to_json(whole)}
+        else:
+            about = {"do": "draft"}
         return self._timed(self._board.do(about, whole, list(new.values())), started)
 
     def _nothing(self, target: Target, started: float, notes: Sequence[str]) -> Change:

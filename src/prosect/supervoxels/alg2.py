@@ -115,7 +115,9 @@ def _air(working: Working) -> NDArray[np.bool_]:
 def _nearest_voxels(mask: NDArray[np.bool_], working: Working) -> NDArray[np.bool_]:
     """Return a mask (i j k) of the scan at the voxel nearest to each cell; outside the scan it is set."""
     if working.case.is_separable:
-        index = [np.clip(np.round(working.positions(axis)), 0, n - 1).astype(int) for axis, n in enumerate(mask.shape)]
+        index = []
+        for axis, n in enumerate(mask.shape):
+            index.append(np.clip(np.round(working.positions(axis)), 0, n - 1).astype(int))
         return np.asarray(mask[np.ix_(*index)])
     back = np.linalg.inv(working.case.to_prepared)
     out = np.ones(working.shape, dtype=np.bool_)

@@ -132,7 +132,10 @@ class ModelEncoder:
         # Both grids run along the same axes, so one axis of cells depends on one axis of the network.
         to_network = np.linalg.solve(grid.affine, working.grid.affine).round(9)
         positions = [np.arange(n) * to_network[a, a] + to_network[a, 3] for a, n in enumerate(working.shape)]
-        in_plane = [position for a, position in enumerate(positions) if a != axis]
+        in_plane = []
+        for a, position in enumerate(positions):
+            if a != axis:
+                in_plane.append(position)
         lower, upper, weight = linear_weights(positions[axis], grid.shape[axis])
         planes = features[..., : self.width].movedim(axis, 0)
         waiting, last = np.ones(len(lower), dtype=bool), None
@@ -180,7 +183,10 @@ class IntensityEncoder:
         """Add the intensities."""
         image = working.case.image[0, 0]
         features[..., 0] += image
-        low, high = SOFT_TISSUE if working.volume.is_ct else (0.0, 1.0)
+        if working.volume.is_ct:
+            low, high = SOFT_TISSUE
+        else:
+            low, high = (0.0, 1.0)
         features[..., 1] += image.sub(low).div_(high - low).clamp_(0, 1)
         if watch is not None:
             watch(1, 1)
@@ -206,7 +212,9 @@ def balance_channels(features: Tensor, body: Tensor, groups: Sequence[slice]) ->
             channels /= spread
         for channel in channels.unbind(-1):
             low, high = min(low, float(channel[body].min())), max(high, float(channel[body].max()))
-    return COMPACTNESS / (high - low) if high > low else COMPACTNESS
+    if high > low:
+        return COMPACTNESS / (high - low)
+    return COMPACTNESS
 
 
 ENCODERS = ("sam-vit-h", "sam-vit-l", "sam-vit-b", "mobile-sam", "features", "intensity")
@@ -240,7 +248,9 @@ def load_encoder(name: str = "features", weights: str | Path | None = None, devi
     if name not in ENCODERS:
         raise PromptError(f"There is no encoder '{name}'; choose one of {', '.join(ENCODERS)}.", code="ENCODER_UNKNOWN")
     if name == "features":
-        model = entry(None).name if weights is None else None
+        model = None
+        if weights is None:
+            model = entry(None).name
         return ModelEncoder(require_features(load(model, weights, device)))
     if name != "intensity":
         return SamEncoder(load_sam(name, weights, device))

@@ -96,7 +96,10 @@ def largest_ml(scans: Iterable[TrainingScan], numbering: Numbering) -> dict[int,
             inside = None
             if index in numbering.bits:
                 inside = (scan.nested >> numbering.bits[index]) & 1
-            count = counts[q + 1] if inside is None else np.count_nonzero(inside)
+            if inside is None:
+                count = counts[q + 1]
+            else:
+                count = np.count_nonzero(inside)
             largest[index] = max(largest[index], round(float(count) * ml, 1))
     return {index: ml for index, ml in largest.items() if ml > 0}
 
@@ -141,7 +144,10 @@ def before_of(recipe: Recipe) -> Before:
     if recipe.shape.start is None:
         return Before()
     said = read_metadata(recipe.shape.start)
-    classes = None if said.get("classes") is None else tuple(said["classes"])
+    if said.get("classes") is None:
+        classes = None
+    else:
+        classes = tuple(said["classes"])
     return Before(classes, tuple(said.get("exclusive", ())))
 
 
@@ -214,12 +220,18 @@ def spec_of(
 
 def classes_and_rivals(recipe: Recipe, numbering: Numbering, before: Before) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the classes that a recipe's weights know, and those among them that compete for each voxel."""
-    losses = [stage.loss for stage in recipe.stages if stage.finds]
+    losses = []
+    for stage in recipe.stages:
+        if stage.finds:
+            losses.append(stage.loss)
     if not losses and recipe.shape.start is None:
         return (), before.exclusive  # a branch that nothing has taught must not be offered
     if not losses:
         # What nothing has changed is offered as it was.
-        known = numbering.classes if before.classes is None else before.classes
+        if before.classes is None:
+            known = numbering.classes
+        else:
+            known = before.classes
         return tuple(c for c in known if numbering.vocabulary.get(c) is not None), before.exclusive
     rivals: tuple[int, ...] = ()
     if losses[-1] in ("exclusive", "marginal"):
@@ -274,7 +286,10 @@ def ordinary(words: Vocabulary, classes: Sequence[int]) -> list[Structure]:
     own = [words[index] for index in classes]
     if not all(structure.overlapping for structure in own):
         return []
-    return [replace(structure, overlapping=False) for structure in own]
+    found: list[Structure] = []
+    for structure in own:
+        found.append(replace(structure, overlapping=False))
+    return found
 
 
 def restrict(words: Vocabulary, offered: Sequence[int]) -> Vocabulary:

@@ -335,7 +335,10 @@ class TrainingLoop:
             other = sorted(key for key in settings | before if settings.get(key) != before.get(key))
             longer = bool(other) and self._is_longer(state["step"], before, other)
             around = self.around
-            same = state.get("lineage") == around.lineage if longer else state["identity"] == around.identity
+            if longer:
+                same = state.get("lineage") == around.lineage
+            else:
+                same = state["identity"] == around.identity
             if not same or (other and not longer):
                 raise other_run(path, other, before, settings)
             self._load(state)

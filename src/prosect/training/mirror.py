@@ -29,7 +29,10 @@ def other_sides(numbering: Numbering) -> NDArray[np.int64]:
         other = other_side(numbering.vocabulary[index], numbering.vocabulary)
         if other != index and index in numbering.bits:
             raise RecipeError(f"Scans with {numbering.vocabulary[index].name} cannot be mirrored: it contains others.")
-        table[number] = numbering.order.index(other) + 1 if other in numbering.order else 0
+        if other in numbering.order:
+            table[number] = numbering.order.index(other) + 1
+        else:
+            table[number] = 0
     return table
 
 

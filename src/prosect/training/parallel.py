@@ -111,4 +111,7 @@ def ranks_here(device: str) -> Ranks:
 
 def _cut(joint: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
     parts = torch.split(joint, [p.numel() for p in parameters])
-    return [part.view_as(p) for part, p in zip(parts, parameters, strict=True)]
+    found: list[Tensor] = []
+    for part, p in zip(parts, parameters, strict=True):
+        found.append(part.view_as(p))
+    return found

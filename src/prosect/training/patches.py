@@ -108,7 +108,10 @@ class PatchSampler:
         # Without scales no number is drawn, so that the patches of older recipes stay the same.
         scale = 1.0
         if self.scales is not None:
-            extent = None if flat is None else extent_mm(flat, scan.labels.shape, scan.spacing_mm)
+            if flat is None:
+                extent = None
+            else:
+                extent = extent_mm(flat, scan.labels.shape, scan.spacing_mm)
             scale = self.scales.draw(extent, self.generator)
         centre = self._centre(scan, flat, scale)
         transform = self._transform() * scale
@@ -139,7 +142,10 @@ class PatchSampler:
         image = _averaged_at(image, inside, step)
         grid = _normalised(inside, size)
         sampled = F.grid_sample(integers, grid, mode="nearest", align_corners=True)[0].round().int()
-        regions = None if scan.supervoxels is None else sampled[2]
+        if scan.supervoxels is None:
+            regions = None
+        else:
+            regions = sampled[2]
         return Patch(image, sampled[0], sampled[1], torch.from_numpy(np.asarray(scan.known)), regions)
 
     def _object(self, scan: TrainingScan) -> NDArray[np.int64] | None:
@@ -214,7 +220,10 @@ def mirror(patch: Patch, sides: NDArray[np.int64]) -> Patch:
     across = table[1 : len(patch.known) + 1]
     known = torch.cat([torch.zeros(1, dtype=torch.bool), patch.known])[across]
     labels = table[patch.labels.flip(0).long()].int()
-    regions = None if patch.supervoxels is None else patch.supervoxels.flip(0)
+    if patch.supervoxels is None:
+        regions = None
+    else:
+        regions = patch.supervoxels.flip(0)
     return Patch(patch.image.flip(2), labels, patch.nested.flip(0), known, regions)
 
 

@@ -171,7 +171,10 @@ def from_masks(masks: Mapping[str, Path], grid: Grid, vocabulary: Vocabulary, sc
         stored = read_labels(path, like=grid)
         refuse_other_grid(stored.grid, grid, file_name(path))
         # Overlapping segments of one mask file are that mask together.
-        mask = stored.array.any(axis=0) if stored.layers else stored.array > 0
+        if stored.layers:
+            mask = stored.array.any(axis=0)
+        else:
+            mask = stored.array > 0
         array[mask] = index
         known.append(index)
     return PseudoLabels(LabelMap(array, grid, vocabulary), tuple(sorted(known)), left_out(left))

@@ -67,7 +67,10 @@ def check_branches(recipe: Recipe, name: str) -> None:
             if chained:
                 need = '"chained", because the recipe has [sam_med3d]'
             raise RecipeError(f'{name}, stage {stage.name}: branch is "{stage.branch}"; it must be {need}.')
-        others = [part for part in stage.train if part not in known]
+        others = []
+        for part in stage.train:
+            if part not in known:
+                others.append(part)
         if others:
             raise RecipeError(
                 f"{name}, stage {stage.name}: train names {others[0]}, which this network does not have. Its parts are "

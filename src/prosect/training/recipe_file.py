@@ -19,7 +19,10 @@ __all__ = ["published_stages", "read_recipe", "shipped_recipe"]
 
 def published_stages() -> dict[str, dict[str, Any]]:
     """Return what differs from the defaults in each of the four published stages."""
-    return {name: shipped_recipe(name) for name in PUBLISHED}
+    found: dict[str, dict[str, Any]] = {}
+    for name in PUBLISHED:
+        found[name] = shipped_recipe(name)
+    return found
 
 
 def shipped_recipe(name: str) -> dict[str, Any]:

@@ -192,7 +192,9 @@ def _open(place: Path, name: str) -> TrainingScan | None:
         for each, said in about["arrays"].items():
             kept[each] = _mapped(place / each, *said)
         with np.load(place / PLACES) as stored:
-            places = {int(key): stored[key] for key in stored.files}
+            places = {}
+            for key in stored.files:
+                places[int(key)] = stored[key]
         a, b, c = about["spacing_mm"]
         present, known = tuple(about["present"]), np.array(about["known"], dtype=bool)
         return TrainingScan(

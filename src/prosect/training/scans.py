@@ -51,7 +51,10 @@ class Numbering:
     @property
     def nested(self) -> dict[int, int]:
         """Bit by position (q) of a structure in `order`."""
-        return {self.order.index(index): bit for index, bit in self.bits.items()}
+        found: dict[int, int] = {}
+        for index, bit in self.bits.items():
+            found[self.order.index(index)] = bit
+        return found
 
     def table(self, wanted: Sequence[int]) -> NDArray[np.uint16]:
         """Return the local label of every vocabulary index; 0 for what is not wanted or contains others."""
@@ -164,7 +167,9 @@ def training_scan(
                 nested |= _inside(carried, numbering.vocabulary, index).astype(np.uint16) << bit
     spoken = np.array([index in known or index in filled for index in numbering.order], dtype=bool)
     present = _present(labels, nested, numbering)
-    places = {value: _places(labels, nested, value) for value in present}
+    places = {}
+    for value in present:
+        places[value] = _places(labels, nested, value)
     if regions is None:
         carried_regions = None
     else:

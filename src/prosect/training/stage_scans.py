@@ -43,7 +43,10 @@ def weighted_scans(course: Course, stage: Stage) -> list[Weighted]:
             sides = other_sides(course.numbering)
         copies = copies_of(source.data, course.recipe.shape, course.numbering)
         for scan in readable_scans(course, stage, usable_labels(source.training, stage)):
-            fitted = scan if stage.supervoxels else replace(scan, supervoxels=None)
+            if stage.supervoxels:
+                fitted = scan
+            else:
+                fitted = replace(scan, supervoxels=None)
             if not teaches(fitted, stage):
                 continue
             if stage.beyond == "edge":

@@ -61,7 +61,10 @@ class PatchStream:
         waiting = None
         if self.attempt == 0:
             waiting = self.waiting.pop(self.key, None)
-        self.drawn, patch = waiting.result() if waiting else self._draw(self.key, self.attempt)
+        if waiting:
+            self.drawn, patch = waiting.result()
+        else:
+            self.drawn, patch = self._draw(self.key, self.attempt)
         self.attempt += 1
         self.waited += self.clock() - started
         return patch

@@ -130,7 +130,9 @@ def sample_targets(
         if structures:
             return []
         return _pieces(supervoxels, generator, rules or SamplerRules(), most or 1)
-    chosen = [objects[int(n)] for n in generator.permutation(len(objects))[:most]]
+    chosen = []
+    for n in generator.permutation(len(objects))[:most]:
+        chosen.append(objects[int(n)])
     sampler = _Sampler.of(structures, supervoxels, generator, rules or SamplerRules())
     found = []
     for value, mask in chosen:
@@ -150,7 +152,11 @@ def _pieces(
     nowhere = [(0, np.zeros(supervoxels.shape, dtype=np.bool_))]
     sampler = _Sampler.of(nowhere, supervoxels, generator, rules)
     found = (sampler.piece() for _ in range(most))
-    return [target for target in found if target is not None]
+    rows: list[Target] = []
+    for target in found:
+        if target is not None:
+            rows.append(target)
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +199,10 @@ class _Sampler:
 
     def target(self, value: int, mask: Mask, plain: bool) -> Target:
         """Return the target of one object."""
-        made = None if plain else self._tried(value, mask)
+        if plain:
+            made = None
+        else:
+            made = self._tried(value, mask)
         return made or Target(mask, value, positives=self._clicks(mask, self.rules.regular, anywhere=True))
 
     def _tried(self, value: int, mask: Mask) -> Target | None:
@@ -217,7 +226,10 @@ class _Sampler:
             inside = self._freed((self.pieces == piece) & organ)
             if not low <= np.count_nonzero(inside) <= high:
                 continue
-            kept, removed = (inside, organ & ~inside) if keep else (organ & ~inside, inside)
+            if keep:
+                kept, removed = (inside, organ & ~inside)
+            else:
+                kept, removed = (organ & ~inside, inside)
             positives = self._clicks(kept, self.rules.positives)
             negatives = self._clicks(removed, self.rules.negatives)
             if positives and negatives:

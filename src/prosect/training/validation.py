@@ -107,7 +107,9 @@ class Validator:
         targets = clicked_targets(scan, model.vocabulary, None, False)
         rules = replace(Rules(), count=CLICKS)
         rows = clicks(scan, models.require_clicks(model), targets, rules, np.random.default_rng(0))
-        last = {row.structure: row for row in rows}
+        last = {}
+        for row in rows:
+            last[row.structure] = row
         return list(last.values())
 
     def _picture(self, model: models.Model, scan: LabelledScan) -> None:

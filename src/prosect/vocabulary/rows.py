@@ -38,7 +38,11 @@ def row_of(structure: Structure) -> dict[str, str]:
         "color": ",".join(map(str, structure.color)),
         "reason": structure.reason,
     }
-    return {column: text for column, text in row.items() if text}
+    found: dict[str, str] = {}
+    for column, text in row.items():
+        if text:
+            found[column] = text
+    return found
 
 
 def structure_of(row: Mapping[str, str]) -> Structure:

@@ -213,7 +213,9 @@ class Vocabulary:
             VocabularyError: Something to keep is unknown (`STRUCTURE_UNKNOWN`) or unsupported
                 (`STRUCTURE_UNSUPPORTED`).
         """
-        kept = {structure.index for structure in map(self.find, indices)}
+        kept = set()
+        for structure in map(self.find, indices):
+            kept.add(structure.index)
         for index in kept:
             if not kept.issuperset(member.index for member in self._members(self[index])):
                 raise invalid(f"The group '{self[index].name}' can only be kept with all its parts.")

@@ -175,7 +175,9 @@ def tar_head(path: Path, archive: tarfile.TarFile, info: tarfile.TarInfo) -> Cal
         check_memory(name, min(count, info.size))
         try:
             stream = archive.extractfile(info)
-            return stream.read(count) if stream else b""
+            if stream:
+                return stream.read(count)
+            return b""
         except (*TAR_ERRORS, OSError) as error:
             raise corrupt(name, str(error)) from error
 

@@ -53,11 +53,17 @@ def chosen_series(
         FormatError: Several and none asked for (`DICOM_SEVERAL_SERIES`), or none or several match.
     """
     named = label_groups(group_slices(slices))
-    matching = [label for label in named if matches(label, wanted, named)]
+    matching = []
+    for label in named:
+        if matches(label, wanted, named):
+            matching.append(label)
     if volume is not None:
         matching = labels_of_volume(matching, volume)
     elif wanted is None and len(own) == 1 and len(named) > 1:
-        matching = [label for label, group in named.items() if holds(group, own[0])]
+        matching = []
+        for label, group in named.items():
+            if holds(group, own[0]):
+                matching.append(label)
     if len(matching) == 1:
         choice = choice_of(named, matching[0])
         return replace(choice, repairs=(*choice.repairs, *warn_of_slices_between(named, matching[0])))
@@ -65,7 +71,9 @@ def chosen_series(
     if leading is not None:
         return leading
     listed = "; ".join(series_line(label, group) for label, group in named.items())
-    asked = f", and {wanted!r} matches {len(matching)} of them" if wanted is not None else ""
+    asked = ""
+    if wanted is not None:
+        asked = f", and {wanted!r} matches {len(matching)} of them"
     if volume is not None:
         asked = f", and volume {volume} was asked for, counted from 0"
     raise FormatError(
@@ -92,7 +100,9 @@ def labels_of_volume(labels: Sequence[str], volume: int) -> list[str]:
     """Return the label of one volume, by its number from 0, where the labels are of one series; else all of them."""
     if len({uid(label) for label in labels}) > 1:
         return list(labels)
-    return [labels[volume]] if 0 <= volume < len(labels) else []
+    if 0 <= volume < len(labels):
+        return [labels[volume]]
+    return []
 
 
 def holds(group: Sequence[Slice], item: Slice) -> bool:
@@ -104,10 +114,15 @@ def holds(group: Sequence[Slice], item: Slice) -> bool:
 def choice_of(named: Volumes, label: str) -> Choice:
     """Return one of several volumes, with a note on which."""
     group = named[label]
-    of_series = [other for other in named if uid(other) == uid(label)]
+    of_series = []
+    for other in named:
+        if uid(other) == uid(label):
+            of_series.append(other)
     if len(of_series) == 1:
         return Choice(group)
-    part = f" ({group[0].part})" if group[0].part else ""
+    part = ""
+    if group[0].part:
+        part = f" ({group[0].part})"
     number = of_series.index(label) + 1
     return Choice(group, notes=(f"The series holds {len(of_series)} volumes; number {number}{part} was read.",))
 
@@ -127,7 +142,9 @@ def warn_of_slices_between(named: Volumes, label: str) -> tuple[str, ...]:
         is_split = uid(other) == uid(label) and other != label and group[0].part == first.part
         if not is_split or abs(float(first.normal @ group[0].normal)) < PARALLEL:
             continue
-        lie = [float(item.position @ first.normal) for item in group]
+        lie = []
+        for item in group:
+            lie.append(float(item.position @ first.normal))
         count += sum(depths[0] < depth < depths[-1] for depth in lie)
     if not count:
         return ()
@@ -155,7 +172,9 @@ def leading_volume(named: Volumes) -> Choice | None:
 
 def kind_of(named: Volumes) -> str:
     """Return whether several series or several volumes of one are listed."""
-    return "series" if len({uid(label) for label in named}) == len(named) else "volumes of series"
+    if len({uid(label) for label in named}) == len(named):
+        return "series"
+    return "volumes of series"
 
 
 def remedy_of(named: Volumes) -> str:
@@ -241,9 +260,14 @@ def series_line(label: str, group: Sequence[Slice]) -> str:
     """Return one line on a series: UID, description, part, slices, size, spacing. Nothing of the patient."""
     first = group[0]
     depths = sorted(s.depth_mm for s in group)
-    gap = float(np.median(np.diff(depths))) if len(depths) > 1 else first.thickness_mm
+    if len(depths) > 1:
+        gap = float(np.median(np.diff(depths)))
+    else:
+        gap = first.thickness_mm
     title = "".join(c for c in first.identity["SeriesDescription"] if c.isprintable())[:64]
-    part = f" ({first.part})" if first.part and len(label) > len(first.series_uid) else ""
+    part = ""
+    if first.part and len(label) > len(first.series_uid):
+        part = f" ({first.part})"
     return (
         f"{label} {title!r}{part} {first.modality} {len(group)} slices {first.columns}x{first.rows}, "
         f"{first.spacing[1]:.3g} x {first.spacing[0]:.3g} x {gap:.3g} mm"

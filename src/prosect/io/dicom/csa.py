@@ -26,7 +26,9 @@ def csa_values(raw: bytes) -> dict[str, list[str]]:
         ValueError: The bytes are no such header, or end too early.
     """
     is_second = raw.startswith(MAGIC)
-    position = 8 if is_second else 0
+    position = 0
+    if is_second:
+        position = 8
     try:
         count, check = struct.unpack_from("<II", raw, position)
         if not 0 < count <= MAX_TAGS or check not in CHECKS:
@@ -38,8 +40,13 @@ def csa_values(raw: bytes) -> dict[str, list[str]]:
             label, _, _, _, items, _ = TAG_HEAD.unpack_from(raw, position)
             position += TAG_HEAD.size
             # In type 1 the lengths of all items are given beyond the number of items of the first tag.
-            first_count = items if first_count is None else first_count
-            offset = 0 if is_second else first_count
+            if first_count is None:
+                first_count = items
+            else:
+                first_count = first_count
+            offset = first_count
+            if is_second:
+                offset = 0
             values, position = items_at(raw, position, items, offset, 1 if is_second else 0)
             found[label.partition(b"\0")[0].decode("latin-1")] = values
     except struct.error as error:

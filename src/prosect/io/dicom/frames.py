@@ -59,7 +59,10 @@ INSIDE = frozenset((*TAGS, *PARTS))
 
 def frames(dataset: Any) -> Iterator[Mapping[str, Any]]:
     """Yield for each frame its attributes by keyword, wherever in the data set they lie."""
-    top = {tag: value_of(dataset, tag) for tag in TAGS if tag in dataset}
+    top = {}
+    for tag in TAGS:
+        if tag in dataset:
+            top[tag] = value_of(dataset, tag)
     shared, own = (dataset.get(group) or [] for group in GROUPS)
     if not own:
         yield top
@@ -76,7 +79,9 @@ def value_of(dataset: Any, tag: str) -> Any:
         return dataset[tag].value
     except ValueError:
         written = dataset.get_item(tag).value
-        return written.decode("ascii", "replace").strip() if isinstance(written, bytes) else written
+        if isinstance(written, bytes):
+            return written.decode("ascii", "replace").strip()
+        return written
 
 
 def grouped_attributes(groups: Any) -> dict[str, Any]:
@@ -114,22 +119,35 @@ def marks_of(frame: Mapping[str, Any], name: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for word, tags in MARKS.items():
-        values = [frame[tag] for tag in tags if frame.get(tag) not in (None, "")]
-        found[word] = words_of(values[0]) if values else ""
+        values = []
+        for tag in tags:
+            if frame.get(tag) not in (None, ""):
+                values.append(frame[tag])
+        if values:
+            found[word] = words_of(values[0])
+        else:
+            found[word] = ""
     several = int(frame.get("NumberOfFrames") or 1) > 1 or "Tile" in frame
-    found["file"] = name if several else ""
+    if several:
+        found["file"] = name
+    else:
+        found["file"] = ""
     return found
 
 
 def words_of(value: Any) -> str:
     """Return the value of a tag in words, several of them with a slash between."""
-    several = [value] if isinstance(value, str | int | float) else value
+    several = value
+    if isinstance(value, str | int | float):
+        several = [value]
     return "/".join(str(each) for each in several)
 
 
 def is_localizer(image_type: Any) -> bool:
     """Return whether an Image Type is that of a picture for planning, or of one that shows where slices lie."""
-    words = [str(word).upper() for word in image_type or ()]
+    words = []
+    for word in image_type or ():
+        words.append(str(word).upper())
     return any(word in LOCALIZERS or word.endswith("SURVIEW") for word in words)
 
 
@@ -153,7 +171,10 @@ def stack(name: str, frame: Mapping[str, Any], count: int) -> list[Mapping[str, 
     first = vector(name, frame, "ImagePositionPatient", 3)
     row, column = vector(name, frame, "ImageOrientationPatient", 6).reshape(2, 3)
     normal = np.cross(row, column)
-    return [{**frame, "ImagePositionPatient": (first + depth * normal).tolist()} for depth in depths]
+    found: list[Mapping[str, Any]] = []
+    for depth in depths:
+        found.append({**frame, "ImagePositionPatient": (first + depth * normal).tolist()})
+    return found
 
 
 def is_placed(frame: Mapping[str, Any]) -> bool:

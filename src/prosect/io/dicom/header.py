@@ -247,7 +247,9 @@ def slices_or_reason(member: Member, series: str | None) -> list[Slice] | Passed
         if series is not None and own and not own.endswith(uid(series)):
             return Passed("of other series")
         inside = classify(member, dataset)
-        return Passed(inside, own) if isinstance(inside, str) else inside
+        if isinstance(inside, str):
+            return Passed(inside, own)
+        return inside
     except PARSE_ERRORS as error:
         raise corrupt(member.name, f"DICOM header: {type(error).__name__}") from error
 
@@ -313,7 +315,10 @@ def mosaic_slices(member: Member, frame: Mapping[str, Any]) -> list[Slice]:
     whole = slice_of(member, 0, frame)  # refuses what cannot be used
     # The header was read for a few public elements alone; the private ones are needed here.
     dataset = parse(member.name, member.read())
-    return [slice_of(member, 0, tile) for tile in tiles(member.name, dataset, frame, whole.thickness_mm)]
+    found: list[Slice] = []
+    for tile in tiles(member.name, dataset, frame, whole.thickness_mm):
+        found.append(slice_of(member, 0, tile))
+    return found
 
 
 def with_meta_uids(dataset: Any, frame: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -326,7 +331,9 @@ def with_meta_uids(dataset: Any, frame: Mapping[str, Any]) -> Mapping[str, Any]:
         spare = text(meta, f"MediaStorage{tag}")
         if not text(frame, tag) and spare:
             lacking[tag] = spare
-    return {**frame, **lacking, "uids_of_meta": bool(lacking)} if lacking else frame
+    if lacking:
+        return {**frame, **lacking, "uids_of_meta": bool(lacking)}
+    return frame
 
 
 def slice_of(member: Member, index: int, frame: Mapping[str, Any]) -> Slice:

@@ -41,7 +41,10 @@ def open_file(member: Member) -> OpenFile:
 
 def intensities(opened: OpenFile, item: Slice) -> NDArray[np.float32]:
     """Return the intensities of one slice (i j)."""
-    stored = tile_values(opened, item) if item.tile else frame_values(opened, item)
+    if item.tile:
+        stored = tile_values(opened, item)
+    else:
+        stored = frame_values(opened, item)
     with np.errstate(over="ignore"):
         return rescale(stored, *(item.rescale or (1.0, 0.0))).T.astype(np.float32)
 
@@ -55,7 +58,10 @@ def tile_values(opened: OpenFile, item: Slice) -> NDArray[Any]:
     """Return the stored values (row, column) of one tile of a mosaic."""
     if not opened.mosaic:
         opened.mosaic.append(frame_values(opened, item))
-    top, left = (item.tile.top, item.tile.left) if item.tile else (0, 0)
+    if item.tile:
+        top, left = (item.tile.top, item.tile.left)
+    else:
+        top, left = (0, 0)
     return opened.mosaic[0][top : top + item.rows, left : left + item.columns]
 
 
@@ -66,5 +72,8 @@ def are_equal(one: Slice, other: Slice) -> bool:
         FormatError: Either is damaged.
     """
     opened = open_file(one.member)
-    second = opened if other.member is one.member else open_file(other.member)
+    if other.member is one.member:
+        second = opened
+    else:
+        second = open_file(other.member)
     return bool(np.array_equal(intensities(opened, one), intensities(second, other)))

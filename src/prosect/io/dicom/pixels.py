@@ -86,7 +86,9 @@ def parse_beginning(beginning: bytes, tags: list[str]) -> Any | None:
         return None
     # pydicom stops at the tag of the pixels, or, without a word, where the bytes end.
     following = beginning[stream.tell() :][: len(PIXEL_TAGS[0])]
-    return dataset if following in PIXEL_TAGS else None
+    if following in PIXEL_TAGS:
+        return dataset
+    return None
 
 
 def slice_values(name: str, dataset: Any, size: int, frame: int = 0) -> NDArray[Any]:
@@ -253,7 +255,10 @@ def rle_segments(stream: bytes) -> list[bytes]:
     """Return the byte planes of a run-length encoded frame, each still encoded."""
     count, *offsets = struct.unpack("<16L", stream[:64])
     bounds = [*offsets[:count], len(stream)]
-    return [stream[start:stop] for start, stop in pairwise(bounds)]
+    found: list[bytes] = []
+    for start, stop in pairwise(bounds):
+        found.append(stream[start:stop])
+    return found
 
 
 def run_length(segment: bytes) -> int:
@@ -275,7 +280,10 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
     if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:  # start of codestream, then its size marker
         right, bottom, left, top = struct.unpack(">4I", stream[8:24])
         return right - left, bottom - top
-    position = 2 if stream[:2] == b"\xff\xd8" else len(stream)
+    if stream[:2] == b"\xff\xd8":
+        position = 2
+    else:
+        position = len(stream)
     while position + 9 <= len(stream) and stream[position] == 0xFF:
         if stream[position + 1] in FRAME_MARKERS:
             rows, columns = struct.unpack(">2H", stream[position + 5 : position + 9])
@@ -289,15 +297,23 @@ def compressions() -> dict[str, str]:
     lacking = {"lossless JPEG": ""}  # decoded here
     for name, syntax in (("RLE", RLELossless), ("JPEG-LS", JPEGLSLossless), ("JPEG 2000", JPEG2000Lossless)):
         plugin, package = PLUGINS[syntax]
-        lacking[name] = "" if plugin in get_decoder(syntax).available_plugins else package
+        if plugin in get_decoder(syntax).available_plugins:
+            lacking[name] = ""
+        else:
+            lacking[name] = package
     return lacking
 
 
 def no_decoder(name: str, syntax: UID, kind: str = "") -> FormatError:
     """Return the refusal for a compression that nothing installed decodes."""
     _, package = PLUGINS.get(syntax, ("", ""))
-    remedy = f"Install {package}" if package else "Convert the series to an uncompressed transfer syntax"
-    which = f"{syntax.name} ({kind})" if kind else syntax.name
+    remedy = "Convert the series to an uncompressed transfer syntax"
+    if package:
+        remedy = f"Install {package}"
+    if kind:
+        which = f"{syntax.name} ({kind})"
+    else:
+        which = syntax.name
     return FormatError(f"{name}: no decoder is installed for {which}. {remedy}.", code="DICOM_NO_DECODER")
 
 

@@ -135,9 +135,14 @@ def result_of(image: Outgoing, name: str) -> Result:
 
 def present_labels(image: Outgoing) -> tuple[Label, ...]:
     """Return the structures that have a voxel, ascending; a value that the vocabulary does not know by its number."""
-    known = {label.value: label for label in image.labels}
+    known = {}
+    for label in image.labels:
+        known[label.value] = label
     if image.layered:
-        values = [label.value for label, mask in zip(image.labels, image.array, strict=True) if mask.any()]
+        values = []
+        for label, mask in zip(image.labels, image.array, strict=True):
+            if mask.any():
+                values.append(label.value)
     else:
         values = [int(value) for value in np.flatnonzero(value_counts(image.array)) if value]
     unnamed = (128, 128, 128)
@@ -167,7 +172,9 @@ def maker_of(image: Outgoing) -> Maker:
     """Return who made labels, by their provenance."""
     said = image.provenance
     algorithm = str(said.get("model") or said.get("name") or "")
-    kind = "AUTOMATIC" if algorithm else "MANUAL"
+    kind = "MANUAL"
+    if algorithm:
+        kind = "AUTOMATIC"
     if said.get("clicks"):
         kind = "SEMIAUTOMATIC"
     return Maker(algorithm, kind, str(said.get("weights_sha256") or ""), str(said.get("profile") or ""))
@@ -176,7 +183,9 @@ def maker_of(image: Outgoing) -> Maker:
 def content_hash(image: Outgoing, labels: Sequence[Label], origin: str) -> str:
     """Return the hash of all that decides an object: what it came from, its structures, and every voxel."""
     total = hashlib.sha256()
-    named = [[label.value, label.name, list(label.rgb)] for label in labels]
+    named = []
+    for label in labels:
+        named.append([label.value, label.name, list(label.rgb)])
     total.update(json.dumps([__version__, origin, image.dicom.seg_encoding, named]).encode())
     # Slice by slice, whatever the order of the array in memory.
     for k in range(image.array.shape[-1]):

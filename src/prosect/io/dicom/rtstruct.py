@@ -198,7 +198,10 @@ def observation(number: int, label: Label, name: str) -> Dataset:
     item.ROIObservationDescription = TRACKING.format(value=label.value, name=label.name)
     item.RTROIIdentificationCodeSequence = [code_item(code)]
     # Never a target volume: what is to be irradiated, a person decides.
-    item.RTROIInterpretedType = "EXTERNAL" if code.value == BODY.value else "ORGAN"
+    if code.value == BODY.value:
+        item.RTROIInterpretedType = "EXTERNAL"
+    else:
+        item.RTROIInterpretedType = "ORGAN"
     item.ROIInterpreter = ""
     return item
 

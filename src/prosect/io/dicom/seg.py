@@ -140,7 +140,9 @@ def overlapping(result: Result) -> NDArray[Any]:
             f"{TITLE}: structures overlap, which a LABELMAP cannot hold. Leave out --seg-encoding: BINARY can.",
             code="OUTPUT_UNSUPPORTED",
         )
-    order = [[each.value for each in result.image.labels].index(label.value) for label in result.labels]
+    order = []
+    for label in result.labels:
+        order.append([each.value for each in result.image.labels].index(label.value))
     # highdicom sums the layers of every voxel in eight bytes to see whether they overlap.
     check_memory(TITLE, result.image.grid.voxel_count * (8 + len(order)))
     return np.asarray(result.image.array[order].transpose(3, 2, 1, 0))
@@ -256,7 +258,9 @@ def pixel_measures(result: Result) -> PixelMeasuresSequence:
     """Return spacing, thickness, and the distance between slices along their normal."""
     directions = np.array(result.header.frames[0].orientation)
     normal = np.cross(directions[:3], directions[3:])
-    places = [float(np.array(frame.position_lps) @ normal) for frame in result.header.frames]
+    places = []
+    for frame in result.header.frames:
+        places.append(float(np.array(frame.position_lps) @ normal))
     between = thickness(result)
     if len(places) > 1:
         between = abs(places[-1] - places[0]) / (len(places) - 1)
@@ -274,7 +278,10 @@ def describe_segment(result: Result, label: Label) -> SegmentDescription:
     algorithm = None
     if maker.kind != "MANUAL":
         parameters = {"weights_sha256": maker.weights_sha256, "profile": maker.profile}
-        stated = {name: value for name, value in parameters.items() if value}
+        stated = {}
+        for name, value in parameters.items():
+            if value:
+                stated[name] = value
         algorithm = AlgorithmIdentificationSequence(
             name=short_text(maker.algorithm),
             family=code_concept(ARTIFICIAL_INTELLIGENCE),

@@ -39,7 +39,10 @@ def check_written(data: bytes, result: Result, numbers: Mapping[int, int]) -> No
     stray = stray_mm(result)
     for value, (count, total) in expected.items():
         found, centre = written.get(numbers[value], (0, np.zeros(3)))
-        off = float(np.linalg.norm(centre - total / count)) if found == count else np.inf
+        if found == count:
+            off = float(np.linalg.norm(centre - total / count))
+        else:
+            off = np.inf
         if off > TOLERANCE_MM + stray:
             raise RuntimeError(
                 f"the segmentation holds {found} voxels of label {value}, {off:.4f} mm off; the labels hold {count}"

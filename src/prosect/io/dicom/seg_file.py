@@ -128,7 +128,9 @@ def segments_of(dataset: Any) -> tuple[SegSegment, ...]:
     ours = len(set(values)) == len(found)
     segments: list[SegSegment] = []
     for number, value, name in found:
-        label = value if ours and value else number
+        label = number
+        if ours and value:
+            label = value
         segments.append(SegSegment(number, label, name))
     return tuple(segments)
 
@@ -136,7 +138,9 @@ def segments_of(dataset: Any) -> tuple[SegSegment, ...]:
 def own_label(text: str) -> int | None:
     """Return the label value in a tracking identifier of ours, None where it is none."""
     match = OWN_TRACKING.match(text)
-    return int(match[1]) if match else None
+    if match:
+        return int(match[1])
+    return None
 
 
 def frames_of(dataset: Any) -> Iterator[SegFrame]:
@@ -147,7 +151,9 @@ def frames_of(dataset: Any) -> Iterator[SegFrame]:
         directions = np.array(group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient, np.float64)
         position = np.array(group(own, shared, "PlanePositionSequence").ImagePositionPatient, np.float64)
         identified = own.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
-        segment = int(identified[0].ReferencedSegmentNumber) if identified else None
+        segment = None
+        if identified:
+            segment = int(identified[0].ReferencedSegmentNumber)
         between_rows, between_columns = map(float, measures.PixelSpacing)
         thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0.0
         yield SegFrame(
@@ -180,7 +186,9 @@ def source_of(own: Any) -> tuple[str, int]:
         for item in derivation.get("SourceImageSequence") or []:
             number = item.get("ReferencedFrameNumber")
             several = number is not None and not isinstance(number, int | str)
-            first = number[0] if several else number
+            first = number
+            if several:
+                first = number[0]
             return str(item.get("ReferencedSOPInstanceUID") or ""), int(first or 0)
     return "", 0
 
@@ -237,4 +245,8 @@ def storage_refusal(name: str, what: str) -> FormatError:
 
 def names_by_label(segments: Sequence[SegSegment]) -> dict[int, str]:
     """Return the names of segments by label value, as far as they have one."""
-    return {segment.label: segment.name for segment in segments if segment.name}
+    found: dict[int, str] = {}
+    for segment in segments:
+        if segment.name:
+            found[segment.label] = segment.name
+    return found

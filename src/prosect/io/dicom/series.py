@@ -182,7 +182,10 @@ def place_slices(path: Path, kept: Sequence[Slice]) -> tuple[Grid, tuple[str, ..
         GeometryError: A spacing is zero, or a single slice has no thickness.
     """
     first, last, count = kept[0], kept[-1], len(kept)
-    step = (last.position - first.position) / (count - 1) if count > 1 else first.normal * thickness(path, first)
+    if count > 1:
+        step = (last.position - first.position) / (count - 1)
+    else:
+        step = first.normal * thickness(path, first)
     affine = np.eye(4)
     affine[:3, 0] = first.row_direction * first.spacing[1]
     affine[:3, 1] = first.column_direction * first.spacing[0]
@@ -209,7 +212,9 @@ def thickness(path: Path, only: Slice) -> float:
 def jitter_note(kept: Sequence[Slice], step: FloatArray) -> tuple[str, ...]:
     """Return a note where positions stray measurably from even spacing."""
     off = max(float(np.linalg.norm(s.position - kept[0].position - n * step)) for n, s in enumerate(kept))
-    return (f"Slice positions stray by up to {off:.4f} mm from even spacing.",) if off > SAME_PLACE_MM else ()
+    if off > SAME_PLACE_MM:
+        return (f"Slice positions stray by up to {off:.4f} mm from even spacing.",)
+    return ()
 
 
 def tilt_note(normal: FloatArray, step: FloatArray) -> tuple[str, ...]:
@@ -222,7 +227,9 @@ def tilt_note(normal: FloatArray, step: FloatArray) -> tuple[str, ...]:
 
 def single_slice(count: int) -> tuple[str, ...]:
     """Return a warning for a volume of one slice."""
-    return ("The series has a single slice; its thickness stands for the slice spacing.",) if count == 1 else ()
+    if count == 1:
+        return ("The series has a single slice; its thickness stands for the slice spacing.",)
+    return ()
 
 
 def mosaic_doubts(first: Slice) -> tuple[str, ...]:

@@ -119,7 +119,9 @@ def header_of(kept: Sequence[Slice], study: Mapping[str, str], *, resampled: boo
     for item in kept if has_slices else []:
         x, y, z = map(float, item.position)
         # `marks` names the file of a slice where it holds several frames.
-        number = item.frame + 1 if item.marks["file"] else 0
+        number = 0
+        if item.marks["file"]:
+            number = item.frame + 1
         uid = item.identity["SOPInstanceUID"]
         frames.append(SourceFrame(uid, number, (x, y, z), item.orientation, item.spacing))
     return DicomHeader(

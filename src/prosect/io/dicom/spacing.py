@@ -72,12 +72,17 @@ def refuse_missing(path: Path, depths: FloatArray) -> None:
     """
     gaps = np.diff(depths)
     spacing = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    steps = np.rint(gaps / spacing) if spacing > 0 else np.zeros(1)
+    if spacing > 0:
+        steps = np.rint(gaps / spacing)
+    else:
+        steps = np.zeros(1)
     if steps.min() >= 1 and 1 < steps.max() <= MAX_GAP and np.abs(gaps - steps * spacing).max() <= 0.1 * spacing:
         missing: list[float] = []
         for depth, count in zip(depths, steps, strict=False):
             missing += [depth + n * spacing for n in range(1, int(count))]
-        more = ", ..." if len(missing) > 8 else ""
+        more = ""
+        if len(missing) > 8:
+            more = ", ..."
         listed = ", ".join(f"{z:.2f}" for z in missing[:8]) + more
         raise FormatError(
             f"{file_name(path)}: {len(missing)} slices are missing, at {listed} mm along the slice axis "

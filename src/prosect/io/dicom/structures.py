@@ -81,7 +81,9 @@ def labels_of(dataset: Any, numbers: list[int]) -> dict[int, int]:
         if value is not None:
             found[int(item.ReferencedROINumber)] = value
     complete = set(found) == set(numbers) and len(set(found.values())) == len(found)
-    return found if complete else {}
+    if complete:
+        return found
+    return {}
 
 
 def outlines_of(item: Any, title: str, left_out: Counter[str]) -> Iterator[Outline]:
@@ -93,5 +95,7 @@ def outlines_of(item: Any, title: str, left_out: Counter[str]) -> Iterator[Outli
             left_out[kind if kind not in CLOSED else "of fewer than 3 points"] += 1
             continue
         images = contour.get("ContourImageSequence") or []
-        source = str(images[0].get("ReferencedSOPInstanceUID") or "") if images else ""
+        source = ""
+        if images:
+            source = str(images[0].get("ReferencedSOPInstanceUID") or "")
         yield Outline(title, points, source)

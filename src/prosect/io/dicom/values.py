@@ -72,7 +72,9 @@ def numbers(name: str, tag: str, raw: Any) -> list[float]:
     Raises:
         FormatError: It holds something else (`INPUT_HEADER_INVALID`), such as a decimal comma.
     """
-    parts = [] if raw is None else raw
+    parts = raw
+    if raw is None:
+        parts = []
     if isinstance(raw, str):
         parts = raw.split("\\")
     elif isinstance(raw, int | float):
@@ -90,4 +92,6 @@ def numbers(name: str, tag: str, raw: Any) -> list[float]:
 def text(dataset: Any, tag: str) -> str:
     """Return a tag as text, empty where absent."""
     raw = dataset.get(tag)
-    return "" if raw is None else str(raw).strip()
+    if raw is None:
+        return ""
+    return str(raw).strip()

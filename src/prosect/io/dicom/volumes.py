@@ -55,10 +55,15 @@ def split(group: Sequence[Slice], same: Same) -> list[list[Slice]]:
     at = places(group)
     if len(set(at)) == len(group) or all_copies(group, at, same):
         return [list(group)]
-    varying = [mark for mark in group[0].marks if len({item.marks[mark] for item in group}) > 1]
+    varying = []
+    for mark in group[0].marks:
+        if len({item.marks[mark] for item in group}) > 1:
+            varying.append(mark)
     for count in range(1, MAX_MARKS + 1):
         for marks in combinations(varying, count):
-            keys = [tuple(item.marks[mark] for mark in marks) for item in group]
+            keys = []
+            for item in group:
+                keys.append(tuple(item.marks[mark] for mark in marks))
             if are_complete(keys, at):
                 return part_slices(group, keys, marks)
     keys_in_order = ranks(group, at)
@@ -150,4 +155,6 @@ def complete_one(volumes: Mapping[str, Sequence[Slice]]) -> str | None:
     rest = sum(len(group) for name, group in volumes.items() if name != label)
     everything = [item for group in volumes.values() for item in group]
     covers = len(set(places(everything))) == len(volumes[label])
-    return label if covers and rest <= LEFTOVER * len(volumes[label]) else None
+    if covers and rest <= LEFTOVER * len(volumes[label]):
+        return label
+    return None

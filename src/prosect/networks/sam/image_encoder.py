@@ -105,7 +105,10 @@ class _Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, window: int, side: int, hidden: int) -> None:
         super().__init__()
-        self.window = window if window < side else 0
+        if window < side:
+            self.window = window
+        else:
+            self.window = 0
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = _Attention(dim, heads, min(window, side))
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)

@@ -160,11 +160,14 @@ class TinyImageEncoder(nn.Module):
         last = len(dims) - 1
         stages = []
         for n, (dim, depth) in enumerate(zip(dims, depths, strict=True)):
-            blocks: list[nn.Module] = [
-                _MobileBlock(dim) if n == 0 else _Block(dim, heads[n], windows[n]) for _ in range(depth)
-            ]
+            blocks: list[nn.Module] = []
+            for _ in range(depth):
+                blocks.append(_MobileBlock(dim) if n == 0 else _Block(dim, heads[n], windows[n]))
             # The last merge keeps the resolution, so that the embedding has as many pixels as that of a large encoder.
-            merge = None if n == last else _Merge(dim, dims[n + 1], stride=1 if n + 1 == last else 2)
+            if n == last:
+                merge = None
+            else:
+                merge = _Merge(dim, dims[n + 1], stride=1 if n + 1 == last else 2)
             stages.append(_Stage(blocks, merge))
         self.layers = nn.ModuleList(stages)
         self.neck = neck(dims[-1], out_channels)

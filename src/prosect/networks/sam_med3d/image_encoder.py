@@ -61,7 +61,9 @@ class _Attention(nn.Module):
         """Return attended values (b m d h w c) of the real tokens of one window."""
         query = qkv[0]
         scale = query.shape[-1] ** -0.5
-        tables = [relative_table(table, size) for table in (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w)]
+        tables = []
+        for table in (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w):
+            tables.append(relative_table(table, size))
         padding = Padding(*self.qkv.bias.view(3, self.heads, -1))
         if self.positions == "official":
             bias, padded = official_bias(query, (tables[0], tables[1], tables[2]), padding, scale)

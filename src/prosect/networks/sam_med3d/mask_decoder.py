@@ -79,7 +79,9 @@ class MaskDecoder(nn.Module):
             torch.cat([tokens, sparse], dim=1),
         )
         upscaled = self.output_upscaling(keys.transpose(1, 2).reshape(features.shape))
-        shown = MASKS if every else 1
+        shown = 1
+        if every:
+            shown = MASKS
         vectors = torch.stack([self.output_hypernetworks_mlps[n](queries[:, 1 + n]) for n in range(shown)], dim=1)
         masks = (vectors @ upscaled.flatten(2)).unflatten(-1, upscaled.shape[2:])
         return masks, self.iou_prediction_head(queries[:, 0])[:, :shown]

@@ -32,7 +32,10 @@ class PromptEncoder(nn.Module):
     def __init__(self, embedding: int, box_embeddings: bool = False, positions: Positions = "official") -> None:
         super().__init__()
         # official: the code is sine, cosine and sine again, and grids count along the second axis first.
-        axes = (1, 0, 2) if positions == "official" else (0, 1, 2)
+        if positions == "official":
+            axes = (1, 0, 2)
+        else:
+            axes = (0, 1, 2)
         self.pe_layer = FourierPosition(embedding // 3, waves=("sin", "cos", "sin"), grid_axes=axes)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, embedding) for _ in range(4 if box_embeddings else 2))
         self.not_a_point_embed = nn.Embedding(1, embedding)

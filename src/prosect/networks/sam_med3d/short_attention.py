@@ -113,10 +113,14 @@ def _padded_mass(by_first: Tensor, by_second: Tensor, extents: tuple[int, int, i
     if height < size:
         beyond_second = by_first[..., :depth, :width].logsumexp(-2) + by_second[..., height:, :width].logsumexp(-2)
         parts.append(beyond_second)
-    planes = [torch.logaddexp(*parts) if len(parts) == 2 else parts[0]] if parts else []
+    planes = []
+    if parts:
+        planes = [torch.logaddexp(*parts) if len(parts) == 2 else parts[0]]
     if width < size:
         planes.append(by_first[..., width:].logsumexp(-2) + by_second[..., width:].logsumexp(-2))
-    return torch.cat(planes, dim=-1) if planes else None
+    if planes:
+        return torch.cat(planes, dim=-1)
+    return None
 
 
 def fixed_bias(query: Tensor, tables: Tables) -> Tensor:

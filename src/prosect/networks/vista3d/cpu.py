@@ -36,8 +36,13 @@ class CpuBranches:
     @torch.inference_mode()
     def automatic_features(self, windows: Tensor) -> Tensor:
         """Return features (b c i j k), channels-last in memory, of windows (b 1 i j k)."""
-        features = [self._map(self._decode(self._automatic_decoder, self._encode(w)[0])) for w in windows]
-        stacked = features[0][None] if len(features) == 1 else torch.stack(features)
+        features = []
+        for w in windows:
+            features.append(self._map(self._decode(self._automatic_decoder, self._encode(w)[0])))
+        if len(features) == 1:
+            stacked = features[0][None]
+        else:
+            stacked = torch.stack(features)
         return stacked.permute(0, 4, 1, 2, 3)
 
     @torch.inference_mode()
@@ -81,7 +86,9 @@ class CpuBranches:
         x = pyramid.pop()
         for up in decoder:
             x = self._layers.transpose(up.upsample.deconv, x.values, pyramid.pop().values)
-            head = up.head if isinstance(up.head, nn.Conv3d) else None
+            head = None
+            if isinstance(up.head, nn.Conv3d):
+                head = up.head
             for block in up.blocks:
                 x = self._res_block(block, x, head, measure=block is not up.blocks[-1])
         return x.values

@@ -39,8 +39,12 @@ class CpuPointHead:
         self._parities = []
         for parity in itertools.product((0, 1), repeat=3):
             inputs = list(itertools.product(*(INPUTS[p] for p in parity)))
-            shifts = [tuple(shift for shift, _ in each) for each in inputs]
-            taps = [weight[:, :, a, b, c] for (_, a), (_, b), (_, c) in inputs]
+            shifts = []
+            for each in inputs:
+                shifts.append(tuple(shift for shift, _ in each))
+            taps = []
+            for (_, a), (_, b), (_, c) in inputs:
+                taps.append(weight[:, :, a, b, c])
             self._parities.append((parity, shifts, torch.cat(taps)))
 
     @torch.inference_mode()
@@ -82,7 +86,9 @@ class CpuPointHead:
         for first in range(0, h, PLANES):
             last = min(first + PLANES, h)
             for (_, shifts, weight), out in zip(self._parities, maps, strict=True):
-                inputs = [padded[first + a : last + a, b : b + w, c : c + d] for a, b, c in shifts]
+                inputs = []
+                for a, b, c in shifts:
+                    inputs.append(padded[first + a : last + a, b : b + w, c : c + d])
                 rows = torch.cat(inputs, dim=-1).view(-1, len(shifts) * width) @ weight
                 out[first:last] = rows.view(last - first, w, d, width)
                 total += rows.sum(0)

@@ -81,9 +81,14 @@ class MapHead(nn.Module):
         self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None
     ) -> Tensor:
         looks = F.normalize(self.look(image)[0].float(), dim=0)
-        maps = [self._maps(looks, *each) for each in zip(points.float(), labels, zero_shot, strict=True)]
+        maps = []
+        for each in zip(points.float(), labels, zero_shot, strict=True):
+            maps.append(self._maps(looks, *each))
         seen = image.expand(len(maps), -1, -1, -1, -1)
-        before = torch.zeros_like(maps[0][:1]).expand(len(maps), 1, -1, -1, -1) if previous is None else previous / 2
+        if previous is None:
+            before = torch.zeros_like(maps[0][:1]).expand(len(maps), 1, -1, -1, -1)
+        else:
+            before = previous / 2
         x = self.start(torch.cat([seen, torch.stack(maps).to(seen.dtype), before.tanh().to(seen.dtype)], dim=1))
         skips = []
         for down, block in zip(self.down, self.down_blocks, strict=True):
@@ -99,20 +104,24 @@ class MapHead(nn.Module):
         maps = [zero_shot.to(looks.dtype).expand(looks.shape[1:])]
         for sign in (1, 0):
             mine = points[(labels >= 0) & (labels % 2 == sign)]
-            maps += self._signed(looks, mine) if len(mine) else [torch.zeros_like(looks[0])] * 3
+            if len(mine):
+                maps += self._signed(looks, mine)
+            else:
+                maps += [torch.zeros_like(looks[0])] * 3
         return torch.stack(maps)
 
     def _signed(self, looks: Tensor, points: Tensor) -> list[Tensor]:
         """Return the maps (i j k) of clicks (n 3) of one sign: near, far, and how alike."""
-        squares = [
-            (torch.arange(size, device=points.device) - points[:, axis, None]).square()
-            for axis, size in enumerate(looks.shape[1:])
-        ]
+        squares = []
+        for axis, size in enumerate(looks.shape[1:]):
+            squares.append((torch.arange(size, device=points.device) - points[:, axis, None]).square())
         x, y, z = squares
         distance = x[0][:, None, None] + y[0][:, None] + z[0]
         for n in range(1, len(points)):
             distance = torch.minimum(distance, x[n][:, None, None] + y[n][:, None] + z[n])
-        weights = [(-each / (2 * SPOT**2)).softmax(1) for each in squares]
+        weights = []
+        for each in squares:
+            weights.append((-each / (2 * SPOT**2)).softmax(1))
         under = F.normalize(torch.einsum("cijk,ni,nj,nk->nc", looks, *weights), dim=1)
         alike = torch.einsum("nc,cijk->nijk", under, looks).amax(0)
         return [(-distance / (2 * NEAR**2)).exp(), (-distance.sqrt() / FAR).exp(), alike]

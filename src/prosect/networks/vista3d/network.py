@@ -139,7 +139,11 @@ class Vista3D(nn.Module):
     ) -> Tensor:
         """Return mask logits (q 1 i j k); see `PointHead.forward` and `MapHead.forward`, which uses `previous`."""
         asked = (features, points, labels, zero_shot)
-        out: Tensor = self.point_head(*asked, previous) if self.sequential else self.point_head(*asked)
+        out: Tensor
+        if self.sequential:
+            out = self.point_head(*asked, previous)
+        else:
+            out = self.point_head(*asked)
         return out
 
     def _automatic(self, pyramid: Sequence[Tensor]) -> Tensor:

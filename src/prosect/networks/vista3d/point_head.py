@@ -126,5 +126,7 @@ class PointHead(nn.Module):
         weight = torch.einsum("qo,oiabc->qiabc", vector, last.weight)[:, None]
         bias = vector @ last.bias
         # One by one: a grouped convolution of all objects takes up to four times as long.
-        masks = [F.conv3d(one[None], w, b, padding=1) for one, w, b in zip(image, weight, bias[:, None], strict=True)]
+        masks = []
+        for one, w, b in zip(image, weight, bias[:, None], strict=True):
+            masks.append(F.conv3d(one[None], w, b, padding=1))
         return torch.cat(masks)

@@ -28,7 +28,9 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv1(F.relu(self.norm1(x), inplace=True))
         y = self.conv2(F.relu(self.norm2(y), inplace=True))
-        return y.add_(x) if not y.requires_grad else y + x
+        if not y.requires_grad:
+            return y.add_(x)
+        return y + x
 
 
 class _Level(nn.Module):
@@ -78,7 +80,10 @@ class _UpLevel(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         up = self.upsample.deconv(x)
-        up = up.add_(skip) if not up.requires_grad else up + skip
+        if not up.requires_grad:
+            up = up.add_(skip)
+        else:
+            up = up + skip
         out: Tensor = self.head(self.blocks(up))
         return out
 

@@ -33,7 +33,10 @@ def plane(normal: Point, through: Point) -> HalfSpace:
 def upper_abdomen_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     """Return liver with its vessels, gallbladder, spleen and pancreas."""
     e, g = person.enhancement, generator
-    fatty = float(g.uniform(15, 55)) if g.random() < 0.12 else float(g.normal(0, 5))
+    if g.random() < 0.12:
+        fatty = float(g.uniform(15, 55))
+    else:
+        fatty = float(g.normal(0, 5))
     parts = [
         Part("spleen", e.hu("spleen") + float(g.normal(0, 5)), (spleen(g, person),), *mottle(person)),
         Part("liver", e.hu("liver") - fatty, (liver(g, person),), 6, grain=1),
@@ -140,7 +143,10 @@ def stomach_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     whole = Both(Blend((fundus, *rods), 10.0), abdominal(person, 5.0))
     inner = Grown(whole, -float(g.uniform(3.0, 5.5)))
     e = person.enhancement
-    drunk = e.oral if e.oral and g.random() < 0.8 else float(g.normal(18, 15))
+    if e.oral and g.random() < 0.8:
+        drunk = e.oral
+    else:
+        drunk = float(g.normal(18, 15))
     level = b + (8 + 45 * float(g.uniform(-0.5, 0.9))) * k
     fill = 15.0
     if not e.oral:

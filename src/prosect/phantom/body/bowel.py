@@ -99,7 +99,10 @@ def colon(
             stool = float(g.normal(-30, 35))
             parts.append(Part(None, stool, rods(points, inner), float(g.uniform(30, 170)), grain=0))
         elif kind < 0.75:
-            fluid = e.oral if e.oral and g.random() < 0.5 else float(g.normal(15, 10))
+            if e.oral and g.random() < 0.5:
+                fluid = e.oral
+            else:
+                fluid = float(g.normal(15, 10))
             parts.append(Part(None, fluid, rods(points, inner), 12, grain=0))
         elif kind < 0.88:
             parts.append(Part(None, GAS_HU, rods(points, inner)))
@@ -151,7 +154,11 @@ def chains(places: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         else:
             now.append(todo.pop(int(apart.argmin())))
     lines.append(places[now] if now else np.empty((0, 3)))
-    return [line for line in lines if len(line) > 1]
+    found: list[NDArray[np.float64]] = []
+    for line in lines:
+        if len(line) > 1:
+            found.append(line)
+    return found
 
 
 def small_bowel(generator: np.random.Generator, person: Person, lines: list[NDArray[np.float64]]) -> list[Part]:
@@ -192,8 +199,13 @@ def duodenum(generator: np.random.Generator, person: Person) -> list[Part]:
     wide = generator.uniform(9.5, 13.0, len(line)).tolist()
     e = person.enhancement
     drunk = e.oral and generator.random() < 0.5  # contrast medium has come this far
-    hu = e.oral if drunk else float(generator.normal(18, 12))
-    hollow = [max(radius - float(generator.uniform(2.5, 7)), 1.0) for radius in wide]
+    if drunk:
+        hu = e.oral
+    else:
+        hu = float(generator.normal(18, 12))
+    hollow = []
+    for radius in wide:
+        hollow.append(max(radius - float(generator.uniform(2.5, 7)), 1.0))
     gas: tuple[Capsule, ...] = ()
     if generator.random() < 0.3:
         # Gas gathers in the upper half of the loop, at the front of a person who lies on the back.

@@ -77,7 +77,9 @@ def lung_vessels(generator: np.random.Generator, person: Person) -> list[Part]:
     for name, s in SIDES:
         lobes = LOBES[name]
         for (a, b, c), radius, levels in (((0, 0, 0), 3.0, 6), ((-4, 10, -16), 2.7, 5)):
-            ends = [(s * (u + 2 * a), v + b, w + c) for u, v, w in SEGMENTS]
+            ends = []
+            for u, v, w in SEGMENTS:
+                ends.append((s * (u + 2 * a), v + b, w + c))
             rods = tree(generator, (s * (x + a), y + b, z + c), ends, radius, levels, 0.74)
             parts.append(Part(None, blood, tuple(rods), over=lobes))
         parts.append(Part(None, 0.8 * blood, twigs(generator, s), over=lobes))
@@ -193,7 +195,9 @@ def airway_parts(generator: np.random.Generator, person: Person) -> list[Part]:
         wide = 8.0
     tubes = (*bent_tube(pipe, wide), *bent_tube(right, [7.4, 6.8, 5.2]), *bent_tube(left, [7.0, 6.2, 5.0]))
     outer = tuple(Capsule(t.start, t.stop, t.start_radius_mm + 1.6, t.stop_radius_mm + 1.5) for t in tubes)
-    empty = [float(r) for r in generator.uniform(0.0, 3.2, len(gullet))]
+    empty = []
+    for r in generator.uniform(0.0, 3.2, len(gullet)):
+        empty.append(float(r))
     return [
         Part("trachea", WALL_HU, outer),
         Part(None, AIR_HU, tubes),

@@ -69,7 +69,10 @@ def column_parts(person: Person) -> list[Part]:
     line: list[Point] = [(0.0, -92.0, -232.0)]
     for middle, height, *_ in places:
         line.append((0.0, canal_y(middle, height), height))
-    cord = [point for point in line if point[2] > -50.0]
+    cord = []
+    for point in line:
+        if point[2] > -50.0:
+            cord.append(point)
     heights = [point[2] for point in cord]
     radius = np.interp(heights, (-50, -20, 150, 260), (2.0, 4.6, 4.4, 5.8)).tolist()
     return [

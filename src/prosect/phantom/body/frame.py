@@ -76,7 +76,9 @@ def sternum(cage: Loft, person: Person) -> list[Part]:
         (190, 29, 7.5),
         (200, 24, 7),
     )
-    front = [(float(z), along(cage, 90, 1, z)[1], w, d) for z, w, d in rows]
+    front = []
+    for z, w, d in rows:
+        front.append((float(z), along(cage, 90, 1, z)[1], w, d))
     outer = Loft(tuple((z, 0.0, y + 2.0, w, d) for z, y, w, d in front), 2.5)
     inner = Loft(tuple((z, 0.0, y + 2.0, w - 1.8, d - 1.8) for z, y, w, d in front), 2.5)
     return [
@@ -93,7 +95,11 @@ def shoulder_girdle(person: Person) -> list[Part]:
     for name, s in SIDES:
         plate, ridge, core = blade(s, up)
         muscle = person.enhancement.hu("muscle") - 20 * person.marbling
-        tip: Point = (s * 132.0, -26.0, 240.0) if up else (s * 138.0, -28.0, 222.0)
+        tip: Point
+        if up:
+            tip = (s * 132.0, -26.0, 240.0)
+        else:
+            tip = (s * 138.0, -28.0, 222.0)
         path: list[Point] = [(s * 17.0, 47.0, 200.0), (s * 48.0, 48.0, 212.0), (s * 98.0, 8.0, 226.0), tip]
         fat = Bulk((s * 128.0, -18.0, 190.0), (16, 26, 26))
         parts += [
@@ -156,5 +162,7 @@ def forearm(line: list[Point]) -> list[Part]:
     rods: list[Capsule] = []
     for shift in (-9.0, 9.0):
         rods += bent_tube([(x, y + shift, z) for x, y, z in line[3:]], 6.5, 2)
-    core = [Capsule(rod.start, rod.stop, 3.0, 3.0) for rod in rods]
+    core = []
+    for rod in rods:
+        core.append(Capsule(rod.start, rod.stop, 3.0, 3.0))
     return [Part("body", 850.0, tuple(rods), 60, grain=0), Part(None, 90.0, tuple(core))]

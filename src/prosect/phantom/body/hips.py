@@ -29,7 +29,10 @@ def wide(person: Person) -> float:
 
 def mirror(points: tuple[Point, ...], side: int, wide: float) -> list[Point]:
     """Return points of the right hip on one side of a pelvis of this width."""
-    return [(side * x * wide, float(y), float(z)) for x, y, z in points]
+    found: list[Point] = []
+    for x, y, z in points:
+        found.append((side * x * wide, float(y), float(z)))
+    return found
 
 
 def hip_parts(person: Person) -> list[Part]:

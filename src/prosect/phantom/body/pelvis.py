@@ -17,7 +17,10 @@ NECK_Z = -333.0  # where the bladder drains, whatever it holds
 
 def pelvis_parts(generator: np.random.Generator, person: Person) -> list[Part]:
     """Return womb or prostate, and the bladder over them."""
-    inside = womb(generator, person) if person.female else prostate(generator, person)
+    if person.female:
+        inside = womb(generator, person)
+    else:
+        inside = prostate(generator, person)
     floor = tuple(Bulk((s * 22.0, -42.0, -352.0), (7, 34, 22), (0, s * -28.0, 0)) for _, s in SIDES)
     walls = tuple(Bulk((s * 46.0, -14.0, -318.0), (7, 34, 34), (0, s * 10.0, 0)) for _, s in SIDES)
     muscle = person.enhancement.hu("muscle") - 15 * person.marbling

@@ -121,7 +121,9 @@ def hollow_vein(person: Person) -> list[Part]:
     """Return the lower hollow vein, flatter below than at the heart."""
     e, k = person.enhancement, person.size("vein")
     heights = (-168.0, -120.0, -70.0, -30.0)
-    low: Line = [(17.0, front_of_spine(person, z, 8), z) for z in heights]
+    low: Line = []
+    for z in heights:
+        low.append((17.0, front_of_spine(person, z, 8), z))
     high: Line = [(22, front_of_spine(person, -30, 9), -30), (27, -24, 0), (29, -14, 34), (30, 4, 60)]
     twins: list[Capsule] = []
     for aside in (-3.5, 4.5):

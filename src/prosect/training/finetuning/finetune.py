@@ -162,7 +162,9 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
     step = row["step"]
     event = row.get("event")
     if event == "resumed":
-        return f"goes on at step {step}" if stage == "all" else f"goes on at step {step} of the class vectors"
+        if stage == "all":
+            return f"goes on at step {step}"
+        return f"goes on at step {step} of the class vectors"
     if event == "trained on":
         return f"was finished after {row['before']} steps; trained on to {row['now']}"
     if stage == "all" and event == "validated":

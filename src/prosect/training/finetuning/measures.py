@@ -28,7 +28,10 @@ def click_dice(model: Learns, scans: Sequence[LabelledScan], classes: Sequence[i
             if i in scan.known:
                 targets.append(Target(i, scan.vocabulary[i].name, f"unnamed object {i}"))
         rows += clicks(scan, model, targets, replace(Rules(), count=1), np.random.default_rng(seed))
-    found = [row.dice for row in rows if row.dice is not None]
+    found = []
+    for row in rows:
+        if row.dice is not None:
+            found.append(row.dice)
     if found:
         return round(float(np.mean(found)), 4)
     return None
@@ -40,7 +43,10 @@ def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan])
     There are no labels of it to judge by, so this says how far it has moved, not how good it is.
     """
     still = _supported(after)
-    both = [s.index for s in before.vocabulary if s.supported and s.index in still]
+    both = []
+    for s in before.vocabulary:
+        if s.supported and s.index in still:
+            both.append(s.index)
     found: dict[int, list[float]] = {index: [] for index in both}
     for scan in scans:
         one, other = (model.segment(scan.volume, both) for model in (before, after))
@@ -51,9 +57,16 @@ def kept_agreement(before: Learns, after: Learns, scans: Sequence[LabelledScan])
     kept: dict[str, float | None] = {}
     for index, overlaps in found.items():
         name = before.vocabulary[index].name
-        kept[name] = round(float(np.mean(overlaps)), 4) if overlaps else None
+        if overlaps:
+            kept[name] = round(float(np.mean(overlaps)), 4)
+        else:
+            kept[name] = None
     return kept
 
 
 def _supported(model: Learns) -> set[int]:
-    return {s.index for s in model.vocabulary if s.supported}
+    found: set[int] = set()
+    for s in model.vocabulary:
+        if s.supported:
+            found.add(s.index)
+    return found

@@ -118,7 +118,10 @@ def refuse_unlabelled(datalist: DataList) -> None:
     Raises:
         RecipeError: `LABEL_MISSING`.
     """
-    bare = [entry.name for entry in datalist if entry.label is None]
+    bare = []
+    for entry in datalist:
+        if entry.label is None:
+            bare.append(entry.name)
     if bare:
         raise RecipeError(
             f"{len(bare)} scans have no manual labels to learn from, such as {bare[0]}.", code="LABEL_MISSING"
@@ -362,7 +365,10 @@ def intensity_of(
     """Return how intensities are scaled, and why where that was chosen here."""
     if settings.intensity == "percentile":
         return PERCENTILES, ()
-    doubts = [each.doubt for each in seen if each.doubt]
+    doubts = []
+    for each in seen:
+        if each.doubt:
+            doubts.append(each.doubt)
     if settings.intensity == "model" or 2 * len(doubts) <= len(seen):
         return spec.intensity, ()
     why = f"{len(doubts)} of {len(seen)} scans are no CT ({doubts[0]}): intensities are taken between percentiles"

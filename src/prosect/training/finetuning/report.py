@@ -129,7 +129,9 @@ def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
 
 def both(found: Sequence[Outcome]) -> Iterator[tuple[int, Outcome | None, Outcome | None]]:
     """Yield for each number of scans what finetuning and training from scratch came to."""
-    by = {(each.arm.shots, each.arm.scratch): each for each in found}
+    by = {}
+    for each in found:
+        by[(each.arm.shots, each.arm.scratch)] = each
     for shots in sorted({each.arm.shots for each in found}):
         yield shots, by.get((shots, False)), by.get((shots, True))
 

@@ -92,7 +92,10 @@ class AutomaticObjective:
         logits = self._logits(pyramid, range(len(self.classes)))
         known = patch.known[: len(self.classes)]
         loss = self._competing(logits, patch, known)
-        nested = [q for q in self.nested_bits if known[q]]
+        nested = []
+        for q in self.nested_bits:
+            if known[q]:
+                nested.append(q)
         if nested:
             masks = torch.stack([self._mask(patch, q) for q in nested]).to(logits.device)
             loss = loss + 0.5 * binary_loss(logits[nested], masks)

@@ -247,7 +247,9 @@ class InteractiveObjective:
         """Return the first clicks on a target: its own, or one as a person gives it."""
         mask = target.mask
         if target.positives:
-            inside = [_click(voxel, mask, True) for voxel in target.positives]
+            inside = []
+            for voxel in target.positives:
+                inside.append(_click(voxel, mask, True))
             return inside + [_click(voxel, mask, False) for voxel in target.negatives]
         if self.generator.random() < self.rules.centre:
             return [centre_click(mask, _grid(mask))]

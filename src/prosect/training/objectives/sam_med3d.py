@@ -114,7 +114,10 @@ class ChainedClicks:
             features = self.network.embed(image)
             answer = self.network.blank(features, len(truth))
             for number in range(rounds):
-                points, labels = (None, None) if number in unasked else self._clicks(truth, found)
+                if number in unasked:
+                    points, labels = (None, None)
+                else:
+                    points, labels = self._clicks(truth, found)
                 answer = self.network.refine(features, points, labels, answer)
                 logits = self.network.upsample(answer)[:, 0].float()
                 loss = loss + self.loss(logits, wanted)

@@ -86,7 +86,9 @@ class Box:
         if not lines.any():
             return EMPTY
         columns = np.any(turned.reshape(-1, turned.shape[2]), axis=0)
-        found = [np.flatnonzero(each) for each in (np.any(lines, axis=1), np.any(lines, axis=0), columns)]
+        found = []
+        for each in (np.any(lines, axis=1), np.any(lines, axis=0), columns):
+            found.append(np.flatnonzero(each))
         back = np.argsort(axes)
         i, j, k = (found[axis] for axis in back)
         return cls((int(i[0]), int(j[0]), int(k[0])), (int(i[-1]) + 1, int(j[-1]) + 1, int(k[-1]) + 1))

@@ -31,19 +31,28 @@ def card(facts: Iterable[str], rows: Iterable[tuple[str, str]], scene: Scene | N
         title: What it is.
     """
     lines = list(rows)
-    labels = None if scene is None else scene[1]
+    if scene is None:
+        labels = None
+    else:
+        labels = scene[1]
     if labels is not None:
         lines += structure_rows(labels)
     head = escape(" · ".join(facts))
-    body = [f"<tr><th>{escape(word)}</th><td>{escape(said)}</td></tr>" for word, said in lines]
-    table = f"<table>{''.join(body)}</table>" if body else ""
+    body = []
+    for word, said in lines:
+        body.append(f"<tr><th>{escape(word)}</th><td>{escape(said)}</td></tr>")
+    table = ""
+    if body:
+        table = f"<table>{''.join(body)}</table>"
     return f"<div><b>{escape(title)}</b> {head}{image(scene)}{table}</div>"
 
 
 def structure_rows(labels: LabelMap | LabelLayers) -> list[tuple[str, str]]:
     """Return the largest structures with their volumes, and how many more there are."""
     volumes = labels.volumes()
-    rows = [(name, millilitres(ml)) for name, ml in list(volumes.items())[:MOST_ROWS]]
+    rows = []
+    for name, ml in list(volumes.items())[:MOST_ROWS]:
+        rows.append((name, millilitres(ml)))
     if len(volumes) > MOST_ROWS:
         rows.append((f"and {len(volumes) - MOST_ROWS} smaller", ""))
     return rows

@@ -120,10 +120,14 @@ def in_words(volumes_ml: Mapping[str, float]) -> str:
     count = len(volumes_ml)
     if not count:
         return "nothing found"
-    named = [f"{name} {millilitres(ml)}" for name, ml in list(volumes_ml.items())[:MOST_NAMED]]
+    named = []
+    for name, ml in list(volumes_ml.items())[:MOST_NAMED]:
+        named.append(f"{name} {millilitres(ml)}")
     if count > MOST_NAMED:
         named.append("...")
-    word = "structure" if count == 1 else "structures"
+    word = "structures"
+    if count == 1:
+        word = "structure"
     return f"{count} {word}: {', '.join(named)}"
 
 

@@ -79,7 +79,10 @@ class NamedLabels(ShownLabels):
         labels = cast(Labels, self)
         counts = sorted(labels.voxel_counts.items(), key=lambda item: -item[1])
         voxel_ml = labels.grid.voxel_volume_ml
-        return {labels.name_of(index): count * voxel_ml for index, count in counts}
+        found: dict[str, float] = {}
+        for index, count in counts:
+            found[labels.name_of(index)] = count * voxel_ml
+        return found
 
     def _facts(self) -> tuple[str, ...]:
         grid = cast(Labels, self).grid
@@ -126,7 +129,10 @@ class LabelMap(NamedLabels):
         """Number of voxels by label value, ascending, without the background."""
         counts = count_values(self.array)
         counts[0] = 0
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+        found: dict[int, int] = {}
+        for value in np.flatnonzero(counts):
+            found[int(value)] = int(counts[value])
+        return found
 
     @property
     def present(self) -> tuple[int, ...]:

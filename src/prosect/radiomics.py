@@ -189,5 +189,8 @@ def finite(features: Mapping[str, float]) -> dict[str, float | None]:
     """Return features for JSON, which has no NaN."""
     found: dict[str, float | None] = {}
     for name, value in features.items():
-        found[name] = value if math.isfinite(value) else None
+        if math.isfinite(value):
+            found[name] = value
+        else:
+            found[name] = None
     return found

@@ -83,4 +83,6 @@ def list_of(args: argparse.Namespace, path: Path) -> ListInput:
 
 def tolerance_of(args: argparse.Namespace) -> float:
     """Return how far label voxels may lie from the scan's, in millimetres."""
-    return TOLERANCE_MM if args.tolerance_mm is None else float(args.tolerance_mm)
+    if args.tolerance_mm is None:
+        return TOLERANCE_MM
+    return float(args.tolerance_mm)

@@ -75,7 +75,9 @@ def time_left(seconds: float, count: float, total: int) -> str:
     if left < 90:
         return f"{max(1, round(left))} s left"
     minutes = round(left / 60)
-    return f"{minutes} min left" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min left"
+    if minutes < 120:
+        return f"{minutes} min left"
+    return f"{minutes // 60} h {minutes % 60} min left"
 
 
 @contextmanager

@@ -34,7 +34,9 @@ class Bucket:
 
     def key(self, name: str) -> str:
         """Return the whole name of an object."""
-        return f"{self.prefix}/{name}" if self.prefix else name
+        if self.prefix:
+            return f"{self.prefix}/{name}"
+        return name
 
     def put(self, name: str, content: bytes, **condition: str) -> str | None:
         """Write an object and return its tag; None where the condition does not hold.

@@ -118,7 +118,10 @@ class ObjectClaims:
 
     def break_claims(self, owner: str) -> int:
         """Remove the claims of a worker that is known to be dead, and return how many they were."""
-        dead = [held.case for held in self.held() if held.owner == owner]
+        dead = []
+        for held in self.held():
+            if held.owner == owner:
+                dead.append(held.case)
         for case in dead:
             self._bucket.delete(self._name(case))
         return len(dead)
@@ -145,7 +148,10 @@ class ObjectClaims:
     def _age_of(self, facts: Mapping[str, Any]) -> float:
         """Return how long ago an object was written, by the clock of the store where it tells the time."""
         said = facts["ResponseMetadata"]["HTTPHeaders"].get("date")
-        now = self._now() if said is None else parsedate_to_datetime(said)
+        if said is None:
+            now = self._now()
+        else:
+            now = parsedate_to_datetime(said)
         written: datetime = facts["LastModified"]
         return max(0.0, (now - written).total_seconds())
 
@@ -244,7 +250,9 @@ class ObjectStore:
     def stop_reason(self) -> str | None:
         """Return why everyone was asked to leave, None where nobody was."""
         content = self._bucket.get(f"{SHARED}/{STOP}")
-        return None if content is None else content.decode("utf-8", "replace")
+        if content is None:
+            return None
+        return content.decode("utf-8", "replace")
 
     def keep_stacks(self, text: str) -> None:
         """Keep what every thread was doing when a case took too long."""
@@ -268,7 +276,10 @@ class ObjectSource:
             FormatError: It is too large or gone (`INPUT_UNREADABLE`).
         """
         facts = self.bucket.head(scan.origin)
-        size = -1 if facts is None else int(facts["ContentLength"])
+        if facts is None:
+            size = -1
+        else:
+            size = int(facts["ContentLength"])
         if not 0 <= size <= MOST_BYTES:
             raise FormatError(
                 f"{file_name(scan.origin)}: the object is gone or larger than {MOST_BYTES >> 30} GiB.",
@@ -305,5 +316,7 @@ def find_objects(bucket: Bucket, scratch: Path) -> Manifest:
             f"s3://{bucket.name}/{bucket.prefix}: no object here has the name of an image ({others} others).",
             code="INPUT_NO_SCANS",
         )
-    passed = {"another object": others} if others else {}
+    passed = {}
+    if others:
+        passed = {"another object": others}
     return Manifest(tuple(sorted(scans, key=lambda scan: scan.name)), passed)

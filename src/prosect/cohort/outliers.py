@@ -120,7 +120,9 @@ def outlier_page(found: Sequence[Outlier]) -> str:
     for case, outliers in by_case.items():
         lines = "".join(f"<p>{html.escape(describe(outlier))}</p>" for outlier in outliers)
         picture = outliers[0].preview
-        shown = f'<img src="{html.escape(picture)}" alt="">' if picture else ""
+        shown = ""
+        if picture:
+            shown = f'<img src="{html.escape(picture)}" alt="">'
         blocks.append(f"<section><h2>{html.escape(case)}</h2>{lines}{shown}</section>")
     title = f"{len(found)} volumes in {len(by_case)} scans are far from those of the cohort"
     return PAGE.format(title=title, body="".join(blocks))

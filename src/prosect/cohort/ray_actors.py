@@ -146,7 +146,10 @@ class Crew:
         self.store.claims.break_claims(name)
         # Its first event says that it has started; a case comes after that.
         begun = self.union.seen.get(f"{name}.jsonl", 0) > 1
-        self.stillborn = 0 if begun else self.stillborn + 1
+        if begun:
+            self.stillborn = 0
+        else:
+            self.stillborn = self.stillborn + 1
         if self.stillborn >= MOST_STILLBORN:
             words = " ".join(str(error).split())[:300]
             raise ResourceError(
@@ -158,7 +161,10 @@ class Crew:
 
     def kill_silent(self, lease_s: float) -> None:
         """End actors that have not renewed their claims for a lease: they hang so that no thread of theirs sees it."""
-        silent = {held.owner for held in self.store.claims.held() if held.age_s > lease_s}
+        silent = set()
+        for held in self.store.claims.held():
+            if held.age_s > lease_s:
+                silent.add(held.owner)
         for name, _, actor in self.at_work.values():
             if name in silent:
                 ray.kill(actor, no_restart=True)

@@ -72,7 +72,10 @@ def write_statistics(out: Path, known: History, names: Sequence[str], path: Path
     Raises:
         ProsectError: The place cannot be written, or the disk is full.
     """
-    present = [out / table for table in tables_of(known, names) if (out / table).is_file()]
+    present = []
+    for table in tables_of(known, names):
+        if (out / table).is_file():
+            present.append(out / table)
     if not present:
         return None
     write_atomically(path, join_tables(table.read_bytes() for table in present))

@@ -243,7 +243,10 @@ def summary_of(
     manifest: Manifest, union: Union, settings: Mapping[str, Any], changed: Sequence[str] | set[str]
 ) -> dict[str, Any]:
     """Return every case with what became of it, and the counts."""
-    touched: list[Scan] = [scan for scan in manifest.scans if scan.name in changed]
+    touched: list[Scan] = []
+    for scan in manifest.scans:
+        if scan.name in changed:
+            touched.append(scan)
     plan = Plan((), (), (), tuple(touched), ())
     return report.summary(manifest, plan, history_of(union, settings), settings)
 

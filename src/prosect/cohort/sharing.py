@@ -146,8 +146,14 @@ class SharedWork(Generic[V, R]):
                 self._sleep(self._poll_s)
 
     def _pass(self, scans: Iterator[Scan], *, alone: bool) -> None:
-        slots = 1 if alone else self._slots
-        postpone = None if slots == 1 else self._postponed.append
+        if alone:
+            slots = 1
+        else:
+            slots = self._slots
+        if slots == 1:
+            postpone = None
+        else:
+            postpone = self._postponed.append
         Pipeline(self._watched(slots == 1), self._record, postpone, slots, self._clock).run(scans)
 
     def refresh(self) -> None:
@@ -218,7 +224,10 @@ class SharedWork(Generic[V, R]):
             return False
         with self._lock:
             is_ours = scan.name in self.union.begun
-        foreign = [] if is_ours else [name for name in self._planned(scan.name) if self._store.exists(name)]
+        if is_ours:
+            foreign = []
+        else:
+            foreign = [name for name in self._planned(scan.name) if self._store.exists(name)]
         if foreign:
             words = "Choose another folder, or remove it."
             message = f"{foreign[0]}: in the way, and not written by an earlier run of this command. {words}"
@@ -266,7 +275,9 @@ class SharedWork(Generic[V, R]):
             self.refresh()
             with self._lock:
                 done = self.union.done(scan.name)
-            known = done[-1]["files"] if done else {}
+            known = {}
+            if done:
+                known = done[-1]["files"]
         files = {}
         for path in paths:
             name = path.relative_to(self._store.work).as_posix()

@@ -88,7 +88,10 @@ def read_ledgers(out: Path) -> dict[str, list[Event]]:
         FormatError: There is none (`COHORT_MISSING`).
     """
     paths = [out / LEDGER, *sorted((out / SHARED).glob(f"*{LINES}"))]
-    found = {path.name: replay(path.read_bytes()) for path in paths if path.is_file()}
+    found = {}
+    for path in paths:
+        if path.is_file():
+            found[path.name] = replay(path.read_bytes())
     if not any(found.values()):
         raise FormatError(
             f"{file_name(out)}: no ledger of a folder run is here. Give the folder behind -o of `prosect segment`.",
@@ -163,7 +166,10 @@ def worker_of(name: str, events: list[Event]) -> WorkerStatus:
 def rate_of(outcomes: Iterable[Event]) -> float:
     """Return cases per hour, over the last hour in which there was an outcome; 0 where there are too few."""
     times = sorted(datetime.fromisoformat(event["time"]).timestamp() for event in outcomes)
-    recent = [moment for moment in times if moment >= times[-1] - RATE_WINDOW_S]
+    recent = []
+    for moment in times:
+        if moment >= times[-1] - RATE_WINDOW_S:
+            recent.append(moment)
     if len(recent) < 2 or recent[-1] == recent[0]:
         return 0.0
     return (len(recent) - 1) / (recent[-1] - recent[0]) * 3600
@@ -176,13 +182,21 @@ def busy_of(ledgers: Iterable[list[Event]]) -> float | None:
     """
     computing, whole = 0.0, 0.0
     for events in ledgers:
-        readings = [event["time"] for event in events if event["event"] == READING]
-        ends = [event for event in events if event["event"] == DONE]
+        readings = []
+        for event in events:
+            if event["event"] == READING:
+                readings.append(event["time"])
+        ends = []
+        for event in events:
+            if event["event"] == DONE:
+                ends.append(event)
         if readings and ends:
             begin = datetime.fromisoformat(readings[0])
             whole += (datetime.fromisoformat(ends[-1]["time"]) - begin).total_seconds()
             computing += sum(event["seconds"].get("segmenting", 0.0) for event in ends)
-    return min(100.0, 100 * computing / whole) if whole > 0 else None
+    if whole > 0:
+        return min(100.0, 100 * computing / whole)
+    return None
 
 
 def as_text(status: CohortStatus) -> str:
@@ -211,8 +225,14 @@ def as_text(status: CohortStatus) -> str:
 
 def headline(status: CohortStatus) -> str:
     """Return the counts in a line."""
-    whole = "" if status.total is None else f" of {status.total}"
-    left = "" if status.left is None else f", {status.left} left"
+    if status.total is None:
+        whole = ""
+    else:
+        whole = f" of {status.total}"
+    if status.left is None:
+        left = ""
+    else:
+        left = f", {status.left} left"
     return f"{status.done}{whole} scans done, {len(status.refused)} refused, {len(status.at_work)} at work{left}"
 
 
@@ -227,10 +247,17 @@ progress{{width:100%}}</style></head>
 
 def as_page(status: CohortStatus) -> str:
     """Return the status as a page that needs no server and asks for itself again every 30 seconds."""
-    blocks = [f"<p>{html.escape(line)}</p>" for line in as_text(status).splitlines()[1:] if "worker " not in line]
-    rows = [(w.name, str(w.done), str(w.refused), w.last) for w in status.workers]
+    blocks = []
+    for line in as_text(status).splitlines()[1:]:
+        if "worker " not in line:
+            blocks.append(f"<p>{html.escape(line)}</p>")
+    rows = []
+    for w in status.workers:
+        rows.append((w.name, str(w.done), str(w.refused), w.last))
     blocks.append(table_of(("worker", "done", "refused", "last event"), rows))
-    refused = [(case, code, message) for case, (code, message) in sorted(status.refused.items())]
+    refused = []
+    for case, (code, message) in sorted(status.refused.items()):
+        refused.append((case, code, message))
     if refused:
         blocks.append(table_of(("refused", "code", "why"), refused))
     value = status.done + len(status.refused)
@@ -260,4 +287,7 @@ def done_of(out: Path) -> dict[str, Event]:
     for name, events in ledgers.items():
         union.add(name, events)
     done = union.done_cases()
-    return {case: done[case] for case in sorted(done)}
+    found: dict[str, Event] = {}
+    for case in sorted(done):
+        found[case] = done[case]
+    return found

@@ -45,7 +45,9 @@ def state_of(values: Mapping[str, str]) -> str:
     """Return whether a structure is present, absent or withheld, by the columns of its row."""
     if values["present"] == "true":
         return PRESENT
-    return WITHHELD if values.get("plausible") == "false" else ABSENT
+    if values.get("plausible") == "false":
+        return WITHHELD
+    return ABSENT
 
 
 def read_rows(out: Path, done: Mapping[str, Event]) -> Iterator[Row]:
@@ -67,7 +69,9 @@ def read_rows(out: Path, done: Mapping[str, Event]) -> Iterator[Row]:
 def row_of(case: str, values: Mapping[str, str]) -> Row:
     """Return a row of a table."""
     state = state_of(values)
-    volume_ml = float(values["volume_ml"]) if state == PRESENT else None
+    volume_ml = None
+    if state == PRESENT:
+        volume_ml = float(values["volume_ml"])
     return Row(case, values["name"], state, volume_ml, values["touches_border"] == "true", values)
 
 
@@ -84,7 +88,10 @@ def wide_table(rows: Iterable[Row], cases: Sequence[str]) -> bytes:
     names: dict[str, int] = {}
     for row in rows:
         names.setdefault(row.name, int(row.values["index"]))
-        volumes[row.case][row.name] = row.state if row.volume_ml is None else row.values["volume_ml"]
+        if row.volume_ml is None:
+            volumes[row.case][row.name] = row.state
+        else:
+            volumes[row.case][row.name] = row.values["volume_ml"]
     columns = sorted(names, key=lambda name: names[name])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

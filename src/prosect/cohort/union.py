@@ -144,7 +144,11 @@ class Union:
 
     def done_cases(self) -> dict[str, Event]:
         """Return for each case that is done its last such event."""
-        return {case: events[-1] for case, events in self._done.items() if events}
+        found: dict[str, Event] = {}
+        for case, events in self._done.items():
+            if events:
+                found[case] = events[-1]
+        return found
 
     def _pardoned(self, case: str, ledger: str) -> int:
         """Return up to which event of a ledger nothing is held against a case."""

@@ -92,7 +92,9 @@ class Watchdog:
 
 def stacks_of_threads() -> str:
     """Return what every thread of this process is doing."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    names = {}
+    for thread in threading.enumerate():
+        names[thread.ident] = thread.name
     lines = []
     for number, frame in sys._current_frames().items():
         lines.append(f"thread {names.get(number, number)}\n")

@@ -50,7 +50,9 @@ def labels_of_case(folder: Path) -> Path | None:
         is_labels = path.name.lower().endswith((*SCAN_ENDINGS, *LABEL_OBJECT_ENDINGS))
         if is_labels and path.is_file() and label_stem(path.name) == LABELS_NAME:
             return path
-    return folder if holds_dicom(folder) else None
+    if holds_dicom(folder):
+        return folder
+    return None
 
 
 def holds_dicom(folder: Path) -> bool:

@@ -147,7 +147,9 @@ def read_pair(pair: MaskPair) -> tuple[StoredLabels, StoredLabels]:
 
 def sniff_content(path: Path) -> str:
     """Return what the bytes of a file are; a folder can hold DICOM alone."""
-    return "dicom" if path.is_dir() else sniff(path).kind
+    if path.is_dir():
+        return "dicom"
+    return sniff(path).kind
 
 
 def common_grid(pair: MaskPair) -> Grid:

@@ -28,7 +28,11 @@ def nifti_members(path: Path) -> list[str]:
         return []
     if any(may_be_slice(name) for name in names):
         return []
-    return [name for name in names if is_nifti(name)]
+    found: list[str] = []
+    for name in names:
+        if is_nifti(name):
+            found.append(name)
+    return found
 
 
 def may_be_slice(name: str) -> bool:

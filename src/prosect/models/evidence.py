@@ -65,7 +65,9 @@ class BodySections:
     def typical_cm2(self) -> float:
         """The median area of the planes that show a body; 0 where none does."""
         body = self.areas_cm2[self.areas_cm2 >= SMALLEST_SECTION_CM2]
-        return float(np.median(body)) if body.size else 0.0
+        if body.size:
+            return float(np.median(body))
+        return 0.0
 
 
 def body_sections(volume: Volume) -> BodySections:
@@ -75,7 +77,9 @@ def body_sections(volume: Volume) -> BodySections:
     """
     order = volume.grid.to_ras()
     scan, grid = order.apply(volume.array), volume.grid.reorder(order)
-    steps = [max(1, round(COARSE_MM / spacing)) for spacing in grid.spacing_mm]
+    steps = []
+    for spacing in grid.spacing_mm:
+        steps.append(max(1, round(COARSE_MM / spacing)))
     coarse = scan[:: steps[0], :: steps[1]]
     threshold = max(AIR_HU, float(coarse.min()) + 1)
     pixel_cm2 = grid.spacing_mm[0] * steps[0] * grid.spacing_mm[1] * steps[1] / 100
@@ -135,7 +139,9 @@ def middle_plane(box: Box, grid: Grid) -> int:
     order = grid.to_ras()
     axis = order.axes[2]
     plane = (box.start[axis] + box.stop[axis] - 1) // 2
-    return grid.shape[axis] - 1 - plane if order.flips[2] else plane
+    if order.flips[2]:
+        return grid.shape[axis] - 1 - plane
+    return plane
 
 
 def touches_border(box: Box, grid: Grid) -> bool:

@@ -18,12 +18,17 @@ class ShownModel(Shown):
     def _facts(self) -> tuple[str, ...]:
         model = cast(LoadedModel, self)
         known = sum(structure.supported for structure in model.vocabulary)
-        structures = f"{known} structures" if known else "anything by clicks"
+        structures = "anything by clicks"
+        if known:
+            structures = f"{known} structures"
         return repr(model.spec.name), structures, spacings(model.spec.spacing_mm), str(model.device)
 
     def _rows(self) -> tuple[tuple[str, str], ...]:
         model = cast(LoadedModel, self)
-        names = [structure.name for structure in model.vocabulary if structure.supported]
+        names = []
+        for structure in model.vocabulary:
+            if structure.supported:
+                names.append(structure.name)
         said = ", ".join(names[:MOST_NAMED])
         if len(names) > MOST_NAMED:
             said += f" and {len(names) - MOST_NAMED} more"

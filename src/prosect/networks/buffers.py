@@ -38,7 +38,10 @@ class Buffers:
         if size < LEAST_BYTES:
             return torch.empty(tuple(shape), dtype=dtype)
         free = self._free.setdefault(size, [])
-        memory = free.pop() if free else allocate(size)
+        if free:
+            memory = free.pop()
+        else:
+            memory = allocate(size)
         # The tensor and all its views hold this array, so its end is theirs.
         array = np.frombuffer(memory, dtype=np.uint8)
         weakref.finalize(array, free.append, memory).atexit = False

@@ -21,7 +21,10 @@ def convolve(x: Tensor, weight: Tensor, padding: Sequence[int], stride: int = 1)
     the coarse levels of a network, and the blocks that fit a cache.
     """
     if not HAS_ONEDNN:
-        function = F.conv3d if x.dim() == 5 else F.conv2d
+        if x.dim() == 5:
+            function = F.conv3d
+        else:
+            function = F.conv2d
         return function(x, weight, stride=stride, padding=tuple(padding))
     ones = [1] * len(padding)
     out: Tensor = torch.mkldnn_convolution(x, weight, None, list(padding), [stride] * len(padding), ones, 1)

@@ -40,7 +40,10 @@ def file_values(labels: Labels, renumber: bool) -> dict[int, int]:
             values of the labels that it learnt from.
     """
     if renumber:
-        return {index: place for place, index in enumerate(labels.sought, start=1)}
+        found: dict[int, int] = {}
+        for place, index in enumerate(labels.sought, start=1):
+            found[index] = place
+        return found
     return own_values(labels.provenance)
 
 

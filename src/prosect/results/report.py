@@ -215,7 +215,10 @@ def inner_seconds(provenance: Mapping[str, object]) -> dict[str, float]:
     """Return the stages of the segmentation itself."""
     seconds = provenance.get("seconds", {})
     if isinstance(seconds, Mapping):
-        return {f"segmenting/{k}": float(v) for k, v in seconds.items()}
+        found: dict[str, float] = {}
+        for k, v in seconds.items():
+            found[f"segmenting/{k}"] = float(v)
+        return found
     return {}
 
 

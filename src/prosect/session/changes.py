@@ -197,14 +197,20 @@ def labels_in(
     out = np.zeros(box.shape, dtype=np.uint16)
     for sheet in painting_order(sheets, vocabulary, undone):
         # Nothing lies outside the structure's own box, and with many structures most boxes lie elsewhere.
-        where = box if undone is not None else box & sheet.shown.box
+        if undone is not None:
+            where = box
+        else:
+            where = box & sheet.shown.box
         if not where.size:
             continue
         mask = sheet.shown.read(where)
         if undone is not None:
             mask ^= undone.difference(sheet.target.name, where)
         target = sheet.target
-        out[where.within(box)][mask] = target.index if values is None else values[target.name]
+        if values is None:
+            out[where.within(box)][mask] = target.index
+        else:
+            out[where.within(box)][mask] = values[target.name]
     return out
 
 

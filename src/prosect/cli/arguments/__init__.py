@@ -86,7 +86,10 @@ def build_parser(version: Callable[[], str]) -> Parser:
     add_version(debug, version)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
-        parents = [] if command.has_actions else [debug]
+        if command.has_actions:
+            parents = []
+        else:
+            parents = [debug]
         own = commands.add_parser(name, help=command.help, description=command.description, parents=parents)
         if command.has_actions:
             add_version(own, version)

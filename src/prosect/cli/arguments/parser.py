@@ -38,7 +38,12 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             self.error(self.extra_word.format(word=word, command=self.prog))
         flag = word.split("=", 1)[0]
-        known = [text for text in self._option_string_actions if text.startswith("--") == flag.startswith("--")]
+        known = []
+        for text in self._option_string_actions:
+            if text.startswith("--") == flag.startswith("--"):
+                known.append(text)
         near = difflib.get_close_matches(flag, known, 2)
-        hint = f"; the nearest are {' and '.join(near)}" if near else ""
+        hint = ""
+        if near:
+            hint = f"; the nearest are {' and '.join(near)}"
         self.error(f"{flag}: there is no such flag{hint}; flags are written in full and apart")

@@ -156,17 +156,25 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"-ta {args.task} and -rs both choose structures; give one of them")
     if args.list_tasks or args.list_classes is not None:
         return
-    given = [place for place in (args.input, args.input_flag, args.phantom) if place is not None]
+    given = []
+    for place in (args.input, args.input_flag, args.phantom):
+        if place is not None:
+            given.append(place)
     if len(given) != 1:
         named = " and ".join(str(place) for place in given) or "none"
         taken = next(
             (p for p in (args.statistics, args.report, args.probabilities) if isinstance(p, Path) and not given), None
         )
-        hint = f"; {taken} was taken as the value of the flag before it" if taken is not None else ""
+        hint = ""
+        if taken is not None:
+            hint = f"; {taken} was taken as the value of the flag before it"
         parser.error(f"segment takes one input (a file, a folder or --phantom); given: {named}{hint}")
     if args.phantom and (args.series is not None or args.volume is not None):
         parser.error("--series and --volume pick from a file; a phantom holds one scan")
-    args.input = args.input if args.input is not None else args.input_flag
+    if args.input is not None:
+        args.input = args.input
+    else:
+        args.input = args.input_flag
     check_executors(parser, args)
     if args.output is None and not args.dry_run:
         parser.error("segment needs an output: -o labels.nii.gz")

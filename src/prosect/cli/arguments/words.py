@@ -67,7 +67,9 @@ def positive(text: str) -> float:
 
 def not_negative(text: str) -> float:
     """Return a number from 0."""
-    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+    if text.strip() in ("0", "0.0"):
+        return 0.0
+    return positive(text)
 
 
 def number(text: str) -> float:

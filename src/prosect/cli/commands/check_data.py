@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
         write_datalist(datalist, args.output)
         if not quiet:
             console.print(str(args.output))
-    return UNFIT if unfit else 0
+    if unfit:
+        return UNFIT
+    return 0
 
 
 def refuse_output(args: argparse.Namespace) -> None:
@@ -61,7 +63,9 @@ def refuse_output(args: argparse.Namespace) -> None:
 def tell(console: Console, report: EntryReport) -> None:
     """Print what is wrong with one entry, if anything is."""
     for problem in report.problems:
-        kind = "" if problem.fatal else "note: "
+        kind = "note: "
+        if problem.fatal:
+            kind = ""
         console.print(f"{report.name} {problem.file}: {kind}[{problem.code}] {problem.message}")
 
 

@@ -99,7 +99,9 @@ def devices() -> Iterator[Row]:
 def memory() -> Iterator[Row]:
     """Yield what is free."""
     free = psutil.virtual_memory()
-    state = GOOD if free.available > LITTLE_MEMORY else NOTE
+    state = NOTE
+    if free.available > LITTLE_MEMORY:
+        state = GOOD
     yield "memory", state, f"{free.available / 2**30:.1f} of {free.total / 2**30:.1f} GiB free"
 
 

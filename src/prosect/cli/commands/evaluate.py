@@ -41,11 +41,15 @@ def run(args: argparse.Namespace) -> int:
     done = job_of(args).run(on_case=None if args.quiet else say_case)
     if not args.quiet:
         for text, count in done.warnings.items():
-            often = f" ({count} times)" if count > 1 else ""
+            often = ""
+            if count > 1:
+                often = f" ({count} times)"
             print(f"prosect: warning: {text}{often}", file=sys.stderr)
         summarise(done.evaluation)
         open_console().print(str(done.files[3]))
-    return PARTLY if done.evaluation.refused else 0
+    if done.evaluation.refused:
+        return PARTLY
+    return 0
 
 
 def judge_masks(args: argparse.Namespace) -> int:
@@ -68,7 +72,9 @@ def judge_masks(args: argparse.Namespace) -> int:
     if not args.quiet:
         summarise(found)
         open_console().print(str(files[3]))
-    return PARTLY if found.refused else 0
+    if found.refused:
+        return PARTLY
+    return 0
 
 
 def compare_models(args: argparse.Namespace) -> int:

@@ -76,10 +76,15 @@ def settings_of(args: argparse.Namespace, **fixed: Any) -> FinetuneSettings:
     validation = getattr(args, "validation", 0.0)
     if not 0 <= validation < 1:
         raise RecipeError(f"A share of {validation} for validation cannot be.", code="RECIPE_INVALID")
-    own = {key: getattr(args, key) for key in OWN} if args.command == "finetune" else {}
+    own = {}
+    if args.command == "finetune":
+        own = {key: getattr(args, key) for key in OWN}
     if "sources" in args:
         own["sources"] = tuple(source_of(text) for text in args.sources)
-    patch = None if args.patch is None else tuple(args.patch)
+    if args.patch is None:
+        patch = None
+    else:
+        patch = tuple(args.patch)
     common: Mapping[str, Any] = {
         "steps": args.steps, "learning_rate": args.rate, "spacing_mm": args.spacing, "patch": patch,
         "intensity": args.intensity, "tolerance_mm": tolerance_of(args),
@@ -102,14 +107,21 @@ def source_of(text: str) -> tuple[str, str]:
 def tell(say: Any, plan: FinetunePlan, settings: FinetuneSettings, model: Learns) -> None:
     """Say what will be trained."""
     spec, words = plan.spec, plan.numbering.vocabulary
-    new = {s.index for s in plan.added}
+    new = set()
+    for s in plan.added:
+        new.add(s.index)
     for index in plan.numbering.classes:
         name = words[index].name
         near = ", ".join(f"'{other}'" for other in model.vocabulary.nearest(name))
         say(f"learns: {name}{f' (new; known names like it: {near})' if index in new else ''}")
-    kept = [s.name for s in spec.vocabulary if s.supported and s.index not in plan.numbering.classes]
+    kept = []
+    for s in spec.vocabulary:
+        if s.supported and s.index not in plan.numbering.classes:
+            kept.append(s.name)
     say(f"keeps: {', '.join(kept) if kept else 'no other class; --keep-classes keeps what the model knows'}")
-    where = "held out" if plan.held_out else "the same that train"
+    where = "the same that train"
+    if plan.held_out:
+        where = "held out"
     say(f"scans: {len(plan.training)} train, {len(plan.validation)} choose ({where})")
     patch = "x".join(map(str, spec.window))
     scale = f"{spec.intensity.kind} {spec.intensity.low:g} to {spec.intensity.high:g}"
@@ -124,7 +136,9 @@ def conclude(say: Any, result: Finetuned, output: Path) -> None:
     report = result.report
     validation = report["validation"]
     if validation["best_dice"] is not None:
-        on = "held-out" if validation["held_out"] else "training"
+        on = "training"
+        if validation["held_out"]:
+            on = "held-out"
         say(f"mean Dice on {validation['scans']} {on} scans: {validation['best_dice']:.3f}")
     look = validation.get("first_look")
     if look is not None:
@@ -147,4 +161,6 @@ def conclude(say: Any, result: Finetuned, output: Path) -> None:
 
 def told(value: float | None) -> str:
     """Return a Dice in words."""
-    return "none" if value is None else f"{value:.3f}"
+    if value is None:
+        return "none"
+    return f"{value:.3f}"

@@ -29,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     table.add_column("value" if values else "index", justify="right")
     for name in ("name", "status", "everything", "groups"):
         table.add_column(name, overflow="fold")
-    askable = [s for s in words if s.status in ("supported", "group")]
+    askable = []
+    for s in words:
+        if s.status in ("supported", "group"):
+            askable.append(s)
     for structure in words if args.all else askable:
         facts = row(words, structure)
         lists, groups = (", ".join(facts[key]) or NONE for key in ("everything", "groups"))
@@ -53,7 +56,9 @@ def vocabulary_of(name: str | None, weights: Path | None = None) -> Vocabulary:
     Raises:
         CheckpointError: There is no such model, or the shipped weights are missing.
     """
-    return vocabulary.load(name) if name in vocabulary.NAMES else offer(name, weights)
+    if name in vocabulary.NAMES:
+        return vocabulary.load(name)
+    return offer(name, weights)
 
 
 def row(words: Vocabulary, structure: Structure) -> dict[str, Any]:

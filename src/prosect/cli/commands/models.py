@@ -19,7 +19,10 @@ ABSENT = "no: prosect weights import"
 
 def run(args: argparse.Namespace) -> int:
     """Print all models, or one with its structures, and return 0."""
-    entries = segmenters() if args.model is None else (segmenter(args.model),)
+    if args.model is None:
+        entries = segmenters()
+    else:
+        entries = (segmenter(args.model),)
     cards = [card_of(entry) for entry in entries]
     if args.json:
         print(json.dumps([plain(card) for card in cards], indent=2, ensure_ascii=False))
@@ -37,7 +40,9 @@ def show_all(cards: list[ModelCard]) -> None:
     for head in ("structures", "mean Dice", "spacing mm", "clicks", "here"):
         table.add_column(head, justify="right")
     for card in cards:
-        clicks = "yes" if card.takes_clicks else "no"
+        clicks = "no"
+        if card.takes_clicks:
+            clicks = "yes"
         table.add_row(
             card.name, str(len(card.structures)), figure(card.mean_dice), spacing(card), clicks, presence(card)
         )
@@ -64,7 +69,9 @@ def show_one(card: ModelCard) -> None:
 
 def figure(value: float | None) -> str:
     """Return a Dice in words."""
-    return NONE if value is None else f"{value:.3f}"
+    if value is None:
+        return NONE
+    return f"{value:.3f}"
 
 
 def spacing(card: ModelCard) -> str:
@@ -75,7 +82,9 @@ def spacing(card: ModelCard) -> str:
 
 def presence(card: ModelCard) -> str:
     """Return whether the weights are here, or how to bring them."""
-    return "yes" if card.weights is not None else ABSENT
+    if card.weights is not None:
+        return "yes"
+    return ABSENT
 
 
 def plain(card: ModelCard) -> dict[str, Any]:

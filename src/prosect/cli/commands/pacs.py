@@ -38,7 +38,10 @@ def run(args: argparse.Namespace) -> int:
 
 def address_of(args: argparse.Namespace) -> Address:
     """Return where the PACS is."""
-    token = "" if args.token_file is None else read_token(args.token_file)
+    if args.token_file is None:
+        token = ""
+    else:
+        token = read_token(args.token_file)
     return Address(args.url, token, args.netrc, args.ca, args.cert)
 
 

@@ -22,13 +22,17 @@ def run(args: argparse.Namespace) -> int:
     job = job_of(args)
     # A folder that is no data set may hold scans in any way: finding them is the cohort's work.
     is_bare = args.input.is_dir() and not is_laid_out(args.input)
-    scans = list_of_folder(args.input, skip=[args.output], dataset=args.dataset) if is_bare else None
+    scans = None
+    if is_bare:
+        scans = list_of_folder(args.input, skip=[args.output], dataset=args.dataset)
     if args.quiet:
         done = job.run(datalist=scans)
     else:
         done = job.run(datalist=scans, on_scan=say_scan)
         open_console().print(str(done.list_file))
-    return PARTLY if done.refused else 0
+    if done.refused:
+        return PARTLY
+    return 0
 
 
 def job_of(args: argparse.Namespace) -> PseudoLabelJob:
@@ -51,7 +55,9 @@ def say_scan(name: str, found: PseudoLabels | ProsectError) -> None:
     if isinstance(found, ProsectError):
         console.print(f"{name}: refused [{found.code}] {found}")
         return
-    doubt = "" if found.reliability else "; not to be used"
+    doubt = "; not to be used"
+    if found.reliability:
+        doubt = ""
     console.print(f"{name}: {len(found.labels.present)} structures{doubt}")
     for note in found.notes:
         console.print(f"  note: {note}")

@@ -160,7 +160,10 @@ def say_cost(models: str) -> None:
 
 def say_absent(labels: LabelMap | LabelLayers, found: Sequence[Measurement]) -> None:
     """Print which of the structures that were asked for are not in the scan."""
-    absent = [labels.name_of(index) for index in labels.sought if index not in {m.index for m in found}]
+    absent = []
+    for index in labels.sought:
+        if index not in {m.index for m in found}:
+            absent.append(labels.name_of(index))
     if absent:
         open_console().print(f"not found: {', '.join(absent)}")
 
@@ -169,7 +172,10 @@ def shown_files(request: Request | None, files: Sequence[Path]) -> list[str]:
     """Return what is said of the files: a folder of many by its name."""
     if request is None or not request.is_folder or len(files) <= FILES_SHOWN:
         return [str(path) for path in files]
-    outside = [str(path) for path in files if path.parent != request.output]
+    outside = []
+    for path in files:
+        if path.parent != request.output:
+            outside.append(str(path))
     return [f"{request.output} ({len(files) - len(outside)} files)", *outside]
 
 
@@ -177,7 +183,10 @@ def report(made: Segmented, verbose: bool) -> None:
     """Print the structures by size, and the time taken."""
     console = open_console()
     largest = sorted(made.found, key=lambda measurement: -measurement.volume_ml)
-    shown = largest if verbose else largest[:ROWS_SHOWN]
+    if verbose:
+        shown = largest
+    else:
+        shown = largest[:ROWS_SHOWN]
     if shown:
         console.print(found_table(shown, made.volume.modality))
     if len(shown) < len(largest):
@@ -189,7 +198,9 @@ def counted(number: int) -> str:
     """Return a number of structures in words."""
     if number == 0:
         return "Nothing found"
-    return "1 structure" if number == 1 else f"{number} structures"
+    if number == 1:
+        return "1 structure"
+    return f"{number} structures"
 
 
 def found_table(rows: Sequence[Measurement], modality: str | None) -> Table:
@@ -200,7 +211,13 @@ def found_table(rows: Sequence[Measurement], modality: str | None) -> Table:
     table.add_column("mean HU" if modality == "CT" else "mean", justify="right")
     table.add_column("")
     for m in rows:
-        digits = 0 if m.volume_ml >= 100 else 1 if m.volume_ml >= 1 else 2
-        mean = "" if m.mean_hu is None else f"{m.mean_hu:.0f}"
+        if m.volume_ml >= 100:
+            digits = 0
+        else:
+            digits = 1 if m.volume_ml >= 1 else 2
+        if m.mean_hu is None:
+            mean = ""
+        else:
+            mean = f"{m.mean_hu:.0f}"
         table.add_row(m.name, f"{m.volume_ml:.{digits}f}", mean, "reaches the edge" if m.touches_border else "")
     return table

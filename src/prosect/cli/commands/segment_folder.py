@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int | None:
     )
     if not args.quiet:
         say(done)
-    return PARTLY_FAILED if done.refused else 0
+    if done.refused:
+        return PARTLY_FAILED
+    return 0
 
 
 def job_of(args: argparse.Namespace) -> CohortJob:
@@ -114,7 +116,9 @@ def say(done: CohortRun) -> None:
         console.print(f"and {len(refused) - REFUSED_SHOWN} more")
     for what, count in done.report["passed_over"].items():
         console.print(f"passed over: {count} x {what}")
-    before = f" ({len(done.plan.finished)} of them before)" if done.plan.finished else ""
+    before = ""
+    if done.plan.finished:
+        before = f" ({len(done.plan.finished)} of them before)"
     count = done.report["counts"]["done"]
     console.print(f"{count} scans done{before}, {len(refused)} refused, in {pace(done)}")
     console.print(str(done.report_file))
@@ -122,9 +126,17 @@ def say(done: CohortRun) -> None:
 
 def pace(done: CohortRun) -> str:
     """Return the time of this run, and where it went per scan."""
-    mine = {scan.name for scan in (*done.plan.todo, *done.plan.alone)}
-    rows = [row for row in done.report["cases"] if row["case"] in mine]
-    timed = [row["seconds"] for row in rows if row["state"] == "done"]
+    mine = set()
+    for scan in (*done.plan.todo, *done.plan.alone):
+        mine.add(scan.name)
+    rows = []
+    for row in done.report["cases"]:
+        if row["case"] in mine:
+            rows.append(row)
+    timed = []
+    for row in rows:
+        if row["state"] == "done":
+            timed.append(row["seconds"])
     if not timed:
         return f"{done.seconds:.1f} s"
     spent: Counter[str] = Counter()
@@ -138,7 +150,9 @@ def show_plan(job: CohortJob, manifest: Manifest) -> None:
     """Print what a run would do."""
     console = open_console()
     for scan in manifest.scans:
-        series = f" series {scan.series}" if scan.series else ""
+        series = ""
+        if scan.series:
+            series = f" series {scan.series}"
         console.print(f"{scan.origin}{series} -> {', '.join(job.planned_names(scan.name))}")
     for what, count in manifest.passed.items():
         console.print(f"passed over: {count} x {what}")

@@ -59,7 +59,9 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
     )
     if not args.quiet:
         say(done.report, done.finished, str(job.output / REPORT))
-    return PARTLY_FAILED if done.refused else 0
+    if done.refused:
+        return PARTLY_FAILED
+    return 0
 
 
 def start_actors(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> int:
@@ -71,7 +73,9 @@ def start_actors(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -
     report = json.loads((job.output / REPORT).read_text("ascii"))
     if not args.quiet:
         say(report, True, str(job.output / REPORT))
-    return PARTLY_FAILED if report["counts"]["refused"] else 0
+    if report["counts"]["refused"]:
+        return PARTLY_FAILED
+    return 0
 
 
 def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace], CohortJob]) -> int:
@@ -108,7 +112,9 @@ def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace],
         )  # fmt: skip
     if not args.quiet:
         say(done.report, done.finished, f"{args.output}/{REPORT}")
-    return PARTLY_FAILED if done.refused else 0
+    if done.refused:
+        return PARTLY_FAILED
+    return 0
 
 
 def start_array(args: argparse.Namespace) -> int:
@@ -129,7 +135,10 @@ def worker_words(words: Sequence[str]) -> list[str]:
     for word in words:
         flag, equals, _ = word.partition("=")
         if flag in OWN_FLAGS:
-            skip = 0 if equals else OWN_FLAGS[flag]
+            if equals:
+                skip = 0
+            else:
+                skip = OWN_FLAGS[flag]
             continue
         # A flag that takes any number of words ends at the next flag.
         if skip < 0 and not word.startswith("-"):
@@ -151,7 +160,9 @@ def say(report: Mapping[str, Any], finished: bool, report_file: str) -> None:
     if len(refused) > REFUSED_SHOWN:
         console.print(f"and {len(refused) - REFUSED_SHOWN} more")
     counts = report["counts"]
-    left = f", {counts['left']} left" if counts["left"] else ""
+    left = ""
+    if counts["left"]:
+        left = f", {counts['left']} left"
     console.print(f"all workers: {counts['done']} scans done, {counts['refused']} refused{left}")
     if finished:
         console.print(report_file)

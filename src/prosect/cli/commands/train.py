@@ -74,7 +74,10 @@ class Words:
     def say_plan(self, course: Course) -> None:
         """Print what will be trained on what."""
         for source in course.sources:
-            held_out = 0 if source.validation is None else len(source.validation)
+            if source.validation is None:
+                held_out = 0
+            else:
+                held_out = len(source.validation)
             name = source.data.list.name
             self.say(f"{name}: {len(source.training)} training scans, {held_out} for validation")
         classes, others = course.numbering.classes, course.numbering.others
@@ -101,6 +104,9 @@ def words_of_row(stage: str, row: Mapping[str, Any]) -> str:
     if event == "trained on":
         return f"{stage} was finished after {row['before']} steps; trained on to {row['now']}"
     if event is not None:
-        rest = {key: value for key, value in row.items() if key not in ("step", "event", "rate", "skipped")}
+        rest = {}
+        for key, value in row.items():
+            if key not in ("step", "event", "rate", "skipped"):
+                rest[key] = value
         return f"{stage} step {row['step']}: {event} {rest}"
     return f"{stage} step {row['step']}: loss {row['loss']:.4f}, {row['seconds']:.2f} s per step"

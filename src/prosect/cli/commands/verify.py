@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     if found.problems:
         print(f"not verified: {found.problems[0]}")
         return DIFFERENT
-    equal = "by their hashes" if args.hashes_only else "and made again byte for byte"
+    equal = "and made again byte for byte"
+    if args.hashes_only:
+        equal = "by their hashes"
     print(f"verified: {found.files} files, {equal}")
     return 0
 

@@ -98,7 +98,9 @@ def branches_of(
     if engine == "auto":
         engine = _fastest(network, device)
     if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" else "float32"
+        precision = "float32"
+        if device.type == "cuda":
+            precision = "bfloat16"
     return ENGINES[engine](network, device, precision)
 
 

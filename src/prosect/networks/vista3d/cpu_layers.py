@@ -138,7 +138,9 @@ class Layers:
             return Moments.of(y)
 
         depth = max(1, BLOCK_BYTES // (j * k * channels * self.dtype.itemsize))
-        parts = [slice(first, min(first + depth, i)) for first in range(0, i, depth)]
+        parts = []
+        for first in range(0, i, depth):
+            parts.append(slice(first, min(first + depth, i)))
         # Those with the most taps first, so that nobody is left alone with a long one.
         parities = sorted(itertools.product((0, 1), (0, 1), (0, 1)), key=sum, reverse=True)
         tasks = [(parity, planes) for parity in parities for planes in parts]
@@ -161,7 +163,10 @@ class Layers:
         stride, channels = conv.stride[0], x.shape[3]
         i, j, k = out.shape[:3]
         padded = x.new_zeros(x.shape[0] + 2, x.shape[1] + 2, x.shape[2] + 2, channels)
-        padded[1:-1, 1:-1, 1:-1] = x if affine is None else activated(x, affine)
+        if affine is None:
+            padded[1:-1, 1:-1, 1:-1] = x
+        else:
+            padded[1:-1, 1:-1, 1:-1] = activated(x, affine)
         a, b, c, _ = padded.stride()
         size = (i, j, k, 3, 3, 3 * channels)
         columns = padded.as_strided(size, (stride * a, stride * b, stride * c, a, b, 1)).reshape(i * j * k, -1)
@@ -216,14 +221,20 @@ def blocks_of(planes: int, rows: int, row_bytes: int) -> list[Block]:
     # All of nearly one height: a thin block is nearly all border.
     height = -(-rows // -(-rows // most))
     starts: Iterable[tuple[int, int]] = itertools.product(range(0, planes, TILE), range(0, rows, height))
-    return [(slice(a, min(a + TILE, planes)), slice(b, min(b + height, rows))) for a, b in starts]
+    found: list[Block] = []
+    for a, b in starts:
+        found.append((slice(a, min(a + TILE, planes)), slice(b, min(b + height, rows))))
+    return found
 
 
 def activated(x: Tensor, affine: Affine) -> Tensor:
     """Return values (... c) scaled, shifted and activated."""
     scale, shift, slope = affine
     out = torch.addcmul(shift, x.float(), scale)
-    out = out.relu_() if slope == 0 else F.leaky_relu_(out, slope)
+    if slope == 0:
+        out = out.relu_()
+    else:
+        out = F.leaky_relu_(out, slope)
     return out.to(x.dtype)
 
 
@@ -237,7 +248,10 @@ def read(x: Tensor, planes: slice, rows: slice, affine: Affine | None) -> Tensor
     first, last = max(planes.start, 0), min(planes.stop, x.shape[0])
     top, bottom = max(rows.start, 0), min(rows.stop, x.shape[1])
     source = x[first:last, top:bottom]
-    inside = source if affine is None else activated(source, affine)
+    if affine is None:
+        inside = source
+    else:
+        inside = activated(source, affine)
     before, above = first - planes.start, top - rows.start
     shape = (planes.stop - planes.start, rows.stop - rows.start)
     if inside.shape[:2] == shape:

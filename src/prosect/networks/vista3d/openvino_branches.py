@@ -136,7 +136,9 @@ def convolution(x: Any, conv: nn.Conv3d) -> Any:
     """Return a convolution as a module has it."""
     pads = list(cast(tuple[int, ...], conv.padding))
     y = ops.convolution(x, constant(values(conv.weight)), list(conv.stride), pads, pads, [1, 1, 1])
-    return y if conv.bias is None else ops.add(y, per_channel(conv.bias))
+    if conv.bias is None:
+        return y
+    return ops.add(y, per_channel(conv.bias))
 
 
 def transposed(x: Any, conv: nn.ConvTranspose3d) -> Any:

@@ -227,10 +227,7 @@ def mapping_of(
         if value == 0:
             refuse_zero(structure)
             continue
-        if means_nothing(structure):
-            index = None
-        else:
-            index = vocabulary[plain_name(structure)].index
+        index = None if means_nothing(structure) else vocabulary[plain_name(structure)].index
         if index is not None and isinstance(structure, str) and structure.startswith(NEW):
             refuse_two_spellings(texts.setdefault(index, structure), structure)
         if isinstance(value, str):

@@ -71,7 +71,10 @@ def chosen_model(
     Raises:
         UsageError: How a model is loaded is said beside one that is (`JOB_INVALID`).
     """
-    place = None if weights is None else Path(weights)
+    if weights is None:
+        place = None
+    else:
+        place = Path(weights)
     if model is None or isinstance(model, str):
         return ModelChoice(model, place, device=device, fast=fast), None
     if place is not None or fast:
@@ -83,7 +86,9 @@ def names_of(classes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """Return names of structures as a job takes them; None for everything."""
     if classes is None:
         return None
-    return (classes,) if isinstance(classes, str) else tuple(classes)
+    if isinstance(classes, str):
+        return (classes,)
+    return tuple(classes)
 
 
 def scan_of(given: object) -> Volume:
@@ -92,4 +97,6 @@ def scan_of(given: object) -> Volume:
     Raises:
         ProsectError: See `prosect.read`.
     """
-    return given if isinstance(given, Volume) else prosect.read(given)
+    if isinstance(given, Volume):
+        return given
+    return prosect.read(given)

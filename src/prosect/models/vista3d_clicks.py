@@ -56,9 +56,7 @@ def click_preparation(volume: Volume, spec: ModelSpec, profile: Profile) -> Prep
     units that a model takes is scaled by its own percentiles.
     """
     prepared = replace(spec.preparation(profile), crop_above=None)
-    if _scaled_anew(volume, spec, profile):
-        return replace(prepared, intensity=OTHER_MODALITIES)
-    return prepared
+    return replace(prepared, intensity=OTHER_MODALITIES) if _scaled_anew(volume, spec, profile) else prepared
 
 
 def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
@@ -71,9 +69,7 @@ def warn_of_scaling(volume: Volume, spec: ModelSpec, profile: Profile) -> None:
 
 def _scaled_anew(volume: Volume, spec: ModelSpec, profile: Profile) -> str:
     """Return why a scan cannot be shown in the model's window, or nothing; the official profiles show it so."""
-    if profile.rescales:
-        return not_hounsfield(volume, spec)
-    return ""
+    return not_hounsfield(volume, spec) if profile.rescales else ""
 
 
 class PointBranch:
@@ -138,10 +134,7 @@ def answer_clicks(
         assert rule is not None  # else this is not handed on
         at: dict[float, Views] = {1.0: answering}
         at.update({scale: others.at(scale) for scale in rule.tried if scale != 1})
-        if not_hounsfield(volume, spec):
-            margin = rule.margin
-        else:
-            margin = rule.margin_hu
+        margin = rule.margin if not_hounsfield(volume, spec) else rule.margin_hu
         return find_scale(at, points, zero_shot, rule, margin)
 
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)

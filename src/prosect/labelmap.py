@@ -79,10 +79,7 @@ class NamedLabels(ShownLabels):
         labels = cast(Labels, self)
         counts = sorted(labels.voxel_counts.items(), key=lambda item: -item[1])
         voxel_ml = labels.grid.voxel_volume_ml
-        found: dict[str, float] = {}
-        for index, count in counts:
-            found[labels.name_of(index)] = count * voxel_ml
-        return found
+        return {labels.name_of(index): count * voxel_ml for index, count in counts}
 
     def _facts(self) -> tuple[str, ...]:
         grid = cast(Labels, self).grid
@@ -129,10 +126,7 @@ class LabelMap(NamedLabels):
         """Number of voxels by label value, ascending, without the background."""
         counts = count_values(self.array)
         counts[0] = 0
-        found: dict[int, int] = {}
-        for value in np.flatnonzero(counts):
-            found[int(value)] = int(counts[value])
-        return found
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -187,9 +181,7 @@ class LabelMap(NamedLabels):
         Raises:
             VocabularyError: The vocabulary does not know it (`STRUCTURE_UNKNOWN`).
         """
-        if index == 0:
-            return "background"
-        return self.vocabulary[index].name
+        return "background" if index == 0 else self.vocabulary[index].name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -262,10 +254,7 @@ class LabelLayers(NamedLabels):
             VocabularyError: The vocabulary does not know it (`STRUCTURE_UNKNOWN`).
         """
         wanted = extent(self.vocabulary, structure, whole)
-        chosen = []
-        for i, mask in zip(self.indices, self.masks, strict=True):
-            if i in wanted:
-                chosen.append(mask)
+        chosen = [mask for i, mask in zip(self.indices, self.masks, strict=True) if i in wanted]
         if not chosen:
             return np.zeros(self.grid.shape, dtype=bool)
         return np.asarray(chosen[0] if len(chosen) == 1 else np.logical_or.reduce(chosen))
@@ -297,10 +286,7 @@ class LabelLayers(NamedLabels):
         Raises:
             FormatError: `order` does not name each structure of the layers exactly once (`LABELS_ORDER`).
         """
-        if order is None:
-            stack = self._by_tier()
-        else:
-            stack = tuple(self.vocabulary[s].index for s in order)
+        stack = self._by_tier() if order is None else tuple(self.vocabulary[s].index for s in order)
         if sorted(stack) != sorted(self.indices):
             raise FormatError(
                 f"The order {list(stack)} must name each of {list(self.indices)} exactly once.", code="LABELS_ORDER"
@@ -361,11 +347,7 @@ def smallest(array: NDArray[Any]) -> LabelArray:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise FormatError(f"Label values run from {low} to {high}; 0 to 65535 can be kept.", code="LABELS_OUT_OF_RANGE")
-    kept: LabelArray
-    if high <= 255:
-        kept = array.astype(np.uint8, copy=False)
-    else:
-        kept = array.astype(np.uint16, copy=False)
+    kept: LabelArray = array.astype(np.uint8, copy=False) if high <= 255 else array.astype(np.uint16, copy=False)
     kept = kept.view()
     kept.setflags(write=False)
     return kept

@@ -96,10 +96,7 @@ def image_of(payload: Payload, assumed: str | None = None) -> StoredImage:
     slope, inter = scaling(header, name)
     grid, repairs, notes = geometry(header, shape[:3], name, assumed)
     names, layers = label_names(whole, len(stored.raw), offset, stored.endianness)
-    if len(layers) == shape[3]:
-        layers = layers
-    else:
-        layers = ()
+    layers = layers if len(layers) == shape[3] else ()
     notes += bits_note(header) + trailing
     return StoredImage(
         name, "nifti", array, grid, slope, inter, stored, payload.sha256, repairs, notes, names, layers
@@ -123,10 +120,7 @@ def voxel_layout(header: Header, name: str) -> tuple[tuple[int, int, int, int], 
         )
     check_extent(name, sizes, 1)
     code = int(header["datatype"])
-    if code == RGB_PLANES:
-        label = "RGB"
-    else:
-        label = header.get_value_label("datatype")
+    label = "RGB" if code == RGB_PLANES else header.get_value_label("datatype")
     vector = (len(sizes) > 4 and max(sizes[4:]) > 1) or int(header["intent_code"]) in VECTOR_INTENTS
     if vector or label.startswith(("RGB", "complex")):
         raise FormatError(
@@ -168,9 +162,7 @@ def extensions_end(whole: bytes | bytearray, header_bytes: int, endianness: str)
 
 def bits_note(header: Header) -> tuple[str, ...]:
     """Return a note where the header leaves the bits of a voxel at 0."""
-    if int(header["bitpix"]) == 0:
-        return ("The header says 0 bits per voxel; its voxel type was used.",)
-    return ()
+    return ("The header says 0 bits per voxel; its voxel type was used.",) if int(header["bitpix"]) == 0 else ()
 
 
 def scaling(header: Header, name: str) -> tuple[float, float]:
@@ -233,10 +225,7 @@ def assumed_grid(header: Header, assumed: str, shape: tuple[int, int, int], scal
     affine[:3, :3] = 0.0
     for axis, letter in enumerate(assumed):
         row = next(row for row, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
-        if letter in "RAS":
-            affine[row, axis] = sizes[axis]
-        else:
-            affine[row, axis] = -sizes[axis]
+        affine[row, axis] = sizes[axis] if letter in "RAS" else -sizes[axis]
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     try:
         return Grid(shape, affine)
@@ -248,10 +237,7 @@ def place_voxels(header: Header, form: str, shape: tuple[int, int, int], scale: 
     """Return the grid by the sform (`s`) or the qform (`q`), or why it cannot be had."""
     try:
         with np.errstate(all="ignore"):  # a signalling NaN warns when cast; the grid refuses it
-            if form == "s":
-                affine = header.get_sform()
-            else:
-                affine = qform(header)
+            affine = header.get_sform() if form == "s" else qform(header)
         affine[:3] *= scale
         return Grid(shape, affine)
     except GeometryError as error:
@@ -319,9 +305,7 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     On the grid of a NIfTI source, sform, qform, codes, pixdim and units are repeated bit for bit, in its NIfTI version
     and byte order. Nothing else of the source header is copied: free-text fields can carry a patient's name.
     """
-    like = None
-    if isinstance(image.header, NiftiHeader):
-        like = image.header
+    like = image.header if isinstance(image.header, NiftiHeader) else None
     header = header_for(image.grid, like)
     dtype = image.dtype.newbyteorder(header.endianness)
     shape = image.grid.shape + ((image.array.shape[0],) if image.layered else ())

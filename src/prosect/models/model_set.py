@@ -84,16 +84,12 @@ class ModelSet(ShownModel):
         Raises:
             CheckpointError: One of them has none.
         """
-        members = []
-        for member in self.members:
-            members.append(cast(FindsAndTakesClicks, require_coarser(member).coarser()))
+        members = [cast(FindsAndTakesClicks, require_coarser(member).coarser()) for member in self.members]
         return replace(self, members=tuple(members), spec=replace(self.spec, spacing_mm=members[0].spec.spacing_mm))
 
     def keeping_all(self) -> ModelSet:
         """Return the models, none of which withholds what cannot be in a scan."""
-        members = []
-        for member in self.members:
-            members.append(self._keeping(member))
+        members = [self._keeping(member) for member in self.members]
         return replace(self, members=tuple(members))
 
     def plan(
@@ -105,9 +101,7 @@ class ModelSet(ShownModel):
             VocabularyError: See `segment`.
         """
         shares = self._shares(self._resolve(classes))
-        plans = []
-        for number, indices in shares.items():
-            plans.append(self.members[number].plan(volume, indices, overlap))
+        plans = [self.members[number].plan(volume, indices, overlap) for number, indices in shares.items()]
         neediest = max(plans, key=lambda each: each.peak)
         parts = {**neediest.parts, "labels": sum(each.parts["labels"] for each in plans)}
         return replace(neediest, windows=sum(each.windows for each in plans), parts=parts)
@@ -238,15 +232,10 @@ class ModelSet(ShownModel):
 
     def _owners(self, indices: Sequence[int], found: Mapping[int, LabelMap | LabelLayers]) -> dict[int, int]:
         """Return the member from which each structure is taken: the best that found it, or the best where none did."""
-        present = {}
-        for number, labels in found.items():
-            present[number] = set(labels.present)
+        present = {number: set(labels.present) for number, labels in found.items()}
         owners: dict[int, int] = {}
         for index in indices:
-            finders = []
-            for number in self.offers[index]:
-                if index in present[number]:
-                    finders.append(number)
+            finders = [number for number in self.offers[index] if index in present[number]]
             owners[index] = (finders or self.offers[index])[0]
         return owners
 
@@ -275,9 +264,7 @@ class ModelSet(ShownModel):
     @staticmethod
     def _keeping(member: FindsAndTakesClicks) -> FindsAndTakesClicks:
         """Return a member that withholds nothing."""
-        if isinstance(member, KeepsAll):
-            return cast(FindsAndTakesClicks, member.keeping_all())
-        return member
+        return cast(FindsAndTakesClicks, member.keeping_all()) if isinstance(member, KeepsAll) else member
 
     def _provenance(
         self, resolution: Resolution, found: Mapping[int, LabelMap | LabelLayers], owners: Mapping[int, int]
@@ -291,13 +278,8 @@ class ModelSet(ShownModel):
             notes += each["notes"]
             for stage, spent in each["seconds"].items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
-            own = []
-            for index, owner in owners.items():
-                if owner == number:
-                    own.append(index)
-            facts = {}
-            for key in ("model", "weights_sha256", "windows"):
-                facts[key] = each[key]
+            own = [index for index, owner in owners.items() if owner == number]
+            facts = {key: each[key] for key in ("model", "weights_sha256", "windows")}
             models.append({**facts, "classes": own})
         return {
             **self.identity,
@@ -332,16 +314,12 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         )
     known: dict[int, dict[int, float]] = {}
     for number, (member, scores) in enumerate(zip(members, figures, strict=True)):
-        by_index = {}
-        for name, value in scores.items():
-            by_index[member.vocabulary[name].index] = value
+        by_index = {member.vocabulary[name].index: value for name, value in scores.items()}
         for structure in member.vocabulary:
             if structure.supported:
                 known.setdefault(structure.index, {})[number] = by_index.get(structure.index, 0.0)
     # Sorting keeps the order of members whose figures are equal.
-    offers = {}
-    for index, row in known.items():
-        offers[index] = tuple(sorted(row, key=row.__getitem__, reverse=True))
+    offers = {index: tuple(sorted(row, key=row.__getitem__, reverse=True)) for index, row in known.items()}
     vocabulary = offering(load_vocabulary(words.pop()), sorted(offers))
     hashes = "\n".join(member.spec.weights_sha256 for member in members)
     spec = replace(
@@ -385,11 +363,7 @@ def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelA
     highest = max(ascending)
     height = np.zeros(highest + 1, dtype=np.uint16)
     height[list(ascending)] = np.arange(1, len(ascending) + 1)
-    merged: LabelArray
-    if highest < 256:
-        merged = arrays[0].astype(np.uint8)
-    else:
-        merged = arrays[0].astype(np.uint16)
+    merged: LabelArray = arrays[0].astype(np.uint8) if highest < 256 else arrays[0].astype(np.uint16)
     for array in arrays[1:]:
         # Plane by plane: heights of a whole scan would need as much memory again as its labels.
         for plane, other in zip(merged, array, strict=True):

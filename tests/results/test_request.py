@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from prosect import vocabulary
 from prosect.errors import FormatError
 from prosect.results import planned_files, request_for
-from prosect.results.request import structure_key
+from prosect.results.request import structure_key, structure_keys
 
 LIVER = vocabulary.load("prosect")["liver"]
 
@@ -18,7 +19,7 @@ def named(tmp_path: Path, output: str, **flags) -> set[str]:
     """Return the files of a request by their place below the folder, the liver's masks among them."""
     request = request_for(tmp_path / output, **flags)
     inside = [*request.label_files, *request.statistics_files, request.preview_file, request.report_file]
-    files = [path for path in (*inside, *request.mask_files(LIVER)) if path is not None]
+    files = [path for path in (*inside, *request.mask_files("liver")) if path is not None]
     return {path.relative_to(tmp_path).as_posix() for path in files}
 
 
@@ -90,3 +91,24 @@ def test_every_structure_has_a_file_name_of_its_own_on_any_file_system(name: str
     assert not {"labels", "report", "statistics", "preview"} & set(keys)
     assert all(key.isascii() and not set(key) & set(' /\\:*?"<>|()') for key in keys)
     assert structure_key(vocabulary.load(name)["left kidney"]) == "left_kidney"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("left kidney", "left_kidney"),
+        ("Brain-Stem", "brain_stem"),
+        ("vertebrae L5", "vertebrae_L5"),
+        ("Right-FRP---frontal-pole", "right_frp_frontal_pole"),
+    ],
+)
+def test_mask_files_have_names_of_one_style(name: str, key: str) -> None:
+    words = vocabulary.load("prosect")
+    assert structure_key(words[name]) == key
+    assert words.find(key).name == name, "and are found by them"
+
+
+def test_names_that_differ_in_spelling_only_do_not_share_a_file() -> None:
+    names = {400: "my lesion", 401: "My-Lesion", 402: "other"}
+    structures = [replace(LIVER, index=index, name=name) for index, name in names.items()]
+    assert structure_keys(structures) == {400: "my_lesion_400", 401: "my_lesion_401", 402: "other"}

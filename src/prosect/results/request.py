@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict, Unpack
@@ -20,10 +22,10 @@ __all__ = [
     "Beside",
     "Kind",
     "Request",
-    "mask_name",
     "planned_files",
     "request_for",
     "structure_key",
+    "structure_keys",
 ]
 
 # The name of a format that is written; `prosect.io.formats` lists them.
@@ -168,9 +170,9 @@ class Request:
             return self._beside(REPORT_NAME)
         return Path(self.report)
 
-    def mask_files(self, structure: Structure) -> tuple[Path, ...]:
-        """Return the masks of one structure, one per format."""
-        return tuple(self.output / f"{mask_name(structure)}{ending}" for ending in self.mask_endings)
+    def mask_files(self, key: str) -> tuple[Path, ...]:
+        """Return the masks of the structure that has a key (`structure_keys`), one per format."""
+        return tuple(self.output / f"{key}{ending}" for ending in self.mask_endings)
 
     def _beside(self, name: str) -> Path:
         if self.is_folder:
@@ -273,13 +275,21 @@ def planned_files(request: Request) -> tuple[Path, ...]:
 
 
 def structure_key(structure: Structure) -> str:
-    """Return the name of a structure for file names and keys: `left kidney` is `left_kidney`."""
-    return re.sub(r"[^\w.-]+", "_", structure.name).strip("_.")
+    """Return the name of a structure for files and keys: `left kidney` is `left_kidney`, `Brain-Stem` `brain_stem`.
+
+    Words are in small letters but for numbered ones, which TotalSegmentator writes as `vertebrae_L5`.
+    """
+    words = re.sub(r"[^\w.]+", "_", structure.name).strip("_.").split("_")
+    return "_".join(word if word[-1:].isdigit() else word.lower() for word in words)
 
 
-def mask_name(structure: Structure) -> str:
-    """Return the file name of a mask without its ending."""
-    return structure_key(structure)
+def structure_keys(structures: Iterable[Structure]) -> dict[int, str]:
+    """Return the key of each structure by its index; of several with one key, such as `my lesion` and `My_Lesion`, each
+    has its index at the end, so that none replaces another's mask.
+    """
+    keys = {structure.index: structure_key(structure) for structure in structures}
+    counts = Counter(key.casefold() for key in keys.values())
+    return {index: f"{key}_{index}" if counts[key.casefold()] > 1 else key for index, key in keys.items()}
 
 
 def kind_of(path: Path) -> Kind | None:

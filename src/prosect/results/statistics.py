@@ -11,7 +11,7 @@ from typing import Any
 from prosect.labelmap import Labels
 from prosect.measure import Measurement
 from prosect.results.report import plausibility
-from prosect.results.request import structure_key
+from prosect.results.request import structure_keys
 from prosect.vocabulary import Structure
 
 __all__ = ["COLUMNS", "as_csv", "as_json", "as_radiomics"]
@@ -43,11 +43,12 @@ def as_json(
         medians: By index, what `intensity` is in place of the mean.
     """
     table: dict[str, dict[str, Any]] = {}
+    keys = keys_of(labels)
     for structure, m in rows(labels, found):
         row = entry(m, labels, extra)
         if medians is not None and m is not None:
             row["intensity"] = round_value(medians[m.index])
-        table[structure_key(structure)] = row
+        table[keys[structure.index]] = row
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 
@@ -132,14 +133,20 @@ def rows(labels: Labels, found: Sequence[Measurement]) -> Iterator[tuple[Structu
             yield structure, by_index.get(index)
 
 
+def keys_of(labels: Labels) -> dict[int, str]:
+    """Return the key of each structure that was looked for, by its index."""
+    return structure_keys([row for index in labels.sought if (row := labels.vocabulary.get(index)) is not None])
+
+
 def as_radiomics(labels: Labels, features: Mapping[int, Mapping[str, float | None]]) -> bytes:
     """Return `statistics_radiomics.json`: the features of each structure looked for; nothing where it was not found."""
     table: dict[str, dict[str, float | None]] = {}
+    keys = keys_of(labels)
     for index in labels.sought:
         structure = labels.vocabulary.get(index)
         if structure is not None:
             row = features.get(index, {})
-            table[structure_key(structure)] = {name: round_value(value) for name, value in row.items()}
+            table[keys[index]] = {name: round_value(value) for name, value in row.items()}
     return (json.dumps(table, indent=4, allow_nan=False) + "\n").encode()
 
 

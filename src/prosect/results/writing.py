@@ -27,7 +27,7 @@ from prosect.results import statistics as tables
 from prosect.results.folder import stage_folder
 from prosect.results.label_tables import as_itksnap, as_nnunet, as_slicer, file_values
 from prosect.results.report import Run
-from prosect.results.request import Request, stem
+from prosect.results.request import Request, stem, structure_keys
 from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Structure
 from prosect.volume import Volume
@@ -234,7 +234,10 @@ def written_masks(place: Place, labels: LabelMap | LabelLayers, volume: Volume) 
     for index in labels.sought:
         if (s := labels.vocabulary.get(index)) is not None:
             structures.append(s)
-    jobs = [(structure, file) for structure in structures for file in place.request.mask_files(structure)]
+    keys = structure_keys(structures)
+    jobs: list[tuple[Structure, Path]] = []
+    for structure in structures:
+        jobs += [(structure, file) for file in place.request.mask_files(keys[structure.index])]
 
     def one(job: tuple[Structure, Path]) -> None:
         structure, file = job

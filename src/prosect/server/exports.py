@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from prosect.errors import FormatError
 from prosect.io.writing import write, write_mask
 from prosect.measure import measure
-from prosect.results.request import mask_name
+from prosect.results.request import structure_keys
 from prosect.results.statistics import as_csv
 from prosect.server.live import LiveSession
 from prosect.session import Session
@@ -90,11 +90,12 @@ def write_masks(session: Session, path: Path) -> None:
     """
     volume = session.volume
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        keys = structure_keys([session.vocabulary[state.index] for state in session.states])
         for state in session.states:
             structure = session.vocabulary[state.index]
             mask = session.mask(state.name)
             if mask.any():
-                single = path.with_name(f"{mask_name(structure)}.nii.gz")
+                single = path.with_name(f"{keys[state.index]}.nii.gz")
                 write_mask(mask, volume.grid, structure, single, like=volume)
                 archive.write(single, single.name)
                 single.unlink()

@@ -296,7 +296,6 @@ def test_ohif_gets_the_indices_of_the_model(server: Server, scans: Path) -> None
     clicked = ohif(server, points)
     assert set(np.unique(clicked)) == {0, table["spleen"]}
     np.testing.assert_array_equal(clicked > 0, mask)
-    assert server.http.post("/infer/prosect?image=ct&output=dicom_seg").status_code == 501
     said = server.http.post("/infer/prosect?image=ct&output=json", json={"label_prompt": [LIVER]}).json()
     assert said["label_names"] == {"liver": 1}
 

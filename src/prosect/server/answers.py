@@ -6,7 +6,7 @@ from typing import Any
 
 import prosect
 from prosect.server.device import Job
-from prosect.server.exports import FORMATS
+from prosect.server.exports import FORMATS, formats_for
 from prosect.server.scans import OpenScan
 from prosect.server.service import Service
 from prosect.server.wire import problem_text
@@ -58,6 +58,7 @@ def scan_json(scan: OpenScan) -> dict[str, Any]:
         "spacing_mm": list(grid.spacing_mm),
         "affine_ras": grid.affine.tolist(),
         "modality": scan.volume.modality,
+        "formats": list(formats_for(scan.volume)),
         "hounsfield": scan.volume.is_ct,
         "window": {"low": scan.window[0], "high": scan.window[1]},
         "presets": {name: {"low": low, "high": high} for name, (low, high) in presets.items()},

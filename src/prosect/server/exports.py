@@ -5,13 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from starlette.background import BackgroundTask
 
 from prosect.errors import FormatError
+from prosect.io.dicom.choices import DicomChoices
+from prosect.io.formats import format_named
 from prosect.io.writing import write, write_mask
+from prosect.labelmap import LabelLayers
+from prosect.lazy import load_module
 from prosect.measure import measure
 from prosect.results.request import structure_keys
 from prosect.results.statistics import as_csv
@@ -19,10 +25,16 @@ from prosect.server.live import LiveSession
 from prosect.session import Session
 from prosect.volume import Volume
 
-__all__ = ["FORMATS", "Export", "export"]
+__all__ = ["FORMATS", "Export", "export", "formats_for", "refuse_dicom", "segmentation_of"]
 
 FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "masks.zip", "statistics.csv", "session.json")
-MEDIA = {"zip": "application/zip", "csv": "text/csv", "json": "application/json"}
+# Of scans that are DICOM series, by what files they are made of; a measurement report refers to its segmentation.
+DICOM_FORMATS = {
+    "dicom_seg": ("dicom_seg",),
+    "dicom_rtstruct": ("dicom_rtstruct",),
+    "dicom_sr": ("dicom_seg", "dicom_sr"),
+}
+MEDIA = {"zip": "application/zip", "csv": "text/csv", "json": "application/json", "dcm": "application/dicom"}
 
 
 @dataclass(frozen=True)
@@ -45,24 +57,31 @@ class Export:
         return MEDIA.get(self.name.rsplit(".", 1)[-1], "application/octet-stream")
 
 
+def formats_for(volume: Volume) -> tuple[str, ...]:
+    """Return the formats in which labels of a scan are exported: DICOM only where it is a DICOM series."""
+    return (*FORMATS, *DICOM_FORMATS) if volume.source.format == "dicom" else FORMATS
+
+
 def export(live: LiveSession, kind: str) -> Export:
     """Return the labels of a session as a file.
 
     Args:
         live: The session.
-        kind: One of `FORMATS`.
+        kind: One of `formats_for` its scan.
 
     Raises:
-        FormatError: There is no such format (`OUTPUT_FORMAT`).
+        FormatError: There is no such format (`OUTPUT_FORMAT`), or DICOM that cannot be made of the scan; see
+            `refuse_dicom`.
         ResourceError: The disk is full (`DISK_FULL`).
     """
-    if kind not in FORMATS:
-        raise FormatError(f"'{kind:.30}' is no format of ours; use {', '.join(FORMATS)}.", code="OUTPUT_FORMAT")
+    if kind not in FORMATS and kind not in DICOM_FORMATS:
+        known = ", ".join((*FORMATS, *DICOM_FORMATS))
+        raise FormatError(f"'{kind:.30}' is no format of ours; use {known}.", code="OUTPUT_FORMAT")
     folder = Path(tempfile.mkdtemp(prefix="prosect-export-"))
     try:
         with live.hold() as session:
             stem = Path(live.scan.entry.name).name.split(".")[0] or "scan"
-            path = folder / f"{stem}_labels.{kind}"
+            path = folder / f"{stem}_labels.{ending_of(kind)}"
             write_session(session, live.scan.volume, kind, path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,9 +89,20 @@ def export(live: LiveSession, kind: str) -> Export:
     return Export(path, path.name, BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
 
 
+def ending_of(kind: str) -> str:
+    """Return how the name of a file ends, without the dot."""
+    made_of = DICOM_FORMATS.get(kind)
+    if made_of is None:
+        return kind
+    ending = format_named(made_of[-1]).ending.removeprefix(".")
+    return ending if len(made_of) == 1 else f"{kind}.zip"
+
+
 def write_session(session: Session, volume: Volume, kind: str, path: Path) -> None:
     """Write a session's labels in one of the formats."""
-    if kind == "session.json":
+    if kind in DICOM_FORMATS:
+        write_dicom(session, volume, kind, path)
+    elif kind == "session.json":
         session.save(path)
     elif kind == "masks.zip":
         write_masks(session, path)
@@ -99,3 +129,59 @@ def write_masks(session: Session, path: Path) -> None:
                 write_mask(mask, volume.grid, structure, single, like=volume)
                 archive.write(single, single.name)
                 single.unlink()
+
+
+def refuse_dicom(volume: Volume, kind: str) -> None:
+    """Refuse DICOM results that cannot be made of a scan.
+
+    Args:
+        volume: The scan.
+        kind: One of `DICOM_FORMATS`.
+
+    Raises:
+        FormatError: The scan is no DICOM series, or lacks identifiers (see `prosect.io.dicom.source`), or the extra
+            `dicom` is not installed (`OUTPUT_UNSUPPORTED`).
+    """
+    for name in DICOM_FORMATS[kind]:
+        try:
+            module = load_module(format_named(name).module)
+        except ImportError as error:
+            raise FormatError(
+                f"{kind} needs what the extra `dicom` brings ({error.name}), which this server lacks. Export NIfTI or "
+                "NRRD.",
+                code="OUTPUT_UNSUPPORTED",
+            ) from error
+        module.refuse(volume.source.header, volume.grid, DicomChoices())
+
+
+def write_dicom(session: Session, volume: Volume, kind: str, path: Path) -> None:
+    """Write a session's labels as DICOM that refers to the slices of its scan; several files lie in a zip."""
+    refuse_dicom(volume, kind)
+    labels = session.labels
+    if len(DICOM_FORMATS[kind]) == 1:
+        write(labels, path, like=volume)
+        return
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in DICOM_FORMATS[kind]:
+            single = path.with_name(f"labels{format_named(name).ending}")
+            write(labels, single, like=volume)
+            archive.write(single, single.name)
+            single.unlink()
+
+
+def segmentation_of(session: Session, names: Sequence[str]) -> bytes:
+    """Return some structures of a session as the bytes of a DICOM segmentation.
+
+    Raises:
+        FormatError: As in `refuse_dicom`; or none of them has a voxel (`DICOM_NOTHING_FOUND`).
+    """
+    volume = session.volume
+    refuse_dicom(volume, "dicom_seg")
+    there = [name for name in names if name in session.structures]
+    masks = np.zeros((len(there), *volume.grid.shape), dtype=np.bool_)
+    for mask, name in zip(masks, there, strict=True):
+        mask[...] = session.mask(name)
+    indices = tuple(session.vocabulary[name].index for name in there)
+    labels = LabelLayers(masks, indices, volume.grid, session.vocabulary, session.labels.provenance)
+    with tempfile.TemporaryDirectory(prefix="prosect-export-") as folder:
+        return write(labels, Path(folder) / "labels.seg.dcm", like=volume).read_bytes()

@@ -25,6 +25,7 @@ from prosect.errors import FormatError, PromptError, ProsectError
 from prosect.io.writing import write
 from prosect.server.asking import MODELS, answer, compact_values, model_values, read_request
 from prosect.server.datastore import FINAL, Datastore, Image
+from prosect.server.exports import refuse_dicom, segmentation_of
 from prosect.server.foreign import blocking, body_of, flag_of, json_of, parse_json, route_class, text_of
 from prosect.server.forms import Form, form_of
 from prosect.server.label_files import encode_labels, form_reply
@@ -295,8 +296,6 @@ def add_inference(router: APIRouter, service: Service, store: Datastore) -> None
 
     @router.post("/infer/{model}")
     async def infer(request: Request, model: str, image: str = "", session_id: str = "", output: str = "") -> Response:
-        if output == "dicom_seg":
-            return JSONResponse({"detail": "DICOM SEG is not written by this server; take NRRD."}, 501)
         said, form = await params_of(request, service)
         try:
             work = partial(infer_now, service, store, model=model, said=said, output=output)
@@ -332,7 +331,13 @@ def infer_now(
     """Ask the model and return its answer in the form that the client expects."""
     asked = read_request(model, said, service.shelf.clicker().vocabulary)
     session = session_for(service, store, image, session_id, client_of(said), form)
+    if output == "dicom_seg":
+        # Before the work: a scan that is no DICOM series has none.
+        refuse_dicom(service.library.session(session).scan.volume, output)
     found = answer(service, session, asked)
+    if output == "dicom_seg":
+        with service.library.session(session).hold() as held:
+            return Response(segmentation_of(held, found.names), media_type="application/dicom")
     params: dict[str, Any] = {"latencies": {"infer": round(found.seconds, 3)}, "notes": list(found.notes)}
     compress = flag_of(said, "result_compress", output != "image")
     ending = text_of(said, "result_extension", ".nrrd")

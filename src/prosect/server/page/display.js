@@ -89,6 +89,8 @@ export class Display {
   }
 
   facts(scan) {
+    // A DICOM series can be exported as DICOM, too.
+    $("format").replaceChildren(...scan.formats.map((each) => new Option(each, each)));
     $("scan-name").textContent = scan.name;
     document.title = `${scan.name} – prosect`;
     const facts = [scan.modality || (scan.hounsfield ? "CT" : ""), scan.shape.join(" × "), scan.spacing_mm.map((each) => each.toFixed(2)).join(" × ") + " mm"];

@@ -27,6 +27,26 @@ def test_a_segmentation_is_written_and_made_again_byte_for_byte(run, model, seri
     assert "1 of 1 equal byte for byte" in said
 
 
+@pytest.mark.parametrize(
+    ("flags", "recorded"),
+    [
+        (["--seg-encoding", "labelmap", "--seg-compression", "deflate"], {"seg_compression": "deflate"}),
+        (["--rt-tolerance", "0.5"], {"rt_tolerance_mm": 0.5}),
+    ],
+)
+def test_packing_and_tolerance_are_recorded_and_chosen_again(run, model, series, tmp_path, flags, recorded) -> None:
+    out = tmp_path / "out"
+    assert run("segment", series, "-o", out, "-ot", "dicom_seg", "dicom_rtstruct", *flags)[0] == 0
+    said = json.loads((out / "report.json").read_text())["output"]
+    assert {key: said[key] for key in recorded} == recorded
+    assert run("verify", out, "--input", series, "-q")[0] == 0
+
+
+def test_a_packing_that_cannot_be_is_refused_before_the_work(run, model, series, tmp_path) -> None:
+    status, _, err = run("segment", series, "-o", tmp_path / "o.seg.dcm", "--seg-compression", "rle")
+    assert (status, "OUTPUT_UNSUPPORTED" in err, model.calls) == (3, True, [])
+
+
 @pytest.mark.parametrize("flags", [["--seg-encoding", "labelmap"], ["--deidentify"]])
 def test_what_was_chosen_is_recorded_and_chosen_again(run, model, series, tmp_path, flags) -> None:
     out = tmp_path / "out"

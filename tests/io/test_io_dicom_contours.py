@@ -58,6 +58,34 @@ def test_straight_lines_have_two_points() -> None:
     assert [len(ring) for ring in outlines(np.ones((40, 30), bool))] == [8]
 
 
+def test_a_tolerance_leaves_out_points_and_never_strays_farther() -> None:
+    rows, columns = np.mgrid[:60, :60]
+    disc = (rows - 30) ** 2 + ((columns - 30) * 0.5) ** 2 < 13**2
+    disc[28:33, 26:35] = False  # a hole, which a keyhole joins
+    spacing = (1.0, 0.5)
+    (exact,) = outlines(disc)
+    (fewer,) = outlines(disc, 0.6, spacing)
+    assert len(fewer) < 0.5 * len(exact)
+    for point in exact:
+        # Distance in mm to the nearest of the lines that are left.
+        start, stop = fewer * spacing, np.roll(fewer, -1, axis=0) * spacing
+        along = stop - start
+        length = np.maximum((along**2).sum(axis=1), 1e-12)
+        share = np.clip(((point * spacing - start) * along).sum(axis=1) / length, 0, 1)
+        assert np.hypot(*(start + share[:, None] * along - point * spacing).T).min() <= 0.6 + 1e-9
+    changed = np.count_nonzero(fill([fewer], disc.shape) != disc)
+    assert changed < 0.05 * np.count_nonzero(disc)
+    (same,) = outlines(disc, 0.0, spacing)
+    assert np.array_equal(same, exact)
+
+
+def test_a_lone_pixel_stays_whatever_the_tolerance() -> None:
+    mask = np.zeros((5, 5), dtype=bool)
+    mask[2, 2] = True
+    (ring,) = outlines(mask, 10.0)
+    assert np.array_equal(fill([ring], mask.shape), mask)
+
+
 def test_nothing_has_no_outline() -> None:
     assert outlines(np.zeros((4, 4), bool)) == []
 

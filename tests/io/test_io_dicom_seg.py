@@ -114,6 +114,37 @@ def test_the_validator_finds_no_errors_of_ours(choices, tmp_path) -> None:
     assert found == []
 
 
+PACKED = [
+    (DicomChoices("labelmap", seg_compression="none"), "1.2.840.10008.1.2.1"),
+    (DicomChoices("labelmap", seg_compression="rle"), "1.2.840.10008.1.2.5"),
+    (DicomChoices("labelmap", seg_compression="deflate"), "1.2.840.10008.1.2.1.99"),
+    (DicomChoices("binary", seg_compression="none"), "1.2.840.10008.1.2.1"),
+    (DicomChoices("binary", seg_compression="deflate"), "1.2.840.10008.1.2.1.99"),
+]
+
+
+@pytest.mark.parametrize(("choices", "syntax"), PACKED)
+def test_pixels_are_packed_as_was_chosen_and_are_the_same(choices, syntax, tmp_path) -> None:
+    volume, labels = labelled_series(tmp_path / "ct")
+    path = written(tmp_path, labels, volume, choices)
+    data = pydicom.dcmread(path)
+    assert str(data.file_meta.TransferSyntaxUID) == syntax
+    assert data.SegmentationType == choices.seg_encoding.upper()
+    assert same_points(seg_points(path), label_points(labels)) < 1e-6
+    back = prosect.read_labels(path, like=volume)
+    assert np.array_equal(back.array, labels.array)
+    assert written(tmp_path, labels, volume, choices).read_bytes() == path.read_bytes()
+    usual = pydicom.dcmread(written(tmp_path, labels, volume, DicomChoices(choices.seg_encoding)))
+    assert usual.SOPInstanceUID != data.SOPInstanceUID, "two files of other bytes are two objects"
+
+
+def test_single_bits_are_not_packed_by_run_lengths(tmp_path) -> None:
+    volume, labels = labelled_series(tmp_path / "ct")
+    with pytest.raises(prosect.errors.OutputError, match="labelmap") as refused:
+        written(tmp_path, labels, volume, DicomChoices(seg_compression="rle"))
+    assert refused.value.code == "OUTPUT_UNSUPPORTED"
+
+
 @pytest.mark.parametrize("choices", [*ENCODINGS, DicomChoices(deidentify=True)])
 def test_the_same_labels_give_the_same_bytes(choices, tmp_path) -> None:
     volume, labels = labelled_series(tmp_path / "ct")

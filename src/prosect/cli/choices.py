@@ -58,7 +58,7 @@ def scan_of(args: argparse.Namespace) -> ScanInput:
 
 def dicom_of(args: argparse.Namespace) -> DicomChoices:
     """Return how the flags say that DICOM results are written."""
-    return DicomChoices(args.seg_encoding, args.deidentify)
+    return DicomChoices(args.seg_encoding, args.deidentify, args.seg_compression, args.rt_tolerance)
 
 
 def model_of(args: argparse.Namespace) -> ModelChoice:

@@ -338,7 +338,8 @@ def dicom_identity(request: Request) -> dict[str, Any]:
     """Return what decides DICOM results, only where they are wanted."""
     if not any(row.needs_source for row in request.formats):
         return {}
-    return {"seg_encoding": request.dicom.seg_encoding, "deidentify": request.dicom.deidentify}
+    choices = request.dicom
+    return {"seg_encoding": choices.seg_encoding, "deidentify": choices.deidentify, **choices.stated()}
 
 
 def machine_facts() -> tuple[dict[str, str], int]:

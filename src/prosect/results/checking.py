@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from prosect.errors import FormatError
 from prosect.io import read_labels
-from prosect.io.dicom.choices import SEG_ENCODINGS, DicomChoices, SegEncoding
+from prosect.io.dicom.choices import SEG_COMPRESSIONS, SEG_ENCODINGS, DicomChoices, SegCompression, SegEncoding
 from prosect.io.formats import OUTPUT_TYPES, format_for
 from prosect.io.paths import file_name
 from prosect.results.report import Parameters, sha256_of
@@ -170,12 +170,18 @@ def dicom_choices(said: Mapping[str, Any]) -> DicomChoices:
     """Return how DICOM results were written; reports of earlier versions do not say, and had none.
 
     Raises:
-        ValueError: The encoding is not known.
+        ValueError: Encoding or compression are not known, or the tolerance is no number.
     """
     encoding = str(said.get("seg_encoding", "binary"))
-    if encoding not in SEG_ENCODINGS:
-        raise ValueError(f"its encoding is {encoding:.20}")
-    return DicomChoices(cast(SegEncoding, encoding), bool(said.get("deidentify", False)))
+    compression = said.get("seg_compression")
+    if encoding not in SEG_ENCODINGS or compression not in (None, *SEG_COMPRESSIONS):
+        raise ValueError(f"its encoding is {encoding:.20}, its compression {compression!s:.20}")
+    return DicomChoices(
+        cast(SegEncoding, encoding),
+        bool(said.get("deidentify", False)),
+        cast(SegCompression | None, compression),
+        float(said.get("rt_tolerance_mm", 0.0)),
+    )
 
 
 def unequal(files: Sequence[tuple[Path, str]], again: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -172,6 +172,7 @@ def request_entry(request: Request) -> dict[str, Any]:
         "radiomics": request.radiomics,
         "seg_encoding": request.dicom.seg_encoding,
         "deidentify": request.dicom.deidentify,
+        **request.dicom.stated(),
         "preview_rows": request.preview_rows,
         "label_tables": request.label_tables,
         "renumber": request.renumber,

@@ -12,8 +12,8 @@ from prosect.cli.arguments.executors import add_executors, check_executors
 from prosect.cli.arguments.groups import PHANTOMS, add_device, add_picking, add_profile
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
-from prosect.cli.arguments.words import path, positive
-from prosect.io.dicom.choices import SEG_ENCODINGS
+from prosect.cli.arguments.words import not_negative, path, positive
+from prosect.io.dicom.choices import SEG_COMPRESSIONS, SEG_ENCODINGS
 from prosect.io.formats import OUTPUT_TYPES, WRITTEN_ENDINGS
 
 __all__ = ["COMMAND"]
@@ -146,6 +146,12 @@ def add_results(group: argparse._ActionsContainer) -> None:
     group.add_argument("--renumber", action="store_true", help=counted)
     kind = "binary (default): every viewer reads it; labelmap: far smaller, viewers of 2025 and later"
     group.add_argument("--seg-encoding", choices=SEG_ENCODINGS, default="binary", help=f"of a DICOM SEG. {kind}")
+    packed = (
+        "of a DICOM SEG (default: none for binary, rle for labelmap); deflate is smallest, but many a PACS refuses it"
+    )
+    group.add_argument("--seg-compression", choices=SEG_COMPRESSIONS, help=packed)
+    fewer = "how far outlines of an RTSTRUCT may leave the edges of pixels, for fewer points (default: 0, exact)"
+    group.add_argument("--rt-tolerance", type=not_negative, default=0.0, metavar="MM", help=fewer)
     without = "DICOM results without patient and study, and with hashes for all UIDs"
     group.add_argument("--deidentify", action="store_true", help=without)
 

@@ -19,14 +19,22 @@ __all__ = ["fill", "outlines"]
 
 # Pixels this near to an outline, in parts of a pixel, are on it.
 ON_EDGE = 1e-6
+FEWEST_POINTS = 3
 # Closed rings (n, 2) at a level, the first point repeated at the end; scikit-image does not say the types.
 TRACE: Callable[[NDArray[np.float32], float], list[FloatArray]] = measure.find_contours
 
 
-def outlines(mask: NDArray[np.bool_]) -> list[FloatArray]:
+def outlines(
+    mask: NDArray[np.bool_], tolerance_mm: float = 0.0, spacing_mm: Sequence[float] = (1.0, 1.0)
+) -> list[FloatArray]:
     """Return the closed outlines (n, 2) of a mask (row, column), in row and column index, without the repeated end.
 
     Diagonal neighbours are apart. Islands within holes are outlines of their own.
+
+    Args:
+        mask: The mask.
+        tolerance_mm: How far an outline may pass the points that are left out of it; 0 keeps the mask exactly.
+        spacing_mm: Distance of rows and of columns.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -36,7 +44,8 @@ def outlines(mask: NDArray[np.bool_]) -> list[FloatArray]:
     cropped = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     rings: list[FloatArray] = []
     for ring in TRACE(cropped.astype(np.float32), 0.5):
-        rings.append(straighten(ring[:-1]))
+        plain = straighten(ring[:-1])
+        rings.append(simplify(plain, tolerance_mm, spacing_mm) if tolerance_mm > 0 else plain)
     areas = [signed_area(ring) for ring in rings]
     # The ring of the largest area has nothing around it, so its turn is that of all outer rings.
     outer_turn = np.sign(areas[int(np.argmax(np.abs(areas)))])
@@ -55,6 +64,48 @@ def straighten(ring: FloatArray) -> FloatArray:
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     bends = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
     return np.asarray(ring[bends])
+
+
+def simplify(ring: FloatArray, tolerance_mm: float, spacing_mm: Sequence[float]) -> FloatArray:
+    """Return a ring (n, 2) with as few of its points as a tolerance allows (Douglas and Peucker, 1973).
+
+    A ring of which fewer than three points would be left stays as it is.
+
+    Args:
+        ring: In row and column index.
+        tolerance_mm: How far a point that is left out may lie from the ring.
+        spacing_mm: Distance of rows and of columns.
+    """
+    points = ring * np.asarray(spacing_mm)
+    # A ring has no ends, so it is cut at its first point and at the one that lies farthest from it.
+    farthest = int(((points - points[0]) ** 2).sum(axis=1).argmax())
+    closed = np.concatenate([points, points[:1]])
+    kept = np.zeros(len(closed), dtype=np.bool_)
+    kept[[0, farthest, len(points)]] = True
+    parts = [(0, farthest), (farthest, len(points))]
+    while parts:
+        start, stop = parts.pop()
+        if stop - start < 2:
+            continue
+        away = distances_to_line(closed[start + 1 : stop], closed[start], closed[stop])
+        worst = int(away.argmax())
+        if away[worst] > tolerance_mm:
+            middle = start + 1 + worst
+            kept[middle] = True
+            parts += [(start, middle), (middle, stop)]
+    fewer = ring[kept[:-1]]
+    return fewer if len(fewer) >= FEWEST_POINTS else ring
+
+
+def distances_to_line(points: FloatArray, start: FloatArray, stop: FloatArray) -> FloatArray:
+    """Return how far points (n, 2) lie from the line between two points."""
+    along = stop - start
+    length = float(np.hypot(*along))
+    if not length:
+        return np.asarray(np.hypot(*(points - start).T))
+    off = points - start
+    share = np.clip(off @ along / length**2, 0, 1)
+    return np.asarray(np.hypot(*(off - share[:, np.newaxis] * along).T))
 
 
 def signed_area(ring: FloatArray) -> float:

@@ -186,7 +186,11 @@ def content_hash(image: Outgoing, labels: Sequence[Label], origin: str) -> str:
     named = []
     for label in labels:
         named.append([label.value, label.name, list(label.rgb)])
-    total.update(json.dumps([__version__, origin, image.dicom.seg_encoding, named]).encode())
+    decided: list[object] = [__version__, origin, image.dicom.seg_encoding, named]
+    # Only where something was stated, so that objects keep the identifiers that they had before these could be.
+    if image.dicom.stated():
+        decided.append(image.dicom.stated())
+    total.update(json.dumps(decided).encode())
     # Slice by slice, whatever the order of the array in memory.
     for k in range(image.array.shape[-1]):
         total.update(np.ascontiguousarray(image.array[..., k]).tobytes())

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 
-from prosect.errors import OutputError
+from prosect.errors import OutputError, UsageError
 from prosect.geometry import FloatArray, Grid
 from prosect.io.dicom.choices import DicomChoices
 from prosect.io.dicom.contours import outlines
@@ -52,13 +52,16 @@ def encode(image: Outgoing) -> Iterator[bytes]:
     yield file_bytes(build(result))
 
 
-def refuse(header: object, _grid: Grid, _choices: DicomChoices) -> None:
+def refuse(header: object, _grid: Grid, choices: DicomChoices) -> None:
     """Refuse, before the work, a scan on which a structure set cannot be drawn.
 
     Raises:
+        UsageError: The tolerance is no distance.
         OutputError: See `require_header`; or the slices are not axial, or tilted, or frames of one file, which
             radiotherapy systems do not place (`RTSTRUCT_NEEDS_AXIAL`).
     """
+    if not 0 <= choices.rt_tolerance_mm < np.inf:
+        raise UsageError(f"The tolerance of outlines is {choices.rt_tolerance_mm:g} mm; give 0 or more.")
     known = require_header(header, TITLE)
     cause = why_no_outlines(known)
     if cause:
@@ -159,7 +162,7 @@ def contours(result: Result, number: int, label: Label) -> Dataset:
     mask = one_mask(result.image, label)
     for k in np.flatnonzero(mask.any(axis=(0, 1))):
         frame = result.header.frames[k]
-        for ring in outlines(mask[..., k].T):
+        for ring in outlines(mask[..., k].T, result.image.dicom.rt_tolerance_mm, frame.spacing_mm):
             outline = Dataset()
             outline.ContourImageSequence = [referenced_slice(result.header, frame)]
             outline.ContourGeometricType = "CLOSED_PLANAR"

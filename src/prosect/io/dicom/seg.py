@@ -16,7 +16,7 @@ from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.sr.coding import CodedConcept
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from prosect import __version__
 from prosect.errors import OutputError
@@ -75,14 +75,29 @@ def refuse(header: object, grid: Grid, choices: DicomChoices) -> None:
     """Refuse, before the work, a scan that a segmentation cannot refer to, or whose segmentation cannot fit in memory.
 
     Raises:
-        OutputError: See `require_header`.
+        OutputError: See `require_header` and `refuse_packing`.
         ResourceError: `MEMORY_INSUFFICIENT`.
     """
     require_header(header, TITLE)
+    refuse_packing(choices)
     columns, rows, slices = grid.shape
     # How many structures will lie in a slice is not known yet; of a whole body it is 18 of 117.
     if choices.seg_encoding == "binary":
         check_memory(TITLE, frame_bytes(rows, columns, 1) * slices * USUAL_STRUCTURES)
+
+
+def refuse_packing(choices: DicomChoices) -> None:
+    """Refuse a compression that the encoding does not have.
+
+    Raises:
+        OutputError: `OUTPUT_UNSUPPORTED`.
+    """
+    if choices.seg_encoding == "binary" and choices.packing == "rle":
+        raise OutputError(
+            f"{TITLE}: frames of single bits (BINARY) cannot be packed by run lengths. Add --seg-encoding labelmap, or "
+            "take --seg-compression deflate or none.",
+            code="OUTPUT_UNSUPPORTED",
+        )
 
 
 def doubts(_header: object, grid: Grid) -> tuple[str, ...]:
@@ -97,10 +112,16 @@ def doubts(_header: object, grid: Grid) -> tuple[str, ...]:
 
 def encode_result(result: Result) -> bytes:
     """Return the file of a result; errors as in `encode`."""
+    refuse_packing(result.image.dicom)
     pixels = pixels_of(result)
     require_memory(result, pixels)
-    data = file_bytes(build(result, pixels))
+    made = build(result, pixels)
+    data = file_bytes(made)
     check_written(data, result, segment_numbers(result))
+    if result.image.dicom.packing == "deflate":
+        # highdicom refuses this transfer syntax; pydicom deflates the checked data set as it writes it.
+        made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        data = file_bytes(made)
     return data
 
 
@@ -201,7 +222,7 @@ def build(result: Result, pixels: NDArray[Any]) -> Dataset:
     set_equipment(made, result)
     set_dimensions(made, result)
     set_references(made, result)
-    if is_map:
+    if result.image.dicom.packing == "rle":
         # Not by highdicom: it would take GDCM, which ends the process on some frames.
         made.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     return made

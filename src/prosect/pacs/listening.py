@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from prosect.cohort.worker import Worker
 from prosect.errors import ProsectError, ResourceError
 from prosect.pacs.inbox import Arrival, Inbox
 from prosect.pacs.sending import Node, send
+from prosect.pacs.trust import Trust
 
 __all__ = ["Listening", "Told", "listen", "serve_forever", "serve_once"]
 
@@ -67,7 +67,7 @@ class Listening:
     modalities: tuple[str, ...] = ("CT",)
     fewest: int = 10
     send_to: Node | None = None
-    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ def listen(how: Listening, inbox: Inbox) -> Iterator[int]:
     for kind in CLASSES:
         entity.add_supported_context(kind, SYNTAXES)
     handlers: list[Any] = [(evt.EVT_C_STORE, keep, [inbox])]
+    context = None if how.trust is None else how.trust.listening()
     try:
-        server = entity.start_server((how.host, how.port), block=False, evt_handlers=handlers, ssl_context=how.trust)
+        server = entity.start_server((how.host, how.port), block=False, evt_handlers=handlers, ssl_context=context)
     except OSError as error:
         raise ResourceError(
             f"Port {how.port} of {how.host} cannot be listened on ({error.strerror}). Choose another.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE
 
 from prosect.errors import OutputError, ResourceError, UsageError
+from prosect.pacs.trust import Trust
 
 __all__ = ["Node", "send"]
 
@@ -50,7 +50,7 @@ class Node:
         return cls(match[1].strip(), match[2].strip("[]"), int(match[3]))
 
 
-def send(paths: Sequence[Path], node: Node, own_title: str, trust: ssl.SSLContext | None = None) -> int:
+def send(paths: Sequence[Path], node: Node, own_title: str, trust: Trust | None = None) -> int:
     """Send files and return their number.
 
     Args:
@@ -60,6 +60,7 @@ def send(paths: Sequence[Path], node: Node, own_title: str, trust: ssl.SSLContex
         trust: For TLS; None sends without.
 
     Raises:
+        UsageError: A file of `trust` cannot be used.
         ResourceError: The node cannot be reached or does not accept us (`PACS_UNREACHABLE`).
         OutputError: It does not keep a file (`PACS_REFUSED`).
     """
@@ -69,15 +70,14 @@ def send(paths: Sequence[Path], node: Node, own_title: str, trust: ssl.SSLContex
     # Only what is sent: an association has room for 128 classes.
     for kind, syntax in sorted({(item.SOPClassUID, item.file_meta.TransferSyntaxUID) for item in datasets}):
         entity.add_requested_context(kind, syntax)
-    if trust is None:
-        tls = None
-    else:
-        tls = (trust, node.host)
+    tls = None
+    if trust is not None:
+        tls = (trust.sending(), node.host)
     association = entity.associate(node.host, node.port, ae_title=node.title, tls_args=tls)
     if not association.is_established:
         raise ResourceError(
             f"The node {node.title} at {node.host}:{node.port} cannot be reached or does not accept {own_title}. "
-            "Check its list of known nodes.",
+            "Check its list of known nodes, and over TLS the certificates of both.",
             code="PACS_UNREACHABLE",
         )
     try:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from prosect.cli.choices import classes_of
 from prosect.cli.console import open_console, plain_table
 from prosect.cohort.worker import Worker
-from prosect.errors import OutputError
+from prosect.errors import OutputError, UsageError
 from prosect.io.atomic import make_folder
 from prosect.io.dicom.choices import DicomChoices
 from prosect.io.paths import file_name
@@ -21,6 +19,7 @@ from prosect.pacs.dicomweb import Address, DicomWeb
 from prosect.pacs.inbox import Inbox
 from prosect.pacs.listening import Listening, Told, listen, serve_forever
 from prosect.pacs.sending import Node
+from prosect.pacs.trust import Trust
 from prosect.server.settings import read_token
 
 __all__ = ["run"]
@@ -98,7 +97,7 @@ def answer(args: argparse.Namespace) -> int:
         tuple(args.modality),
         args.fewest,
         None if args.send_to is None else Node.parse(args.send_to),
-        None if args.tls_cert is None else trust_of(args.tls_cert, args.tls_ca),
+        trust_of(args),
     )
     make_folder(args.output)
     worker = Worker.load(job_of(args))
@@ -128,15 +127,17 @@ def job_of(args: argparse.Namespace) -> CohortJob:
     )
 
 
-def trust_of(certificate: Path, authority: Path | None) -> ssl.SSLContext:
-    """Return who we are, and whom we believe, over TLS: others must show a certificate of the authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate)
-    if authority is not None:
-        context.load_verify_locations(authority)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+def trust_of(args: argparse.Namespace) -> Trust | None:
+    """Return who we are over TLS; None for a node without it.
+
+    Raises:
+        UsageError: Authorities without a certificate of our own would encrypt nothing.
+    """
+    if args.tls_cert is None:
+        if args.tls_ca is not None:
+            raise UsageError("--tls-ca needs --tls-cert: without a certificate of this node nothing is encrypted.")
+        return None
+    return Trust(args.tls_cert, args.tls_ca)
 
 
 def silent(_text: str) -> None:

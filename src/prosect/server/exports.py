@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from starlette.background import BackgroundTask
 
-from prosect.errors import FormatError
+from prosect.errors import FormatError, OutputError
 from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import format_named
 from prosect.io.writing import write, write_mask
@@ -146,7 +146,7 @@ def refuse_dicom(volume: Volume, kind: str) -> None:
         try:
             module = load_module(format_named(name).module)
         except ImportError as error:
-            raise FormatError(
+            raise OutputError(
                 f"{kind} needs what the extra `dicom` brings ({error.name}), which this server lacks. Export NIfTI or "
                 "NRRD.",
                 code="OUTPUT_UNSUPPORTED",

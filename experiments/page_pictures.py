@@ -1,6 +1,6 @@
 """Pictures of the page for the documentation, made with the shipped models on a real scan.
 
-`python experiments/page_pictures.py --scan CRLM-CT-1004.nii.gz --work DIR [--out docs/pictures] [--only NAME...]`. The
+`python experiments/page_pictures.py --scan CRLM-CT-1004.nii.gz --work DIR [--out docs/pictures]`. The
 scan is of Colorectal-Liver-Metastases (TCIA, CC BY 4.0), on which the places below lie. DIR keeps the session, so that
 the models run once and later pictures only show what it holds.
 """
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
+import numpy as np
 from playwright.sync_api import sync_playwright
 
 import prosect
@@ -32,7 +32,6 @@ from worlds.serving import TOKEN, Server
 
 SIZE = {"width": 1280, "height": 720}
 MODEL = "prosect-small+prosect-torso"
-LESION = "metastasis"
 Places = dict[str, tuple[int, int, int]]
 
 
@@ -41,7 +40,6 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
-    parser.add_argument("--only", nargs="+", default=[])
     args = parser.parse_args()
     settings = Settings(
         work=args.work, roots={args.scan.name: args.scan}, token=TOKEN, port=0, output_root=args.work / "results",
@@ -51,18 +49,16 @@ def main() -> None:
         started = Started(settings, stack)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        for name, (theme, picture) in PICTURES.items():
-            if args.only and name not in args.only:
-                continue
-            began = time.perf_counter()
+        for theme, pictures in (("dark", DARK), ("light", LIGHT)):
             context = browser.new_context(viewport=SIZE, color_scheme=theme)
             page = Page(context.new_page(), started.server)
             page.open(started.session)
-            picture(page, started)
-            page.tab.wait_for_timeout(700)
-            page.tab.screenshot(path=args.out / f"page_{name}.png")
+            for name, arrange in pictures.items():
+                arrange(page, started)
+                page.tab.wait_for_timeout(900)
+                page.tab.screenshot(path=args.out / f"page_{name}.png")
+                print(f"{name}: {page.complaints}", flush=True)
             context.close()
-            print(f"{name}: {time.perf_counter() - began:.0f} s {page.complaints}", flush=True)
         browser.close()
 
 
@@ -110,12 +106,9 @@ def load(name: str | None, weights: Path | None) -> LoadedModel:
 
 def go(page: Page, name: str) -> None:
     """Move the crosshair to a place of the scan."""
-    i, j, k = PLACES[name]
-    shape = page.ask("window.prosect.scene.shape")
-    share = [(i + 0.5) / shape[0], (j + 0.5) / shape[1], (k + 0.5) / shape[2]]
-    page.ask(
-        f"window.prosect.scene.goTo(Array.from(window.prosect.scene.niivue.frac2mm({share}, 0, true)).slice(0, 3))"
-    )
+    voxel = (*PLACES[name], 1)
+    mm = np.asarray(page.ask("window.prosect.state.scan.view.affine_ras")) @ voxel
+    page.ask(f"window.prosect.scene.goTo({mm[:3].tolist()})")
 
 
 def select(page: Page, name: str) -> None:
@@ -123,15 +116,73 @@ def select(page: Page, name: str) -> None:
     page.ask(f"window.prosect.structures.select({name!r})")
 
 
+def press(page: Page, *keys: str) -> None:
+    """Press keys over the picture and wait until what they ask for is done."""
+    page.tab.focus("#canvas")
+    for key in keys:
+        page.tab.keyboard.press(key)
+    page.tab.wait_for_timeout(300)
+    page.idle()
+
+
 def draft(page: Page, _started: Started) -> None:
-    """What the models found."""
-    go(page, "liver")
+    """Show what the models found."""
+    go(page, "middle")
 
 
-PLACES: Places = {"liver": (256, 256, 20)}
-PICTURES: dict[str, tuple[Any, Callable[[Page, Started], None]]] = {
-    "draft": ("light", draft),
-    "draft_dark": ("dark", draft),
+def click(page: Page, _started: Started) -> None:
+    """Show what a click has added, in white: the air in the stomach."""
+    select(page, "stomach")
+    go(page, "air")
+    press(page, "p", "Enter")
+    press(page, "c")
+
+
+def new_object(page: Page, _started: Started) -> None:
+    """Show an object of one's own after one click."""
+    page.ask("document.getElementById('toasts').replaceChildren()")
+    page.name("right back muscle")
+    go(page, "muscle")
+    press(page, "p", "Enter")
+
+
+def refused(page: Page, _started: Started) -> None:
+    """Show a click that a locked structure refuses."""
+    page.ask("document.getElementById('toasts').replaceChildren()")
+    select(page, "spleen")
+    press(page, "l")
+    go(page, "spleen")
+    press(page, "Enter")
+
+
+def save(page: Page, _started: Started) -> None:
+    """Show where results go."""
+    press(page, "l")
+    page.tab.click("#save")
+
+
+def lost(page: Page, started: Started) -> None:
+    """Show that the server is gone."""
+    page.tab.click("#save-dialog [data-close]")
+    started.stop()
+    page.wait("!document.getElementById('banner').hidden")
+
+
+# Voxels of the display copy, which runs to the right, the front and the head.
+PLACES: Places = {
+    "middle": (256, 256, 20),
+    "air": (176, 331, 20),
+    "muscle": (316, 166, 18),
+    "spleen": (126, 281, 15),
+}
+DARK: dict[str, Callable[[Page, Started], None]] = {"draft_dark": draft}
+LIGHT: dict[str, Callable[[Page, Started], None]] = {
+    "draft": draft,
+    "click": click,
+    "object": new_object,
+    "refused": refused,
+    "save": save,
+    "lost": lost,
 }
 
 

@@ -123,10 +123,9 @@ class Library:
         """
         try:
             return self._opened(ScanEntry(new_identity(), name, str(path), series, uploaded=True))
-        except ProsectError as error:
-            # Of several series one can still be chosen; anything else is of no use.
-            if error.code != "DICOM_SEVERAL_SERIES":
-                delete_upload(path, self.uploads)
+        except ProsectError:
+            # Also where a series is to be chosen: nothing would name the files any more, so they are sent again.
+            delete_upload(path, self.uploads)
             raise
 
     def _opened(self, entry: ScanEntry) -> OpenScan:

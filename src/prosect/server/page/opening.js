@@ -56,8 +56,10 @@ export class Opening {
     }, (number) => this.open(root, path, `#${number}`));
   }
 
-  async send(chosen) {
-    if (chosen.length) await this.attempt(async () => this.finish(await api.upload(chosen)));
+  async send(chosen, series = "") {
+    if (!chosen.length) return;
+    const query = series ? `?series=${encodeURIComponent(series)}` : "";
+    await this.attempt(async () => this.finish(await api.upload(chosen, query)), (number) => this.send(chosen, `#${number}`));
   }
 
   async go(each) {

@@ -10,7 +10,7 @@ const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAG
 const PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
 const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
-const THIN = 0.4; // of a voxel
+const LINE = 1.6; // pixels that the crosshair is wide
 const FULL = 255, FAINT = 0; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
@@ -21,9 +21,10 @@ export class Scene {
     this.layout = "all";
     this.tell = tell;
     this.outlined = false;
+    this.crosshair = true;
     this.niivue = new Niivue({
       isRadiologicalConvention: true, isOrientationTextVisible: true, isCornerOrientationText: false, dragAndDropEnabled: false,
-      clipPlaneHotKey: NEVER, cycleClipPlaneHotKey: NEVER, viewModeHotKey: NEVER, show3Dcrosshair: true, crosshairWidth: THIN, crosshairGap: 8,
+      clipPlaneHotKey: NEVER, cycleClipPlaneHotKey: NEVER, viewModeHotKey: NEVER, show3Dcrosshair: true, crosshairWidth: 1, crosshairWidthUnit: "mm", crosshairGap: 8,
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.1, 0.9], logLevel: "error", multiplanarShowRender: 0, isSliceMM: false,
       loadingText: "", fontMinPx: 16, dragMode: WINDOW, sagittalNoseLeft: false, showAllOrientationMarkers: true,
     });
@@ -147,6 +148,7 @@ export class Scene {
     this.layout = name;
     const tiles = name === "all" ? this.planes() : name === "render" ? QUARTERS : [[SINGLE[name], [0, 0, 1, 1]]];
     this.niivue.setCustomLayout(tiles.map(([sliceType, position]) => ({ sliceType, position })));
+    this.drawCrosshair();
   }
 
   /** Return the three planes, placed so that the picture is as large as the canvas allows. */
@@ -166,7 +168,18 @@ export class Scene {
   }
 
   setCrosshair(visible) {
-    this.niivue.setCrosshairWidth(visible ? THIN : 0);
+    this.crosshair = visible;
+    this.drawCrosshair();
+  }
+
+  /** Draw the crosshair a pixel or two wide, whatever the voxels, the size of the picture and the zoom. */
+  drawCrosshair() {
+    const nv = this.niivue;
+    if (!this.loaded || !this.shape) return;
+    const extent = Math.max(...this.shape.map((count, axis) => count * nv.back.pixDims[axis + 1]));
+    const side = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
+    const pixels = this.layout === "all" ? side / 1.5 : side;
+    nv.setCrosshairWidth(this.crosshair ? (LINE * extent) / pixels / nv.scene.pan2Dxyzmm[3] : 0);
   }
 
   draw() {
@@ -203,6 +216,7 @@ export class Scene {
     const after = factor === 0 ? 1 : Math.min(Math.max(before * factor, 1), CLOSEST);
     const here = nv.frac2mm(nv.scene.crosshairPos), moved = before - after;
     nv.setPan2Dxyzmm(after === 1 ? [0, 0, 0, 1] : [x + moved * here[0], y + moved * here[1], z + moved * here[2], after]);
+    this.drawCrosshair();
   }
 
   /** Return the planes that are shown: where they lie in CSS pixels, and which of how many slices. */

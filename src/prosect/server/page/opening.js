@@ -53,13 +53,13 @@ export class Opening {
   async open(root, path, series) {
     await this.attempt(async () => {
       await this.finish(await api.send("POST", "/scans", series ? { root, path, series } : { root, path }));
-    }, (number) => this.open(root, path, `#${number}`));
+    }, (chosen) => this.open(root, path, chosen));
   }
 
   async send(chosen, series = "") {
     if (!chosen.length) return;
     const query = series ? `?series=${encodeURIComponent(series)}` : "";
-    await this.attempt(async () => this.finish(await api.upload(chosen, query)), (number) => this.send(chosen, `#${number}`));
+    await this.attempt(async () => this.finish(await api.upload(chosen, query)), (one) => this.send(chosen, one));
   }
 
   async go(each) {
@@ -85,13 +85,18 @@ export class Opening {
       trouble.hidden = false;
       trouble.textContent = `${error.message} [${error.code ?? "LOST"}]`;
       if (error.code === "DICOM_SEVERAL_SERIES" && choose) {
-        const numbers = [...new Set([...error.message.matchAll(/#(\d+)/g)].map((found) => Number(found[1])))];
-        for (const number of numbers) trouble.append(" ", button(`Series #${number}`, () => choose(number)));
+        for (const { series, facts } of seriesIn(error.message)) trouble.append(" ", button(facts, () => choose(series)));
       }
     } finally {
       document.body.style.cursor = "";
     }
   }
+}
+
+/** Return the series that a refusal lists: what to ask for, and what to show of each. */
+export function seriesIn(sentence) {
+  const found = sentence.matchAll(/([\d.]+(?:#\d+)?) ('[^']*' [^;]*?)(?=; |\. Choose)/g);
+  return [...found].map(([, series, facts]) => ({ series, facts }));
 }
 
 function entry(name, facts, run) {

@@ -10,7 +10,7 @@ const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAG
 const PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
 const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
-const LINE = 1.6; // pixels that the crosshair is wide
+const LINE = 1.1; // pixels that the crosshair is wide
 const FULL = 255, FAINT = 0; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 

@@ -39,6 +39,7 @@ export class Structures {
     const all = named || this.selected === null ? there : [...there, { name: this.selected, slot: 0, colour: "#888888", visible: true, voxels: 0, volume_ml: 0, clicks: 0, locked: false, fresh: true }];
     empty.hidden = all.length > 0;
     list.replaceChildren(...all.map((row) => this.row(row)));
+    list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }
 
   /** Return a row of the grid; each of its parts is a cell, so that screen readers find the buttons in it. */

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from prosect.cohort.ledger import History
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work, run
+from prosect.cohort.plan import Plan
+from prosect.cohort.report import pace
 from prosect.errors import FormatError, ResourceError
 
 SCANS = [Scan(f"c{n}", Path(f"c{n}.nii")) for n in range(12)]
@@ -198,3 +201,11 @@ def test_an_interrupt_lets_the_result_being_saved_finish_and_starts_nothing_else
     with pytest.raises(error):
         run(SCANS, Work(nothing, compute, save), lambda outcome: seen.append(outcome.scan.name))
     assert seen == ["c0", "c1", "c2", "c3"]
+
+
+def test_the_pace_of_a_run_counts_its_own_scans_alone() -> None:
+    a, b, before = (Scan(name, Path(name)) for name in ("a", "b", "before"))
+    known = History(done={name: {"seconds": {"reading": 9.0, "segmenting": 3.0}} for name in ("a", "before")})
+    plan = Plan((a, b), (), (before,), (), ())
+    assert pace(plan, known, 4.0) == {"scans": 1, "seconds": 4.0, "model_busy_percent": 75.0}
+    assert pace(Plan((), (), (a,), (), ()), known, 0.0)["model_busy_percent"] is None

@@ -12,7 +12,17 @@ from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.plan import Plan
 from prosect.io.atomic import write_atomically
 
-__all__ = ["LEFT", "TABLE_ENDING", "case_row", "join_tables", "summary", "tables_of", "write_json", "write_statistics"]
+__all__ = [
+    "LEFT",
+    "TABLE_ENDING",
+    "case_row",
+    "join_tables",
+    "pace",
+    "summary",
+    "tables_of",
+    "write_json",
+    "write_statistics",
+]
 
 LEFT = "left"
 TABLE_ENDING = "statistics.csv"
@@ -52,6 +62,20 @@ def case_row(plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
         return {**row, "state": LEFT}
     words = ("code", "message", "seconds", "files")
     return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
+
+
+def pace(plan: Plan, known: History, seconds: float) -> dict[str, Any]:
+    """Return how many scans a run did in what time, and for which share of it the model computed.
+
+    Args:
+        plan: What the run had to do.
+        known: What the ledger tells now.
+        seconds: How long it took.
+    """
+    mine = [known.done[scan.name] for scan in (*plan.todo, *plan.alone) if scan.name in known.done]
+    computing = sum(event.get("seconds", {}).get("segmenting", 0.0) for event in mine)
+    busy = round(min(100.0, 100 * computing / seconds), 1) if mine and seconds > 0 else None
+    return {"scans": len(mine), "seconds": round(seconds, 1), "model_busy_percent": busy}
 
 
 def join_tables(tables: Iterable[bytes]) -> Iterator[bytes]:

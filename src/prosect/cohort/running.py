@@ -142,7 +142,7 @@ def run_cohort(
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise
-        found = write_summary(job, manifest, todo, known_of(ledger, settings), settings)
+        found = write_summary(job, manifest, todo, known_of(ledger, settings), settings, clock() - begin)
         return CohortRun(found, todo, clock() - begin, job.output / REPORT)
 
 
@@ -162,14 +162,23 @@ def refuse_tables(job: CohortJob, known: History) -> None:
 
 
 def write_summary(
-    job: CohortJob, manifest: Manifest, todo: Plan, known: History, settings: Mapping[str, Any]
+    job: CohortJob, manifest: Manifest, todo: Plan, known: History, settings: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     """Write the report and the joined table over all runs, and return the report.
+
+    Args:
+        job: What was asked for.
+        manifest: The scans.
+        todo: What this run had to do.
+        known: What the ledger tells now.
+        settings: What decides the results.
+        seconds: How long this run took.
 
     Raises:
         ProsectError: The folder cannot be written, or the disk is full.
     """
     found = report.summary(manifest, todo, known, settings)
+    found["last_run"] = report.pace(todo, known, seconds)
     report.write_json(found, job.output / REPORT)
     report.write_statistics(job.output, known, [scan.name for scan in manifest.scans], job.output / STATISTICS)
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from prosect.cohort.ledger import Event
 from prosect.cohort.report import TABLE_ENDING
 
-__all__ = ["ABSENT", "PRESENT", "WITHHELD", "Row", "read_rows", "state_of", "wide_table"]
+__all__ = ["ABSENT", "PRESENT", "WITHHELD", "Row", "read_rows", "state_of", "table_files", "wide_table"]
 
 PRESENT, ABSENT, WITHHELD = "present", "absent", "withheld"
 
@@ -57,13 +57,18 @@ def read_rows(out: Path, done: Mapping[str, Event]) -> Iterator[Row]:
         out: The folder of the results.
         done: The `done` event of each case.
     """
+    for case, path in table_files(out, done):
+        with open(path, newline="", encoding="utf-8") as handle:
+            for values in csv.DictReader(handle):
+                yield row_of(case, values)
+
+
+def table_files(out: Path, done: Mapping[str, Event]) -> Iterator[tuple[str, Path]]:
+    """Yield each finished case that has a table, and the file of it, by case."""
     for case in sorted(done):
         for name in done[case]["files"]:
-            if not name.endswith(TABLE_ENDING):
-                continue
-            with open(out / name, newline="", encoding="utf-8") as handle:
-                for values in csv.DictReader(handle):
-                    yield row_of(case, values)
+            if name.endswith(TABLE_ENDING):
+                yield case, out / name
 
 
 def row_of(case: str, values: Mapping[str, str]) -> Row:

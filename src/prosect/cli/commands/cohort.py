@@ -11,7 +11,7 @@ from prosect.cli.console import open_console
 from prosect.cohort.outliers import describe, find_outliers, outlier_page, previews_of
 from prosect.cohort.retrying import retry, sweep_cohort
 from prosect.cohort.status import as_page, as_text, done_of, look
-from prosect.cohort.tables import read_rows, wide_table
+from prosect.cohort.tables import read_rows, table_files, wide_table
 from prosect.io.atomic import write_atomically
 from prosect.lazy import lazy_module
 
@@ -68,7 +68,8 @@ def write_tables(args: argparse.Namespace) -> int:
     write_atomically(args.output / WIDE, [wide_table(rows, list(done))])
     open_console().print(str(args.output / WIDE))
     if args.parquet:
-        write_atomically(args.output / PARQUET, [columns.as_parquet(rows)])
+        tables = (path.read_bytes() for _, path in table_files(args.output, done))
+        write_atomically(args.output / PARQUET, [columns.as_parquet(tables)])
         open_console().print(str(args.output / PARQUET))
     return 0
 

@@ -143,7 +143,8 @@ def pace(done: CohortRun) -> str:
     for stages in timed:
         spent.update(stages)
     stages = ", ".join(f"{stage} {total / len(timed):.1f}" for stage, total in spent.items())
-    return f"{done.seconds:.1f} s; per scan, side by side: {stages} s"
+    busy = done.report["last_run"]["model_busy_percent"]
+    return f"{done.seconds:.1f} s; per scan, side by side: {stages} s; the model worked for {busy:.0f} % of the time"
 
 
 def show_plan(job: CohortJob, manifest: Manifest) -> None:

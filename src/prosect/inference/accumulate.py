@@ -82,6 +82,7 @@ def sweep(
     weights = blend_weights(plan.window, blending).to(where).movedim(axis, 0).contiguous()
     buffer = _Ring(plan, axis, channels, where)
     cached = _SharedAir(features)
+    empty = iter(_is_air(image, plan))
     starts = plan.starts[axis]
     others = [s for a, s in enumerate(plan.starts) if a != axis]
     done = 0
@@ -90,7 +91,8 @@ def sweep(
         for first in range(0, len(corners), batch):
             group = corners[first : first + batch]
             windows = torch.cat([_window(image, plan.window, _unswept(corner, axis)) for corner in group])
-            for corner, feature in zip(group, cached(windows), strict=True):
+            air = [next(empty) for _ in group]
+            for corner, feature in zip(group, cached(windows, air), strict=True):
                 buffer.add(corner, feature.to(where).movedim(0, -1).movedim(axis, 0), weights)
             done += len(group)
             if watch is not None:
@@ -110,6 +112,19 @@ def _window(image: Tensor, window: Sequence[int], corner: Sequence[int]) -> Tens
     return image[:, :, i, j, k]
 
 
+def _is_air(image: Tensor, plan: WindowPlan) -> list[bool]:
+    """Return of each window, in the order of the sweep, whether it shows nothing.
+
+    All at once, because a GPU is waited for once then: asked window by window it would idle in between.
+    """
+    axis = plan.sweep_axis
+    others = [s for a, s in enumerate(plan.starts) if a != axis]
+    shown = []
+    for corner in product(plan.starts[axis], *others):
+        shown.append(_window(image, plan.window, _unswept(corner, axis)).any())
+    return torch.stack(shown).logical_not().tolist()
+
+
 class _SharedAir:
     """Evaluate windows; those without any signal share one evaluation, which is exact because they are equal."""
 
@@ -117,8 +132,13 @@ class _SharedAir:
         self._features = features
         self._air: Tensor | None = None
 
-    def __call__(self, windows: Tensor) -> list[Tensor]:
-        empty = [not bool(w.any()) for w in windows]
+    def __call__(self, windows: Tensor, empty: Sequence[bool]) -> list[Tensor]:
+        """Return the features of each window.
+
+        Args:
+            windows: Of the image (b 1 i j k).
+            empty: Which of them show nothing (b).
+        """
         full = []
         for n, e in enumerate(empty):
             if not e:

@@ -27,6 +27,9 @@ Interpolation = Literal["linear", "nearest"]
 
 # Voxels per product with the class vectors: small enough for the logits to stay in cache.
 CHUNK = 16384
+# Voxels between different decisions that are interpolated at once, and scan planes that are painted at once: so few
+# that they take little memory.
+MIXED, PLANES = 65536, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,25 +145,29 @@ class NativePainter:
         ready = stop
         if self._size > 1:
             ready = stop - 1
-        for n in np.flatnonzero(self._inside & (self._lower >= start) & (self._lower < ready)):
-            self._paint(int(n), int(self._lower[n]) - start, features, codes, mixed)
+        planes = np.flatnonzero(self._inside & (self._lower >= start) & (self._lower < ready))
+        for first in range(0, len(planes), PLANES):
+            self._paint(planes[first : first + PLANES], start, features, codes, mixed)
         self._last = Slab(stop - 1, features[-1:].clone())
 
     def result(self) -> NDArray[Any]:
         """Return labels as the scan stores them."""
         return self._stored
 
-    def _paint(self, plane: int, lower: int, features: Tensor, codes: Tensor, mixed: Tensor) -> None:
+    def _paint(self, planes: NDArray[np.intp], start: int, features: Tensor, codes: Tensor, mixed: Tensor) -> None:
+        """Paint scan planes; on a GPU the processor waits for it twice, however many planes these are."""
         a, b = self._in_plane
-        cell = (a.lower[:, None], b.lower[None, :])
-        code = codes[lower][cell]
-        where = mixed[min(lower, mixed.shape[0] - 1)][cell].nonzero()
-        if len(where):
-            u, v = where.unbind(1)
-            along = (lower, min(lower + 1, features.shape[0] - 1), float(self._weight[plane]))
-            code[u, v] = _codes(_interpolate(features, along, a, u, b, v), self._classes)
+        lower = torch.from_numpy(self._lower[planes] - start).to(codes.device)
+        weight = torch.from_numpy(self._weight[planes]).to(codes.device)
+        cell = (lower[:, None, None], a.lower[None, :, None], b.lower[None, None, :])
+        code = codes[cell]
+        for part in torch.split(mixed[cell].nonzero(), MIXED):
+            plane, u, v = part.unbind(1)
+            below = lower[plane]
+            along = (below, (below + 1).clamp(max=features.shape[0] - 1), weight[plane])
+            code[plane, u, v] = _codes(_interpolate(features, along, a, u, b, v), self._classes)
         label = self._classes.labels(code, self._planes.dtype)
-        self._planes[plane][np.ix_(a.inside, b.inside)] = label
+        self._planes[np.ix_(planes, a.inside, b.inside)] = label
 
 
 class _PlaneAxis:
@@ -188,14 +195,23 @@ def _mixed_cells(codes: Tensor) -> Tensor:
 
 
 def _interpolate(
-    features: Tensor, along: tuple[int, int, float], a: _PlaneAxis, u: Tensor, b: _PlaneAxis, v: Tensor
+    features: Tensor, along: tuple[Tensor, Tensor, Tensor], a: _PlaneAxis, u: Tensor, b: _PlaneAxis, v: Tensor
 ) -> Tensor:
-    """Return features (m c) at scan voxels (u, v) of one plane, blended from their eight neighbours."""
+    """Return features (m c) at scan voxels (u, v) of some planes, blended from their eight neighbours.
+
+    Args:
+        features: Network planes (p a b c).
+        along: The network planes below and above each voxel (m), and the weight of the one above.
+        a: The first axis in the plane.
+        u: Its index of each voxel (m).
+        b: The second axis.
+        v: Its index of each voxel (m).
+    """
     below, above, weight = along
     a_weight, b_weight = a.weight[u].unsqueeze(1), b.weight[v].unsqueeze(1)
     corners = []
-    for plane in (features[below], features[above]):
-        near = torch.lerp(plane[a.lower[u], b.lower[v]], plane[a.lower[u], b.upper[v]], b_weight)
-        far = torch.lerp(plane[a.upper[u], b.lower[v]], plane[a.upper[u], b.upper[v]], b_weight)
+    for plane in (below, above):
+        near = torch.lerp(features[plane, a.lower[u], b.lower[v]], features[plane, a.lower[u], b.upper[v]], b_weight)
+        far = torch.lerp(features[plane, a.upper[u], b.lower[v]], features[plane, a.upper[u], b.upper[v]], b_weight)
         corners.append(torch.lerp(near, far, a_weight))
-    return torch.lerp(corners[0], corners[1], weight)
+    return torch.lerp(corners[0], corners[1], weight.unsqueeze(1))

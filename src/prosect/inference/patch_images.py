@@ -118,5 +118,6 @@ def _average(image: Tensor, axis: int, count: int) -> Tensor:
     size = image.shape[axis]
     # Sums up to each voxel, so that one average costs two reads whatever the count.
     places = torch.arange(-(count // 2) - 1, size + count - count // 2 - 1).clamp(0, size - 1)
+    # In float64, which is there: the scan lies on the processor.
     sums = image.index_select(axis, places).double().cumsum(axis)
     return ((sums.narrow(axis, count, size) - sums.narrow(axis, 0, size)) / count).to(image.dtype)

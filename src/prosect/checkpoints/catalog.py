@@ -181,6 +181,12 @@ def installed() -> list[str]:
     return found
 
 
+def cache_folder() -> Path:
+    """Return where is kept what can be found out again: `XDG_CACHE_HOME`, else the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "prosect"
+
+
 def locate(name: str | None) -> Path:
     """Return the weights file of a model.
 

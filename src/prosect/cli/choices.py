@@ -64,7 +64,8 @@ def dicom_of(args: argparse.Namespace) -> DicomChoices:
 def model_of(args: argparse.Namespace) -> ModelChoice:
     """Return the model that the flags name."""
     fast, keep_all = getattr(args, "fast", False), getattr(args, "keep_all", False)
-    return ModelChoice(args.model, args.weights, args.profile, args.device, fast, keep_all)
+    engine, precision = getattr(args, "engine", "auto"), getattr(args, "precision", "auto")
+    return ModelChoice(args.model, args.weights, args.profile, args.device, fast, keep_all, engine, precision)
 
 
 def list_of(args: argparse.Namespace, path: Path) -> ListInput:

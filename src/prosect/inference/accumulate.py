@@ -81,8 +81,7 @@ def sweep(
     where = accumulate_on or image.device
     weights = blend_weights(plan.window, blending).to(where).movedim(axis, 0).contiguous()
     buffer = _Ring(plan, axis, channels, where)
-    cached = _SharedAir(features)
-    empty = iter(_is_air(image, plan))
+    cached = _SharedAir(features, _is_air(image, plan))
     starts = plan.starts[axis]
     others = [s for a, s in enumerate(plan.starts) if a != axis]
     done = 0
@@ -91,8 +90,7 @@ def sweep(
         for first in range(0, len(corners), batch):
             group = corners[first : first + batch]
             windows = torch.cat([_window(image, plan.window, _unswept(corner, axis)) for corner in group])
-            air = [next(empty) for _ in group]
-            for corner, feature in zip(group, cached(windows, air), strict=True):
+            for corner, feature in zip(group, cached(windows), strict=True):
                 buffer.add(corner, feature.to(where).movedim(0, -1).movedim(axis, 0), weights)
             done += len(group)
             if watch is not None:
@@ -128,17 +126,14 @@ def _is_air(image: Tensor, plan: WindowPlan) -> list[bool]:
 class _SharedAir:
     """Evaluate windows; those without any signal share one evaluation, which is exact because they are equal."""
 
-    def __init__(self, features: FeatureFunction) -> None:
+    def __init__(self, features: FeatureFunction, empty: Sequence[bool]) -> None:
         self._features = features
+        self._empty = iter(empty)
         self._air: Tensor | None = None
 
-    def __call__(self, windows: Tensor, empty: Sequence[bool]) -> list[Tensor]:
-        """Return the features of each window.
-
-        Args:
-            windows: Of the image (b 1 i j k).
-            empty: Which of them show nothing (b).
-        """
+    def __call__(self, windows: Tensor) -> list[Tensor]:
+        """Return the features of the next windows (b 1 i j k) of a sweep."""
+        empty = [next(self._empty) for _ in windows]
         full = []
         for n, e in enumerate(empty):
             if not e:

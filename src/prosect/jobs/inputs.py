@@ -85,6 +85,8 @@ class ModelChoice:
         device: As in `prosect.load`.
         fast: Whether it runs on a coarser grid.
         keep_all: Whether what cannot be in a scan is kept.
+        engine: As in `prosect.load`.
+        precision: As in `prosect.load`.
     """
 
     name: str | None = None
@@ -93,6 +95,8 @@ class ModelChoice:
     device: str = "auto"
     fast: bool = False
     keep_all: bool = False
+    engine: str = "auto"
+    precision: str = "auto"
 
     def load(self) -> LoadedModel:
         """Return the model.
@@ -100,11 +104,16 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        options = {}
-        for name in ("fast", "keep_all"):
-            if getattr(self, name):
-                options[name] = True
-        return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
+        return prosect.load(
+            self.name,
+            weights=self.weights,
+            device=self.device,
+            profile=self.profile,
+            fast=self.fast,
+            keep_all=self.keep_all,
+            engine=self.engine,
+            precision=self.precision,
+        )
 
     def load_one(self) -> LoadedModel:
         """Return one network: of the models that ship, where none is named, the one that trainings begin with.

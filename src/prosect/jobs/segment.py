@@ -113,6 +113,8 @@ class SegmentJob(Job):
             fast=self.model.fast,
             keep_all=self.model.keep_all,
             least_mm3=self.least_mm3,
+            engine=self.model.engine,
+            precision=self.model.precision,
         )
 
     @classmethod
@@ -146,7 +148,16 @@ class SegmentJob(Job):
             ),
             classes=asked.classes,
             overlap=asked.overlap,
-            model=ModelChoice(asked.model, weights, asked.profile, asked.device, asked.fast, asked.keep_all),
+            model=ModelChoice(
+                asked.model,
+                weights,
+                asked.profile,
+                asked.device,
+                asked.fast,
+                asked.keep_all,
+                asked.engine,
+                asked.precision,
+            ),
             request=checking.request_of(report),
             case=str(report.get("case", "")) or None,
             least_mm3=asked.least_mm3,
@@ -171,8 +182,7 @@ class SegmentJob(Job):
             "nan_as": self.input.nan_as,
             "assume_orientation": self.input.assume_orientation,
             "regularise": self.input.regularise or None,
-            "fast": self.model.fast or None,
-            "keep_all": self.model.keep_all or None,
+            **stated_of_model(self.model),
             "least_mm3": self.least_mm3,
             "aggregation": None if request.aggregation == "mean" else request.aggregation,
             "radiomics": request.radiomics or None,
@@ -332,6 +342,16 @@ class SegmentJob(Job):
         return results.write(
             labels, volume, self.request, run, case=self.case, found=found, watch=stopwatch, probabilities=probabilities
         )
+
+
+def stated_of_model(model: ModelChoice) -> dict[str, Any]:
+    """Return what decides results of how a model was chosen, None where it is left as it is."""
+    return {
+        "fast": model.fast or None,
+        "keep_all": model.keep_all or None,
+        "engine": None if model.engine == "auto" else model.engine,
+        "precision": None if model.precision == "auto" else model.precision,
+    }
 
 
 def dicom_identity(request: Request) -> dict[str, Any]:

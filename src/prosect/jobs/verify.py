@@ -191,11 +191,16 @@ class VerifyJob(Job):
             )
         # `auto` may mean another device here than there.
         device = self.device or str(report["model"]["device"] or job.model.device)
+        chosen = replace(job.model, weights=self.weights, device=device)
+        if self.device is None:
+            # So may an engine; reports of earlier versions do not say which it was.
+            engine = str(report["model"].get("engine") or job.model.engine)
+            chosen = replace(chosen, engine=engine, precision=str(report["model"].get("precision") or "auto"))
         name = job.model.name
         if name is None and self.weights is None:
             # What ships grows: the models that answered then are named in the report.
             name = recorded_name(report)
-        return prosect.require_finds(replace(job.model, name=name, weights=self.weights, device=device).load())
+        return prosect.require_finds(replace(chosen, name=name).load())
 
 
 def run_in(folder: Path, job: SegmentJob, model: Finds, volume: Volume, watch: Watch | None) -> tuple[Path, ...]:

@@ -21,10 +21,12 @@ from prosect.models.protocols import (
     Learns,
     LoadedModel,
     Model,
+    RunsEngines,
     TakesClicks,
     require_both,
     require_clicks,
     require_coarser,
+    require_engines,
     require_finds,
     require_learns,
 )
@@ -55,6 +57,8 @@ def load(
     ema: bool = False,
     fast: bool = False,
     keep_all: bool = False,
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> SamMed3DModel: ...
 
 
@@ -77,6 +81,8 @@ def load(
     ema: bool = False,
     fast: bool = False,
     keep_all: bool = False,
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> Vista3DModel: ...
 
 
@@ -89,6 +95,8 @@ def load(
     ema: bool = False,
     fast: bool = False,
     keep_all: bool = False,
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> LoadedModel: ...
 
 
@@ -101,6 +109,8 @@ def load(
     ema: bool = False,
     fast: bool = False,
     keep_all: bool = False,
+    engine: str = "auto",
+    precision: str = "auto",
 ) -> LoadedModel:
     """Return a model ready to segment, or to be clicked with.
 
@@ -119,15 +129,19 @@ def load(
             was taken.
         fast: Run on a coarser grid, where the model allows it: several times as fast, and less exact.
         keep_all: Keep what cannot be in a scan, too, such as a larynx in an abdomen.
+        engine: How a VISTA3D runs: `modules`, `fast`, `openvino`, or `auto`, the fastest of those that are installed.
+        precision: In what a VISTA3D multiplies: `float32`, `bfloat16`, or `auto`, which is bfloat16 on a GPU only.
 
     Raises:
         CheckpointError: The model is unknown, or its weights are missing, unsafe, damaged or another network's; models
             that cannot answer as one.
         PromptError: The profile is unknown.
         ResourceError: The device is not there, or its memory or the computer's is not sufficient (`GPU_MEMORY`,
-            `MEMORY_EXHAUSTED`).
+            `MEMORY_EXHAUSTED`); the engine or precision is not (`ENGINE_MISSING`, `PRECISION_MISSING`).
     """
     model = load_members(name, weights, device_named(device), profile, ema)
+    if isinstance(model, RunsEngines) or (engine, precision) != ("auto", "auto"):
+        model = require_engines(model).running(engine, precision)
     if fast:
         model = require_coarser(model).coarser()
     if keep_all:

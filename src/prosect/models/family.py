@@ -9,7 +9,7 @@ import torch
 
 from prosect.checkpoints.catalog import Entry
 from prosect.checkpoints.files import RawWeights
-from prosect.models import sam_med3d, vista3d
+from prosect.models import sam_med3d, vista3d_loading
 from prosect.models.protocols import LoadedModel
 from prosect.models.spec import profile
 
@@ -39,7 +39,7 @@ class Family:
 FAMILIES: dict[str, Family] = {
     family.network: family
     for family in (
-        Family("vista3d", "vista3d", profile, vista3d.load),
+        Family("vista3d", "vista3d", profile, vista3d_loading.load),
         Family("sam-med3d", "sam-med3d", sam_med3d.click_profile, sam_med3d.load),
     )
 }

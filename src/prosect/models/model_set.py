@@ -18,7 +18,14 @@ from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
-from prosect.models.protocols import FindsAndTakesClicks, KeepsAll, require_coarser, require_weighs
+from prosect.models.protocols import (
+    FindsAndTakesClicks,
+    KeepsAll,
+    RunsEngines,
+    require_coarser,
+    require_engines,
+    require_weighs,
+)
 from prosect.models.set_clicks import SetResponder
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
@@ -77,6 +84,34 @@ class ModelSet(ShownModel):
             "weights_sha256": self.spec.weights_sha256,
             "profile": self.members[0].identity["profile"],
         }
+
+    @property
+    def engine_used(self) -> str:
+        """The engine of all models, or that of each, joined as their names are."""
+        return _joined([member.engine_used for member in self.members if isinstance(member, RunsEngines)])
+
+    @property
+    def precision_used(self) -> str:
+        """In what all models multiply, or each."""
+        return _joined([member.precision_used for member in self.members if isinstance(member, RunsEngines)])
+
+    def running(self, engine: str = "auto", precision: str = "auto") -> ModelSet:
+        """Return the models, each as an engine runs it.
+
+        Args:
+            engine: One name for all, or one for each, joined as their names are.
+            precision: Likewise.
+
+        Raises:
+            ProsectError: See `Vista3DModel.running`.
+        """
+        count = len(self.members)
+        engines = engine.split(JOIN) if JOIN in engine else [engine] * count
+        precisions = precision.split(JOIN) if JOIN in precision else [precision] * count
+        members = []
+        for member, named, exact in zip(self.members, engines, precisions, strict=True):
+            members.append(cast(FindsAndTakesClicks, require_engines(member).running(named, exact)))
+        return replace(self, members=tuple(members))
 
     def coarser(self) -> ModelSet:
         """Return the models, each with a coarser grid.
@@ -284,6 +319,8 @@ class ModelSet(ShownModel):
         return {
             **self.identity,
             "device": str(self.device),
+            "engine": self.engine_used,
+            "precision": self.precision_used,
             "windows": sum(each["windows"] for each in said.values()),
             "classes": list(resolution.indices),
             "expansions": {name: list(parts) for name, parts in resolution.expansions.items()},
@@ -292,6 +329,11 @@ class ModelSet(ShownModel):
             "models": models,
             **_judgements(said, owners),
         }
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Return the one name of all, or the names joined."""
+    return names[0] if len(set(names)) == 1 else JOIN.join(names)
 
 
 def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str, float]]) -> ModelSet:

@@ -34,11 +34,13 @@ __all__ = [
     "LoadedModel",
     "Model",
     "RunsCoarser",
+    "RunsEngines",
     "TakesClicks",
     "Weighs",
     "require_both",
     "require_clicks",
     "require_coarser",
+    "require_engines",
     "require_features",
     "require_finds",
     "require_learns",
@@ -151,6 +153,22 @@ class KeepsAll(LoadedModel, Protocol):
 
 
 @runtime_checkable
+class RunsEngines(LoadedModel, Protocol):
+    """A model that runs in several ways, of which the fastest depends on the machine."""
+
+    @property
+    def engine_used(self) -> str:
+        """The engine that runs it."""
+
+    @property
+    def precision_used(self) -> str:
+        """In what it multiplies."""
+
+    def running(self, engine: str = "auto", precision: str = "auto") -> LoadedModel:
+        """Return the model as an engine runs it."""
+
+
+@runtime_checkable
 class Learns(FindsAndTakesClicks, Protocol):
     """A model that can be taught classes: its network takes part in training, and can be asked window by window."""
 
@@ -211,6 +229,20 @@ def require_coarser(model: LoadedModel) -> RunsCoarser:
         return model
     raise CheckpointError(
         f"The model '{model.spec.name}' has no coarser grid; leave out --fast.", code="MODEL_NO_AUTOMATIC"
+    )
+
+
+def require_engines(model: LoadedModel) -> RunsEngines:
+    """Return a model that runs in several ways.
+
+    Raises:
+        CheckpointError: It runs in one (`MODEL_ONE_ENGINE`).
+    """
+    if isinstance(model, RunsEngines):
+        return model
+    raise CheckpointError(
+        f"The model '{model.spec.name}' has one way to run; leave out --engine and --precision.",
+        code="MODEL_ONE_ENGINE",
     )
 
 

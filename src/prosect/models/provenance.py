@@ -31,6 +31,14 @@ class Asked(Protocol):
     def device(self) -> torch.device:
         """Where its network runs."""
 
+    @property
+    def engine_used(self) -> str:
+        """The engine that runs it."""
+
+    @property
+    def precision_used(self) -> str:
+        """In what it multiplies."""
+
 
 def provenance_of(
     model: Asked, volume: Volume, resolution: Resolution, windows: WindowPlan, clock: Stopwatch, notes: Sequence[str]
@@ -55,6 +63,8 @@ def provenance_of(
         "weights_sha256": model.spec.weights_sha256,
         "profile": model.profile.name,
         "device": str(model.device),
+        "engine": model.engine_used,
+        "precision": model.precision_used,
         "windows": windows.count,
         "classes": list(resolution.indices),
         "expansions": {group: list(parts) for group, parts in resolution.expansions.items()},

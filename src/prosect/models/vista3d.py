@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import torch
 
 from prosect.case import Case, Preparation, preparing_bytes
-from prosect.checkpoints.catalog import Entry
-from prosect.checkpoints.files import RawWeights
-from prosect.checkpoints.fit import fit
-from prosect.errors import CheckpointError, ResourceError
+from prosect.errors import ResourceError
 from prosect.geometry import Grid
 from prosect.inference.accumulate import Slab, sweep
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
@@ -27,21 +24,21 @@ from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
 from prosect.models.decisions import Decisions
-from prosect.models.metadata import spec_of
+from prosect.models.engine_choice import choose_engine
 from prosect.models.plausibility import take_out_implausible
 from prosect.models.provenance import provenance_of
 from prosect.models.shown import ShownModel
-from prosect.models.spec import ModelSpec, Profile, profile
+from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
 from prosect.networks.vista3d import Vista3D
-from prosect.networks.vista3d.branches import Branches, Engine, branches_of
+from prosect.networks.vista3d.branches import Branches, Engine, Precision, branches_of, refuse_engine
 from prosect.progress import Watch
 from prosect.session import Session
 from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Resolution, Vocabulary
 from prosect.volume import Volume, require_volume
 
-__all__ = ["Vista3DModel", "load"]
+__all__ = ["Vista3DModel"]
 
 # How much larger voxels are where a model runs fast.
 FAST = 1.5
@@ -57,6 +54,7 @@ class Vista3DModel(ShownModel):
         profile: How scans are prepared, swept and restored.
         device: Where the network runs.
         engine: In which way it runs there; see `branches_of`.
+        precision: In what it multiplies there; see `branches_of`.
         clock: Seconds, for the times in a result's provenance.
         branches: The network's branches as they run.
     """
@@ -66,11 +64,12 @@ class Vista3DModel(ShownModel):
     profile: Profile
     device: torch.device
     engine: Engine = "auto"
+    precision: Precision = "auto"
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
     branches: Branches = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "branches", branches_of(self.network, self.device, self.engine))
+        object.__setattr__(self, "branches", branches_of(self.network, self.device, self.engine, self.precision))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -81,6 +80,32 @@ class Vista3DModel(ShownModel):
     def channels(self) -> int:
         """Number of features of a voxel, on which classes are decided."""
         return self.network.architecture.width
+
+    @property
+    def engine_used(self) -> str:
+        """The engine that runs it."""
+        return self.branches.engine
+
+    @property
+    def precision_used(self) -> str:
+        """In what it multiplies."""
+        return self.branches.precision
+
+    def running(self, engine: str = "auto", precision: str = "auto") -> Vista3DModel:
+        """Return the model as an engine runs it; `auto` is the fastest that is installed, found by trying them once.
+
+        Args:
+            engine: See `branches_of`.
+            precision: See `branches_of`.
+
+        Raises:
+            ResourceError: See `branches_of`.
+        """
+        named, exact = cast(Engine, engine), cast(Precision, precision)
+        refuse_engine(named, exact, self.device)
+        if named == "auto":
+            named = choose_engine(self.network, self.device, self.spec.window, exact)
+        return replace(self, engine=named, precision=exact)
 
     def coarser(self) -> Vista3DModel:
         """Return the model on voxels 1.5 times as large: a third of the windows."""
@@ -214,10 +239,7 @@ class Vista3DModel(ShownModel):
                 painters = self._decisions.painters(case, windows.sweep_axis, paintings, self.device)
                 arrays: list[Any] = [painter.result() for painter in painters]
             else:
-                try:
-                    arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges, weighers)
-                finally:
-                    self.branches.release()
+                arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges, weighers)
         canvas = kind.of(arrays, resolution.indices)
         pieces = keep_pieces(canvas, volume.grid, self.spec, self.profile)
         judged, withheld = take_out_implausible(canvas, volume, case.grid, gauges, self.spec)
@@ -359,6 +381,7 @@ class Vista3DModel(ShownModel):
                 for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
                     for taker in (*painters, *gauges, *(weighers or ())):
                         taker.add(slab)
+                self.branches.release()
                 return [painter.result() for painter in painters], fallbacks
             except torch.OutOfMemoryError:
                 fallbacks.append(f"out of memory with {batch} windows per batch, blended on {where.type}: started over")
@@ -366,25 +389,3 @@ class Vista3DModel(ShownModel):
             f"The {self.device.type} device ran out of memory with one window at a time; use --device cpu.",
             code="GPU_MEMORY",
         )
-
-
-def load(base: Entry, weights: RawWeights, device: torch.device, profile_name: str) -> Vista3DModel:
-    """Return a VISTA3D with these weights.
-
-    Args:
-        base: What the catalogue says of it; the weights may say otherwise.
-        weights: Of any official layout.
-        device: Where it runs.
-        profile_name: One of `PROFILES`.
-
-    Raises:
-        CheckpointError: The weights are another network's, or have no automatic branch (`MODEL_WRONG_NETWORK`).
-        PromptError: The profile is unknown (`PROFILE_UNKNOWN`).
-    """
-    network, report = fit(weights)
-    if not report.architecture.automatic:
-        raise CheckpointError(
-            "These weights have no automatic branch, so there is nothing to segment with.", code="MODEL_WRONG_NETWORK"
-        )
-    spec = spec_of(base, weights.metadata, report.sha256, report.architecture.classes)
-    return Vista3DModel(network.to(device), spec, profile(profile_name), device)

@@ -48,6 +48,8 @@ class Parameters:
         fast: Whether the model ran on its coarser grid.
         keep_all: Whether what cannot be in the scan was kept.
         least_mm3: Smaller pieces were left out; None where all stay.
+        engine: The way to run the network, as it was given.
+        precision: In what it multiplies, as it was given.
     """
 
     classes: tuple[str, ...] | None = None
@@ -66,6 +68,8 @@ class Parameters:
     fast: bool = False
     keep_all: bool = False
     least_mm3: float | None = None
+    engine: str = "auto"
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ def build(
             "weights_sha256": said.get("weights_sha256"),
             "profile": said.get("profile"),
             "device": said.get("device"),
+            "engine": said.get("engine"),
+            "precision": said.get("precision"),
             "threads": run.threads,
             "windows": said.get("windows"),
             **members_entry(labels),

@@ -6,7 +6,7 @@ import argparse
 import re
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_device, add_picking, add_profile, add_quiet
+from prosect.cli.arguments.groups import add_device, add_engine, add_picking, add_profile, add_quiet
 from prosect.cli.arguments.words import path, positive
 from prosect.io.formats import WRITTEN_ENDINGS
 
@@ -53,6 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     add_profile(model)
     add_device(model)
+    add_engine(model)
     add_quiet(parser)
 
 

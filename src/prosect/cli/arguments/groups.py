@@ -21,6 +21,7 @@ __all__ = [
     "PROFILES",
     "add_debug",
     "add_device",
+    "add_engine",
     "add_learning",
     "add_list",
     "add_model",
@@ -31,6 +32,8 @@ __all__ = [
 
 LIST = "data list: the official JSON form, a .csv or .tsv with columns image and label, or a folder with images, labels"
 PROFILES = ("prosect", "bundle", "research")
+ENGINES = ("auto", "modules", "fast", "openvino")
+PRECISIONS = ("auto", "float32", "bfloat16")
 PHANTOMS = ("torso", "head-neck")
 INTENSITIES = ("auto", "model", "percentile")
 STEPS = 400
@@ -64,6 +67,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     add_profile(model)
     add_device(model)
+    add_engine(model)
 
 
 def add_profile(group: argparse._ActionsContainer) -> None:
@@ -79,6 +83,14 @@ def add_device(group: argparse._ActionsContainer) -> None:
     """Add the flag that says where the network runs."""
     where = "where the network runs: cpu, gpu (gpu:1 is the second), mps, or auto: a GPU where there is one (default)"
     group.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help=where)
+
+
+def add_engine(model: argparse._ActionsContainer) -> None:
+    """Add the flags that say how the network runs."""
+    ways = "how the network runs: modules, fast, openvino, or auto (default), the fastest of those installed"
+    model.add_argument("--engine", choices=ENGINES, default="auto", help=ways)
+    exact = "in what it multiplies: float32, bfloat16, or auto (default), which is bfloat16 on a GPU only"
+    model.add_argument("--precision", choices=PRECISIONS, default="auto", help=exact)
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.executors import add_executors, check_executors
-from prosect.cli.arguments.groups import PHANTOMS, add_device, add_picking, add_profile
+from prosect.cli.arguments.groups import PHANTOMS, add_device, add_engine, add_picking, add_profile
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
 from prosect.cli.arguments.words import not_negative, path, positive
@@ -91,6 +91,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--overlap", action="store_true", help="one layer per structure, so that none hides another")
     add_profile(model)
     add_device(model)
+    add_engine(model)
     coarse = "run on a grid of a third as many voxels, and less exact"
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_device, add_quiet
+from prosect.cli.arguments.groups import add_device, add_engine, add_quiet
 from prosect.cli.arguments.words import at_least_one, path
 
 __all__ = ["COMMAND"]
@@ -35,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     add_device(model)
+    add_engine(model)
     add_address(parser)
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-sessions", metavar="N", type=at_least_one, default=8, help="in memory (default: 8)")

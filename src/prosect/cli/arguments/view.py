@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_device, add_picking, add_quiet
+from prosect.cli.arguments.groups import add_device, add_engine, add_picking, add_quiet
 from prosect.cli.arguments.words import path
 
 __all__ = ["COMMAND"]
@@ -21,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
     parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
     add_device(parser)
+    add_engine(parser)
     parser.add_argument("--port", type=int, default=0, help="TCP port (default: any that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     add_quiet(parser)

@@ -100,7 +100,7 @@ def shelf_of(args: argparse.Namespace) -> Shelf:
     """Return the models that the flags name; each is loaded when it is first needed."""
 
     def load(name: str | None, weights: Path | None) -> LoadedModel:
-        return prosect.load(name, weights=weights, device=args.device)
+        return prosect.load(name, weights=weights, device=args.device, engine=args.engine, precision=args.precision)
 
     key = args.model or (args.weights.name if args.weights is not None else catalog.default_name())
     return Shelf(load, [Source(key, args.model, args.weights)])

@@ -16,6 +16,7 @@ from prosect.checkpoints.layouts import Renamed, canonical
 from prosect.errors import CheckpointError
 from prosect.networks.vista3d import Architecture, Vista3D
 from prosect.networks.vista3d.map_head import MAPS
+from prosect.networks.without_values import without_values
 
 __all__ = ["FitReport", "architecture_of", "fit", "named_network", "place", "require_channels"]
 
@@ -179,7 +180,7 @@ def place(
         ResourceError: The memory is not sufficient (`MEMORY_EXHAUSTED`).
     """
     try:
-        with torch.device("meta"):
+        with without_values():
             network = build()
     except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise CheckpointError(

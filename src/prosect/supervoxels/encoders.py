@@ -19,6 +19,7 @@ from prosect.models import device_named, load
 from prosect.models.protocols import GivesFeatures, require_features
 from prosect.models.sam import SamModel, load_sam
 from prosect.networks.sam import SAM_VARIANTS, SamFeatures
+from prosect.networks.without_values import without_values
 from prosect.progress import Watch
 from prosect.resample import interpolate_along, linear_weights
 from prosect.supervoxels.views import BATCH, add_views
@@ -227,7 +228,7 @@ def planned_encoder(name: str = "features", weights: str | Path | None = None, d
     """
     if weights is not None or name not in SAM_VARIANTS:
         return load_encoder(name, weights, device)
-    with torch.device("meta"):
+    with without_values():
         network = SamFeatures(SAM_VARIANTS[name])
     return SamEncoder(SamModel(network, name, "", device_named(device)))
 

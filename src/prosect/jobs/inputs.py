@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,16 +104,11 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        return prosect.load(
-            self.name,
-            weights=self.weights,
-            device=self.device,
-            profile=self.profile,
-            fast=self.fast,
-            keep_all=self.keep_all,
-            engine=self.engine,
-            precision=self.precision,
-        )
+        options: dict[str, Any] = {name: True for name in ("fast", "keep_all") if getattr(self, name)}
+        for name in ("engine", "precision"):
+            if getattr(self, name) != "auto":
+                options[name] = getattr(self, name)
+        return prosect.load(self.name, weights=self.weights, device=self.device, profile=self.profile, **options)
 
     def load_one(self) -> LoadedModel:
         """Return one network: of the models that ship, where none is named, the one that trainings begin with.

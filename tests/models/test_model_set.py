@@ -18,8 +18,9 @@ from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.labelmap import LabelLayers, LabelMap
-from prosect.models.model_set import ModelSet, merge_flat, set_of
+from prosect.models.model_set import ModelSet, set_of
 from prosect.models.protocols import require_both, require_learns
+from prosect.models.set_labels import merge_flat
 from prosect.models.spec import ModelSpec
 from prosect.prompts import LabelledClick
 from prosect.session import Session

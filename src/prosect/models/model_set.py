@@ -27,6 +27,7 @@ from prosect.models.protocols import (
     require_weighs,
 )
 from prosect.models.set_clicks import SetResponder
+from prosect.models.set_labels import judgements_of, merge_flat, merge_layers
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
 from prosect.progress import Watch
@@ -36,7 +37,7 @@ from prosect.vocabulary import Resolution, Vocabulary
 from prosect.vocabulary import load as load_vocabulary
 from prosect.volume import Volume, require_volume
 
-__all__ = ["ModelSet", "merge_flat", "set_of"]
+__all__ = ["ModelSet", "set_of"]
 
 # Asks one of the models, by its number, for structures.
 Ask: TypeAlias = Callable[[int, list[int], Watch | None], LabelMap | LabelLayers]
@@ -205,7 +206,7 @@ class ModelSet(ShownModel):
         provenance = self._provenance(resolution, found, owners)
         if overlap:
             layers = {number: cast(LabelLayers, each) for number, each in found.items()}
-            return _merge_layers(layers, owners, volume.grid, self.vocabulary, provenance), owners
+            return merge_layers(layers, owners, volume.grid, self.vocabulary, provenance), owners
         arrays = [self._own_array(number, cast(LabelMap, each), owners) for number, each in found.items()]
         merged = merge_flat(arrays, self._ascending(owners))
         return LabelMap(merged, volume.grid, self.vocabulary, provenance), owners
@@ -327,7 +328,7 @@ class ModelSet(ShownModel):
             "notes": list(dict.fromkeys(notes)),
             "seconds": seconds,
             "models": models,
-            **_judgements(said, owners),
+            **judgements_of(said, owners),
         }
 
 
@@ -373,59 +374,6 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
     )
     return ModelSet(tuple(members), offers, {index: max(row.values()) for index, row in known.items()}, spec)
-
-
-def _judgements(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
-    """Return what the models say together of what can be in the scan; nothing where none of them judges.
-
-    Of each structure its owner speaks.
-    """
-    judging = {number: each for number, each in said.items() if "confidence" in each}
-    if not judging:
-        return {}
-    regions = [region for each in judging.values() for region in each["regions"]]
-    merged: dict[str, object] = {"regions": list(dict.fromkeys(regions))}
-    for key in ("confidence", "withheld", "evidence"):
-        rows: dict[int, object] = {}
-        for number, each in judging.items():
-            rows |= {index: row for index, row in each[key].items() if owners.get(index) == number}
-        merged[key] = rows
-    return merged
-
-
-def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:
-    """Return one label per voxel (i j k) of several label arrays (i j k) of one shape.
-
-    Args:
-        arrays: Label values; 0 is background.
-        ascending: Every label value once: a later one covers those before it.
-    """
-    if len(arrays) == 1:
-        return arrays[0]
-    highest = max(ascending)
-    height = np.zeros(highest + 1, dtype=np.uint16)
-    height[list(ascending)] = np.arange(1, len(ascending) + 1)
-    merged: LabelArray = arrays[0].astype(np.uint8) if highest < 256 else arrays[0].astype(np.uint16)
-    for array in arrays[1:]:
-        # Plane by plane: heights of a whole scan would need as much memory again as its labels.
-        for plane, other in zip(merged, array, strict=True):
-            covers = height[other] > height[plane]
-            plane[covers] = other[covers]
-    return merged
-
-
-def _merge_layers(
-    found: Mapping[int, LabelLayers],
-    owners: Mapping[int, int],
-    grid: Grid,
-    vocabulary: Vocabulary,
-    provenance: Mapping[str, object],
-) -> LabelLayers:
-    """Return the layer of each structure from its owner, in the order of `owners`."""
-    masks = np.empty((len(owners), *grid.shape), dtype=np.bool_)
-    for place, (index, number) in enumerate(owners.items()):
-        masks[place] = found[number].own_mask(index)
-    return LabelLayers(masks, tuple(owners), grid, vocabulary, provenance)
 
 
 def _part_of(watch: Watch | None, place: int, count: int) -> Watch | None:

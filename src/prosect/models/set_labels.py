@@ -1,0 +1,67 @@
+"""What several models found, put together: one label map, one stack of layers, one judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prosect.geometry import Grid
+from prosect.labelmap import LabelArray, LabelLayers
+from prosect.vocabulary import Vocabulary
+
+__all__ = ["judgements_of", "merge_flat", "merge_layers"]
+
+
+def judgements_of(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
+    """Return what the models say together of what can be in the scan; nothing where none of them judges.
+
+    Of each structure its owner speaks.
+    """
+    judging = {number: each for number, each in said.items() if "confidence" in each}
+    if not judging:
+        return {}
+    regions = [region for each in judging.values() for region in each["regions"]]
+    merged: dict[str, object] = {"regions": list(dict.fromkeys(regions))}
+    for key in ("confidence", "withheld", "evidence"):
+        rows: dict[int, object] = {}
+        for number, each in judging.items():
+            rows |= {index: row for index, row in each[key].items() if owners.get(index) == number}
+        merged[key] = rows
+    return merged
+
+
+def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:
+    """Return one label per voxel (i j k) of several label arrays (i j k) of one shape.
+
+    Args:
+        arrays: Label values; 0 is background.
+        ascending: Every label value once: a later one covers those before it.
+    """
+    if len(arrays) == 1:
+        return arrays[0]
+    highest = max(ascending)
+    height = np.zeros(highest + 1, dtype=np.uint16)
+    height[list(ascending)] = np.arange(1, len(ascending) + 1)
+    merged: LabelArray = arrays[0].astype(np.uint8) if highest < 256 else arrays[0].astype(np.uint16)
+    for array in arrays[1:]:
+        # Plane by plane: heights of a whole scan would need as much memory again as its labels.
+        for plane, other in zip(merged, array, strict=True):
+            covers = height[other] > height[plane]
+            plane[covers] = other[covers]
+    return merged
+
+
+def merge_layers(
+    found: Mapping[int, LabelLayers],
+    owners: Mapping[int, int],
+    grid: Grid,
+    vocabulary: Vocabulary,
+    provenance: Mapping[str, object],
+) -> LabelLayers:
+    """Return the layer of each structure from its owner, in the order of `owners`."""
+    masks = np.empty((len(owners), *grid.shape), dtype=np.bool_)
+    for place, (index, number) in enumerate(owners.items()):
+        masks[place] = found[number].own_mask(index)
+    return LabelLayers(masks, tuple(owners), grid, vocabulary, provenance)

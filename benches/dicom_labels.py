@@ -36,7 +36,7 @@ FORMATS = {
     "SEG, LABELMAP, RLE": ("c.seg.dcm", DicomChoices("labelmap")),
     "SEG, LABELMAP, none": ("d.seg.dcm", DicomChoices("labelmap", seg_compression="none")),
     "RTSTRUCT": ("e.rtstruct.dcm", DicomChoices()),
-    "RTSTRUCT, 0.3 mm": ("f.rtstruct.dcm", DicomChoices(rt_tolerance_mm=0.3)),
+    "RTSTRUCT, 0.5 mm": ("f.rtstruct.dcm", DicomChoices(rt_tolerance_mm=0.5)),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -27,39 +26,11 @@ from pydicom.uid import (
 from prosect.errors import FormatError, GeometryError
 from prosect.io import read
 from prosect.io.dicom import pixels
-from worlds.dicom import dicom_slice, save_series, save_slice
+from worlds.dicom import dicom_slice, enhanced, save_series, save_slice
 from worlds.files import letter_f
 from worlds.refusals import refused_file
 
 SCAN = letter_f()
-ORIGIN = np.array([-40.0, 25.0, 100.0])
-
-
-def enhanced(scan: Any, order: Sequence[int], step: float = 2.5, parts: Sequence[dict[str, Any]] = ({},)) -> Dataset:
-    """Return an enhanced CT whose frames lie in `order`, the whole stack once for each of `parts`."""
-    data = dicom_slice(scan[..., 0].T, (0, 0, 0), ImagePositionPatient=None, ImageOrientationPatient=None,
-                       PixelSpacing=None, RescaleSlope=None, RescaleIntercept=None,
-                       SOPClassUID=EnhancedCTImageStorage)  # fmt: skip
-    shared, measures, orientation = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [0.9, 0.7], 2.5
-    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    data.SharedFunctionalGroupsSequence = [shared]
-    data.PerFrameFunctionalGroupsSequence, planes = [], []
-    for part in parts:
-        for k in order:
-            place, scale, content, frame = Dataset(), Dataset(), Dataset(), Dataset()
-            place.ImagePositionPatient = (ORIGIN + np.array([0, 0, k * step])).tolist()
-            scale.RescaleSlope, scale.RescaleIntercept = 1, -1000 - k
-            for tag, value in part.items():
-                setattr(content, tag, value)
-            frame.PlanePositionSequence, frame.PixelValueTransformationSequence = [place], [scale]
-            frame.FrameContentSequence = [content]
-            data.PerFrameFunctionalGroupsSequence.append(frame)
-            planes.append(scan[..., k].T + 1000 + k)
-    data.NumberOfFrames = len(planes)
-    data.PixelData = np.stack(planes).astype("<i2").tobytes()
-    return data
 
 
 def stream(plane: Any, syntax: str, folder: Path) -> bytes:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-__all__ = ["LPS", "dicom_slice", "save_series", "save_slice"]
+__all__ = ["LPS", "dicom_slice", "enhanced", "save_series", "save_slice"]
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+ORIGIN = np.array([-40.0, 25.0, 100.0])
 
 
 def dicom_slice(pixels: NDArray[np.int16], position: Any, **tags: Any) -> pydicom.Dataset:
@@ -64,3 +66,30 @@ def save_series(
         data.InstanceNumber = (k * 3) % scan.shape[2]
         save_slice(folder, f"IM{(k * 7) % scan.shape[2]:03d}", data)
     return LPS @ affine
+
+
+def enhanced(scan: Any, order: Sequence[int], step: float = 2.5, parts: Sequence[dict[str, Any]] = ({},)) -> Dataset:
+    """Return an enhanced CT whose frames lie in `order`, the whole stack once for each of `parts`."""
+    data = dicom_slice(scan[..., 0].T, (0, 0, 0), ImagePositionPatient=None, ImageOrientationPatient=None,
+                       PixelSpacing=None, RescaleSlope=None, RescaleIntercept=None,
+                       SOPClassUID=EnhancedCTImageStorage)  # fmt: skip
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.9, 0.7], 2.5
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence, planes = [], []
+    for part in parts:
+        for k in order:
+            place, scale, content, frame = Dataset(), Dataset(), Dataset(), Dataset()
+            place.ImagePositionPatient = (ORIGIN + np.array([0, 0, k * step])).tolist()
+            scale.RescaleSlope, scale.RescaleIntercept = 1, -1000 - k
+            for tag, value in part.items():
+                setattr(content, tag, value)
+            frame.PlanePositionSequence, frame.PixelValueTransformationSequence = [place], [scale]
+            frame.FrameContentSequence = [content]
+            data.PerFrameFunctionalGroupsSequence.append(frame)
+            planes.append(scan[..., k].T + 1000 + k)
+    data.NumberOfFrames = len(planes)
+    data.PixelData = np.stack(planes).astype("<i2").tobytes()
+    return data

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import Literal
 
 import torch
@@ -116,7 +116,8 @@ def _is_air(image: Tensor, plan: WindowPlan) -> list[bool]:
     All at once, because a GPU is waited for once then: asked window by window it would idle in between.
     """
     axis = plan.sweep_axis
-    others = [s for a, s in enumerate(plan.starts) if a != axis]
+    others = list(plan.starts)
+    del others[axis]
     shown = []
     for corner in product(plan.starts[axis], *others):
         shown.append(_window(image, plan.window, _unswept(corner, axis)).any())
@@ -133,7 +134,7 @@ class _SharedAir:
 
     def __call__(self, windows: Tensor) -> list[Tensor]:
         """Return the features of the next windows (b 1 i j k) of a sweep."""
-        empty = [next(self._empty) for _ in windows]
+        empty = list(islice(self._empty, len(windows)))
         full = []
         for n, e in enumerate(empty):
             if not e:

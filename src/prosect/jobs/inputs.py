@@ -104,7 +104,10 @@ class ModelChoice:
         Raises:
             ProsectError: See `prosect.load`.
         """
-        options: dict[str, Any] = {name: True for name in ("fast", "keep_all") if getattr(self, name)}
+        options: dict[str, Any] = {}
+        for name in ("fast", "keep_all"):
+            if getattr(self, name):
+                options[name] = True
         for name in ("engine", "precision"):
             if getattr(self, name) != "auto":
                 options[name] = getattr(self, name)

@@ -84,7 +84,9 @@ def processor(info: Path = Path("/proc/cpuinfo")) -> str:
     named = platform.processor()
     if info.is_file():
         lines = info.read_text(errors="replace").splitlines()
-        named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), named)
+        for line in lines:
+            if line.startswith("model name"):
+                named = line.split(":", 1)[1].strip()
     return f"{named}, {torch.backends.cpu.get_cpu_capability()}"
 
 

@@ -107,8 +107,7 @@ class ModelSet(ShownModel):
             ProsectError: See `Vista3DModel.running`.
         """
         count = len(self.members)
-        engines = engine.split(JOIN) if JOIN in engine else [engine] * count
-        precisions = precision.split(JOIN) if JOIN in precision else [precision] * count
+        engines, precisions = _for_each(engine, count), _for_each(precision, count)
         members = []
         for member, named, exact in zip(self.members, engines, precisions, strict=True):
             members.append(cast(FindsAndTakesClicks, require_engines(member).running(named, exact)))
@@ -334,7 +333,16 @@ class ModelSet(ShownModel):
 
 def _joined(names: Sequence[str]) -> str:
     """Return the one name of all, or the names joined."""
-    return names[0] if len(set(names)) == 1 else JOIN.join(names)
+    if len(set(names)) == 1:
+        return names[0]
+    return JOIN.join(names)
+
+
+def _for_each(names: str, count: int) -> list[str]:
+    """Return the name for each of so many models, of one for all or several joined."""
+    if JOIN in names:
+        return names.split(JOIN)
+    return [names] * count
 
 
 def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str, float]]) -> ModelSet:

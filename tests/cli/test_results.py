@@ -67,6 +67,8 @@ def test_sx_alone_asks_for_statistics_too(run, model, scan_path, tmp_path) -> No
 
 
 def test_the_report_tells_the_run_and_no_place(run, model, scan_path, tmp_path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "w.pt").touch()
     words = ["-rs", "kidney", "-rp", "-d", "cpu", "-w", tmp_path / "secret" / "w.pt"]
     assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz", *words)[0] == 0
     text = (tmp_path / "o_report.json").read_text()
@@ -160,7 +162,7 @@ class TestRefusals:
         words = scan_path, "-o", tmp_path / "o.mha", "--overlap"
         self.refused(run, model, tmp_path, "OUTPUT_UNSUPPORTED", *words)
 
-    @pytest.mark.parametrize("more", [[], ["-w", "any.pt"], ["-m", "vista3d"]])
+    @pytest.mark.parametrize("more", [[], ["-m", "prosect-torso"]])
     def test_a_misspelt_structure_with_the_nearest(self, run, model, scan_path, tmp_path, more) -> None:
         words = scan_path, "-o", tmp_path / "o.nii.gz", "-rs", "livr", *more
         assert "'liver'" in self.refused(run, model, tmp_path, "STRUCTURE_UNKNOWN", *words)

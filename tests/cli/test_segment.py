@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -31,9 +30,11 @@ def test_the_flag_i_is_the_positional_input(run, model, scan_path, tmp_path) -> 
 
 
 def test_flags_reach_the_model(run, model, scan_path, tmp_path) -> None:
-    words = ["-m", "vista3d", "-w", "model.pt", "-d", "gpu:1", "--profile", "bundle", "-ml"]
+    weights = tmp_path / "model.pt"
+    weights.touch()
+    words = ["-m", "vista3d", "-w", weights, "-d", "gpu:1", "--profile", "bundle", "-ml"]
     assert run("segment", scan_path, "-o", tmp_path / "o.nii.gz", *words)[0] == 0
-    assert model.calls == [{"load": "vista3d", "weights": Path("model.pt"), "device": "cuda:1", "profile": "bundle"}]
+    assert model.calls == [{"load": "vista3d", "weights": weights, "device": "cuda:1", "profile": "bundle"}]
 
 
 def test_groups_expand_visibly_and_layers_are_written(run, model, scan_path, tmp_path) -> None:

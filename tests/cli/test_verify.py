@@ -241,6 +241,7 @@ def test_a_missing_input_says_what_to_do(run, result) -> None:
 
 
 def test_a_file_of_weights_must_be_given_again(run, model, scan_path, tmp_path) -> None:
+    (tmp_path / "my.safetensors").touch()
     words = ["-o", tmp_path / "o.nii.gz", "-rp", "-w", tmp_path / "my.safetensors"]
     assert run("segment", scan_path, *words)[0] == 0
     status, _, err = run("verify", tmp_path / "o.nii.gz")

@@ -121,6 +121,7 @@ def test_a_folder_without_an_evaluation_and_a_damaged_ledger_are_named(tmp_path:
 
 
 def test_a_baseline_is_for_clicks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text("[]")
     code = main(["evaluate", "auto", str(tmp_path / "x.json"), "-o", str(tmp_path / "o"), "--baseline", "ball"])
     assert code == 2
     assert "--baseline ball answers clicks" in capsys.readouterr().err

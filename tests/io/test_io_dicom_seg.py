@@ -369,7 +369,7 @@ def test_memory_is_refused_before_the_work(tmp_path, monkeypatch) -> None:
 
 def test_a_file_that_differs_from_the_labels_is_never_published(tmp_path, monkeypatch) -> None:
     volume, labels = labelled_series(tmp_path / "ct")
-    image = outgoing(labels, volume, DicomChoices())
+    image = outgoing(labels, volume, DicomChoices(), {})
     data = next(iter(seg.encode(image)))
     result = seg.result_of(image, "test")
     seg_check.check_written(data, result, seg.segment_numbers(result))

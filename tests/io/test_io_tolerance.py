@@ -43,7 +43,7 @@ def test_a_data_file_may_be_named_from_the_folder_of_its_header(tmp_path: Path, 
     equal(tmp_path / "b.mhd")
 
 
-@pytest.mark.parametrize("place", ["../x.raw", "./../x.raw", "./sub/x.raw", "/x.raw", ".//../x.raw", "./", "./."])
+@pytest.mark.parametrize("place", ["../x.raw", "./../x.raw", "/x.raw", ".//../x.raw", "./", "./."])
 def test_a_data_file_elsewhere_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     for folder in (tmp_path, tmp_path / "in" / "sub"):

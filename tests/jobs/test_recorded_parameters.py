@@ -19,7 +19,7 @@ INPUT: dict[str, Any] = {
 }  # fmt: skip
 MODEL: dict[str, Any] = {
     "name": "prosect-small", "weights": Path("/models/of/mine/fine.safetensors"), "profile": "research",
-    "device": "cpu", "fast": True, "keep_all": True,
+    "device": "cpu", "fast": True, "keep_all": True, "engine": "modules", "precision": "bfloat16",
 }  # fmt: skip
 JOB: dict[str, Any] = {"classes": ("liver", "spleen"), "overlap": True, "least_mm3": 40.0}
 # Under another name in the record, or the scan itself, which the report describes elsewhere.

@@ -40,7 +40,7 @@ def refuse_model(args: argparse.Namespace) -> None:
     Raises:
         CheckpointError: `MODEL_UNKNOWN`, `MODEL_NOT_INSTALLED`, or `MODEL_MISSING` for a file.
     """
-    if getattr(args, "baseline", None) is not None:
+    if is_asked_nothing(args):
         return
     if args.weights is not None:
         if not args.weights.exists():
@@ -52,6 +52,12 @@ def refuse_model(args: argparse.Namespace) -> None:
     elif args.model is not None:
         for entry in catalog.members(args.model):
             catalog.locate(entry.name)
+
+
+def is_asked_nothing(args: argparse.Namespace) -> bool:
+    """Return whether no model is needed: a baseline answers, or structures are only listed."""
+    listing = getattr(args, "list_tasks", False) or getattr(args, "list_classes", None) is not None
+    return listing or getattr(args, "baseline", None) is not None
 
 
 def refuse_finetune(args: argparse.Namespace) -> None:

@@ -86,7 +86,9 @@ class TrainingLoop:
                 way are only logged.
         """
         recent: list[float] = []
-        half = None if stop_at is None else (self.around.now() + stop_at) / 2
+        half = None
+        if stop_at is not None and self.settings.validate_every:
+            half = (self.around.now() + stop_at) / 2
         clock = self.around.clock
         started, waited = clock(), self._waited
         while not self.finished and not self._is_over(stop_at):

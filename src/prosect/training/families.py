@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from prosect.training.beginning import first_network
 from prosect.training.export import describe
-from prosect.training.loop import mixed_is_sound
 from prosect.training.recipe import Part, Recipe, Stage
 from prosect.training.sam_med3d import describe_sam_med3d, first_sam_med3d, sam_med3d_objective, sam_med3d_parts
 from prosect.training.scans import Numbering
 from prosect.training.stream import PatchStream
-from prosect.training.vista3d import objective_of, parts_of
+from prosect.training.vista3d import mixed_is_sound, objective_of, parts_of
 
 __all__ = ["Family", "family_of"]
 

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from prosect.errors import FormatError, RecipeError, ResourceError
 from prosect.io.atomic import write_atomically
 from prosect.io.temporary import sweep
-from prosect.networks.vista3d import Vista3D
 from prosect.training.loop_settings import OF_LENGTH, LoopSettings, Row, Surroundings
 from prosect.training.states import read_state, write_state
 from prosect.training.stream import stream_of
 
-__all__ = ["TrainingLoop", "mixed_is_sound"]
+__all__ = ["TrainingLoop"]
 
 STATE, PREVIOUS, BEST, LOG = "state.pt", "state.previous.pt", "best.pt", "log.jsonl"
 LOGGED_EVERY = 25
@@ -377,20 +376,6 @@ def other_run(path: Path, other: Sequence[str], before: Row, now: Row) -> Recipe
     if "steps" in other and all(key in OF_LENGTH for key in other):
         way = "Only a run that is finished can be trained on, for more steps: finish it first, or give another folder."
     return RecipeError(f"{path}: this is the state of a run with {what}. {way}", code="RESUME_OTHER_RUN")
-
-
-def mixed_is_sound(network: Vista3D, device: str, patch: Sequence[int]) -> bool:
-    """Return whether bfloat16 gives right gradients for patches of this shape.
-
-    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution with stride 1 over maps of two voxels
-    along the first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
-
-    Args:
-        network: To be trained; parameters that do not learn need no gradient.
-        device: Where the network is trained.
-        patch: Voxels of a patch.
-    """
-    return not device.startswith("cpu") or patch[0] >= 3 * network.coarsest_trained
 
 
 def _step_of(line: str) -> float:

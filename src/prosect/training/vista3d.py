@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from prosect.training.scans import Numbering
 from prosect.training.stream import PatchStream
 from prosect.training.targets import SamplerRules
 
-__all__ = ["objective_of", "parts_of"]
+__all__ = ["mixed_is_sound", "objective_of", "parts_of"]
 
 PARTS: tuple[Part, ...] = ("encoder", "automatic", "class_vectors", "interactive")
 OFFICIAL_AUGMENTATION = "prosect.training.augment_official"
@@ -47,6 +47,20 @@ def parameters_of(modules: Iterable[torch.nn.Module]) -> list[torch.nn.Parameter
     for module in modules:
         found += module.parameters()
     return found
+
+
+def mixed_is_sound(network: Vista3D, device: str, patch: Sequence[int]) -> bool:
+    """Return whether bfloat16 gives right gradients for patches of this shape.
+
+    On processors (oneDNN, torch 2.13) the weight gradient of a 3x3x3 convolution with stride 1 over maps of two voxels
+    along the first axis reads memory that nobody wrote: some steps are not finite, others are wrong.
+
+    Args:
+        network: To be trained; parameters that do not learn need no gradient.
+        device: Where the network is trained.
+        patch: Voxels of a patch.
+    """
+    return not device.startswith("cpu") or patch[0] >= 3 * network.coarsest_trained
 
 
 def objective_of(

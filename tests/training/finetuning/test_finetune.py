@@ -30,7 +30,7 @@ from prosect.training.finetuning.finetune import Finetuned, course_of, finetune,
 from prosect.training.finetuning.plan import FinetunePlan, Seen, plan_finetuning, spacing_by_size, words_of
 from prosect.training.finetuning.settings import FinetuneSettings
 from prosect.training.finetuning.warm_start import Start, most_similar, place_rows
-from prosect.training.loop import TrainingLoop, mixed_is_sound
+from prosect.training.loop import TrainingLoop
 from prosect.training.loop_settings import LoopSettings, Surroundings
 from prosect.training.objectives.automatic import AutomaticObjective
 from prosect.training.objectives.cached import CachedFeatures
@@ -40,7 +40,7 @@ from prosect.training.scans import Numbering
 from prosect.training.stages import learning_parts
 from prosect.training.stream import PatchStream
 from prosect.training.validation import Validator
-from prosect.training.vista3d import parts_of
+from prosect.training.vista3d import mixed_is_sound, parts_of
 
 PAIRS = [(1, "bright box"), (2, "dark box")]
 # Of three seeds the worst came to a Dice of 0.58.

@@ -31,7 +31,7 @@ __all__ = ["FinetunePlan", "plan_finetuning", "words_of"]
 # What the official code of the CVPR 2025 challenge gives scans other than CT.
 PERCENTILES = Intensity("percentile", 1.0, 99.0)
 FEWEST_TO_HOLD_OUT = 5
-# Strides of a patch: an instance norm needs two voxels, and mixed precision a third; see `loop.mixed_is_sound`.
+# Strides of a patch: an instance norm needs two voxels, and mixed precision a third; see `vista3d.mixed_is_sound`.
 FEWEST_STRIDES = (3, 2, 2)
 FEW_VOXELS = 100  # at the working spacing; of smaller structures little is left to learn
 # A structure shall fill so many: half a hippocampus fills 190 at 2 mm, where five scans taught it with Dice 0.70.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from prosect.cli.console import open_console
 from prosect.cohort.pipeline import Outcome
 from prosect.progress import Watch
 
-__all__ = ["CohortProgress", "time_left", "watching"]
+__all__ = ["CohortProgress", "say_refused", "time_left", "watching"]
+
+REFUSED_SHOWN = 20
 
 
 class CohortProgress:
@@ -105,3 +109,17 @@ def watching(total: int, quiet: bool, debug: bool, clock: Callable[[], float]) -
 def plain(line: str) -> None:
     """Print a line on standard error at once."""
     print(line, file=sys.stderr, flush=True)
+
+
+def say_refused(cases: Iterable[Mapping[str, Any]]) -> None:
+    """Print which cases of a report were refused, and why; of many only the first.
+
+    Args:
+        cases: The rows of the report.
+    """
+    console = open_console()
+    refused = [row for row in cases if row["state"] == "refused"]
+    for row in refused[:REFUSED_SHOWN]:
+        console.print(f"refused: {row['case']} [{row['code']}] {row['message']}")
+    if len(refused) > REFUSED_SHOWN:
+        console.print(f"and {len(refused) - REFUSED_SHOWN} more")

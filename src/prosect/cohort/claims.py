@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from prosect.cohort.ticking import ticking
 from prosect.io.atomic import make_folder, output_error
 
 __all__ = ["LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "claim_key", "heartbeat"]
@@ -258,18 +259,11 @@ def heartbeat(claims: Claims, period_s: float) -> Iterator[None]:
         claims: Those of this worker.
         period_s: Seconds between renewals; well below the lease.
     """
-    stop = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(period_s):
-            # A failure now says nothing of the next beat, and the lease bounds what it can cost.
-            with suppress(Exception):
-                claims.renew()
+        # A failure now says nothing of the next beat, and the lease bounds what it can cost.
+        with suppress(Exception):
+            claims.renew()
 
-    thread = threading.Thread(target=beat, name="prosect-heartbeat", daemon=True)
-    thread.start()
-    try:
+    with ticking("prosect-heartbeat", period_s, beat):
         yield
-    finally:
-        stop.set()
-        thread.join(period_s)

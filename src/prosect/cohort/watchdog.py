@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from prosect.cohort.ticking import ticking
+
 __all__ = ["LEAST_LIMIT_S", "OVERDUE_STATUS", "Watchdog", "stacks_of_threads"]
 
 # A case is slow in many honest ways; one that hangs may cost this much once per attempt.
@@ -75,19 +77,8 @@ class Watchdog:
     @contextmanager
     def watching(self, period_s: float) -> Iterator[None]:
         """Look every `period_s` seconds in a thread of its own until the block ends."""
-        stop = threading.Event()
-
-        def watch() -> None:
-            while not stop.wait(period_s):
-                self.look()
-
-        thread = threading.Thread(target=watch, name="prosect-watchdog", daemon=True)
-        thread.start()
-        try:
+        with ticking("prosect-watchdog", period_s, self.look):
             yield
-        finally:
-            stop.set()
-            thread.join(period_s)
 
 
 def stacks_of_threads() -> str:

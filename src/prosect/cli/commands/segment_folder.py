@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from prosect.cli.choices import classes_of, dicom_of, model_of
-from prosect.cli.cohort_progress import watching
+from prosect.cli.cohort_progress import say_refused, watching
 from prosect.cli.commands.segment_shared import run_objects, run_shared
 from prosect.cli.console import open_console
 from prosect.cohort.inputs import scans_of
@@ -22,7 +22,6 @@ from prosect.jobs.cohort import CohortJob, is_address
 __all__ = ["run"]
 
 PARTLY_FAILED = 4
-REFUSED_SHOWN = 20
 
 
 def run(args: argparse.Namespace) -> int | None:
@@ -109,18 +108,14 @@ def say_stopped(done: int, total: int) -> None:
 def say(done: CohortRun) -> None:
     """Print what became of the scans."""
     console = open_console()
-    refused = [row for row in done.report["cases"] if row["state"] == "refused"]
-    for row in refused[:REFUSED_SHOWN]:
-        console.print(f"refused: {row['case']} [{row['code']}] {row['message']}")
-    if len(refused) > REFUSED_SHOWN:
-        console.print(f"and {len(refused) - REFUSED_SHOWN} more")
+    say_refused(done.report["cases"])
     for what, count in done.report["passed_over"].items():
         console.print(f"passed over: {count} x {what}")
     before = ""
     if done.plan.finished:
         before = f" ({len(done.plan.finished)} of them before)"
     count = done.report["counts"]["done"]
-    console.print(f"{count} scans done{before}, {len(refused)} refused, in {pace(done)}")
+    console.print(f"{count} scans done{before}, {done.report['counts']['refused']} refused, in {pace(done)}")
     console.print(str(done.report_file))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prosect.cli.arguments.executors import OWN_FLAGS
-from prosect.cli.cohort_progress import watching
+from prosect.cli.cohort_progress import say_refused, watching
 from prosect.cli.console import open_console
 from prosect.cohort.inputs import scans_of
 from prosect.cohort.manifest import Manifest
@@ -39,7 +39,6 @@ else:
 __all__ = ["run_objects", "run_shared", "worker_words"]
 
 PARTLY_FAILED = 4
-REFUSED_SHOWN = 20
 
 
 def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> int:
@@ -154,11 +153,7 @@ def worker_words(words: Sequence[str]) -> list[str]:
 def say(report: Mapping[str, Any], finished: bool, report_file: str) -> None:
     """Print what became of the scans."""
     console = open_console()
-    refused = [row for row in report["cases"] if row["state"] == "refused"]
-    for row in refused[:REFUSED_SHOWN]:
-        console.print(f"refused: {row['case']} [{row['code']}] {row['message']}")
-    if len(refused) > REFUSED_SHOWN:
-        console.print(f"and {len(refused) - REFUSED_SHOWN} more")
+    say_refused(report["cases"])
     counts = report["counts"]
     left = ""
     if counts["left"]:

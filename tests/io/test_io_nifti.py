@@ -417,3 +417,16 @@ def test_the_qform_is_the_rotation_of_its_quaternion(kind: type, handed: float) 
     expected = turn @ np.diag([2, 3, -4 if handed < 0 else 4])
     assert np.abs(nifti_header.qform(header)[:3, :3] - expected).max() < 1e-6
     assert nifti_header.qform(header)[:3, 3].tolist() == [7, 8, 9]
+
+
+def test_a_voxel_size_that_signals_is_no_accident(tmp_path: Path) -> None:
+    """A NaN of the kind that every operation warns of, in a header whose sform says where voxels are."""
+    raw = bytearray(save_nifti(tmp_path / "a.nii", letter_f()).read_bytes())
+    for axis in range(3):
+        start = 80 + 4 * axis
+        raw[start : start + 4] = b"\x01\x00\x80\x7f"
+    path = tmp_path / "signals.nii"
+    path.write_bytes(bytes(raw))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProsectWarning)
+        outcome(path)

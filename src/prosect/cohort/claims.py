@@ -112,11 +112,28 @@ class FolderClaims:
         if path is not None and not self._is_stale(path):
             return False
         mine = self._folder / f"{key}.{generation + 1}"
+        # Under the lock, so that a claim is never made while all are given back, and left behind.
+        with self._lock:
+            if self._is_closed or not self._create(mine, case):
+                return False
+            self._held[case] = mine
+        # The dead holder's file goes last: as long as it is there, the next generation cannot be created twice.
+        if path is not None:
+            path.unlink(missing_ok=True)
+        return True
+
+    def _create(self, mine: Path, case: str) -> bool:
+        """Write a claim, and return whether nobody was faster.
+
+        Raises:
+            OutputError: The folder cannot be written (`OUTPUT_UNWRITABLE`).
+            ResourceError: The disk is full (`DISK_FULL`).
+        """
         words = json.dumps({"case": case, "owner": self._owner}).encode()
         try:
             descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
-            return False  # another was first
+            return False
         except OSError as error:
             raise output_error(mine, error) from error
         try:
@@ -125,14 +142,6 @@ class FolderClaims:
             raise output_error(mine, error) from error
         finally:
             os.close(descriptor)
-        with self._lock:
-            if self._is_closed:
-                mine.unlink(missing_ok=True)
-                return False
-            self._held[case] = mine
-        # The dead holder's file goes last: as long as it is there, the next generation cannot be created twice.
-        if path is not None:
-            path.unlink(missing_ok=True)
         return True
 
     def holds(self, case: str) -> bool:

@@ -21,7 +21,7 @@ from prosect.cohort.plan import identity
 from prosect.cohort.store import Append, Store
 from prosect.cohort.union import MOST_ATTEMPTS, Union
 from prosect.cohort.watchdog import Watchdog, stacks_of_threads
-from prosect.errors import ProsectError
+from prosect.errors import CancelledError, ProsectError
 
 __all__ = ["Part", "SharedWork", "order_of"]
 
@@ -100,6 +100,7 @@ class SharedWork(Generic[V, R]):
         self.changed: set[str] = set()
         self._postponed: list[Scan] = []
         self._outcomes = 0
+        self._is_leaving = False
         # The reading thread asks the union, the saving thread adds to it.
         self._lock = threading.RLock()
 
@@ -122,8 +123,10 @@ class SharedWork(Generic[V, R]):
         try:
             return self._run()
         except BaseException as failure:
-            with suppress(ProsectError):  # the disk may be full
-                self.note(STOPPED)
+            with self._lock:
+                self._is_leaving = True
+                with suppress(ProsectError):  # the disk may be full
+                    self.note(STOPPED)
             if isinstance(failure, ProsectError) and failure.code in FATAL_CODES:
                 with suppress(ProsectError):
                     self._store.stop(f"{failure.code}: {failure}")
@@ -251,7 +254,7 @@ class SharedWork(Generic[V, R]):
         """Return the steps of a case, with their lines in the ledger and the watchdog beside them."""
 
         def read(scan: Scan) -> V:
-            self.note(READING, case=scan.name, alone=alone)
+            self._note_reading(scan, alone)
             with self.watchdog.step(scan.name):
                 return self._work.read(scan)
 
@@ -266,6 +269,17 @@ class SharedWork(Generic[V, R]):
                 return {**kept, "files": self._publish(scan, kept["files"])}
 
         return Work(read, compute, save)
+
+    def _note_reading(self, scan: Scan, alone: bool) -> None:
+        """Write down that a case is begun.
+
+        Raises:
+            CancelledError: This worker leaves. What began after its last word would count as what it died of.
+        """
+        with self._lock:
+            if self._is_leaving:
+                raise CancelledError(f"{scan.name}: not begun, because this worker leaves.")
+            self.note(READING, case=scan.name, alone=alone)
 
     def _publish(self, scan: Scan, paths: Sequence[Any]) -> dict[str, Any]:
         """Give files their place, and return the size and SHA-256 of each."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -32,6 +33,8 @@ __all__ = [
 SHARED = "cohort_ledger.d"
 CLAIMS, WORK, STOP, LINES, STACKS = "claims", "work", "STOP", ".jsonl", ".stacks"
 # Tells of times, so that two workers' reports of one case differ.
+# How often, and how far apart, a worker looks whether a run that does not share has the folder.
+LOOKS, BETWEEN_LOOKS_S = 20, 0.05
 REPORT_ENDING = "report.json"
 
 Append = Callable[[Mapping[str, Any]], None]
@@ -112,20 +115,33 @@ class FolderStore:
             OutputError: Another process segments this folder by itself (`OUTPUT_LOCKED`), or it cannot be written.
             ResourceError: The disk is full (`DISK_FULL`).
         """
-        # A folder with this file is known for one of results, and a run that works alone holds its lock.
-        with open_log(self.folder / LEDGER, needs_lock=False) as alone:
-            if alone is None:
-                raise OutputError(
-                    f"{file_name(self.folder)}: a run that does not share is writing its results here. Wait for it, or "
-                    "choose another folder.",
-                    code="OUTPUT_LOCKED",
-                )
+        self._refuse_run_alone()
         with open_log(self._shared / f"{self.worker}{LINES}", needs_lock=False) as log:
             assert log is not None, "no other process has this name"
             try:
                 yield log.append
             finally:
                 shutil.rmtree(self.work, ignore_errors=True)
+
+    def _refuse_run_alone(self) -> None:
+        """Refuse a folder whose results a run that does not share is writing.
+
+        Raises:
+            OutputError: `OUTPUT_LOCKED`.
+        """
+        # A folder with this file is known for one of results, and a run that works alone holds its lock. Workers that
+        # start together hold it for a moment, too, while they look.
+        for attempt in range(LOOKS):
+            if attempt:
+                time.sleep(BETWEEN_LOOKS_S)
+            with open_log(self.folder / LEDGER, needs_lock=False) as alone:
+                if alone is not None:
+                    return
+        raise OutputError(
+            f"{file_name(self.folder)}: a run that does not share is writing its results here. Wait for it, or "
+            "choose another folder.",
+            code="OUTPUT_LOCKED",
+        )
 
     def new_events(self) -> Iterator[tuple[str, Sequence[Event]]]:
         """Yield, by ledger, the events that were not yielded before; a line that is being written comes next time."""

@@ -209,7 +209,9 @@ def geometry(
     if isinstance(grids[0], GeometryError):
         raise GeometryError(f"{name}: {grids[0]}")
     notes = () if MM_PER_UNIT[unit] == 1 else (f"Lengths were converted from {('m', 'mm', 'um')[unit - 1]} to mm.",)
-    sizes = np.abs(header["pixdim"][1:4].astype(np.float64)) * MM_PER_UNIT[unit]
+    # A damaged header may hold a signalling NaN, which even a cast warns of.
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(header["pixdim"][1:4].astype(np.float64)) * MM_PER_UNIT[unit]
     doubts = form_conflict(grids) or size_conflict(grids[0], sizes)
     return grids[0], doubts if sform else (*doubts, *odd_handedness(header)), notes
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from prosect.networks.vista3d import Architecture, vista3d
+from prosect.networks.vista3d.branches import multiplies_bfloat16
 from prosect.networks.vista3d.cpu import CpuBranches
 from prosect.networks.vista3d.cpu_head import CpuPointHead
 
@@ -83,6 +84,7 @@ def test_a_click_head_that_takes_maps_gets_the_features_of_both_branches() -> No
     assert float((found - expected).abs().max() / expected.std()) < 3e-4
 
 
+@pytest.mark.skipif(not multiplies_bfloat16(), reason="this processor has neither AMX nor AVX512-BF16")
 def test_bfloat16_is_near() -> None:
     torch.manual_seed(5)
     network = vista3d(Architecture(width=16, blocks=(1, 1), interactive=False)).eval()

@@ -82,6 +82,7 @@ def child(args: argparse.Namespace) -> None:
             features = branches.automatic_features(window)
             wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
             labels = torch.einsum("qc,bcijk->bqijk", vectors, features[..., ::4, ::4, ::4].float()).argmax(1)
+        args.folder.mkdir(parents=True, exist_ok=True)
         np.save(args.folder / f"{args.child}.npy", labels.numpy())
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         found = {"wall": wall, "cpu": cpu, "faults": after.ru_minflt - before.ru_minflt}

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from prosect.checkpoints.catalog import CATALOG, Entry, locate
+from prosect.checkpoints.catalog import CATALOG, Entry, place_of
 from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.model_facts import facts_of
 from prosect.checkpoints.offers import offer_of
-from prosect.errors import CheckpointError
 
-__all__ = ["ModelCard", "StructureCard", "card_of", "segmenters", "weights_of"]
+__all__ = ["ModelCard", "StructureCard", "card_of", "segmenters"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def card_of(entry: Entry) -> ModelCard:
     Raises:
         CheckpointError: Weights that came with the package are damaged.
     """
-    weights = weights_of(entry)
+    weights = place_of(entry.name)
     stated: Mapping[str, object] = {}
     if entry.shipped and weights is not None:
         stated = read_metadata(weights)
@@ -95,14 +94,6 @@ def card_of(entry: Entry) -> ModelCard:
         entry.name, entry.summary, entry.licence, spacing_of(entry, stated), tuple(structures),
         not entry.automatic_only, weights,
     )  # fmt: skip
-
-
-def weights_of(entry: Entry) -> Path | None:
-    """Return where the weights of a model are, or None where they are not."""
-    try:
-        return locate(entry.name)
-    except CheckpointError:
-        return None
 
 
 def spacing_of(entry: Entry, stated: Mapping[str, object]) -> tuple[float, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -26,6 +25,7 @@ __all__ = [
     "installed",
     "locate",
     "members",
+    "place_of",
     "read_catalog",
     "segmenter",
     "weights_folder",
@@ -173,12 +173,15 @@ def weights_folder() -> Path:
 
 def installed() -> list[str]:
     """Return the names of the models whose weights are on this machine."""
-    found = []
-    for name in CATALOG:
-        with suppress(CheckpointError):
-            locate(name)
-            found.append(name)
-    return found
+    return [name for name in CATALOG if place_of(name) is not None]
+
+
+def place_of(name: str) -> Path | None:
+    """Return where the weights of a model are, or None where they are not on this machine."""
+    try:
+        return locate(name)
+    except CheckpointError:
+        return None
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prosect.checkpoints import catalog, keeping
-from prosect.checkpoints.about import weights_of
 from prosect.checkpoints.file_metadata import read_metadata
 from prosect.checkpoints.offers import offer
 from prosect.cli.console import open_console, plain_table
@@ -29,7 +28,7 @@ def show(args: argparse.Namespace) -> int:
     """Print every model of the catalogue: what it is, its licence, and where its weights are."""
     table = plain_table(header=False)
     for entry in catalog.CATALOG.values():
-        place = weights_of(entry)
+        place = catalog.place_of(entry.name)
         table.add_row(entry.name, entry.summary)
         table.add_row("", f"weights: {place or 'not on this machine'}")
         table.add_row("", f"licence: {entry.licence}")
@@ -53,7 +52,7 @@ def verify(args: argparse.Namespace) -> int:
     if args.model:
         say(f"{args.model}: whole; {keeping.verify(args.model)}")
         return 0
-    status, names = 0, [name for name, entry in catalog.CATALOG.items() if weights_of(entry)]
+    status, names = 0, catalog.installed()
     for name in names:
         try:
             say(f"{name}: whole; {keeping.verify(name)}")

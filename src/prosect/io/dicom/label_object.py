@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,47 +18,27 @@ from pydicom.filereader import read_partial
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
-from prosect.io.dicom.contours import fill
 from prosect.io.dicom.files import members
 from prosect.io.dicom.header import HEADER_BYTES
+from prosect.io.dicom.label_target import LPS_TO_RAS, NEAR, Pieces, Target, off_by, target_of
 from prosect.io.dicom.member import Member, file_member
+from prosect.io.dicom.outline_planes import on_planes, pieces_of
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse
 from prosect.io.dicom.seg_file import SegFile, SegFrame, frame_masks, names_by_label, seg_file
-from prosect.io.dicom.source import DicomHeader
-from prosect.io.dicom.structures import Outline, Region, regions_of
+from prosect.io.dicom.structures import regions_of
 from prosect.io.paths import file_name
 from prosect.io.payload import check_extent, check_memory
 from prosect.io.sniff import sniff_bytes
 from prosect.io.stored import StoredLabels
 from prosect.volume import Volume
 
-__all__ = ["LPS_TO_RAS", "load_labels", "read_object"]
+__all__ = ["load_labels", "read_object"]
 
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 SOP_CLASS_TAG = 0x00080016
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-# How far, in voxels, a pixel may lie from the voxel that it becomes, and an outline from its slice.
-NEAR = 0.25
 # Positions this near, in parts of a slice distance, are evenly spaced.
 EVEN = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """Where labels are to lie.
-
-    Attributes:
-        grid: The grid.
-        slices: The index along k of each slice, by SOP Instance UID and frame number (0 for none).
-    """
-
-    grid: Grid
-    slices: Mapping[tuple[str, int], int]
-
-
-# A label value with the indices (n, 3) of its voxels, a part at a time.
-Pieces = Iterator[tuple[int, NDArray[np.intp]]]
 
 
 def load_labels(path: Path, like: Volume | Grid | None) -> tuple[StoredLabels, tuple[str, ...]]:
@@ -92,23 +70,26 @@ def load_labels(path: Path, like: Volume | Grid | None) -> tuple[StoredLabels, t
 def of_structures(name: str, dataset: Any, target: Target, raw: bytes) -> tuple[StoredLabels, tuple[str, ...]]:
     """Return the labels of an RTSTRUCT on a target; errors as in `load_labels`."""
     regions, repairs = regions_of(name, dataset)
-    outside = drawn_outside(regions, target, name)
+    planes, doubts = on_planes(name, regions, target)
     values: list[int] = []
     names: dict[int, str] = {}
     for region in regions:
         values.append(region.label)
         if region.name:
             names[region.label] = region.name
-    stored = gather(lambda: region_pieces(regions, target), target.grid, values, names)
-    return with_hash(stored, raw), repairs + outside
+    stored = gather(lambda: pieces_of(planes, target), target.grid, values, names)
+    return with_hash(stored, raw), repairs + doubts
 
 
 def of_segmentation(file: SegFile, target: Target | None, raw: bytes) -> tuple[StoredLabels, tuple[str, ...]]:
     """Return the labels of a SEG on a target, or on its own grid; errors as in `load_labels`."""
     place = target or Target(own_grid(file), {})
+    doubted = names_doubted(file, place)
+    if doubted:
+        place = Target(place.grid, {})
     values = [segment.label for segment in file.segments]
     stored = gather(lambda: frame_pieces(file, place), place.grid, values, names_by_label(file.segments))
-    repairs = stray_warning(file, place)
+    repairs = doubted + stray_warning(file, place) + shift_warning(file, place)
     if file.kind == "FRACTIONAL":
         repairs = ("Fractions of a voxel were taken as labels from one half on.", *repairs)
     return with_hash(stored, raw), repairs
@@ -165,19 +146,6 @@ def is_after_class(tag: int, _representation: str | None, _length: int) -> bool:
 def class_of(dataset: Any) -> str:
     """Return the SOP Class UID of an object."""
     return str(dataset.get("SOPClassUID") or getattr(dataset.file_meta, "MediaStorageSOPClassUID", ""))
-
-
-def target_of(like: Volume | Grid) -> Target:
-    """Return where labels of a scan lie."""
-    if isinstance(like, Grid):
-        return Target(like, {})
-    header = like.source.header
-    if not isinstance(header, DicomHeader):
-        return Target(like.grid, {})
-    slices: dict[tuple[str, int], int] = {}
-    for k, frame in enumerate(header.frames):
-        slices[frame.instance_uid, frame.number] = k
-    return Target(like.grid, slices)
 
 
 def gather(pieces: Callable[[], Pieces], grid: Grid, values: Sequence[int], names: Mapping[int, str]) -> StoredLabels:
@@ -275,6 +243,35 @@ def stray_warning(file: SegFile, target: Target) -> tuple[str, ...]:
     return (f"Frames lie up to {worst:.2f} mm from the slices that they name; they were put on these slices.",)
 
 
+def names_doubted(file: SegFile, target: Target) -> tuple[str, ...]:
+    """Return a sentence where frames of one segment at several positions name one slice, so that no name counts."""
+    places: dict[tuple[int | None, int], FloatArray] = {}
+    for frame in file.frames:
+        k = named_slice(file, frame, target)
+        if k is None:
+            continue
+        first = places.setdefault((frame.segment, k), frame.position)
+        if np.linalg.norm(frame.position - first) > NEAR * min(target.grid.spacing_mm):
+            return ("Frames at several positions name one slice; they were put where their positions say.",)
+    return ()
+
+
+def shift_warning(file: SegFile, target: Target) -> tuple[str, ...]:
+    """Return a sentence where pixels that are placed by position lie a good way off the voxels that they become."""
+    worst = 0.0
+    corners = np.array([0, file.rows - 1]), np.array([0, file.columns - 1])
+    for frame in file.frames:
+        if named_slice(file, frame, target) is None:
+            places = target.grid.to_voxel(frame.points_lps(*corners) * LPS_TO_RAS)
+            worst = max(worst, off_by(places - np.rint(places), target.grid))
+    if not worst:
+        return ()
+    return (
+        f"The segmentation lies {worst:.2f} mm off the voxels of the scan; every pixel became the nearest voxel. "
+        "Was it drawn on another series?",
+    )
+
+
 def own_grid(file: SegFile) -> Grid:
     """Return the grid of a segmentation's own frames, in RAS mm; slices without a frame between them are in it.
 
@@ -330,65 +327,3 @@ def grid_refusal(file: SegFile, cause: str) -> GeometryError:
         f"{file.name}: the segmentation is no even grid by itself ({cause}). Give the scan that it belongs to.",
         code="LABELS_NEED_SCAN",
     )
-
-
-def region_pieces(regions: Sequence[Region], target: Target) -> Pieces:
-    """Yield the voxels of each region, slice by slice; what lies outside the scan is left out."""
-    for region in regions:
-        planes: dict[tuple[int, int], list[FloatArray]] = defaultdict(list)
-        for outline in region.outlines:
-            axis, index, ring = plane_of(outline, target)
-            planes[axis, index].append(ring)
-        for (axis, index), rings in sorted(planes.items()):
-            others = [n for n in range(3) if n != axis]
-            if not 0 <= index < target.grid.shape[axis]:
-                continue
-            shape = target.grid.shape[others[0]], target.grid.shape[others[1]]
-            inside = np.argwhere(fill(rings, shape))
-            if len(inside):
-                yield region.label, np.insert(inside, axis, index, axis=1)
-
-
-def plane_of(outline: Outline, target: Target) -> tuple[int, int, FloatArray]:
-    """Return the axis across an outline, the slice along it, and the outline (n, 2) in the indices of the other two.
-
-    Raises:
-        GeometryError: It lies across the slices of the scan, or between two of them (`LABELS_ELSEWHERE`).
-    """
-    places = target.grid.to_voxel(outline.points_lps * LPS_TO_RAS)
-    axis = int(np.ptp(places, axis=0).argmin())
-    depth = float(places[:, axis].mean())
-    index = round(depth)
-    named = target.slices.get((outline.source, 0))
-    if named is not None and axis == 2:
-        index = named
-    elif max(abs(depth - index), float(np.ptp(places[:, axis])) / 2) > 2 * NEAR - 1e-3:
-        raise GeometryError(
-            f"An outline of '{outline.name}' lies across the slices of the scan or between two of them "
-            f"({depth:.2f}). Give the scan that it was drawn on.",
-            code="LABELS_ELSEWHERE",
-        )
-    others = [n for n in range(3) if n != axis]
-    return axis, index, places[:, others]
-
-
-def drawn_outside(regions: Sequence[Region], target: Target, name: str) -> tuple[str, ...]:
-    """Return a sentence where outlines lie outside the scan.
-
-    Raises:
-        GeometryError: All of them do (`LABELS_ELSEWHERE`).
-    """
-    outside: Counter[str] = Counter()
-    total = 0
-    for region in regions:
-        for outline in region.outlines:
-            axis, index, _ = plane_of(outline, target)
-            total += 1
-            outside[region.name] += not 0 <= index < target.grid.shape[axis]
-    count = sum(outside.values())
-    if total and count == total:
-        raise GeometryError(
-            f"{name}: all {total} outlines lie outside the scan. Is it another patient's or series'?",
-            code="LABELS_ELSEWHERE",
-        )
-    return (f"{count} of {total} outlines lie outside the scan and were left out.",) if count else ()

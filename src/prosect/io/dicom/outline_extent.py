@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from prosect.geometry import FloatArray
-from prosect.io.dicom.label_object import LPS_TO_RAS, read_object
+from prosect.io.dicom.label_object import read_object
+from prosect.io.dicom.label_target import LPS_TO_RAS
 from prosect.io.dicom.pixels import parse
 from prosect.io.dicom.structures import regions_of
 

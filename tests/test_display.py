@@ -123,6 +123,7 @@ def test_models_and_sessions_are_short(volume: Volume) -> None:
 
 def test_numbers_have_the_digits_that_mean_something() -> None:
     assert [millilitres(x) for x in (7741.2, 9.13, 0.58)] == ["7741 mL", "9.1 mL", "0.58 mL"]
+    assert [millilitres(x) for x in (0.004, 0.0)] == ["< 0.01 mL", "0 mL"]
     assert spacings((3.0, 3.0, 3.0)) == "3 mm"
     assert in_words({"liver": 1.0}) == "1 structure: liver 1.0 mL"
     assert in_words({"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}).endswith("c 2.0 mL, ...")

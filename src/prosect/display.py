@@ -17,6 +17,8 @@ from prosect.lazy import load_module
 __all__ = ["Picture", "Shown", "ShownLabels", "in_words", "millilitres", "sizes", "spacings"]
 
 MOST_NAMED = 3
+# Less is one voxel of a fine scan; more digits than this would pretend to know it.
+LEAST_ML = 0.01
 
 
 class Shown:
@@ -132,7 +134,11 @@ def in_words(volumes_ml: Mapping[str, float]) -> str:
 
 
 def millilitres(volume_ml: float) -> str:
-    """Return a volume with the digits that mean something: `7741 mL`, `9.1 mL`, `0.58 mL`."""
+    """Return a volume with the digits that mean something: `7741 mL`, `9.1 mL`, `0.58 mL`, `< 0.01 mL`, `0 mL`."""
+    if volume_ml == 0:
+        return "0 mL"
+    if volume_ml < LEAST_ML:
+        return f"< {LEAST_ML} mL"
     digits = 2
     if volume_ml >= 100:
         digits = 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import prosect
+from prosect.display import millilitres
 from prosect.volume import Volume
 from worlds.weights import write_vista3d
 
@@ -72,7 +73,7 @@ def test_a_mask_is_corrected(click, scan_path, tmp_path) -> None:
     prosect.write(Volume(mask, scan.grid), tmp_path / "mask.nii.gz")
     status, out, _ = click("--structure", "spleen", "--at", "15,15,15-", "--from", tmp_path / "mask.nii.gz")
     assert status == 0
-    assert "spleen drafted: 4.32 mL added" in out
+    assert "spleen drafted: 4.3 mL added" in out
     labels = prosect.read_labels(tmp_path / "out.nii.gz")
     assert set(np.unique(labels.array)) <= {0, 3}
     words = ["--structure", "liver", "--at", "15,15,15-", "--from", tmp_path / "out.nii.gz"]
@@ -152,7 +153,7 @@ def test_a_picture_and_statistics_lie_beside_the_labels(click, tmp_path) -> None
     assert status == 0
     assert (tmp_path / "out_preview.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads((tmp_path / "out_statistics.json").read_text())
-    assert f"my lesion: {rows['my_lesion']['volume'] / 1000:.2f} mL" in out
+    assert f"my lesion: {millilitres(rows['my_lesion']['volume'] / 1000)}" in out
     assert [line.split("/")[-1] for line in out.splitlines()[-4:]] == [
         "out.nii.gz", "out_statistics.json", "out_statistics.csv", "out_preview.png",
     ]  # fmt: skip

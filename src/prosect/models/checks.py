@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
+from prosect.display import millilitres
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid, odd_size
 from prosect.inference.canvas import Canvas
@@ -41,14 +42,17 @@ WILDEST_HU, MOST_WILD = 5000.0, 0.02
 def implausible(found_ml: Mapping[int, float], spec: ModelSpec) -> list[str]:
     """Return, and warn of, structures of more than twice the largest volume seen in training."""
     names = {structure.index: structure.name for structure in spec.vocabulary}
-    doubts = [
-        f"{names[index]}: {found_ml[index]:.0f} mL is implausible, the largest in training was {largest:.0f} mL; "
-        "the scan may show a region that the model was not made for"
-        for index, largest in spec.largest_ml.items()
-        if found_ml.get(index, 0.0) > TIMES_LARGEST * largest
-    ]
-    for doubt in doubts:
+    doubts = []
+    for index, largest in spec.largest_ml.items():
+        found = found_ml.get(index, 0.0)
+        if found <= TIMES_LARGEST * largest:
+            continue
+        doubt = (
+            f"{names[index]}: {millilitres(found)} is implausible, the largest in training was {millilitres(largest)}; "
+            "the scan may show a region that the model was not made for"
+        )
         warnings.warn(f"{doubt}.", ProsectWarning, stacklevel=2)
+        doubts.append(doubt)
     return doubts
 
 
@@ -134,6 +138,7 @@ def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -
         if count == 1:
             verb = "was"
         notes.append(
-            f"{names[index]}: it is one piece in everybody, so {count} far smaller ({volume_ml:.2g} mL) {verb} left out"
+            f"{names[index]}: it is one piece in everybody, "
+            f"so {count} far smaller ({millilitres(volume_ml)}) {verb} left out"
         )
     return notes

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from prosect.checkpoints.model_facts import ModelFacts, Range, StructureFacts
+from prosect.display import millilitres
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
@@ -48,7 +49,6 @@ REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
 # How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
 NAMED, NOT_SHOWN = 2, "the scan does not show"
 # Volumes from this are said in whole numbers.
-LARGE_ML = 10.0
 # Of a scan clipped to a narrow range this share of it is what intensities may differ by.
 CLIPPED_SHARE = 0.025
 
@@ -124,7 +124,7 @@ class Judgement:
                 confidence[index] = round(value, 4)
         withheld = {}
         for index, volume in taken_ml.items():
-            withheld[index] = f"{self.withheld[index]} ({amount_of(volume)})"
+            withheld[index] = f"{self.withheld[index]} ({millilitres(volume)})"
         evidence = {}
         for index in confidence:
             evidence[index] = asdict(self.evidence[index])
@@ -346,11 +346,4 @@ def brief(taken_ml: Mapping[int, float], names: HasVocabulary) -> str:
     more = ""
     if len(largest) > NAMED:
         more = f" and {len(largest) - NAMED} more"
-    return f"{named}{more} ({amount_of(sum(taken_ml.values()))})"
-
-
-def amount_of(volume_ml: float) -> str:
-    """Return a volume with two digits, and large ones in whole millilitres."""
-    if volume_ml >= LARGE_ML:
-        return f"{volume_ml:.0f} mL"
-    return f"{volume_ml:.2g} mL"
+    return f"{named}{more} ({millilitres(sum(taken_ml.values()))})"

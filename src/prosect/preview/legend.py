@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from prosect.display import millilitres
 from prosect.labelmap import Labels
 from prosect.measure import Measurement
 from prosect.preview.planes import DIM, INK
@@ -90,12 +91,7 @@ def draw_legend(
 
 def amount(m: Measurement) -> str:
     """Return a volume for reading, marked where the scan cuts the structure."""
-    if m.volume_ml >= 100:
-        volume = f"{m.volume_ml:.0f}"
-    elif m.volume_ml >= 1:
-        volume = f"{m.volume_ml:.1f}"
-    else:
-        volume = f"{m.volume_ml:.2f}"
+    volume = millilitres(m.volume_ml)
     if m.touches_border:
-        return f"{volume} mL*"
-    return f"{volume} mL"
+        return f"{volume}*"
+    return volume

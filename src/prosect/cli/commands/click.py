@@ -6,6 +6,7 @@ import argparse
 
 from prosect.cli.choices import model_of, scan_of
 from prosect.cli.console import open_console
+from prosect.display import millilitres
 from prosect.jobs import ClickJob, Edited, PlacedClick, Resumed
 from prosect.places import parse_box
 from prosect.prompts import parse_at
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     done = job.run(tell=say)
     console = open_console()
     for m in done.found:
-        console.print(f"{m.name}: {m.volume_ml:.2f} mL")
+        console.print(f"{m.name}: {millilitres(m.volume_ml)}")
     for path in done.files:
         console.print(str(path))
     return 0
@@ -61,8 +62,7 @@ def say(event: Resumed | Edited) -> None:
         return
     change = event.change
     added, removed = change.added * event.voxel_ml, change.removed * event.voxel_ml
-    console.print(
-        f"{change.structure} {event.by}: {added:.2f} mL added, {removed:.2f} mL removed, {change.seconds:.1f} s"
-    )
+    amounts = f"{millilitres(added)} added, {millilitres(removed)} removed"
+    console.print(f"{change.structure} {event.by}: {amounts}, {change.seconds:.1f} s")
     for note in change.notes if event.by != "drafted" else ():
         console.print(f"  note: {note}")

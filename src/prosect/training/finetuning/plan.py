@@ -12,6 +12,7 @@ from prosect import vocabulary as vocabularies
 from prosect.case import Intensity
 from prosect.data.datalist import DataList
 from prosect.data.labels import read_manual
+from prosect.display import millilitres
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.geometry import Grid
 from prosect.io import read
@@ -286,7 +287,7 @@ def spacing_by_size(
         return coarsest, ()
     name = numbering.vocabulary[smallest].name
     why = (
-        f"{spacing:g} mm, finer than the model's {coarsest:g}, because {name} has only {sizes[smallest]:.2g} mL; "
+        f"{spacing:g} mm, finer than the model's {coarsest:g}, because {name} has only {millilitres(sizes[smallest])}; "
         "--spacing says otherwise"
     )
     return spacing, (why,)

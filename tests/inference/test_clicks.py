@@ -258,6 +258,26 @@ def test_a_click_costs_as_much_as_the_first_however_many_came_before() -> None:
     assert network.asked - before <= MILESTONE, "after many undos few passes lead back"
 
 
+def test_places_are_worked_out_once_for_all_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, way = scan(), Case.to_network
+    answers = responder(volume)
+    clicks = []
+    for voxel in itertools.product((4, 20, 36), (4, 18, 32), (4, 14)):
+        position = volume.grid.to_world(voxel)
+        clicks.append((position, answers.place(position, [])))
+    sizes: list[int] = []
+
+    def counted(case: Case, points: np.ndarray) -> np.ndarray:
+        sizes.append(len(points))
+        return way(case, points)
+
+    monkeypatch.setattr(Case, "to_network", counted)
+    answers.propose(ask(*clicks), Box((0, 0, 0), (1, 1, 1)))
+    patches = len({patch for _, patch in clicks})
+    assert patches > 8
+    assert sum(sizes) < 2 * len(clicks), "eighteen places for all patches, not for each; and those of the one asked"
+
+
 def test_a_patch_that_comes_late_costs_few_passes_and_is_shown_every_click() -> None:
     volume, network = scan(), Building()
     answers = responder(volume, network)

@@ -159,15 +159,17 @@ def refuse_unfit(reports: tuple[EntryReport, ...]) -> None:
     unfit = [report for report in reports if not report.fit]
     if not unfit:
         return
-    causes = []
-    for report in unfit[:SHOWN]:
-        code = next(problem.code for problem in report.problems if problem.fatal)
-        causes.append(f"{report.name}: [{code}]")
-    more = ""
-    if len(unfit) > SHOWN:
-        more = f" and {len(unfit) - SHOWN} more"
+    first, *others = [next(problem for problem in report.problems if problem.fatal) for report in unfit]
+    also = ""
+    if others:
+        # The codes of the others tell whether one correction will do for all.
+        named = []
+        for report, problem in zip(unfit[1:SHOWN], others, strict=False):
+            named.append(f"{report.name} [{problem.code}]")
+        also = f" The others: {', '.join(named)}"
+        also += f" and {len(unfit) - SHOWN} more." if len(unfit) > SHOWN else "."
     raise RecipeError(
-        f"{len(unfit)} of {len(reports)} scans cannot be used: {'; '.join(causes)}{more}. `prosect check-data` tells "
-        "why; correct them or take them off the list.",
+        f"{len(unfit)} of {len(reports)} scans cannot be used. {unfit[0].name} [{first.code}]: {first.message}{also} "
+        "Correct them or take them off the list; `prosect check-data` tells of every file why.",
         code="DATALIST_UNFIT",
     )

@@ -165,8 +165,7 @@ class ClickResponder:
 
     def sees(self, patch: Start, position_ras: Sequence[float]) -> bool:
         """Return whether a position lies in a patch; its outermost voxels count, index 0 too."""
-        point = self._position(position_ras) - patch
-        return bool(((point >= -0.5) & (point <= np.asarray(self._plan.window) - 0.5)).all())
+        return bool(self._inside(patch, self._positions([position_ras]))[0])
 
     @torch.inference_mode()
     def propose(self, question: Question, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
@@ -229,11 +228,13 @@ class ClickResponder:
         points = list(dict.fromkeys((click.position_ras, click.label) for click in question.clicks))
         if not self._in_order:
             points.sort()  # the same clicks in another order find the same answer remembered
+        # Worked out once: for each patch anew they would cost more than the network after a hundred clicks.
+        positions = self._positions([position for position, _ in points])
         seen = {}
         for patch in question.patches:
-            inside = tuple(point for point in points if self.sees(patch, point[0]))
-            if inside:
-                seen[patch] = inside
+            inside = self._inside(patch, positions)
+            if inside.any():
+                seen[patch] = tuple(points[n] for n in np.flatnonzero(inside))
         return seen
 
     def _first_step(self, question: Question, patch: Start, points: tuple[LabelledPoint, ...]) -> int:
@@ -280,7 +281,7 @@ class ClickResponder:
     def _ask(self, patch: Start, points: tuple[LabelledPoint, ...], zero_shot: bool, previous: Tensor | None) -> Tensor:
         """Return the logits (i j k) of a patch by one pass of the network's head."""
         features = self.features.get(patch, lambda: self._network.interactive_features(self._image.patch(patch)))
-        positions = np.stack([self._position(position) - patch for position, _ in points])
+        positions = self._positions([position for position, _ in points]) - patch
         where = features.device
         if previous is None and self._in_order and len(points) > 1:
             previous = features.new_zeros(self._plan.window)  # no answer before, though there are clicks before
@@ -293,12 +294,21 @@ class ClickResponder:
         )[0, 0].float()
 
     def _position(self, position_ras: Sequence[float]) -> NDArray[np.float64]:
-        """Return a position on the padded network grid, free of rounding on the way through millimetres.
+        """Return one position (3,); see `_positions`."""
+        return np.asarray(self._positions([position_ras])[0])
+
+    def _positions(self, positions_ras: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+        """Return positions (n, 3) on the padded network grid, free of rounding on the way through millimetres.
 
         Half a voxel of a coarse scan may reach beyond the finer network grid; there the nearest place on it is taken.
         """
-        point = self._case.to_network(np.asarray([position_ras], dtype=np.float64))[0].round(6)
-        return np.asarray(np.clip(point, -0.5, np.asarray(self._plan.shape) - 0.5) + self._plan.pad_before)
+        points = self._case.to_network(np.asarray(positions_ras, dtype=np.float64).reshape(-1, 3)).round(6)
+        return np.asarray(np.clip(points, -0.5, np.asarray(self._plan.shape) - 0.5) + self._plan.pad_before)
+
+    def _inside(self, patch: Start, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return for each position (n, 3) on the padded network grid whether it lies in a patch; see `sees`."""
+        points = positions - patch
+        return np.asarray(((points >= -0.5) & (points <= np.asarray(self._plan.window) - 0.5)).all(axis=1))
 
     def _on_grid(self, patch: Start) -> Start:
         """Return the start of a patch on the network grid before padding."""

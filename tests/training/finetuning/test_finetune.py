@@ -532,6 +532,7 @@ def test_labels_that_teach_nothing_are_refused(model: Vista3DModel, tmp_path: Pa
     unmapped = refused(model, (images, labels), PAIRS[:1])
     assert unmapped.code == "DATALIST_UNFIT"
     assert "LABELS_UNMAPPED" in str(unmapped)
+    assert "the label values 2 are not in the mapping" in str(unmapped), "the cause itself, not a code alone"
     assert refused(model, (images, labels), [(1, "lung"), (1, "liver")]).code == "MAPPING_INVALID"
     assert refused(model, (images, labels), [(1, "kidney"), (2, "")]).code == "CLASS_UNFIT"
     nothing = refused(model, (images, labels), [(1, ""), (2, "background")])

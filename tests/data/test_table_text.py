@@ -23,6 +23,12 @@ def test_a_table_reads_alike_in_every_encoding_that_spreadsheets_write(tmp_path:
     assert read_text(tmp_path / "list.csv") == TEXT
 
 
+@pytest.mark.parametrize("line", ["sep=;\r\n", "SEP=;\n", '"sep=;"\n'])
+def test_a_line_for_excel_is_no_header(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.csv").write_bytes((line + TEXT).encode())
+    assert read_text(tmp_path / "list.csv") == TEXT
+
+
 def test_text_in_an_old_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes(TEXT.encode("latin-1"))
     with pytest.raises(ValueError, match="neither UTF-8 nor UTF-16; save it as CSV UTF-8"):

@@ -370,6 +370,21 @@ def test_layers_of_several_segments_are_read_segment_by_segment_with_their_own_n
     assert read_labels(tmp_path / "a.seg.nrrd", volume=1).names == {values[2]: "my tumour"}
 
 
+def test_voxels_of_layers_that_no_segment_names_are_counted(tmp_path: Path) -> None:
+    stored = overlapping_segments(tmp_path / "a.seg.nrrd", (1, 2, 1))
+    stored[1, 4, :2, 0] = 7
+    header = nrrd.read_header(str(tmp_path / "a.seg.nrrd"))
+    nrrd.write(str(tmp_path / "b.seg.nrrd"), stored, header)
+    with pytest.warns(ProsectWarning, match="2 voxels have values that no segment"):
+        assert read_labels(tmp_path / "b.seg.nrrd").layers == (1, 2, 3)
+
+
+def test_two_segments_of_one_value_in_one_layer_are_told(tmp_path: Path) -> None:
+    overlapping_segments(tmp_path / "a.seg.nrrd", (1, 1, 1))
+    with pytest.warns(ProsectWarning, match="'liver', 'spleen' have one value in one layer"):
+        read_labels(tmp_path / "a.seg.nrrd")
+
+
 def test_labels_written_by_pynrrd_without_names_are_read(tmp_path: Path) -> None:
     labels = label_map(GRID).array
     lps = LPS @ GRID.affine

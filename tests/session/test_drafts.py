@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import prosect
-from prosect.errors import GeometryError, PromptError
+from prosect.errors import GeometryError, PromptError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io.stored import StoredLabels
 from prosect.labelmap import LabelLayers, LabelMap
@@ -74,6 +74,38 @@ def test_a_segment_for_the_background_is_no_draft(session: Session) -> None:
     stored = StoredLabels(A + 2 * B.astype(np.uint8), session.volume.grid, {1: "Background", 2: "spleen"})
     session.start_from(stored)
     same(session, spleen=B)
+
+
+def test_labels_of_one_name_are_one_structure(session: Session) -> None:
+    flat = StoredLabels(A + 2 * B.astype(np.uint8), session.volume.grid, {1: "Liver", 2: "liver"})
+    layered = StoredLabels(np.stack([A, B]), session.volume.grid, {1: "liver", 2: "liver"}, layers=(1, 2))
+    for stored in (flat, layered):
+        session.start_from(stored)
+        same(session, liver=A | B)
+        session.start_from(stored, ["liver"])
+        same(session, liver=A | B)
+
+
+def test_a_segment_without_a_name_is_refused_by_its_number(session: Session) -> None:
+    stored = StoredLabels(np.stack([A, B]), session.volume.grid, {1: "liver", 2: ""}, layers=(1, 2))
+    with pytest.raises(PromptError, match="segment 2 of the file has no name"):
+        session.start_from(stored)
+
+
+@pytest.mark.parametrize("share", [0.16, 0.3, 0.5])
+def test_labels_off_the_voxels_are_told_and_refused_from_a_quarter_on(session: Session, share: float) -> None:
+    affine = session.volume.grid.affine.copy()
+    off_mm = share * min(session.volume.grid.spacing_mm)
+    affine[0, 3] += off_mm
+    moved = LabelMap(A.astype(np.uint8), Grid(SHAPE, affine), session.vocabulary)
+    if share < 0.25:
+        with pytest.warns(ProsectWarning, match=f"{off_mm:.2f} mm from the scan's voxels"):
+            session.start_from(moved)
+        same(session, liver=A)
+    else:
+        with pytest.raises(GeometryError) as refused:
+            session.start_from(moved)
+        assert refused.value.code == "DRAFT_GRID"
 
 
 def test_a_single_label_takes_the_name_that_is_given(session: Session) -> None:

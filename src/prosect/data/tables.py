@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["read_text", "separator_of"]
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}  # Excel writes semicolons where commas mark decimals
+FOR_EXCEL = re.compile(r"\A\"?sep=[,;\t]\"?\r?\n", re.IGNORECASE)
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 where its first bytes say so (Excel's "Unicode text").
+
+    A first line such as `sep=;`, which tells Excel how to open the file, is left out.
 
     Raises:
         OSError: It cannot be read.
@@ -22,9 +26,10 @@ def read_text(path: Path) -> str:
     """
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-16" if raw.startswith(UTF16) else "utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith(UTF16) else "utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("its text is neither UTF-8 nor UTF-16; save it as CSV UTF-8") from None
+    return FOR_EXCEL.sub("", text)
 
 
 def separator_of(text: str, is_header: Callable[[list[str]], bool]) -> str:

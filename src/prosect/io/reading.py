@@ -157,6 +157,7 @@ def read_labels(
         array = np.moveaxis(image.array != 0, 3, 0)
     elif image.segments and volume is None:
         array = segment_masks(image)
+        repairs += doubts_of_segments(image, array)
         layers = tuple(segment.label for segment in image.segments)
         names = {segment.label: segment.name for segment in image.segments}
     else:
@@ -197,6 +198,25 @@ def segment_masks(image: StoredImage) -> NDArray[np.bool_]:
     for mask, segment in zip(masks, image.segments, strict=True):
         np.equal(image.array[..., segment.volume], segment.value, out=mask)
     return masks
+
+
+def doubts_of_segments(image: StoredImage, masks: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return what is to be told of segments with their masks (c i j k): voxels that none names, voxels of two."""
+    names: dict[tuple[int, int], list[str]] = {}
+    voxels = 0
+    for mask, segment in zip(masks, image.segments, strict=True):
+        place = (segment.volume, segment.value)
+        if place not in names:
+            voxels += int(np.count_nonzero(mask))
+        names.setdefault(place, []).append(f"'{segment.name}'")
+    found: list[str] = []
+    left_out = int(np.count_nonzero(image.array)) - voxels
+    if left_out:
+        found.append(f"{left_out} voxels have values that no segment of the file names; they were left out.")
+    for same in names.values():
+        if len(same) > 1:
+            found.append(f"The segments {', '.join(same)} have one value in one layer, so the same voxels.")
+    return tuple(found)
 
 
 def refuse_orientation(name: str, grid: Grid, asked: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.errors import GeometryError, PromptError
+from prosect.errors import GeometryError, PromptError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io import read_labels
 from prosect.io.stored import StoredLabels
@@ -21,6 +22,9 @@ from prosect.vocabulary import Vocabulary
 from prosect.vocabulary.matching import is_background, spelling
 
 __all__ = ["Draft", "Masks", "drafts_of"]
+
+# How far labels may lie off the scan's voxels, in parts of the smallest spacing; from `TOLD` on it is told.
+TOLD, REFUSED = 0.1, 0.25
 
 Mask: TypeAlias = NDArray[np.bool_]
 Masks: TypeAlias = Labels | StoredLabels | Mask | str | os.PathLike[str]
@@ -67,10 +71,7 @@ def drafts_of(
             f"A {type(labels).__name__} cannot be a draft; give a label map, a label file or a bool array.",
             code="DRAFT_INVALID",
         )
-    if labels.grid.distance_to(grid) > min(grid.spacing_mm) / 2:
-        raise GeometryError(
-            "The labels lie on another grid than the scan; resample them to it first.", code="DRAFT_GRID"
-        )
+    require_grid(labels.grid, grid)
     if isinstance(labels, StoredLabels):
         return of_file(labels, structures, name, vocabulary)
     chosen = labels.present if structures is None else [labels.vocabulary[each].index for each in structures]
@@ -82,6 +83,27 @@ def drafts_of(
         vocabulary = extend_vocabulary(vocabulary, target)
         drafts.append(Draft(target, reader(labels, index)))
     return drafts
+
+
+def require_grid(found: Grid, scan: Grid) -> None:
+    """Refuse masks on other voxels than the scan's, and warn where they lie a good way off.
+
+    Raises:
+        GeometryError: They lie more than a quarter of a voxel off (`DRAFT_GRID`).
+    """
+    finest = min(scan.spacing_mm)
+    apart = found.distance_to(scan)
+    if apart > REFUSED * finest:
+        raise GeometryError(
+            "The labels lie on another grid than the scan; resample them to it first.", code="DRAFT_GRID"
+        )
+    if apart > TOLD * finest:
+        warnings.warn(
+            f"The labels lie up to {apart:.2f} mm from the scan's voxels; they were put on the nearest. Were they "
+            "drawn on another scan?",
+            ProsectWarning,
+            stacklevel=4,
+        )
 
 
 def of_array(array: NDArray[np.generic], name: str | None, grid: Grid, vocabulary: Vocabulary) -> Draft:
@@ -106,34 +128,55 @@ def of_file(
 ) -> list[Draft]:
     """Return the drafts in what a label file holds.
 
-    Labels are found by the names in the file. Those without a name are found by the vocabulary's indices; a single one
-    is the mask of the one structure that is asked for.
+    Labels are found by the names in the file; those of one name are one structure. Those without a name are found by
+    the vocabulary's indices; a single one is the mask of the one structure that is asked for.
     """
     values = [value for value in (stored.layers or np.unique(stored.array).tolist()) if value]
     if name is not None:
         only = len(values) == 1 and structures is None
         wanted = name if structures is None else one_of(structures)
-        value = values[0] if only else value_of(wanted, values, stored, vocabulary, alone=True)
-        chosen: list[tuple[str | int, int]] = [(name, value)]
+        found = values if only else values_of(wanted, values, stored, vocabulary, alone=True)
+        chosen: list[tuple[str | int, list[int]]] = [(name, found)]
     elif structures is None:
-        named = [(stored.names.get(value, value), value) for value in values]
-        # Some programs keep a segment for the background.
-        chosen = [(called, value) for called, value in named if not is_background(called)]
+        chosen = all_of(values, stored)
     else:
         alone = len(structures) == 1
-        chosen = [(each, value_of(each, values, stored, vocabulary, alone)) for each in structures]
+        chosen = [(each, values_of(each, values, stored, vocabulary, alone)) for each in structures]
     drafts = []
-    for structure, value in chosen:
+    for structure, own in chosen:
         target = target_of(structure, vocabulary)
         vocabulary = extend_vocabulary(vocabulary, target)
-        drafts.append(Draft(target, stored_reader(stored, value)))
+        drafts.append(Draft(target, stored_reader(stored, own)))
     return drafts
 
 
-def value_of(
+def all_of(values: Sequence[int], stored: StoredLabels) -> list[tuple[str | int, list[int]]]:
+    """Return every structure of a file with its label values.
+
+    Raises:
+        PromptError: A label has an empty name (`DRAFT_MISSING`).
+    """
+    together: dict[str | int, tuple[str | int, list[int]]] = {}
+    for value in values:
+        called = stored.names.get(value, value)
+        if called == "":
+            raise PromptError(
+                f"The segment {value} of the file has no name. Name it where the file was made, or say by `structures` "
+                "which of the others are meant.",
+                code="DRAFT_MISSING",
+            )
+        # Some programs keep a segment for the background.
+        if is_background(called):
+            continue
+        key = spelling(called) if isinstance(called, str) else called
+        together.setdefault(key, (called, []))[1].append(value)
+    return list(together.values())
+
+
+def values_of(
     structure: str | int, values: Sequence[int], stored: StoredLabels, vocabulary: Vocabulary, alone: bool
-) -> int:
-    """Return the label value of a structure in a file.
+) -> list[int]:
+    """Return the label values of a structure in a file: several where the file gives its name to several.
 
     Args:
         structure: Its name or index.
@@ -146,14 +189,14 @@ def value_of(
         PromptError: The file does not hold it (`DRAFT_MISSING`).
     """
     target = target_of(structure, vocabulary)
-    for value in values:
-        if spelling(stored.names.get(value, "")) == spelling(target.name):
-            return value
+    named = [value for value in values if spelling(stored.names.get(value, "")) == spelling(target.name)]
+    if named:
+        return named
     unnamed = [value for value in values if value not in stored.names]
     if alone and len(values) == len(unnamed) == 1:
-        return values[0]
+        return [values[0]]
     if target.index in unnamed:
-        return target.index
+        return [target.index]
     found = ", ".join(f"{value} '{stored.names[value]}'" if value in stored.names else f"{value}" for value in values)
     raise PromptError(f"The labels hold no '{target.name}'; they are: {found or 'none'}.", code="DRAFT_MISSING")
 
@@ -182,8 +225,11 @@ def reader(labels: Labels, index: int) -> Callable[[], Mask]:
     return lambda: np.asarray(labels.mask(index))
 
 
-def stored_reader(stored: StoredLabels, value: int) -> Callable[[], Mask]:
-    """Return what reads the mask of a label from a file's content."""
+def stored_reader(stored: StoredLabels, values: Sequence[int]) -> Callable[[], Mask]:
+    """Return what reads the mask of one or several labels from a file's content."""
     if stored.layers:
-        return lambda: np.asarray(stored.array[stored.layers.index(value)], dtype=np.bool_)
-    return lambda: np.asarray(stored.array == value)
+        places = [stored.layers.index(value) for value in values]
+        return lambda: np.asarray(stored.array[places].any(axis=0))
+    if len(values) == 1:
+        return lambda: np.asarray(stored.array == values[0])
+    return lambda: np.isin(stored.array, values)

@@ -81,7 +81,8 @@ def seg_points(path: Path) -> Points:
         origin = np.array(item.PlanePositionSequence[0].ImagePositionPatient, float)
         directions = np.array(plane.ImageOrientationPatient, float)
         if data.SegmentationType == "BINARY":
-            numbers = [int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)]
+            identified = (item if "SegmentIdentificationSequence" in item else shared).SegmentIdentificationSequence
+            numbers = [int(identified[0].ReferencedSegmentNumber)]
             masks = [frame > 0]
         else:
             numbers = [int(n) for n in np.unique(frame) if n]

@@ -46,7 +46,8 @@ MARK_TAGS = tuple(dict.fromkeys((*(tag for tags in MARKS.values() for tag in tag
 
 TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "SeriesDescription", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
+    "PatientID", "SeriesDescription", "ImageType", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "BitsAllocated",
     "PhotometricInterpretation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness",
     "SpacingBetweenSlices", "GridFrameOffsetVector", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "FrameIncrementPointer", *MARK_TAGS,

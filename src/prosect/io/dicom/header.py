@@ -29,7 +29,7 @@ __all__ = [
 
 IDENTITY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "SeriesDescription",
+    "PatientID", "SeriesDescription",
 )  # fmt: skip
 META_UIDS = ("SOPClassUID", "SOPInstanceUID")
 # Image objects that cannot be without Rows: a file of these classes that lacks it was cut.

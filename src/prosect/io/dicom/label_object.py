@@ -39,6 +39,8 @@ RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 SOP_CLASS_TAG = 0x00080016
 # Positions this near, in parts of a slice distance, are evenly spaced.
 EVEN = 0.1
+# How far the directions of a frame may be from those of the slice that it names (cosine).
+SAME_DIRECTION = 0.999
 
 
 def load_labels(path: Path, like: Volume | Grid | None) -> tuple[StoredLabels, tuple[str, ...]]:
@@ -88,8 +90,12 @@ def of_segmentation(file: SegFile, target: Target | None, raw: bytes) -> tuple[S
     if doubted:
         place = Target(place.grid, {})
     values = [segment.label for segment in file.segments]
-    stored = gather(lambda: frame_pieces(file, place), place.grid, values, names_by_label(file.segments))
+    strangers: set[int] = set()
+    stored = gather(lambda: frame_pieces(file, place, strangers), place.grid, values, names_by_label(file.segments))
     repairs = doubted + stray_warning(file, place) + shift_warning(file, place)
+    if strangers:
+        listed = ", ".join(map(str, sorted(strangers)[:10]))
+        repairs = (f"Segments that the file does not describe were left out: {listed}.", *repairs)
     if file.kind == "FRACTIONAL":
         repairs = ("Fractions of a voxel were taken as labels from one half on.", *repairs)
     return with_hash(stored, raw), repairs
@@ -184,8 +190,8 @@ def gather_layers(
     return StoredLabels(masks, grid, dict(names), order)
 
 
-def frame_pieces(file: SegFile, target: Target) -> Pieces:
-    """Yield the voxels of each segment in each frame.
+def frame_pieces(file: SegFile, target: Target, strangers: set[int]) -> Pieces:
+    """Yield the voxels of each segment in each frame, and add the numbers that no segment has to `strangers`.
 
     Raises:
         GeometryError: They lie elsewhere (`LABELS_ELSEWHERE`).
@@ -194,8 +200,12 @@ def frame_pieces(file: SegFile, target: Target) -> Pieces:
     for frame in file.frames:
         for number, mask in frame_masks(file, frame):
             rows, columns = np.nonzero(mask)
-            if len(rows) and number in labels:
+            if not len(rows):
+                continue
+            if number in labels:
                 yield labels[number], voxels_of(file, frame, target, rows, columns)
+            else:
+                strangers.add(number)
 
 
 def voxels_of(
@@ -224,8 +234,13 @@ def voxels_of(
 
 
 def named_slice(file: SegFile, frame: SegFrame, target: Target) -> int | None:
-    """Return the slice that a frame names, where the scan has it and its pixels are as many."""
+    """Return the slice that a frame names, where the scan has it with as many pixels in the same directions."""
     if (file.columns, file.rows) != target.grid.shape[:2]:
+        return None
+    # A series that was written anew, mirrored, under its old identifiers: the pixels are others, the places are not.
+    sides = target.grid.affine[:3, :2] / np.linalg.norm(target.grid.affine[:3, :2], axis=0)
+    frame_sides = np.stack([frame.row_direction, frame.column_direction], axis=1) * LPS_TO_RAS[:, np.newaxis]
+    if (sides * frame_sides).sum(axis=0).min() < SAME_DIRECTION:
         return None
     return target.slices.get(frame.source)
 

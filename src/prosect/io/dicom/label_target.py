@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.geometry import FloatArray, Grid
-from prosect.io.dicom.source import DicomHeader
+from prosect.io.dicom.source import DicomHeader, slices_by_uid
 from prosect.volume import Volume
 
 __all__ = ["LPS_TO_RAS", "NEAR", "TOLD", "Pieces", "Target", "off_by", "target_of"]
@@ -44,10 +44,7 @@ def target_of(like: Volume | Grid) -> Target:
     header = like.source.header
     if not isinstance(header, DicomHeader):
         return Target(like.grid, {})
-    slices: dict[tuple[str, int], int] = {}
-    for k, frame in enumerate(header.frames):
-        slices[frame.instance_uid, frame.number] = k
-    return Target(like.grid, slices)
+    return Target(like.grid, slices_by_uid(header))
 
 
 def off_by(away_vox: FloatArray, grid: Grid) -> float:

@@ -16,12 +16,14 @@ from prosect.io.dicom.pixels import PARSE_ERRORS, slice_values, transfer_syntax
 from prosect.io.payload import corrupt, truncation
 
 __all__ = [
-    "TRACKING", "SegFile", "SegFrame", "SegSegment", "frame_masks", "names_by_label", "own_label", "seg_file",
+    "HIGHEST_LABEL", "TRACKING", "SegFile", "SegFrame", "SegSegment", "frame_masks", "names_by_label", "own_label",
+    "seg_file",
 ]  # fmt: skip
 
 # Our own tracking identifier: the label value, and the name of the structure.
 TRACKING = "prosect:{value}:{name}"
 OWN_TRACKING = re.compile(r"prosect:(\d{1,5}):")
+HIGHEST_LABEL = 0xFFFF
 TYPES = ("BINARY", "FRACTIONAL", "LABELMAP")
 
 
@@ -138,7 +140,7 @@ def segments_of(dataset: Any) -> tuple[SegSegment, ...]:
 def own_label(text: str) -> int | None:
     """Return the label value in a tracking identifier of ours, None where it is none."""
     match = OWN_TRACKING.match(text)
-    if match:
+    if match and 0 < int(match[1]) <= HIGHEST_LABEL:
         return int(match[1])
     return None
 
@@ -181,15 +183,21 @@ def group(own: Any, shared: Any, keyword: str) -> Any:
 
 
 def source_of(own: Any) -> tuple[str, int]:
-    """Return the slice that a frame was drawn on, as its SOP Instance UID and frame number (0 for none)."""
+    """Return the slice that a frame was drawn on, as its SOP Instance UID and frame number (0 for none).
+
+    A frame that names several slices was drawn on none of them alone; then both are empty, and its position counts.
+    """
+    named: set[tuple[str, int]] = set()
     for derivation in own.get("DerivationImageSequence") or []:
         for item in derivation.get("SourceImageSequence") or []:
-            number = item.get("ReferencedFrameNumber")
-            several = number is not None and not isinstance(number, int | str)
-            first = number
-            if several:
-                first = number[0]
-            return str(item.get("ReferencedSOPInstanceUID") or ""), int(first or 0)
+            uid = str(item.get("ReferencedSOPInstanceUID") or "")
+            numbers = item.get("ReferencedFrameNumber") or 0
+            if isinstance(numbers, int | str):
+                numbers = [numbers]
+            for number in numbers:
+                named.add((uid, int(number)))
+    if len(named) == 1:
+        return named.pop()
     return "", 0
 
 

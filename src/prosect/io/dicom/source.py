@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from pydicom.multival import MultiValue
@@ -19,19 +20,20 @@ from prosect.io.dicom.header import HEADER_BYTES, Slice
 from prosect.io.dicom.member import Member
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 
-__all__ = ["COPIED", "DicomHeader", "SourceFrame", "Study", "header_of", "require_header", "study_of"]
+__all__ = ["COPIED", "DicomHeader", "SourceFrame", "Study", "header_of", "require_header", "slices_by_uid", "study_of"]
 
 # The attributes that a result repeats, each with the text that it may hold; anything else is left empty.
 COPIED: dict[str, str] = {
-    "PatientName": r"[^\\\x00-\x1f]{1,324}",
+    "PatientName": r"(?=.)[^\\=\x00-\x1f]{0,64}(=[^\\=\x00-\x1f]{0,64}){0,2}",
     "PatientID": r"[^\\\x00-\x1f]{1,64}",
     "PatientBirthDate": r"\d{8}",
     "PatientSex": r"[MFO]",
     "StudyDate": r"\d{8}",
-    "StudyTime": r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?",
+    "StudyTime": r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?",
     "StudyID": r"[^\\\x00-\x1f]{1,16}",
     "AccessionNumber": r"[^\\\x00-\x1f]{1,16}",
 }
+DATES = ("PatientBirthDate", "StudyDate")
 VALID_UID = r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+"
 UID_LENGTH = 64
 
@@ -44,11 +46,13 @@ class Study:
         uid: Study Instance UID.
         values: The attributes of `COPIED`, by keyword.
         uids: How many studies the slices name; more than one is a series put together wrongly.
+        patients: How many patients they name.
     """
 
     uid: str
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     uids: int = 1
+    patients: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def header_of(kept: Sequence[Slice], study: Mapping[str, str], *, resampled: boo
         resampled: Whether the volume's voxels are no longer theirs.
     """
     first = kept[0]
-    studies = Counter(item.identity["StudyInstanceUID"] for item in kept)
+    studies = {item.identity["StudyInstanceUID"] for item in kept}
+    patients = {item.identity["PatientID"] for item in kept}
     frames: list[SourceFrame] = []
     # The slices in a mosaic are parts of one picture, which nothing can refer to.
     has_slices = not resampled and all(item.tile is None for item in kept)
@@ -125,7 +130,7 @@ def header_of(kept: Sequence[Slice], study: Mapping[str, str], *, resampled: boo
         uid = item.identity["SOPInstanceUID"]
         frames.append(SourceFrame(uid, number, (x, y, z), item.orientation, item.spacing))
     return DicomHeader(
-        Study(first.identity["StudyInstanceUID"], study, len(studies)),
+        Study(first.identity["StudyInstanceUID"], study, len(studies), len(patients)),
         first.series_uid,
         first.identity["FrameOfReferenceUID"],
         first.identity["SOPClassUID"],
@@ -148,9 +153,18 @@ def study_of(member: Member) -> dict[str, str]:
     found: dict[str, str] = {}
     for keyword, pattern in COPIED.items():
         text = text_of(dataset, keyword)
-        if re.fullmatch(pattern, text):
+        if re.fullmatch(pattern, text) and (keyword not in DATES or is_day(text)):
             found[keyword] = text
     return found
+
+
+def is_day(text: str) -> bool:
+    """Return whether eight digits are a day of the calendar."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def text_of(dataset: Any, keyword: str) -> str:
@@ -174,8 +188,9 @@ def require_header(header: object, name: str) -> DicomHeader:
 
     Raises:
         OutputError: The scan is no DICOM series, or the labels lie on another grid (`DICOM_SOURCE_NEEDED`); it was
-            resampled or is a mosaic (`DICOM_RESAMPLED`), mixes studies (`DICOM_STUDIES_MIXED`), or lacks the
-            identifiers by which viewers attach a result to it (`DICOM_UIDS_MISSING`).
+            resampled or is a mosaic (`DICOM_RESAMPLED`), mixes studies or patients (`DICOM_STUDIES_MIXED`), lacks the
+            identifiers by which viewers attach a result to it (`DICOM_UIDS_MISSING`), or names two slices alike
+            (`DICOM_UIDS_REPEATED`).
     """
     if not isinstance(header, DicomHeader):
         raise OutputError(
@@ -195,6 +210,12 @@ def require_header(header: object, name: str) -> DicomHeader:
             "files by their Study Instance UID, or write NIfTI, NRRD or MetaImage.",
             code="DICOM_STUDIES_MIXED",
         )
+    if header.study.patients > 1:
+        raise OutputError(
+            f"{name}: the slices name {header.study.patients} patients by their Patient ID, and a DICOM result belongs "
+            "to one. Separate the files by their Patient ID, or write NIfTI, NRRD or MetaImage.",
+            code="DICOM_STUDIES_MIXED",
+        )
     lacking = unusable_uids(header)
     if lacking:
         raise OutputError(
@@ -202,7 +223,28 @@ def require_header(header: object, name: str) -> DicomHeader:
             "(often an effect of de-identification). Export the series again, or write NIfTI, NRRD or MetaImage.",
             code="DICOM_UIDS_MISSING",
         )
+    repeated = len(header.frames) - len(slices_by_uid(header))
+    if repeated:
+        raise OutputError(
+            f"{name}: slices share their SOP Instance UID with another one, so a DICOM result could not say on which "
+            "of them it lies. Export the series again, or write NIfTI, NRRD or MetaImage.",
+            code="DICOM_UIDS_REPEATED",
+        )
     return header
+
+
+def slices_by_uid(header: DicomHeader) -> dict[tuple[str, int], int]:
+    """Return the index along k of each slice by SOP Instance UID and frame number (0 for none).
+
+    What several slices are called stands for none of them, and is left out.
+    """
+    names = [(frame.instance_uid, frame.number) for frame in header.frames]
+    count = Counter(names)
+    found: dict[tuple[str, int], int] = {}
+    for k, name in enumerate(names):
+        if count[name] == 1:
+            found[name] = k
+    return found
 
 
 def unusable_uids(header: DicomHeader) -> list[str]:

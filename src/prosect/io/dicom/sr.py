@@ -141,7 +141,8 @@ def measurements(result: Result, label: Label) -> list[Measurement]:
     found: list[Measurement] = []
     if not touches_border(mask):
         volume = float(np.count_nonzero(mask)) * result.image.grid.voxel_volume_ml
-        found.append(Measurement(code_concept(VOLUME), round(volume, DIGITS), code_concept(MILLILITRE)))
+        # Not rounded to a decimal place: a lone voxel has a volume, too.
+        found.append(Measurement(code_concept(VOLUME), float(f"{volume:.6g}"), code_concept(MILLILITRE)))
     scan = result.image.scan
     if scan is not None and result.header.modality == "CT":
         values = scan.array[mask].astype(np.float64)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from prosect.geometry import FloatArray
 from prosect.io.dicom.pixels import PARSE_ERRORS
-from prosect.io.dicom.seg_file import own_label
+from prosect.io.dicom.seg_file import HIGHEST_LABEL, own_label
 from prosect.io.payload import corrupt
 
 __all__ = ["Outline", "Region", "regions_of"]
@@ -27,7 +27,7 @@ class Outline:
     Attributes:
         name: Its region, for messages.
         points_lps: Its points (n, 3) in LPS mm.
-        source: SOP Instance UID of the slice that it was drawn on, empty where not said.
+        source: SOP Instance UID of the slice that it was drawn on, empty where none or several are named.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Region:
     """One region of interest.
 
     Attributes:
-        label: Its label value: ours where all regions have one, else its number.
+        label: Its label value: ours where all regions have one, else its number, or its place where numbers are none.
         name: Its name.
         outlines: Its outlines; where several lie on one slice, a place in an odd number of them is inside.
     """
@@ -51,7 +51,7 @@ class Region:
 
 
 def regions_of(name: str, dataset: Any) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-    """Return the regions that have outlines, and a sentence on what was left out.
+    """Return the regions that have outlines, and sentences on what was left out or numbered anew.
 
     Raises:
         FormatError: The file is damaged (`INPUT_CORRUPT`).
@@ -69,8 +69,19 @@ def regions_of(name: str, dataset: Any) -> tuple[tuple[Region, ...], tuple[str, 
                 regions.append(Region(labels.get(number, number), title, outlines))
     except PARSE_ERRORS as error:
         raise corrupt(name, f"DICOM structure set: {type(error).__name__}") from error
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
-    return tuple(regions), (f"Contours that are no closed outlines were left out: {listed}.",) if listed else ()
+    said: list[str] = []
+    if left_out:
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        said.append(f"Contours that are no closed outlines were left out: {listed}.")
+    # Numbers of regions are any integers, also 0, which is the background of label maps.
+    unusable = [region.label for region in regions if not 0 < region.label <= HIGHEST_LABEL]
+    if unusable:
+        regions = [replace(region, label=number) for number, region in enumerate(regions, start=1)]
+        said.append(
+            f"Region number {unusable[0]} is no label value (1 to {HIGHEST_LABEL}); the regions were numbered 1 to "
+            f"{len(regions)} in their order."
+        )
+    return tuple(regions), tuple(said)
 
 
 def labels_of(dataset: Any, numbers: list[int]) -> dict[int, int]:
@@ -96,6 +107,6 @@ def outlines_of(item: Any, title: str, left_out: Counter[str]) -> Iterator[Outli
             continue
         images = contour.get("ContourImageSequence") or []
         source = ""
-        if images:
+        if len(images) == 1:
             source = str(images[0].get("ReferencedSOPInstanceUID") or "")
         yield Outline(title, points, source)

@@ -127,6 +127,64 @@ def test_files_of_another_series_and_no_dicom_are_refused(tmp_path) -> None:
     assert name.read_bytes() == slice_
 
 
+KIND = {"content-type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'}
+
+
+@pytest.mark.parametrize("held", ["nothing", "an empty folder"])
+def test_a_series_that_breaks_off_leaves_no_part_of_it(tmp_path, held) -> None:
+    labelled_series(tmp_path / "ct")
+    files = [path.read_bytes() for path in sorted((tmp_path / "ct").iterdir())]
+    whole = body(*files)
+    target = tmp_path / "fetched"
+    if held == "an empty folder":
+        target.mkdir()
+    cut = httpx.Response(200, content=whole[: len(whole) // 2], headers=KIND)
+    with talk(cut) as pacs, pytest.raises(prosect.ProsectError, match="ends early"):
+        pacs.get("1.2.3", "1.2.3.4", target)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "ct") in ([], ["fetched"])
+    assert not target.exists() or list(target.iterdir()) == []
+    with talk(httpx.Response(200, content=whole, headers=KIND)) as pacs:
+        assert pacs.get("1.2.3", "1.2.3.4", target) == len(files)
+    assert prosect.read(target).grid == prosect.read(tmp_path / "ct").grid
+
+
+def test_files_that_come_twice_count_once_and_none_is_refused(tmp_path) -> None:
+    labelled_series(tmp_path / "ct")
+    slice_ = next((tmp_path / "ct").iterdir()).read_bytes()
+    with talk(httpx.Response(200, content=body(slice_, slice_), headers=KIND)) as pacs:
+        assert pacs.get("1.2.3", "1.2.3.4", tmp_path / "one") == 1
+    empty = httpx.Response(200, content=body(), headers=KIND)
+    with talk(empty) as pacs, pytest.raises(prosect.ProsectError, match="sent no file") as refused:
+        pacs.get("1.2.3", "1.2.3.4", tmp_path / "none")
+    assert refused.value.code == "PACS_ANSWER"
+    assert not (tmp_path / "none").exists()
+
+
+def test_bytes_that_cannot_be_unpacked_are_no_bug() -> None:
+    broken = httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    with talk(broken) as pacs, pytest.raises(prosect.ProsectError) as refused:
+        pacs.series({})
+    assert refused.value.code == "PACS_UNREACHABLE"
+
+
+@pytest.mark.parametrize("given", ["authority", "certificate"])
+@pytest.mark.parametrize("held", ["nothing", "no PEM"])
+def test_files_of_trust_that_cannot_be_used_are_named(tmp_path, given, held) -> None:
+    path = tmp_path / "site.pem"
+    if held == "no PEM":
+        path.write_text("Dear colleague")
+    with pytest.raises(prosect.ProsectError, match="this is no PEM file") as refused:
+        DicomWeb(Address(URL, **{given: path}))
+    assert (refused.value.exit_status, "site.pem" in str(refused.value)) == (2, True)
+
+
+def test_a_netrc_that_is_not_there_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(prosect.ProsectError, match="netrc cannot be read") as refused:
+        DicomWeb(Address(URL, use_netrc=True))
+    assert refused.value.exit_status == 2
+
+
 def test_uids_cannot_lead_elsewhere(tmp_path) -> None:
     with talk(httpx.Response(200)) as pacs, pytest.raises(prosect.ProsectError, match="digits and dots"):
         pacs.get("../../admin", "1.2", tmp_path / "o")
@@ -139,8 +197,42 @@ def test_files_that_were_not_kept_are_counted(tmp_path) -> None:
     with talk(httpx.Response(202, text=answer)) as pacs, pytest.raises(prosect.ProsectError, match="1 of 1") as refused:
         pacs.put([path])
     assert refused.value.code == "PACS_REFUSED"
-    with talk(httpx.Response(200, text="{}")) as pacs:
+    kept = json.dumps({"00081199": {"vr": "SQ", "Value": [{"00081155": {"Value": ["1.2"]}}]}})
+    with talk(httpx.Response(200, text=kept)) as pacs:
         assert pacs.put([path]) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["<html>Sign in", "{}", "[]", '{"00081199": {}}', '{"00081199": {"Value": 7}, "00081198": {"Value": 0}}']
+)
+def test_an_answer_that_does_not_say_that_files_were_kept_is_no_success(tmp_path, text) -> None:
+    volume, labels = labelled_series(tmp_path / "ct")
+    path = prosect.write(labels, tmp_path / "o.seg.dcm", like=volume)
+    with talk(httpx.Response(200, text=text)) as pacs, pytest.raises(prosect.ProsectError, match="0 of 1") as refused:
+        pacs.put([path])
+    assert refused.value.code == "PACS_ANSWER"
+
+
+def test_what_is_too_large_and_a_wrong_token_are_said_with_a_remedy(tmp_path) -> None:
+    volume, labels = labelled_series(tmp_path / "ct")
+    path = prosect.write(labels, tmp_path / "o.seg.dcm", like=volume)
+    for status, code, remedy in ((413, "PACS_REFUSED", "labelmap"), (401, "PACS_DENIED", "still valid")):
+        with talk(httpx.Response(status)) as pacs, pytest.raises(prosect.ProsectError, match=remedy) as refused:
+            pacs.put([path])
+        assert refused.value.code == code
+
+
+def test_a_connection_lost_on_the_way_out_is_said(tmp_path) -> None:
+    volume, labels = labelled_series(tmp_path / "ct")
+    path = prosect.write(labels, tmp_path / "o.seg.dcm", like=volume)
+
+    def break_off(request: httpx.Request) -> httpx.Response:
+        next(iter(request.stream))
+        raise httpx.WriteError("Broken pipe", request=request)
+
+    with talk(break_off) as pacs, pytest.raises(prosect.ProsectError, match="WriteError") as refused:
+        pacs.put([path])
+    assert refused.value.code == "PACS_UNREACHABLE"
 
 
 def test_what_is_no_dicom_is_not_sent(tmp_path) -> None:
@@ -153,6 +245,8 @@ def test_what_is_no_dicom_is_not_sent(tmp_path) -> None:
     ("url", "more", "said"),
     [
         ("ftp://x/y", {}, "no address"),
+        ("https://[::1/x", {}, "no address"),
+        ("https://pacs.example:port/x", {}, "no address"),
         ("https://me:pw@pacs.example/x", {}, "would be seen"),
         ("http://pacs.example/x", {"token": "t" * 16}, "without encryption"),
         ("http://pacs.example/x", {"use_netrc": True}, "without encryption"),

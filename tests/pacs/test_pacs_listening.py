@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import pytest
+from pynetdicom import AE
 
 import prosect
 from prosect.cohort.worker import Worker
@@ -114,6 +116,78 @@ def test_names_from_elsewhere_never_reach_the_disk(tmp_path) -> None:
     assert not inbox.add("1.2", "../passwd", "CT", b"x")
     assert inbox.add("1.2", "1.3", "CT", b"x")
     assert all(set(path.stem) <= set("0123456789abcdef") for path in (tmp_path / "in").rglob("*"))
+
+
+def test_a_file_that_comes_twice_takes_room_and_counts_once(tmp_path) -> None:
+    clock = Clock()
+    inbox = Inbox(tmp_path / "in", 0.0, 25, clock)
+    assert all(inbox.add("1.2", "1.3", "CT", b"0123456789") for _ in range(5))
+    assert inbox.add("1.2", "1.4", "CT", b"0123456789")
+    assert not inbox.add("1.2", "1.5", "CT", b"0123456789")
+    (arrival,) = inbox.take_complete()
+    assert arrival.files == 2
+    inbox.release(arrival)
+    assert inbox.add("1.9", "1.3", "CT", b"0" * 25), "all the room is free again"
+
+
+def test_files_that_come_while_their_series_is_dealt_with_are_kept(tmp_path) -> None:
+    inbox = Inbox(tmp_path / "in", 0.0, ROOM, Clock())
+    inbox.add("1.2", "1.3", "CT", b"early")
+    (first,) = inbox.take_complete()
+    inbox.add("1.2", "1.4", "CT", b"late")
+    inbox.release(first)
+    (second,) = inbox.take_complete()
+    assert [path.read_bytes() for path in second.folder.iterdir()] == [b"late"]
+    inbox.release(second)
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_takes_no_room_and_ends_nothing(tmp_path, how, worker, monkeypatch) -> None:
+    told = []
+    inbox = Inbox(tmp_path / "in", 0.0, 10, Clock())
+    (tmp_path / "in").write_text("a file where the folder is to be")
+    with pytest.raises(prosect.ProsectError):
+        inbox.add("1.2", "1.3", "CT", b"0123456789")
+    assert serve_once(how, inbox, worker, told.append) == 1
+    assert (told[0].files, told[0].state) == (0, "put away")
+    (tmp_path / "in").unlink()
+    assert inbox.add("1.2", "1.3", "CT", b"0123456789")
+
+
+def test_a_bug_on_one_series_does_not_end_the_node_and_leaves_no_files(how, worker, files, tmp_path) -> None:
+    told = []
+    inbox = Inbox(tmp_path / "in", 0.0, ROOM, Clock())
+    received(how, inbox, files)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("Secret^Person")
+
+    worker.model.segment = fail
+    assert serve_once(how, inbox, worker, told.append) == 1
+    assert (told[0].state, "INTERNAL_BUG" in told[0].message) == ("failed", True)
+    assert "Secret" not in told[0].message
+    assert list((tmp_path / "in").iterdir()) == []
+
+
+def test_two_callers_at_once_and_one_that_breaks_off(how, worker, tmp_path) -> None:
+    for name, uid in (("a", "1.2.3.41"), ("b", "1.2.3.42")):
+        labelled_series(tmp_path / name, shape=(12, 10, 11), SeriesInstanceUID=uid)
+    inbox = Inbox(tmp_path / "in", 0.0, ROOM, Clock())
+    entity = AE(ae_title="FRIEND")
+    slices = [pydicom.dcmread(path) for path in sorted((tmp_path / "a").iterdir())]
+    entity.add_requested_context(slices[0].SOPClassUID, slices[0].file_meta.TransferSyntaxUID)
+    with listen(how, inbox) as port:
+        first = entity.associate("127.0.0.1", port, ae_title=how.title)
+        assert first.send_c_store(slices[0]).Status == 0
+        # The second caller sends everything between two files of the first, which then breaks off and begins anew.
+        assert send(sorted((tmp_path / "b").iterdir()), Node(how.title, "127.0.0.1", port), "FRIEND") == 11
+        assert first.send_c_store(slices[1]).Status == 0
+        first.abort()
+        assert send(sorted((tmp_path / "a").iterdir()), Node(how.title, "127.0.0.1", port), "FRIEND") == 11
+    told = []
+    assert serve_once(how, inbox, worker, told.append) == 2
+    assert [(one.files, one.state) for one in told] == [(11, "segmented"), (11, "segmented")]
+    assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
 
 
 def test_a_port_that_is_taken_is_said(how, tmp_path) -> None:

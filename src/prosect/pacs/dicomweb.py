@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from netrc import NetrcParseError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,17 +21,18 @@ from prosect.io.atomic import make_folder, write_atomically
 from prosect.io.paths import file_name, require_file
 from prosect.pacs.multipart import BOUNDARY, boundary_of, file_parts, parts
 from prosect.pacs.uids import checked_uid, file_name_of, is_uid
+from prosect.results.folder import stage_folder
 
 __all__ = ["Address", "DicomWeb", "RemoteSeries"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+WANTED = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 JSON = "application/dicom+json"
 MAX_LISTED = 1000
 MAX_FILES = 100_000
 # DICOM's tags, as JSON spells them.
 MODALITY, DESCRIPTION, SERIES, STUDY = "00080060", "0008103E", "0020000E", "0020000D"
-STUDY_DATE, INSTANCES, FAILED, INSTANCE = "00080020", "00201209", "00081198", "00081155"
+STUDY_DATE, INSTANCES, FAILED, KEPT = "00080020", "00201209", "00081198", "00081199"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ class Address:
     timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts, _ = urlsplit(self.url), httpx.URL(self.url)
+        except (ValueError, httpx.InvalidURL):
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{self.url!r:.80} is no address of a PACS; give https://HOST/dicom-web.")
         if parts.username or parts.password:
@@ -65,11 +70,41 @@ class Address:
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """Which servers are believed, and who this client is."""
-        context = ssl.create_default_context(cafile=None if self.authority is None else str(self.authority))
-        if self.certificate is not None:
-            context.load_cert_chain(self.certificate)
+        """Which servers are believed, and who this client is.
+
+        Raises:
+            UsageError: A file cannot be used.
+        """
+        context = ssl.create_default_context()
+        path = self.authority
+        try:
+            if self.authority is not None:
+                context.load_verify_locations(self.authority)
+            path = self.certificate
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate)
+        except OSError as error:
+            raise UsageError(
+                f"{file_name(path or Path())}: this is no PEM file that TLS can use ({error.strerror or error}). Give "
+                "certificates of authorities by --ca, and certificate and key of this client by --cert."
+            ) from error
         return context
+
+    @property
+    def netrc(self) -> httpx.NetRCAuth | None:
+        """User and password for each host, where they are to be used.
+
+        Raises:
+            UsageError: The user's `.netrc` is not there or cannot be read.
+        """
+        if not self.use_netrc:
+            return None
+        try:
+            return httpx.NetRCAuth()
+        except (OSError, NetrcParseError) as error:
+            raise UsageError(
+                f"~/.netrc cannot be read ({type(error).__name__}). Write it, or give --token-file."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -108,7 +143,7 @@ class DicomWeb:
         self._http = httpx.Client(
             base_url=address.url.rstrip("/"),
             headers=headers,
-            auth=httpx.NetRCAuth() if address.use_netrc else None,
+            auth=address.netrc,
             timeout=address.timeout_s,
             verify=address.trust,
             transport=transport,
@@ -154,29 +189,36 @@ class DicomWeb:
     def get(self, study_uid: str, series_uid: str, folder: Path) -> int:
         """Write the files of a series into a folder and return their number; names are hashes of their identifiers.
 
+        The folder appears when all of them are there: a part of a series could pass for the whole.
+
         Raises:
             FormatError: As `series`, or the series is not there (`PACS_NOT_FOUND`).
             ResourceError: As `series`.
         """
         place = f"/studies/{checked_uid(study_uid)}/series/{checked_uid(series_uid)}"
-        make_folder(folder)
-        count = 0
-        with answers(), self._http.stream("GET", place, headers={"Accept": ACCEPT}) as answer:
+        make_folder(folder.parent)
+        names: set[str] = set()
+        with stage_folder(folder) as staging, answers(), self._http.stream("GET", place, headers=WANTED) as answer:
             if answer.is_error:
                 answer.read()
             refuse_status(answer)
             for content in parts(answer.iter_bytes(), boundary_of(answer.headers.get("content-type", ""))):
-                count += 1
-                if count > MAX_FILES:
+                name = file_name_of(instance_of(content, series_uid))
+                names.add(name)
+                if len(names) > MAX_FILES:
                     raise FormatError(f"The series has more than {MAX_FILES} files.", code="PACS_ANSWER")
-                write_atomically(folder / file_name_of(instance_of(content, series_uid)), [content])
-        return count
+                write_atomically(staging / name, [content])
+            if not names:
+                raise FormatError("The PACS sent no file of this series. Look into its log.", code="PACS_ANSWER")
+        return len(names)
 
     def put(self, paths: Sequence[Path]) -> int:
         """Send DICOM files and return their number.
 
         Raises:
-            FormatError: As `series`; or a file is no DICOM; or the PACS keeps not all of them (`PACS_REFUSED`).
+            FormatError: As `series`; or a file is no DICOM; or the answer does not say that they were kept
+                (`PACS_ANSWER`).
+            OutputError: The PACS keeps not all of them (`PACS_REFUSED`).
             ResourceError: As `series`.
         """
         for path in paths:
@@ -186,13 +228,21 @@ class DicomWeb:
             answer = self._http.post(
                 "/studies", content=file_parts(paths), headers={"Content-Type": kind, "Accept": JSON}
             )
-        failed = failures(answer)
+        failed = listed(answer, FAILED)
         if failed:
             raise OutputError(
                 f"The server did not keep {failed} of {len(paths)} files. Look into its log for the reason.",
                 code="PACS_REFUSED",
             )
         refuse_status(answer)
+        # A page to sign in, or a proxy's, is an answer without an error too.
+        kept = listed(answer, KEPT)
+        if kept < len(paths):
+            raise FormatError(
+                f"The server does not say that it kept the files ({kept} of {len(paths)}). Check the address: it must "
+                "be the root of DICOMweb; and look for the files with `prosect pacs list`.",
+                code="PACS_ANSWER",
+            )
         return len(paths)
 
 
@@ -252,7 +302,7 @@ def answers() -> Iterator[None]:
     """
     try:
         yield
-    except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError) as error:
+    except (httpx.RequestError, httpx.StreamError, httpx.InvalidURL, ssl.SSLError) as error:
         raise ResourceError(
             f"The PACS cannot be reached ({type(error).__name__}: {error!s:.120}). Check address, network and "
             "certificates.",
@@ -269,18 +319,28 @@ def refuse_status(answer: httpx.Response) -> None:
     status = answer.status_code
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise FormatError(
-            f"The PACS does not let us in (status {status}). Give --token-file or --netrc.", code="PACS_DENIED"
+            f"The PACS does not let us in (status {status}). Give --token-file or --netrc, and look whether what they "
+            "say is still valid.",
+            code="PACS_DENIED",
         )
     if status == httpx.codes.NOT_FOUND:
         raise FormatError("The PACS has nothing there (status 404). Check address and UIDs.", code="PACS_NOT_FOUND")
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        raise FormatError(
+            "The PACS takes no message of this size (status 413). Send fewer files at a time, or smaller ones: "
+            "--seg-encoding labelmap.",
+            code="PACS_REFUSED",
+        )
     if answer.is_error or answer.is_redirect:
         raise FormatError(f"The PACS refused (status {status}). Look into its log.", code="PACS_REFUSED")
 
 
-def failures(answer: httpx.Response) -> int:
-    """Return how many files an answer to sending says were not kept."""
+def listed(answer: httpx.Response, tag: str) -> int:
+    """Return how many files an answer to sending lists under a tag."""
     try:
-        listed: Iterable[Any] = answer.json().get(FAILED, {}).get("Value") or []
-        return len(list(listed))
+        found = answer.json().get(tag, {}).get("Value") or []
     except (ValueError, AttributeError):
         return 0
+    if isinstance(found, list):
+        return len(found)
+    return 0

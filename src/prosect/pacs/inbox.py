@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prosect.errors import ProsectError
 from prosect.io.atomic import make_folder, write_atomically
 from prosect.pacs.uids import file_name_of, is_uid
 
@@ -24,15 +26,20 @@ class Arrival:
         series_uid: Series Instance UID.
         modality: Modality.
         folder: Where its files are.
-        files: How many there are.
+        sizes: Bytes of each file by its name; a file that comes again replaces itself.
         seen_s: When the last one came, by the inbox's clock.
     """
 
     series_uid: str
     modality: str
     folder: Path
-    files: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
     seen_s: float = 0.0
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return len(self.sizes)
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Inbox:
     max_bytes: int
     clock: Callable[[], float]
     _arriving: dict[str, Arrival] = field(default_factory=dict)
+    _taken: set[Path] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _bytes: int = 0
 
@@ -58,38 +66,51 @@ class Inbox:
         """Keep a file, and return whether it could be kept: names are valid, and there is room."""
         if not is_uid(series_uid) or not is_uid(instance_uid):
             return False
+        name, size = file_name_of(instance_uid), len(content)
         with self._lock:
-            if self._bytes + len(content) > self.max_bytes:
-                return False
-            self._bytes += len(content)
             arrival = self._arriving.get(series_uid)
             if arrival is None:
-                place = self.folder / hashlib.sha256(series_uid.encode()).hexdigest()[:SHORT]
-                arrival = self._arriving[series_uid] = Arrival(series_uid, modality, place)
+                arrival = Arrival(series_uid, modality, self._place(series_uid))
+            before = arrival.sizes.get(name, 0)
+            if self._bytes + size - before > self.max_bytes:
+                return False
+            self._arriving[series_uid] = arrival
+            self._bytes += size - before
+            arrival.sizes[name] = size
             # Until it is written the series must not pass for complete.
             arrival.seen_s = self.clock()
-        make_folder(arrival.folder)
-        write_atomically(arrival.folder / file_name_of(instance_uid), [content])
+        try:
+            make_folder(arrival.folder)
+            write_atomically(arrival.folder / name, [content])
+        except ProsectError:
+            with self._lock:
+                self._bytes -= arrival.sizes.pop(name)
+            raise
         with self._lock:
-            arrival.files += 1
             arrival.seen_s = self.clock()
         return True
 
+    def _place(self, series_uid: str) -> Path:
+        """Return a folder for a series: that of its hash, or another while files that came before are dealt with."""
+        name = hashlib.sha256(series_uid.encode()).hexdigest()[:SHORT]
+        place, number = self.folder / name, 2
+        while place in self._taken:
+            place, number = self.folder / f"{name}-{number}", number + 1
+        return place
+
     def take_complete(self) -> list[Arrival]:
-        """Return the series that are complete, and forget them."""
+        """Return the series that are complete, and forget them; files that come later make a series of their own."""
         with self._lock:
             now = self.clock()
             done = [arrival for arrival in self._arriving.values() if now - arrival.seen_s >= self.quiet_s]
             for arrival in done:
                 del self._arriving[arrival.series_uid]
+                self._taken.add(arrival.folder)
         return done
 
     def release(self, arrival: Arrival) -> None:
         """Remove the files of a series that was dealt with."""
-        freed = 0
-        for path in arrival.folder.iterdir():
-            freed += path.stat().st_size
-            path.unlink()
-        arrival.folder.rmdir()
+        shutil.rmtree(arrival.folder, ignore_errors=True)
         with self._lock:
-            self._bytes -= freed
+            self._bytes -= sum(arrival.sizes.values())
+            self._taken.discard(arrival.folder)

@@ -77,7 +77,7 @@ class Told:
     Attributes:
         name: A hash that stands for the series.
         files: How many files it had.
-        state: `segmented`, `sent`, `put away` or `refused`.
+        state: `segmented`, `sent`, `put away`, `refused`, or `failed` by a bug of ours.
         message: The reason, where there is one.
     """
 
@@ -136,13 +136,18 @@ def serve_once(how: Listening, inbox: Inbox, worker: Worker, tell: Callable[[Tol
     """Deal with every series that is complete, and return how many there were."""
     done = inbox.take_complete()
     for arrival in done:
-        tell(outcome(how, arrival, worker))
-        inbox.release(arrival)
+        try:
+            told = outcome(how, arrival, worker)
+        finally:
+            inbox.release(arrival)
+        tell(told)
     return len(done)
 
 
 def outcome(how: Listening, arrival: Arrival, worker: Worker) -> Told:
     """Return what became of one series: segmented and sent back, put away by the rule, or refused by name."""
+    if not arrival.files:
+        return Told(arrival.folder.name, 0, "put away", "no file could be kept")
     name = arrival.folder.name
     if arrival.modality not in how.modalities or arrival.files < how.fewest:
         rule = f"the rule is {' or '.join(how.modalities)} of {how.fewest} files or more"
@@ -159,6 +164,8 @@ def outcome(how: Listening, arrival: Arrival, worker: Worker) -> Told:
         send(results, how.send_to, how.title, how.trust)
     except ProsectError as error:
         return Told(name, arrival.files, "refused", f"[{error.code}] {error}")
+    except Exception as error:  # a bug on one series must not end a node that others send to
+        return Told(name, arrival.files, "failed", f"[INTERNAL_BUG] {type(error).__name__}; please report it")
     return Told(name, arrival.files, "sent", f"{len(results)} results")
 
 

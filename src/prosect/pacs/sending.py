@@ -83,7 +83,12 @@ def send(paths: Sequence[Path], node: Node, own_title: str, trust: Trust | None 
     try:
         for dataset in datasets:
             refuse_unkept(association.send_c_store(dataset), node)
-    except (RuntimeError, ValueError) as error:
+    except RuntimeError as error:
+        raise ResourceError(
+            f"The node {node.title} closed the connection before all files were sent. Send them again.",
+            code="PACS_UNREACHABLE",
+        ) from error
+    except ValueError as error:
         raise OutputError(f"The node {node.title} does not take this kind of object.", code="PACS_REFUSED") from error
     finally:
         association.release()

@@ -117,7 +117,7 @@ class Server:
         """Where it is, without the token."""
         return f"http://127.0.0.1:{self.settings.port}"
 
-    def begin(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Open the scan and begin a session; return both as the server tells them."""
-        scan = self.http.post("/api/v1/scans", json={"root": "scans", "path": "ct.nii.gz"}).json()
+    def begin(self, path: str = "ct.nii.gz") -> tuple[dict[str, Any], dict[str, Any]]:
+        """Open a scan and begin a session; return both as the server tells them."""
+        scan = self.http.post("/api/v1/scans", json={"root": "scans", "path": path}).json()
         return scan, self.http.post("/api/v1/sessions", json={"scan_id": scan["scan_id"]}).json()

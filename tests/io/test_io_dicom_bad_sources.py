@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,9 +141,20 @@ def test_patients_may_lie_on_any_side(tmp_path, way) -> None:
     array = np.zeros(volume.grid.shape, np.uint8)
     array[1:6, 2:5, 1:4] = 14
     labels = prosect.LabelMap(array, volume.grid, vocabulary.load("vista3d-ct"))
-    path = prosect.write(labels, tmp_path / "o.seg.dcm", like=volume)
-    assert same_points(seg_points(path), label_points(labels)) < 1e-6
-    assert np.array_equal(prosect.read_labels(path, like=volume).array, array)
+    array[3, 3, 2] = 0
+    for ending in ("seg", "rtstruct"):
+        path = prosect.write(labels, tmp_path / f"o.{ending}.dcm", like=volume)
+        assert np.array_equal(prosect.read_labels(path, like=volume).array, array)
+    assert same_points(seg_points(tmp_path / "o.seg.dcm"), label_points(labels)) < 1e-6
+    if shutil.which("plastimatch") is None:
+        return
+    import SimpleITK
+
+    command = ["plastimatch", "convert", "--input", path, "--referenced-ct", tmp_path / "ct", "--prefix-format", "nrrd"]
+    subprocess.run([*command, "--output-prefix", tmp_path / "o"], check=True, capture_output=True, timeout=120)
+    (image,) = (tmp_path / "o").iterdir()
+    read = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(image)))
+    assert np.array_equal(read.transpose(2, 1, 0) > 0, array > 0)
 
 
 def test_a_lone_small_voxel_has_a_volume(tmp_path) -> None:

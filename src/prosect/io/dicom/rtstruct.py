@@ -37,6 +37,7 @@ SERIES_NUMBER = 701
 SET_LABEL = "prosect RESEARCH"  # at most 16 characters
 STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 MAX_TILT = 1e-4
+AXIAL = ((1, 0, 0, 0, 1, 0), (0, 1, 0, 1, 0, 0))
 # A quarter pixel may move before a pixel changes sides, so a thousandth of a millimetre is exact.
 DECIMALS = 3
 BODY = Code("38266002", "Entire body")
@@ -76,9 +77,10 @@ def why_no_outlines(header: DicomHeader) -> str:
     """Return why outlines cannot be drawn on these slices, empty where they can."""
     if any(frame.number for frame in header.frames):
         return "the slices are frames of one file"
-    directions = np.array(header.frames[0].orientation)
-    if np.abs(np.abs(directions) - (1, 0, 0, 0, 1, 0)).max() > MAX_TILT:
-        return f"the Image Orientation is {np.round(directions, 4).tolist()}"
+    directions = np.abs(header.frames[0].orientation)
+    # Rows from side to side, or from front to back where the patient lies on a side.
+    if all(np.abs(directions - axial).max() > MAX_TILT for axial in AXIAL):
+        return f"the Image Orientation is {np.round(header.frames[0].orientation, 4).tolist()}"
     places = np.array([frame.position_lps for frame in header.frames])
     if np.ptp(places[:, :2], axis=0).max() > MAX_TILT * max(1.0, float(np.ptp(places[:, 2]))):
         return "the gantry is tilted"

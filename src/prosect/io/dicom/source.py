@@ -204,6 +204,17 @@ def require_header(header: object, name: str) -> DicomHeader:
             "series, to which a DICOM result refers. Write NIfTI, NRRD or MetaImage.",
             code="DICOM_RESAMPLED",
         )
+    refuse_mixed(header, name)
+    refuse_names(header, name)
+    return header
+
+
+def refuse_mixed(header: DicomHeader, name: str) -> None:
+    """Refuse slices of several studies or patients.
+
+    Raises:
+        OutputError: `DICOM_STUDIES_MIXED`.
+    """
     if header.study.uids > 1:
         raise OutputError(
             f"{name}: the slices name {header.study.uids} studies, and a DICOM result belongs to one. Separate the "
@@ -216,6 +227,14 @@ def require_header(header: object, name: str) -> DicomHeader:
             "to one. Separate the files by their Patient ID, or write NIfTI, NRRD or MetaImage.",
             code="DICOM_STUDIES_MIXED",
         )
+
+
+def refuse_names(header: DicomHeader, name: str) -> None:
+    """Refuse a series that nothing can refer to, or whose slices share a name.
+
+    Raises:
+        OutputError: `DICOM_UIDS_MISSING` or `DICOM_UIDS_REPEATED`.
+    """
     lacking = unusable_uids(header)
     if lacking:
         raise OutputError(
@@ -230,7 +249,6 @@ def require_header(header: object, name: str) -> DicomHeader:
             "of them it lies. Export the series again, or write NIfTI, NRRD or MetaImage.",
             code="DICOM_UIDS_REPEATED",
         )
-    return header
 
 
 def slices_by_uid(header: DicomHeader) -> dict[tuple[str, int], int]:

@@ -32,7 +32,7 @@ __all__ = ["Client", "RemoteChange", "RemoteScan", "RemoteSession"]
 
 POLL_S = 0.2
 TIMEOUT_S = 120.0
-ENDINGS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "statistics.csv", "session.json", "masks.zip")
+ENDINGS = ("seg.nrrd", "nii.gz", "nrrd", "mha", "statistics.csv", "session.json", "masks.zip", "label_tables.zip")
 
 
 @dataclass(frozen=True)

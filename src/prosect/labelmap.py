@@ -16,7 +16,7 @@ from prosect.errors import FormatError, GeometryError
 from prosect.geometry import Grid
 from prosect.vocabulary import Structure, Vocabulary
 
-__all__ = ["HasVocabulary", "LabelLayers", "LabelMap", "Labels", "own_values", "smallest_container"]
+__all__ = ["HasVocabulary", "LabelLayers", "LabelMap", "Labels", "smallest_container"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 LabelArray: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
@@ -324,14 +324,6 @@ def sought_structures(provenance: Mapping[str, object], there: Sequence[int]) ->
     classes = provenance.get("classes", ())
     looked_for = classes if isinstance(classes, list | tuple) else ()
     return tuple(sorted({*there, *map(int, looked_for)}))
-
-
-def own_values(provenance: Mapping[str, object]) -> dict[int, int]:
-    """Return the label values in files by structure that provenance states (its `label_values`); empty without any."""
-    stated = provenance.get("label_values", {})
-    if not isinstance(stated, Mapping):
-        return {}
-    return {int(index): int(value) for index, value in stated.items()}
 
 
 def check_shape(array: NDArray[Any], grid: Grid) -> None:

@@ -69,6 +69,7 @@ class BallModel:
     spec: Any = field(default_factory=lambda: SimpleNamespace(licence="none"))
     structures: tuple[int, ...] = (1, 3)
     device: str = "cpu"
+    label_values: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def identity(self) -> Mapping[str, str]:

@@ -19,7 +19,8 @@ from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import WRITTEN_ENDINGS, format_for, written_ending
 from prosect.io.paths import file_name
 from prosect.io.stored import Label, Outgoing
-from prosect.labelmap import LabelArray, LabelLayers, LabelMap, own_values
+from prosect.label_values import own_values
+from prosect.labelmap import LabelArray, LabelLayers, LabelMap
 from prosect.lazy import load_module
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.volume import Volume

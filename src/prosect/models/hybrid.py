@@ -19,7 +19,14 @@ from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
 from prosect.prompts import LabelledClick, voxel_of
 from prosect.session import Session
-from prosect.session.protocols import ClickModel, Responder, require_drafts, rescaled_of, responder_at
+from prosect.session.protocols import (
+    ClickModel,
+    NumbersLabels,
+    Responder,
+    require_drafts,
+    rescaled_of,
+    responder_at,
+)
 from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume, require_volume
 
@@ -61,6 +68,13 @@ class HybridModel(Shown):
             **self.fine.identity,
             "model": f"{self.whole.identity['model']}+{self.fine.identity['model']}",
         }
+
+    @property
+    def label_values(self) -> Mapping[int, int]:
+        """Label value in files by structure, where it is not the structure's index: those of the model that refines."""
+        if isinstance(self.fine, NumbersLabels):
+            return self.fine.label_values
+        return {}
 
     def session(self, volume: Volume, **options: Any) -> Session:
         """Return a session in which a person edits this scan by clicks; see `Session`.

@@ -380,6 +380,7 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         everything=vocabulary.default_list,
         licence="; ".join(f"{member.spec.name}: {member.spec.licence}" for member in members),
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
+        label_values={},
     )
     return ModelSet(tuple(members), offers, {index: max(row.values()) for index, row in known.items()}, spec)
 

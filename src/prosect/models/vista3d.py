@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, cast, overload
@@ -292,6 +292,11 @@ class Vista3DModel(ShownModel):
     def identity(self) -> dict[str, str]:
         """What decides its answers."""
         return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": self.profile.name}
+
+    @property
+    def label_values(self) -> Mapping[int, int]:
+        """Label value in files by structure, where it is not the structure's index."""
+        return self.spec.label_values
 
     def draft(
         self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None

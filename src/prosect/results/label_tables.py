@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 
 from prosect.io.stored import Label
-from prosect.labelmap import Labels, own_values
+from prosect.label_values import own_values
+from prosect.labelmap import Labels
 
 __all__ = ["as_itksnap", "as_nnunet", "as_slicer", "file_values"]
 

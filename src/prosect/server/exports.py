@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from starlette.background import BackgroundTask
 
+from prosect import results
 from prosect.errors import FormatError, OutputError
 from prosect.io.dicom.choices import DicomChoices
 from prosect.io.formats import format_named
@@ -19,7 +20,7 @@ from prosect.io.writing import write, write_mask
 from prosect.labelmap import LabelLayers
 from prosect.lazy import load_module
 from prosect.measure import measure
-from prosect.results.request import structure_keys
+from prosect.results.request import request_for, structure_keys
 from prosect.results.statistics import as_csv
 from prosect.server.live import LiveSession
 from prosect.session import Session
@@ -27,7 +28,9 @@ from prosect.volume import Volume
 
 __all__ = ["FORMATS", "Export", "export", "formats_for", "refuse_dicom", "segmentation_of"]
 
-FORMATS = ("nii.gz", "nrrd", "seg.nrrd", "mha", "masks.zip", "statistics.csv", "session.json")
+FORMATS = (
+    "nii.gz", "nrrd", "seg.nrrd", "mha", "masks.zip", "label_tables.zip", "statistics.csv", "session.json",
+)  # fmt: skip
 # Of scans that are DICOM series, by what files they are made of; a measurement report refers to its segmentation.
 DICOM_FORMATS = {
     "dicom_seg": ("dicom_seg",),
@@ -106,6 +109,8 @@ def write_session(session: Session, volume: Volume, kind: str, path: Path) -> No
         session.save(path)
     elif kind == "masks.zip":
         write_masks(session, path)
+    elif kind == "label_tables.zip":
+        write_named(session, volume, path)
     elif kind == "statistics.csv":
         labels = session.labels
         path.write_bytes(as_csv(labels, measure(labels, volume), path.name.removesuffix("_labels.statistics.csv")))
@@ -129,6 +134,15 @@ def write_masks(session: Session, path: Path) -> None:
                 write_mask(mask, volume.grid, structure, single, like=volume)
                 archive.write(single, single.name)
                 single.unlink()
+
+
+def write_named(session: Session, volume: Volume, path: Path) -> None:
+    """Write a NIfTI label map into a zip, with its names for other programs: what `segment --label-tables` writes."""
+    request = request_for(path.with_name("labels.nii.gz"), label_tables=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in results.write(session.labels, volume, request):
+            archive.write(file, file.name)
+            file.unlink()
 
 
 def refuse_dicom(volume: Volume, kind: str) -> None:

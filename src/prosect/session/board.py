@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prosect.boxes import Box
 from prosect.errors import GeometryError, PromptError
 from prosect.geometry import Grid
+from prosect.label_values import distinct_values
 from prosect.labelmap import LabelMap
 from prosect.prompts import Target, extend_vocabulary, target_of
 from prosect.session.changes import Change, change_of, flat_labels, labels_in
@@ -33,14 +34,24 @@ class Board:
         vocabulary: The structures known at first; those that clicks make are added.
         entries: Where every action is recorded before it takes effect.
         undo_bytes: What undo may keep.
+        label_values: Label value in files by name, where it is not the structure's index.
 
     Attributes:
         sheets: What is known of each structure, by name, in the order in which they came.
         undoing: What can be undone and done again.
         revision: How many actions there were, undo and redo included.
+        label_values: As given, and those that drafts brought along.
     """
 
-    def __init__(self, grid: Grid, vocabulary: Vocabulary, entries: Entries, undo_bytes: int) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        vocabulary: Vocabulary,
+        entries: Entries,
+        undo_bytes: int,
+        label_values: Mapping[str, int] | None = None,
+    ) -> None:
+        self.label_values = dict(label_values or {})
         self.grid, self.vocabulary, self.entries = grid, vocabulary, entries
         self.sheets: dict[str, Sheet] = {}
         self.undoing = Undoing(undo_bytes)
@@ -115,7 +126,20 @@ class Board:
                 clicks[name] = len(sheet.clicks)
         sought = sorted(sheet.target.index for sheet in self.sheets.values())
         about = {**provenance, "classes": sought, "clicks": clicks}
+        # Only where there are any, so that results of other models stay as they were.
+        values = self.own_values(sought)
+        if values:
+            about["label_values"] = values
         return flat_labels(self.sheets, self.grid, self.vocabulary, about)
+
+    def own_values(self, sought: Sequence[int]) -> dict[int, int]:
+        """Return the label values in files of structures, where they are not the indices; see `distinct_values`."""
+        values = {}
+        for name, value in self.label_values.items():
+            structure = self.vocabulary.get(name)
+            if structure is not None and structure.index in sought:
+                values[structure.index] = value
+        return distinct_values(values, sought)
 
     def notes_on(self, target: Target, asked: str | int | None = None) -> list[str]:
         """Return what was assumed of a structure that is new here, or that a person named otherwise before.
@@ -145,6 +169,7 @@ class Board:
             notes: What was assumed.
         """
         names = [sheet.target.name for sheet in sheets]
+        brought = checked_values(about.get("label_values", {}))
         everything = {**self.sheets, **dict(zip(names, sheets, strict=True))}
         edits = [edit.to_json() for edit in action.edits]
         self.entries.append({**about, "structures": names, "edits": edits})
@@ -153,6 +178,7 @@ class Board:
         for sheet in sheets:
             self.vocabulary = extend_vocabulary(self.vocabulary, sheet.target)
         apply_action(action, self.sheets)
+        self.label_values.update(brought)
         self.revision += 1
         first = not self.undoing.dropped
         if self.undoing.add(action) and first:
@@ -215,3 +241,17 @@ class Board:
                 f"The box from {box.start} to {box.stop} does not lie inside the scan of {shape} voxels.",
                 code="BOX_OUTSIDE",
             )
+
+
+def checked_values(stated: Any) -> dict[str, int]:
+    """Return the label values by name that an entry of a record states.
+
+    Raises:
+        ValueError: One cannot be the value of a label.
+    """
+    values = {}
+    for name, value in stated.items():
+        if not 0 < value <= np.iinfo(np.uint16).max:
+            raise ValueError(f"{name} has label value {value}")
+        values[str(name)] = int(value)
+    return values

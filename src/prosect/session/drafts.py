@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ from prosect.errors import GeometryError, PromptError, ProsectWarning
 from prosect.geometry import Grid
 from prosect.io import read_labels
 from prosect.io.stored import StoredLabels
+from prosect.label_values import own_values
 from prosect.labelmap import LabelLayers, LabelMap, Labels
 from prosect.prompts import Target, extend_vocabulary, target_of
 from prosect.vocabulary import Vocabulary
@@ -37,14 +38,21 @@ class Draft:
     Attributes:
         target: The structure.
         read: Returns its mask (i j k) on the scan's grid.
+        value: Its label value in files, where the model that found it has values of its own.
     """
 
     target: Target
     read: Callable[[], Mask]
+    value: int | None = None
 
 
 def drafts_of(
-    labels: Masks, structures: Sequence[str | int] | None, name: str | None, grid: Grid, vocabulary: Vocabulary
+    labels: Masks,
+    structures: Sequence[str | int] | None,
+    name: str | None,
+    grid: Grid,
+    vocabulary: Vocabulary,
+    values: Mapping[str, int] | None = None,
 ) -> list[Draft]:
     """Return the drafts in masks of any kind.
 
@@ -55,6 +63,7 @@ def drafts_of(
         name: What the one structure is to be called.
         grid: The scan's grid.
         vocabulary: The structures known so far.
+        values: Label value in files by name, where it is not the structure's index.
 
     Raises:
         GeometryError: The masks lie on another grid, or have another shape (`DRAFT_GRID`).
@@ -73,15 +82,23 @@ def drafts_of(
         )
     require_grid(labels.grid, grid)
     if isinstance(labels, StoredLabels):
-        return of_file(labels, structures, name, vocabulary)
+        return of_file(labels, structures, name, vocabulary, values or {})
+    return of_labels(labels, structures, name, vocabulary)
+
+
+def of_labels(
+    labels: Labels, structures: Sequence[str | int] | None, name: str | None, vocabulary: Vocabulary
+) -> list[Draft]:
+    """Return the drafts in a label map or in layers."""
     chosen = labels.present if structures is None else [labels.vocabulary[each].index for each in structures]
     if name is not None:
         require_one(chosen)
+    own = own_values(labels.provenance) if name is None else {}
     drafts = []
     for index in chosen:
         target = target_of(labels.name_of(index) if name is None else name, vocabulary)
         vocabulary = extend_vocabulary(vocabulary, target)
-        drafts.append(Draft(target, reader(labels, index)))
+        drafts.append(Draft(target, reader(labels, index), own.get(index)))
     return drafts
 
 
@@ -123,15 +140,32 @@ def of_array(array: NDArray[np.generic], name: str | None, grid: Grid, vocabular
     return Draft(target_of(name, vocabulary), lambda: np.asarray(array, dtype=np.bool_))
 
 
+def with_names(stored: StoredLabels, values: Mapping[str, int]) -> StoredLabels:
+    """Return what a file without names holds, with the names that a model has for its values.
+
+    Without them, value 1 of a finetuned model would be taken as the vocabulary's structure 1.
+    """
+    if stored.names or not values:
+        return stored
+    return replace(stored, names={value: name for name, value in values.items()})
+
+
 def of_file(
-    stored: StoredLabels, structures: Sequence[str | int] | None, name: str | None, vocabulary: Vocabulary
+    stored: StoredLabels,
+    structures: Sequence[str | int] | None,
+    name: str | None,
+    vocabulary: Vocabulary,
+    own: Mapping[str, int],
 ) -> list[Draft]:
     """Return the drafts in what a label file holds.
 
     Labels are found by the names in the file; those of one name are one structure. Those without a name are found by
-    the vocabulary's indices; a single one is the mask of the one structure that is asked for.
+    the model's own values, or else by the vocabulary's indices; a single one is the mask of the one structure that is
+    asked for.
     """
     values = [value for value in (stored.layers or np.unique(stored.array).tolist()) if value]
+    if len(values) > 1 or (structures is None and name is None):
+        stored = with_names(stored, own)
     if name is not None:
         only = len(values) == 1 and structures is None
         wanted = name if structures is None else one_of(structures)
@@ -143,10 +177,10 @@ def of_file(
         alone = len(structures) == 1
         chosen = [(each, values_of(each, values, stored, vocabulary, alone)) for each in structures]
     drafts = []
-    for structure, own in chosen:
+    for structure, held in chosen:
         target = target_of(structure, vocabulary)
         vocabulary = extend_vocabulary(vocabulary, target)
-        drafts.append(Draft(target, stored_reader(stored, own)))
+        drafts.append(Draft(target, stored_reader(stored, held)))
     return drafts
 
 

@@ -22,8 +22,10 @@ from prosect.volume import Volume
 __all__ = [
     "ClickModel",
     "Drafts",
+    "NumbersLabels",
     "Rescales",
     "Responder",
+    "label_values_by",
     "refuse_automatic",
     "require_drafts",
     "rescaled_of",
@@ -103,6 +105,22 @@ class Drafts(Protocol):
         self, volume: Volume, indices: Sequence[int], overlap: bool, watch: Watch | None = None
     ) -> LabelMap | LabelLayers:
         """Return the automatic segmentation of some classes; with `overlap`, one layer each."""
+
+
+@runtime_checkable
+class NumbersLabels(Protocol):
+    """A model whose structures have values of their own in files: those of the labels that it was finetuned on."""
+
+    @property
+    def label_values(self) -> Mapping[int, int]:
+        """Label value in files by structure, where it is not the structure's index."""
+
+
+def label_values_by(model: ClickModel) -> dict[str, int]:
+    """Return the label values in files by name that a model brings; none where values are indices."""
+    if not isinstance(model, NumbersLabels):
+        return {}
+    return {model.vocabulary[index].name: value for index, value in model.label_values.items()}
 
 
 def require_drafts(model: ClickModel) -> Drafts:

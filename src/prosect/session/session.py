@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from prosect.session.edits import PlacedClick
 from prosect.session.entries import Entries
 from prosect.session.journal import Journal, Record, begin_journal, refuse_other, write_record
 from prosect.session.planning import Planner, checked_clicks, require_rules
-from prosect.session.protocols import ClickModel, Responder, require_drafts, scan_hash
+from prosect.session.protocols import ClickModel, Responder, label_values_by, require_drafts, scan_hash
 from prosect.session.reading import Reading
 from prosect.session.replaying import click_entry, clicks_to_json, replay_record
 from prosect.session.undoing import UNDO_BYTES
@@ -86,7 +87,8 @@ class Session(Reading):
             "undo_bytes": int(undo_bytes),
         }
         entries = Entries(None if journal is None else begin_journal(Path(journal), header))
-        super().__init__(volume, Board(volume.grid, model.vocabulary, entries, int(undo_bytes)), header)
+        board = Board(volume.grid, model.vocabulary, entries, int(undo_bytes), label_values_by(model))
+        super().__init__(volume, board, header)
 
     @property
     def responder(self) -> Responder:
@@ -135,7 +137,9 @@ class Session(Reading):
             FormatError: The file cannot be read as labels.
         """
         started = self._clock()
-        return self._draft(drafts_of(labels, structures, name, self.volume.grid, self.vocabulary), started, watch)
+        values = self._board.label_values
+        drafts = drafts_of(labels, structures, name, self.volume.grid, self.vocabulary, values)
+        return self._draft(drafts, started, watch)
 
     def click(
         self,
@@ -349,14 +353,19 @@ class Session(Reading):
 
     def _draft(self, drafts: Sequence[Draft], started: float, watch: Watch | None) -> Change:
         """Take masks as the drafts of structures, one after another."""
-        new = {}
+        new, brought = {}, {}
         for draft in drafts:
-            new[draft.target.name] = self._board.sheet(draft.target)
+            called = draft.target.name
+            new[called] = self._board.sheet(draft.target)
+            # What the session's own model says needs no record.
+            if draft.value is not None and self._board.label_values.get(called) != draft.value:
+                brought[called] = draft.value
         whole = self._planner.drafts({**self._board.sheets, **new}, drafts, watch)
+        about: dict[str, Any] = {"do": "draft"}
         if whole.clicks:
-            about = {"do": "draft", "clicks": clicks_to_json(whole)}
-        else:
-            about = {"do": "draft"}
+            about["clicks"] = clicks_to_json(whole)
+        if brought:
+            about["label_values"] = brought
         return self._timed(self._board.do(about, whole, list(new.values())), started)
 
     def _nothing(self, target: Target, started: float, notes: Sequence[str]) -> Change:

@@ -16,6 +16,7 @@ from prosect.display import millilitres
 from prosect.errors import ProsectWarning, RecipeError
 from prosect.geometry import Grid
 from prosect.io import read
+from prosect.label_values import distinct_values
 from prosect.models import Learns
 from prosect.models.checks import not_hounsfield
 from prosect.models.spec import ModelSpec
@@ -310,10 +311,9 @@ def label_values_of(datalist: DataList, numbering: Numbering, spec: ModelSpec) -
         if index in numbering.classes:
             values.setdefault(index, value)
     offered = {structure.index for structure in spec.vocabulary if structure.supported}
-    in_files = [values.get(index, index) for index in offered]
-    if mapping.regions or not offered & values.keys() or len(set(in_files)) < len(in_files):
+    if mapping.regions or not offered & values.keys():
         return {}
-    return values
+    return distinct_values(values, offered)
 
 
 def spacing_of(spec: ModelSpec, settings: FinetuneSettings) -> float:

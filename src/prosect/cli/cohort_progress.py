@@ -62,7 +62,9 @@ class CohortProgress:
         if outcome.code:
             self._say(f"{self._place()} {outcome.scan.name}: refused [{outcome.code}] {outcome.message}")
         elif self._bar is None:
-            found = f"{outcome.kept.get('structures', 0)} structures, {sum(outcome.seconds.values()):.1f} s"
+            count = outcome.kept.get("structures", 0)
+            word = "structure" if count == 1 else "structures"
+            found = f"{count} {word}, {sum(outcome.seconds.values()):.1f} s"
             self._say(f"{self._place()} {outcome.scan.name}: {found}{', ' if left else ''}{left}")
         if outcome.trace and self._debug:
             self._say(outcome.trace)

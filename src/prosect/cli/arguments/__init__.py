@@ -28,7 +28,7 @@ from prosect.cli.arguments import (
     view,
     weights,
 )
-from prosect.cli.arguments.command import Command
+from prosect.cli.arguments.command import Command, sentence
 from prosect.cli.arguments.groups import add_debug
 from prosect.cli.arguments.parser import Parser
 
@@ -95,7 +95,16 @@ def build_parser(version: Callable[[], str]) -> Parser:
             add_version(own, version)
         own.extra_word = command.extra_word or own.extra_word
         command.add(own)
+        describe_actions(own)
     return parser
+
+
+def describe_actions(parser: argparse.ArgumentParser) -> None:
+    """Let the help of each action of a command begin with what it does, as that of the command does."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for row in action._choices_actions:
+                action.choices[row.dest].description = sentence(row.help or row.dest)
 
 
 def add_version(parser: argparse.ArgumentParser, version: Callable[[], str]) -> None:

@@ -20,7 +20,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "exit status: 0 where every scan can be used, 3 where not"
     )
     parser.add_argument("list", metavar="LIST", type=path, help=LIST)
-    parser.add_argument("-o", dest="output", metavar="OUT.json", type=path, help="write the list in the official form")
+    form = "write the list in the official form (default: nothing is written)"
+    parser.add_argument("-o", dest="output", metavar="OUT.json", type=path, help=form)
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.json")
     split = "split it as the paper does: 64/16/20 percent, five folds, seed 20230808"
     parser.add_argument("--split", action="store_true", help=split)

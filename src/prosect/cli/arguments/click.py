@@ -6,7 +6,7 @@ import argparse
 import re
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_device, add_engine, add_picking, add_profile, add_quiet
+from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_device, add_engine, add_picking, add_profile, add_quiet
 from prosect.cli.arguments.words import path, positive
 from prosect.io.formats import WRITTEN_ENDINGS
 
@@ -34,23 +34,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--statistics", action="store_true", help=table)
     add_picking(parser)
     clicks = parser.add_argument_group("clicks")
-    at = "a click; + (default) or - at the end says whether the place belongs to the structure"
+    at = "a click; + (default) or - at the end says whether the place belongs to the structure; may be given again"
     clicks.add_argument("--at", metavar="X,Y,Z[+|-]", action="append", default=[], help=at)
-    box = "a box around the structure by two opposite corners; outside it nothing changes"
+    box = "a box around the structure by two opposite corners; outside it nothing changes (default: no box)"
     clicks.add_argument("--box", metavar="X,Y,Z:X,Y,Z", action="append", default=[], help=box)
-    space = "of --at and --box (default: ras, mm)"
+    space = "of --at and --box: ras or lps in mm, voxel from 0 (default: ras)"
     clicks.add_argument("--space", choices=("ras", "lps", "voxel"), default="ras", help=space)
-    extent = "longest side of the structure, where it is known: the model looks at a scale that suits it"
+    extent = "longest side of the structure in mm: the model looks at a scale that suits it (default: not known)"
     clicks.add_argument("--extent-mm", metavar="MM", type=positive, help=extent)
-    clicks.add_argument("--clicks", metavar="FILE", type=path, help="clicks in JSON, or a Slicer .mrk.json")
+    clicks.add_argument(
+        "--clicks", metavar="FILE", type=path, help="clicks in JSON, or a Slicer .mrk.json (default: none)"
+    )
     own = "what the clicks are for; a name that no vocabulary has makes an object of its own (default: object)"
     clicks.add_argument("--structure", metavar="NAME", default="object", help=own)
     draft = "what to correct: auto (where the model knows the structure; default), none, or a mask"
     clicks.add_argument("--from", dest="draft", metavar="DRAFT", default="auto", help=draft)
-    clicks.add_argument("--journal", metavar="FILE", type=path, help="keep every action here; one that exists goes on")
+    kept = "keep every action here; one that exists goes on (default: nothing is kept)"
+    clicks.add_argument("--journal", metavar="FILE", type=path, help=kept)
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
     add_profile(model)
     add_device(model)
     add_engine(model)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Command", "Help"]
+__all__ = ["Command", "Help", "sentence"]
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -41,4 +41,9 @@ class Command:
     @property
     def description(self) -> str:
         """The line as a sentence."""
-        return f"{self.help[0].upper()}{self.help[1:]}."  # not `capitalize`, which writes PACS small
+        return sentence(self.help)
+
+
+def sentence(line: str) -> str:
+    """Return a line of help as a sentence."""
+    return f"{line[0].upper()}{line[1:]}."  # not `capitalize`, which writes PACS small

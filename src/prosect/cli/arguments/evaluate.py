@@ -6,7 +6,7 @@ import argparse
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import LIST, add_learning, add_list, add_model, add_quiet
-from prosect.cli.arguments.words import at_least_one, not_negative, path, positive
+from prosect.cli.arguments.words import at_least_one, count, not_negative, path, positive
 
 __all__ = ["COMMAND"]
 
@@ -46,9 +46,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group("scans and structures")
     part = "which scans (default: testing where the list has such, else all)"
     which.add_argument("--split", choices=SPLITS, help=part)
-    which.add_argument("--fold", type=int, metavar="N", help="the fold that is for validation")
-    which.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N scans")
-    which.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures")
+    which.add_argument(
+        "--fold", type=count, metavar="N", help="the fold that is for validation (default: as the list says)"
+    )
+    which.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N scans (default: all)")
+    which.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures (default: all)")
     how = parser.add_argument_group("how it is judged")
     flattery = "as the paper counts: best trial chosen by the truth, clicks in every window, absent structures left out"
     how.add_argument("--as-published", action="store_true", help=flattery)
@@ -59,16 +61,29 @@ def add(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--zero-shot", action="store_true", help="click as if no structure had a name")
     box = "begin each structure with a box around it, which counts as two clicks"
     how.add_argument("--box", action="store_true", help=box)
-    without = "of clicks: judge a ball of 17 mL or region growing in place of a model"
+    without = "of clicks: judge a ball of 17 mL or region growing in place of a model (default: neither)"
     how.add_argument("--baseline", choices=BASELINES, help=without)
-    how.add_argument("--nsd-mm", type=positive, default=2.0, metavar="MM", help="tolerance of NSD (default: 2)")
-    how.add_argument("--repeats", type=at_least_one, default=1, metavar="N", help="of speed; the fastest counts")
+    how.add_argument(
+        "--nsd-mm",
+        type=positive,
+        default=2.0,
+        metavar="MM",
+        help="tolerance of the surface Dice (NSD), in mm (default: 2)",
+    )
+    how.add_argument(
+        "--repeats",
+        type=at_least_one,
+        default=1,
+        metavar="N",
+        help="of speed: times each scan is run, the fastest counts (default: 1)",
+    )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of clicks and intervals (default: 0)")
     few = parser.add_argument_group("fewshot: --limit counts test scans")
     numbers = "labelled scans to learn from, the first of the list (default: 1,5,10,20,40)"
     few.add_argument("--shots", type=shots, default=(1, 5, 10, 20, 40), metavar="N,N", help=numbers)
     few.add_argument("--from-scratch", action="store_true", help="also train from random weights, to compare with")
-    few.add_argument("--minutes", type=not_negative, metavar="M", help="stop after this time; the same command goes on")
+    stop = "stop after this time; the same command goes on (default: no limit)"
+    few.add_argument("--minutes", type=not_negative, metavar="M", help=stop)
     add_learning(few)
     add_list(parser)
     add_model(parser)

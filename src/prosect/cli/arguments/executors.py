@@ -36,15 +36,18 @@ def add_executors(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many machines (of a folder of scans)")
     who = "who starts the workers: local (default), slurm-array (prints a script) or ray"
     group.add_argument("--executor", choices=EXECUTORS, default="local", metavar="NAME", help=who)
-    own = "be one of N workers that share the folder OUT; the I-th part first, then what is left of others"
+    own = "be one of N workers that share the folder OUT: the I-th part first, then others (default: all of it)"
     group.add_argument("--part", type=part, metavar="I/N", help=own)
-    group.add_argument("--tasks", type=at_least_one, metavar="N", help="how many workers slurm-array or ray starts")
+    many = "how many workers slurm-array or ray starts (no default for slurm-array; ray: as many as there is room for)"
+    group.add_argument("--tasks", type=at_least_one, metavar="N", help=many)
     group.add_argument("--submit", action="store_true", help="slurm-array: submit the script instead of printing it")
-    options = "slurm-array: options of sbatch, such as partition=gpu gpus-per-task=1 time=04:00:00"
+    options = "slurm-array: options of sbatch, such as partition=gpu gpus-per-task=1 time=04:00:00 (default: none)"
     group.add_argument("--sbatch", nargs="+", type=sbatch_option, default=[], metavar="NAME=VALUE", help=options)
     address = "ray: address of a running cluster (default: start one on this machine)"
     group.add_argument("--ray-address", metavar="HOST:PORT", help=address)
-    group.add_argument("--cpus-per-task", type=at_least_one, default=1, metavar="N", help="ray: processors of a worker")
+    group.add_argument(
+        "--cpus-per-task", type=at_least_one, default=1, metavar="N", help="ray: processors of a worker (default: 1)"
+    )
     gpus = "ray: GPUs of a worker, such as 1 or 0.5 (default: 0)"
     group.add_argument("--gpus-per-task", type=positive, default=0.0, metavar="N", help=gpus)
     limit = "seconds for one step of a scan before its worker leaves (default: an hour, or ten times the slowest)"

@@ -34,7 +34,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add which model is exported."""
     parser.add_argument("model", metavar="MODEL", nargs="?", help="model name (default: the one trainings begin with)")
-    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    parser.add_argument(
+        "-w",
+        dest="weights",
+        metavar="WEIGHTS",
+        type=path,
+        help="weights file of that model (default: the installed ones)",
+    )
 
 
 COMMAND = Command("give a model to other programs: bundle, onnx, torchscript", add, has_actions=True)

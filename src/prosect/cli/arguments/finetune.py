@@ -6,7 +6,7 @@ import argparse
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.groups import add_device, add_learning, add_quiet
-from prosect.cli.arguments.words import at_least_one, path, positive
+from prosect.cli.arguments.words import at_least_one, count, not_negative, path, positive
 
 __all__ = ["COMMAND"]
 
@@ -36,7 +36,7 @@ def add_scans(group: argparse._ArgumentGroup) -> None:
     rest = "'*=' says so of all values that are not listed"
     said = f"{meaning}, and {rest}"
     group.add_argument("--classes", metavar="VALUE=NAME", nargs="+", required=True, help=said)
-    far = "how far label voxels may lie from the scan's (default: 0.01)"
+    far = "how far label voxels may lie from the scan's, in mm (default: 0.01)"
     group.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
 
 
@@ -56,7 +56,13 @@ def add_output(group: argparse._ArgumentGroup) -> None:
 def add_start(group: argparse._ArgumentGroup) -> None:
     """Add the model that learns, and what stays of it."""
     group.add_argument("-m", dest="model", metavar="MODEL", help="start from this model (default: prosect-small)")
-    group.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="start from this weights file")
+    group.add_argument(
+        "-w",
+        dest="weights",
+        metavar="WEIGHTS",
+        type=path,
+        help="start from this weights file (default: the installed ones)",
+    )
     add_device(group)
     known = "start a new structure as a known one (default: the most similar is looked for)"
     group.add_argument("--from", dest="sources", metavar="NEW=KNOWN", action="append", default=[], help=known)
@@ -70,13 +76,14 @@ def add_start(group: argparse._ArgumentGroup) -> None:
 def add_training(group: argparse._ArgumentGroup) -> None:
     """Add how long and how is learnt, and by what it is judged."""
     add_learning(group)
-    group.add_argument("--minutes", metavar="M", type=float, help="stop after this time; --continue goes on")
+    stop = "stop after this time; --continue goes on (default: no limit)"
+    group.add_argument("--minutes", metavar="M", type=not_negative, help=stop)
     share = "share of the scans held out to stop early by (default: 0.2; of fewer than 5 scans none)"
     group.add_argument("--validation", metavar="SHARE", type=float, default=0.2, help=share)
     every = "steps between validations (default: 50)"
     group.add_argument("--validate-every", metavar="N", type=at_least_one, default=50, help=every)
     gain = "validations without a gain that end the run; 0 for never (default: 4)"
-    group.add_argument("--patience", metavar="N", type=int, default=4, help=gain)
+    group.add_argument("--patience", metavar="N", type=count, default=4, help=gain)
 
 
 COMMAND = Command("teach a model new structures from a few labelled scans", add)

@@ -17,8 +17,10 @@ from prosect.cli.arguments.words import (
 
 __all__ = [
     "LIST",
+    "MODEL",
     "PHANTOMS",
     "PROFILES",
+    "WEIGHTS",
     "add_debug",
     "add_device",
     "add_engine",
@@ -37,6 +39,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 PHANTOMS = ("torso", "head-neck")
 INTENSITIES = ("auto", "model", "percentile")
 STEPS = 400
+MODEL = "model name (default: all that ship, as one)"
+WEIGHTS = "weights file, such as one of `prosect finetune`, or of the model that -m names (default: the installed ones)"
 
 
 def add_quiet(parser: argparse._ActionsContainer) -> None:
@@ -47,13 +51,17 @@ def add_quiet(parser: argparse._ActionsContainer) -> None:
 def add_picking(parser: argparse._ActionsContainer) -> None:
     """Add the flags that pick one scan of several."""
     parser.add_argument(
-        "--series", metavar="UID", help="which DICOM series, by its UID or the end of it, or which volume of one, as #2"
+        "--series",
+        metavar="UID",
+        help="which DICOM series, by its UID or the end of it, or which volume of one, as #2 (default: the only one)",
     )
-    parser.add_argument("--volume", metavar="N", type=count, help="which volume of a 4D file or DICOM series, from 0")
-    kind = "what kind of scan it is, where the file does not say: CT, MR, PT, NM, US, ..."
+    of_many = "which volume of a 4D file or DICOM series, from 0 (default: the only one)"
+    parser.add_argument("--volume", metavar="N", type=count, help=of_many)
+    kind = "what kind of scan it is: CT, MR, PT, NM, US, ... (default: what the file says)"
     parser.add_argument("--modality", metavar="KIND", type=modality, help=kind)
-    parser.add_argument("--nan-as", metavar="VALUE", type=number, help="intensity of NaN voxels, such as -1024 in CT")
-    axes = "where the voxel axes point, such as RAS or LPS, where a NIfTI file does not say"
+    outside = "intensity of NaN voxels, such as -1024 in CT (default: NaN is refused)"
+    parser.add_argument("--nan-as", metavar="VALUE", type=number, help=outside)
+    axes = "where the voxel axes point, such as RAS or LPS, where a NIfTI file does not say (default: it is refused)"
     parser.add_argument("--assume-orientation", metavar="AXES", type=orientation, help=axes)
     parser.add_argument(
         "--regularise", action="store_true", help="resample DICOM slices whose distance changes to the smallest one"
@@ -63,8 +71,8 @@ def add_picking(parser: argparse._ActionsContainer) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the flags that choose a model."""
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
     add_profile(model)
     add_device(model)
     add_engine(model)
@@ -97,22 +105,31 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how a data list is read."""
     group = parser.add_argument_group("the list")
     group.add_argument("--root", metavar="DIR", type=path, help="where its paths start (default: its own folder)")
-    group.add_argument("--pseudo-root", metavar="DIR", type=path, help="the same for pseudo-labels")
-    group.add_argument("--supervoxel-root", metavar="DIR", type=path, help="the same for supervoxels")
+    group.add_argument(
+        "--pseudo-root", metavar="DIR", type=path, help="the same for pseudo-labels (default: as --root)"
+    )
+    group.add_argument(
+        "--supervoxel-root", metavar="DIR", type=path, help="the same for supervoxels (default: as --root)"
+    )
     named = "name of the data set, such as AMOS22 (default: as the list or its file is called)"
     group.add_argument("--dataset", metavar="NAME", help=named)
-    pairs = "what its label values mean: 1=liver 9= (nothing) '3=+my lesion' (new); liver alone: as each file names it"
+    pairs = "what its label values mean: 1=liver 9= (nothing) '3=+my lesion' (new); liver alone: as each file names it "
+    pairs += "(default: what the list says)"
     group.add_argument("--map", metavar="VALUE=NAME", nargs="+", default=[], help=pairs)
-    group.add_argument("--mapping", metavar="FILE", type=path, help="the same from a .json, .tsv or .csv")
-    far = "how far label voxels may lie from the scan's (default: 0.01)"
+    table = "the same from a .json, .tsv or .csv (default: none)"
+    group.add_argument("--mapping", metavar="FILE", type=path, help=table)
+    far = "how far label voxels may lie from the scan's, in mm (default: 0.01)"
     group.add_argument("--tolerance-mm", metavar="MM", type=positive, default=None, help=far)
 
 
 def add_learning(group: argparse._ActionsContainer) -> None:
     """Add the flags that say how a model learns new structures."""
-    group.add_argument("--steps", metavar="N", type=at_least_one, default=STEPS, help=f"at most (default: {STEPS})")
+    group.add_argument(
+        "--steps", metavar="N", type=at_least_one, default=STEPS, help=f"training steps, at most (default: {STEPS})"
+    )
     group.add_argument("--rate", metavar="R", type=float, default=2e-3, help="peak learning rate (default: 0.002)")
-    group.add_argument("--spacing", metavar="MM", type=float, help="working spacing (default: by the structures' size)")
+    working = "side of a voxel that the network sees, in mm (default: by the structures' size)"
+    group.add_argument("--spacing", metavar="MM", type=positive, help=working)
     voxels = "voxels of a patch and window (default: the model's, shrunk to the scans)"
     group.add_argument("--patch", metavar="N", type=at_least_one, nargs=3, help=voxels)
     scale = "scale intensities as the model, between percentiles, or as most scans ask for (default: auto)"

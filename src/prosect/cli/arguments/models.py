@@ -16,7 +16,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect models                    which models there are, and what each is for\n"
         "  prosect models prosect-torso      its structures, and how well it finds each"
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="one model, with its structures")
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="one model, with its structures (default: all, in short)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

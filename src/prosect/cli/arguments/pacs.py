@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from prosect.cli.arguments.command import Command, Help
-from prosect.cli.arguments.groups import add_debug
-from prosect.cli.arguments.words import at_least_one, device, path, positive
+from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_debug, add_device
+from prosect.cli.arguments.words import at_least_one, path, positive
 from prosect.io.dicom.choices import SEG_ENCODINGS
 
 __all__ = ["COMMAND"]
@@ -23,8 +23,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="which series a PACS has", **shared)
     add_address(listing)
-    listing.add_argument("--study", metavar="UID", help="only of this study")
-    match = "only series with these attributes, such as Modality=CT"
+    listing.add_argument("--study", metavar="UID", help="only of this study (default: any)")
+    match = "only series with these attributes, such as Modality=CT (default: any)"
     listing.add_argument("--match", nargs="+", default=[], metavar="NAME=VALUE", help=match)
     fetch = actions.add_parser("get", help="fetch a series into a folder", **shared)
     add_address(fetch)
@@ -40,10 +40,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_address(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say where a PACS is and how it is spoken to."""
     parser.add_argument("--url", required=True, help="root of DICOMweb, such as https://pacs.example/dicom-web")
-    parser.add_argument("--token-file", metavar="FILE", type=path, help="file with the token that the PACS asks for")
+    parser.add_argument(
+        "--token-file", metavar="FILE", type=path, help="file with the token that the PACS asks for (default: none)"
+    )
     parser.add_argument("--netrc", action="store_true", help="user and password from ~/.netrc")
-    parser.add_argument("--ca", metavar="FILE", type=path, help="certificates of further authorities that are trusted")
-    parser.add_argument("--cert", metavar="FILE", type=path, help="certificate and key of this client")
+    further = "certificates of further authorities that are trusted (default: none)"
+    parser.add_argument("--ca", metavar="FILE", type=path, help=further)
+    parser.add_argument("--cert", metavar="FILE", type=path, help="certificate and key of this client (default: none)")
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +57,13 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
     where = "address to listen on (default: 127.0.0.1; any other needs --caller)"
     node.add_argument("--host", default="127.0.0.1", help=where)
     node.add_argument("--port", type=at_least_one, default=11112, help="port (default: 11112)")
-    node.add_argument("--caller", nargs="+", default=[], metavar="TITLE", help="AE titles that may send")
-    node.add_argument("--send-to", metavar="TITLE=HOST:PORT", help="send results there; nothing is sent without it")
-    node.add_argument("--tls-cert", metavar="FILE", type=path, help="certificate and key: listen and send with TLS")
-    node.add_argument("--tls-ca", metavar="FILE", type=path, help="authorities of the certificates of others")
+    node.add_argument("--caller", nargs="+", default=[], metavar="TITLE", help="AE titles that may send (default: any)")
+    back = "send results there (default: nothing is sent)"
+    node.add_argument("--send-to", metavar="TITLE=HOST:PORT", help=back)
+    own = "certificate and key: listen and send with TLS (default: without)"
+    node.add_argument("--tls-cert", metavar="FILE", type=path, help=own)
+    others = "authorities of the certificates of others (default: those of the system)"
+    node.add_argument("--tls-ca", metavar="FILE", type=path, help=others)
     rule = parser.add_argument_group("rule: which series are segmented")
     rule.add_argument("--modality", nargs="+", default=["CT"], metavar="CODE", help="of these modalities (default: CT)")
     fewest = "of so many files or more (default: 10)"
@@ -67,12 +73,16 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
     room = "room for what arrives, in GiB (default: 16)"
     rule.add_argument("--room", type=positive, default=16.0, metavar="GIB", help=room)
     made = parser.add_argument_group("results")
-    made.add_argument("-ot", "--output_type", nargs="+", choices=RESULTS, default=["dicom_seg"], help="what is made")
-    made.add_argument("--seg-encoding", choices=SEG_ENCODINGS, default="binary", help="as in `segment`")
-    made.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures or groups")
-    made.add_argument("-m", dest="model", metavar="MODEL", help="model name")
-    made.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
-    made.add_argument("-d", "--device", type=device, default="auto", metavar="DEVICE", help="as in `segment`")
+    kinds = "what is made (default: dicom_seg)"
+    made.add_argument("-ot", "--output_type", nargs="+", choices=RESULTS, default=["dicom_seg"], help=kinds)
+    made.add_argument(
+        "--seg-encoding", choices=SEG_ENCODINGS, default="binary", help="as in `segment` (default: binary)"
+    )
+    some = "only these structures or groups (default: everything)"
+    made.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help=some)
+    made.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    made.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_device(made)
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
 

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the labels and list.json"
     )
     parser.add_argument("--overwrite", action="store_true", help="make labels anew that exist")
-    results = "take TotalSegmentator's results: CASE.nii.gz, or a folder CASE of masks"
+    results = "take TotalSegmentator's results: CASE.nii.gz, or a folder CASE of masks (default: the model is asked)"
     parser.add_argument("--from-totalsegmentator", metavar="DIR", type=path, help=results)
     values = "what values mean where a file does not name them (default: totalsegmentator-v2)"
     parser.add_argument("--scheme", choices=SCHEMES, default=SCHEMES[0], help=values)

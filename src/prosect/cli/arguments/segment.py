@@ -9,7 +9,7 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.executors import add_executors, check_executors
-from prosect.cli.arguments.groups import PHANTOMS, add_device, add_engine, add_picking, add_profile
+from prosect.cli.arguments.groups import MODEL, PHANTOMS, WEIGHTS, add_device, add_engine, add_picking, add_profile
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
 from prosect.cli.arguments.words import not_negative, path, positive
@@ -60,18 +60,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     source = parser.add_argument_group("input and output")
     source.add_argument(
-        "input", metavar="INPUT", nargs="?", type=path, help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans"
+        "input",
+        metavar="INPUT",
+        nargs="?",
+        type=path,
+        help="NIfTI, NRRD, MHA, DICOM, zip, or a folder of scans (no default)",
     )
-    source.add_argument("-i", dest="input_flag", metavar="INPUT", type=path, help="the same, as a flag")
-    source.add_argument("--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file")
-    place = f"label file ({', '.join(WRITTEN_ENDINGS)}), or a folder of one mask per structure"
+    source.add_argument(
+        "-i", dest="input_flag", metavar="INPUT", type=path, help="the same, as a flag (default: the place)"
+    )
+    source.add_argument(
+        "--phantom", choices=PHANTOMS, help="segment a synthetic person instead of a file (default: no)"
+    )
+    place = f"label file ({', '.join(WRITTEN_ENDINGS)}), or a folder of one mask per structure (no default)"
     source.add_argument("-o", dest="output", metavar="OUT", action=Output, help=place)
     source.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_picking(source)
     add_results(parser.add_argument_group("results"))
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
     model.add_argument(
         "-rs",
         "--roi_subset",
@@ -79,7 +87,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--roi_subset_robust",
         nargs="+",
         metavar="NAME",
-        help="only these structures or groups",
+        help="only these structures or groups (default: everything)",
     )
     task = "a set of structures by TotalSegmentator's name, such as total (everything; default) or body; -lt lists them"
     model.add_argument("-ta", "--task", default=TOTAL, type=task_name, metavar="SET", help=task)
@@ -92,7 +100,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_profile(model)
     add_device(model)
     add_engine(model)
-    coarse = "run on a grid of a third as many voxels, and less exact"
+    coarse = "run on a grid of a third as many voxels: faster, and less exact"
     model.add_argument("-f", "--fast", "-ff", "--fastest", action="store_true", help=coarse)
     kept = "keep structures that cannot be in the scan, too, such as a larynx in an abdomen"
     model.add_argument("--all", dest="keep_all", action="store_true", help=kept)
@@ -122,7 +130,8 @@ def add_results(group: argparse._ActionsContainer) -> None:
     group.add_argument("-p", "--preview", action="store_true", help="a picture, preview.png")
     rows = "the same with a row of planes through the middle of each structure"
     group.add_argument("-pr", "--preview-rows", action="store_true", help=rows)
-    table = "volumes and intensities, statistics.json and .csv"
+    usual = "(PATH by default in the folder OUT, or beside the file)"
+    table = f"volumes and intensities, statistics.json and .csv {usual}"
     optional: dict[str, Any] = {"nargs": "?", "const": True, "default": False, "type": Path, "metavar": "PATH"}
     group.add_argument("-s", "--statistics", **optional, help=table)
     group.add_argument("-sx", "--statistics_extra", action="store_true", help="the same with more numbers")
@@ -132,14 +141,15 @@ def add_results(group: argparse._ActionsContainer) -> None:
     )
     features = "shape and first-order features under IBSI's names, statistics_radiomics.json"
     group.add_argument("-r", "--radiomics", action="store_true", help=features)
-    blobs = "leave out connected pieces smaller than this (200 where no number follows)"
+    blobs = "leave out connected pieces smaller than this, in mm3 (default: none; 200 where no number follows)"
     group.add_argument(
         "-rmb", "--remove_small_blobs", dest="least_mm3", nargs="?", const=200.0, type=positive, metavar="MM3",
         help=blobs,
     )  # fmt: skip
-    likely = "the probability of each structure, a volume each of one NIfTI file, probabilities.nii.gz"
+    likely = "the probability of each structure, a volume each of one NIfTI file, probabilities.nii.gz "
+    likely += usual
     group.add_argument("-sp", "--save_probabilities", dest="probabilities", **optional, help=likely)
-    how = "how the result came about, report.json (a folder always has it)"
+    how = f"how the result came about, report.json; a folder always has it {usual}"
     group.add_argument("-rp", "--report", **optional, help=how)
     tables = "beside a NIfTI label map its names for ITK-SNAP (.label.txt), Slicer (.ctbl) and nnU-Net (dataset.json)"
     group.add_argument("--label-tables", action="store_true", help=tables)

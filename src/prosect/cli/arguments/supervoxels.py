@@ -23,18 +23,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect supervoxels ct.nii.gz --encoder sam-vit-h --dry-run"
     )
     parser.add_argument("input", metavar="SCAN", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
-    place = f"label file ({', '.join(WRITTEN_ENDINGS)})"
+    place = f"label file ({', '.join(WRITTEN_ENDINGS)}); no default, and not needed with --dry-run"
     parser.add_argument("-o", dest="output", metavar="OUT", type=path, help=place)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     add_picking(parser)
     source = "what the cut follows: an image encoder, the features of a model, or intensity (default: features)"
     parser.add_argument("--encoder", choices=ENCODERS, default="features", help=source)
-    parser.add_argument("-w", "--weights", metavar="FILE", type=path, help="weights file of that encoder")
+    parser.add_argument(
+        "-w", "--weights", metavar="FILE", type=path, help="weights file of that encoder (default: the installed ones)"
+    )
     about = "about how many supervoxels (default: 100)"
     parser.add_argument("--segments", type=at_least_one, default=100, metavar="N", help=about)
     parser.add_argument("-p", "--preview", action="store_true", help="a picture beside the output")
     add_device(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print the working grid and the memory plan, and stop")
+    told = "refuse what the run would refuse, print the working grid and the memory plan, and stop"
+    parser.add_argument("--dry-run", action="store_true", help=told)
     add_quiet(parser)
 
 

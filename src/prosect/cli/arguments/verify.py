@@ -19,7 +19,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     where = "where the scan is (default: its recorded name beside the report)"
     parser.add_argument("-i", "--input", metavar="PATH", type=path, help=where)
     parser.add_argument("--outputs", metavar="DIR", type=path, help="where the results are (default: with the report)")
-    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="the weights file that was used")
+    parser.add_argument(
+        "-w",
+        dest="weights",
+        metavar="WEIGHTS",
+        type=path,
+        help="the weights file that was used (default: the installed ones)",
+    )
     machine = "make it again on another device (default: the recorded one)"
     parser.add_argument("-d", "--device", type=device, metavar="DEVICE", help=machine)
     parser.add_argument("-q", "--quiet", action="store_true", help="print the verdict only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import add_device, add_engine, add_picking, add_quiet
+from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_device, add_engine, add_picking, add_quiet
 from prosect.cli.arguments.words import path
 
 __all__ = ["COMMAND"]
@@ -15,11 +15,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `view`."""
     parser.epilog = "examples:\n  prosect view ct.nii.gz organs.nii.gz\n  prosect view ct.nii.gz --edit"
     parser.add_argument("input", metavar="SCAN", type=path, help="NIfTI, NRRD, MHA, DICOM folder or zip")
-    parser.add_argument("labels", metavar="LABELS", type=path, nargs="?", help="a label file to show on it")
+    parser.add_argument(
+        "labels", metavar="LABELS", type=path, nargs="?", help="a label file to show on it (default: none)"
+    )
     parser.add_argument("--edit", action="store_true", help="allow changes (default: only look)")
     add_picking(parser)
-    parser.add_argument("-m", dest="model", metavar="MODEL", help="model name (default: all that ship, as one)")
-    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help="weights file of that model")
+    parser.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
     add_device(parser)
     add_engine(parser)
     parser.add_argument("--port", type=int, default=0, help="TCP port (default: any that is free)")

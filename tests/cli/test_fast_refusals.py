@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from prosect.cli import main as main_module
+from prosect.errors import FormatError
+from prosect.jobs.work_folder import lock_work_folder, refuse_locked
 from worlds.refusals import names
 from worlds.weights import write_vista3d
 
@@ -50,6 +52,9 @@ def test_a_run_and_its_dry_run_are_refused_alike_without_torch(scan_path, tmp_pa
     assert names(tmp_path) == {"scan.nii.gz"}
 
 
+FINETUNE = ("finetune", "--images", "OUT", "--labels", "OUT", "--classes", "1=a", "-o", "OUT/a.safetensors")
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -68,8 +73,21 @@ def test_a_run_and_its_dry_run_are_refused_alike_without_torch(scan_path, tmp_pa
          "INPUT_NOT_FOUND"),
         (["finetune", "--images", "OUT", "--labels", "OUT", "--classes", "1=a", "-o", "OUT/no/a.safetensors"],
          "OUTPUT_UNWRITABLE"),
+        ([*FINETUNE, "--rate", "5"], "RECIPE_INVALID"),
+        ([*FINETUNE, "--rate", "nan"], "RECIPE_INVALID"),
+        ([*FINETUNE, "--validation", "1"], "RECIPE_INVALID"),
+        ([*FINETUNE, "--validation", "-0.1"], "RECIPE_INVALID"),
+        ([*FINETUNE, "--from", "lesion"], "MAPPING_INVALID"),
+        ([*FINETUNE, "--continue"], "RESUME_MISSING"),
+        (["evaluate", "fewshot", "OUT", "-o", "OUT/e", "--rate", "0"], "RECIPE_INVALID"),
         (["train", "OUT/none.toml", "--work", "OUT/run"], "INPUT_NOT_FOUND"),
+        (["train", "SCAN", "--work", "OUT/run"], "RECIPE_INVALID"),
+        (["train", "SCAN", "--work", "OUT/run", "--dry-run"], "RECIPE_INVALID"),
         (["supervoxels", "OUT/none.nii.gz", "-o", "OUT/s.nii.gz"], "INPUT_NOT_FOUND"),
+        (["supervoxels", "SCAN", "-o", "OUT/s.xyz"], "OUTPUT_FORMAT_UNKNOWN"),
+        (["supervoxels", "SCAN", "-o", "SCAN", "--dry-run"], "OUTPUT_IS_INPUT"),
+        (["supervoxels", "SCAN", "-o", "OUT/no/s.nii.gz", "--dry-run"], "OUTPUT_UNWRITABLE"),
+        (["supervoxels", "SCAN", "-o", "OUT/s.nii.gz", "-w", "OUT/none.pt"], "MODEL_MISSING"),
         (["pseudo-label", "OUT/none", "-o", "OUT/p"], "INPUT_NOT_FOUND"),
     ],
 )  # fmt: skip
@@ -89,6 +107,56 @@ def test_every_command_refuses_by_its_words_alone_and_loads_no_torch(
     assert code in err
     assert status in (2, 3, 6)
     assert names(tmp_path) == {"scan.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*FINETUNE, "--spacing", "0"], [*FINETUNE, "--spacing", "nan"], [*FINETUNE, "--minutes", "-1"],
+        [*FINETUNE, "--patience", "-1"], [*FINETUNE, "--steps", "0"], [*FINETUNE, "--patch", "64", "64", "0"],
+        [*FINETUNE, "--rate", "fast"], [*FINETUNE, "--validate-every", "0"], [*FINETUNE, "--tolerance-mm", "-1"],
+        ["train", "SCAN", "--work", "OUT/run", "--steps", "0"],
+        ["train", "SCAN", "--work", "OUT/run", "--minutes", "0"],
+        ["train", "SCAN", "--work", "OUT/run", "--loaders", "-1"],
+        ["train", "SCAN", "--work", "OUT/run", "--threads", "none"],
+        ["supervoxels", "SCAN", "-o", "OUT/s.nii.gz", "--segments", "0"],
+        ["supervoxels", "SCAN", "-o", "OUT/s.nii.gz", "--encoder", "sam"],
+        ["evaluate", "auto", "OUT", "-o", "OUT/e", "--fold", "-1"],
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused_by_the_parser(run, scan_path, tmp_path, words) -> None:
+    status, _, err = run(*(word.replace("SCAN", str(scan_path)).replace("OUT", str(tmp_path)) for word in words))
+    assert status == 2
+    assert words[-2] in err or "--patch" in err
+    assert names(tmp_path) == {"scan.nii.gz"}
+
+
+RECIPE = '[[data]]\nlist = "list.json"\n[shape]\nwindow = [64, 64, 64]\n'
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("listed", "more", "said"), [("", [], "list.json: there is no such file"), ("{}", ["--stage", "9"], "no stage '9'")]
+)
+def test_a_training_and_its_dry_run_refuse_lists_and_stages_that_are_not_there(
+    run, tmp_path, dry, listed, more, said
+) -> None:
+    (tmp_path / "r.toml").write_text(RECIPE)
+    if listed:
+        (tmp_path / "list.json").write_text(listed)
+    status, _, err = run("train", tmp_path / "r.toml", "--work", tmp_path / "run", *more, *dry)
+    assert (status, said in err) == (3, True)
+    assert "run" not in names(tmp_path)
+
+
+def test_a_dry_training_is_refused_where_another_one_runs_and_makes_no_folder(tmp_path: Path) -> None:
+    work = tmp_path / "run"
+    refuse_locked(work)
+    assert not work.exists()
+    with lock_work_folder(work), pytest.raises(FormatError) as caught:
+        refuse_locked(work)
+    assert caught.value.code == "OUTPUT_LOCKED"
+    refuse_locked(work)
 
 
 def test_looking_at_words_loads_no_torch() -> None:

@@ -13,7 +13,7 @@ import pytest
 import prosect
 from few_scans import boxes, random_weights
 from prosect.cli.arguments import build_parser
-from prosect.cli.commands.finetune import settings_of
+from prosect.cli.learning import settings_of
 from prosect.jobs.work_folder import lock_work_folder
 from prosect.training.finetuning.settings import FinetuneSettings
 

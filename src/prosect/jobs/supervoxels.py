@@ -94,9 +94,11 @@ class SupervoxelsJob(Job):
         """Return in words what grid and memory the job needs; nothing is written, and weights may be missing.
 
         Raises:
-            ProsectError: There is no such encoder, or the scan cannot be read.
+            ProsectError: What `run` would refuse, but for weights that are not installed.
         """
+        self.refuse()
         volume = self.input.read()
+        self.refuse(volume)
         encoder = supervoxels.planned_encoder(self.encoder, self.weights, self.device)
         return str(supervoxels.plan(volume, encoder))
 

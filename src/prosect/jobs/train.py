@@ -15,14 +15,15 @@ import torch
 import prosect
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.labels import TOLERANCE_MM
-from prosect.errors import ProsectWarning, RecipeError
+from prosect.errors import ProsectWarning
 from prosect.jobs.job import Job
-from prosect.jobs.work_folder import lock_work_folder
+from prosect.jobs.work_folder import lock_work_folder, refuse_locked
 from prosect.models import device_named
 from prosect.training.course import Course, Watcher, prepare_course
 from prosect.training.extra import load_extra
 from prosect.training.parallel import Ranks
 from prosect.training.recipe import Recipe, shorten
+from prosect.training.recipe_checks import refuse_unknown_stages
 from prosect.training.recipe_file import read_recipe
 from prosect.training.stages import carry_out
 from prosect.training.torchrun import join_launched, own_device
@@ -79,10 +80,7 @@ class TrainJob(Job):
         recipe = read_recipe(self.recipe)
         if self.steps is not None:
             recipe = shorten(recipe, self.steps)
-        names = [stage.name for stage in recipe.stages]
-        for name in self.stages or ():
-            if name not in names:
-                raise RecipeError(f"The recipe has no stage '{name}'; it has: {', '.join(names)}.")
+        refuse_unknown_stages(recipe, self.stages)
         return recipe
 
     def identity(self) -> Mapping[str, Any]:
@@ -108,9 +106,11 @@ class TrainJob(Job):
             on_check: Told of each list before its files are read: how many scans, and its name.
 
         Raises:
-            RecipeError: The recipe, a list or a scan cannot be used.
+            ProsectError: What `run` would refuse.
         """
         recipe, device = self.read_recipe(), self._own_device()
+        refuse_locked(self.work)
+        self._watchers(None)  # refused where its package is missing
         with join_launched(device) as ranks, silence_others(ranks):
             return self._course(recipe, device, ranks, (), on_check)
 

@@ -11,7 +11,7 @@ from prosect.io.atomic import make_folder, output_error
 from prosect.io.lock import try_lock
 from prosect.io.paths import file_name
 
-__all__ = ["LOCK", "lock_work_folder"]
+__all__ = ["LOCK", "lock_work_folder", "refuse_locked"]
 
 LOCK = ".lock"
 
@@ -41,3 +41,14 @@ def lock_work_folder(work: Path | None) -> Iterator[None]:
                 code="OUTPUT_LOCKED",
             )
         yield
+
+
+def refuse_locked(work: Path) -> None:
+    """Refuse a work folder in which another process trains; one that is not there yet is not made.
+
+    Raises:
+        FormatError: `OUTPUT_LOCKED`.
+    """
+    if (work / LOCK).exists():
+        with lock_work_folder(work):
+            pass

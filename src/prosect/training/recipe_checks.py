@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prosect.errors import RecipeError
 from prosect.plain_data import refuse_unknown_keys
 from prosect.training.recipe import FOLDERS, Recipe, Shape, Stage
 
-__all__ = ["check_recipe"]
+__all__ = ["check_recipe", "refuse_unknown_stages"]
 
 
 def check_recipe(recipe: Recipe, name: str) -> Recipe:
@@ -161,3 +162,15 @@ def check_parts(stage: Stage, where: str) -> None:
         )
     if "class_vectors" in stage.train and "automatic" in stage.train:
         raise RecipeError(f"{where}: train names class_vectors, which are a part of automatic. Name one of the two.")
+
+
+def refuse_unknown_stages(recipe: Recipe, wanted: Sequence[str] | None) -> None:
+    """Refuse stages that a recipe does not have; None asks for all that it has.
+
+    Raises:
+        RecipeError: `RECIPE_INVALID`.
+    """
+    names = [stage.name for stage in recipe.stages]
+    for name in wanted or ():
+        if name not in names:
+            raise RecipeError(f"The recipe has no stage '{name}'; it has: {', '.join(names)}.")

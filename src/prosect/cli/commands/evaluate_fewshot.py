@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from prosect.cli.choices import list_of, model_of
-from prosect.cli.commands.finetune import settings_of, silent
+from prosect.cli.commands.finetune import silent
 from prosect.cli.console import open_console, plain_table
+from prosect.cli.learning import settings_of
 from prosect.evaluation.report import interval
 from prosect.jobs.few_shots import FewShotJob
 from prosect.training.finetuning.fewshot import Outcome

@@ -89,6 +89,9 @@ FINETUNE = ("finetune", "--images", "OUT", "--labels", "OUT", "--classes", "1=a"
         (["supervoxels", "SCAN", "-o", "OUT/no/s.nii.gz", "--dry-run"], "OUTPUT_UNWRITABLE"),
         (["supervoxels", "SCAN", "-o", "OUT/s.nii.gz", "-w", "OUT/none.pt"], "MODEL_MISSING"),
         (["pseudo-label", "OUT/none", "-o", "OUT/p"], "INPUT_NOT_FOUND"),
+        (["pseudo-label", "OUT", "-o", "OUT/p", "-m", "vista4d"], "MODEL_UNKNOWN"),
+        (["export", "bundle", "vista4d", "-o", "OUT/b"], "MODEL_UNKNOWN"),
+        (["export", "onnx", "-w", "OUT/none.pt", "-o", "OUT/b.onnx"], "MODEL_MISSING"),
     ],
 )  # fmt: skip
 def test_every_command_refuses_by_its_words_alone_and_loads_no_torch(

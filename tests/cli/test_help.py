@@ -22,6 +22,29 @@ def parsers(parser: Parser, name: str) -> Iterator[tuple[str, Parser]]:
                 yield from parsers(own, f"{name} {word}")
 
 
+def test_what_is_wrong_is_not_buried_under_all_flags(run) -> None:
+    """Errors of one flag and of several together are told in the name of the command, in two lines."""
+    for words in (["segment", "--nosuch"], ["segment", "ct.nii.gz"], ["click", "ct.nii.gz", "-o", "o.nii.gz"]):
+        status, _, err = run(*words)
+        assert status == 2
+        first, second = err.splitlines()
+        assert first == f"usage: see `prosect {words[0]} --help`"
+        assert second.startswith(f"prosect {words[0]}: error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["segmnt", "ct.nii.gz"], "there is no command 'segmnt'; the nearest is 'segment'; `prosect --help` lists all"),
+        (["weights", "ls"], "there is no action 'ls'; the nearest is 'list'"),
+        (["zzz"], "there is no command 'zzz'; `prosect --help`"),
+    ],
+)
+def test_a_misspelt_command_is_told_the_nearest(run, words: list[str], said: str) -> None:
+    status, _, err = run(*words)
+    assert (status, said in err) == (2, True), err
+
+
 ALL = dict(parsers(build_parser(str), "prosect"))
 
 

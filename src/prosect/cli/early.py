@@ -22,7 +22,7 @@ from prosect.training.recipe_file import read_recipe
 __all__ = ["refuse"]
 
 # Commands whose `-m` and `-w` name a model that segments.
-ASKING = ("segment", "click", "serve", "view", "evaluate", "finetune")
+ASKING = ("segment", "click", "serve", "view", "evaluate", "finetune", "export", "pseudo-label")
 
 
 def refuse(args: argparse.Namespace) -> None:
@@ -67,9 +67,10 @@ def require_weights(path: Path | None) -> None:
 
 
 def is_asked_nothing(args: argparse.Namespace) -> bool:
-    """Return whether no model is needed: a baseline answers, or structures are only listed."""
+    """Return whether no model is needed: others have answered, or structures are only listed."""
     listing = getattr(args, "list_tasks", False) or getattr(args, "list_classes", None) is not None
-    return listing or getattr(args, "baseline", None) is not None
+    answered = getattr(args, "baseline", None) or getattr(args, "from_totalsegmentator", None)
+    return listing or answered is not None
 
 
 def refuse_finetune(args: argparse.Namespace) -> None:

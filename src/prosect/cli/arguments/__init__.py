@@ -115,5 +115,9 @@ def add_version(parser: argparse.ArgumentParser, version: Callable[[], str]) -> 
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse (exit 2) what only the flags together show."""
-    COMMANDS[args.command].check(parser, args)
+    """Refuse (exit 2) what only the flags together show, in the name of the command."""
+    own = parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            own = action.choices[args.command]
+    COMMANDS[args.command].check(own, args)

@@ -33,6 +33,21 @@ class Parser(argparse.ArgumentParser):
             self.refuse_word(rest[0])
         return known, []
 
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2 and what is wrong; all flags of a command, as argparse lists them, would bury it."""
+        self.exit(2, f"usage: see `{self.prog} --help`\n{self.prog}: error: {message}\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a command or an action that there is not, with the nearest; argparse lists them all."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            near = difflib.get_close_matches(value, action.choices, 1)
+            hint = ""
+            if near:
+                hint = f"; the nearest is '{near[0]}'"
+            what = str(action.metavar).lower()
+            raise argparse.ArgumentError(None, f"there is no {what} '{value}'{hint}; `{self.prog} --help` lists all")
+        super()._check_value(action, value)
+
     def refuse_word(self, word: str) -> NoReturn:
         """Leave with status 2 and a sentence on a word that no flag or place takes."""
         if not word.startswith("-"):

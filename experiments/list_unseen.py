@@ -87,7 +87,7 @@ def main() -> None:
     for image, label in unseen.files:
         name = Path(image).name.split(".")[0]
         entries.append(Entry(name, folder / image, folder / label, dataset=unseen.folder, split="testing"))
-    mapping = {unseen.folder: mapping_of(structures, words)}
+    mapping = {unseen.folder: mapping_of([*structures, ("*", None)], words)}
     print(write_datalist(DataList(tuple(entries), mapping, words), args.output))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import prosect
 
-__all__ = ["FILES", "LEVELS", "SOURCE", "Counts", "counts_of", "functions", "module_name", "place", "tree"]
+__all__ = ["FILES", "LEVELS", "SOURCE", "Counts", "counts_of", "functions", "module_name", "nodes", "place", "tree"]
 
 SOURCE = Path(prosect.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -26,6 +26,12 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 def tree(path: Path) -> ast.Module:
     """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return every node of a file's syntax tree. Kept, because a dozen contracts look at all of them."""
+    return tuple(ast.walk(tree(path)))
 
 
 def place(path: Path, node: Function | None = None) -> str:
@@ -86,7 +92,7 @@ def counts_of(files: list[Path]) -> Counts:
         total.comments += sum(line.startswith("#") for line in filled)
         if len(text.splitlines()) > LONGEST_FILE:
             total.long_files.append(place(path))
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             count_node(total, path, node)
     return total
 

@@ -9,7 +9,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from source import FILES, tree
+from source import FILES, nodes
 
 from prosect.cli.commands import doctor
 
@@ -34,7 +34,7 @@ def imported() -> frozenset[str]:
     """Return the top names of all modules that the source imports from elsewhere."""
     found: set[str] = set()
     for path in FILES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:

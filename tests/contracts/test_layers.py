@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from source import tree
+from source import nodes, tree
 
 import prosect
 from prosect import errors
@@ -62,7 +62,7 @@ def part(dotted: str) -> str | None:
 def imported(path: Path) -> frozenset[str]:
     """Return the parts of prosect that a file imports."""
     found: set[str] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {p for alias in node.names if (p := part(alias.name))}
         elif isinstance(node, ast.ImportFrom) and node.module == "prosect":

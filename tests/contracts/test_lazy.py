@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from source import FILES, module_name, place, tree
+from source import FILES, module_name, nodes, place
 
 from prosect.cli.arguments import COMMANDS
 from prosect.io.formats import FORMATS
@@ -21,7 +21,7 @@ MAY_IMPORT_BY_NAME = {"prosect.lazy", "prosect.cli.main"}
 
 def names_importlib(path: Path) -> bool:
     """Return whether a file can import by name; `importlib.metadata` and `.resources` only look things up."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import) and any(alias.name == "importlib" for alias in node.names):
             return True
         if isinstance(node, ast.ImportFrom) and node.module == "importlib":
@@ -39,7 +39,7 @@ def test_one_file_imports_by_name() -> None:
 def late_imports(path: Path) -> list[tuple[str, str]]:
     """Return name and module of each `name = lazy_module("module")` of a file."""
     found = []
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             called = node.value
             if isinstance(called.func, ast.Name) and called.func.id == "lazy_module":
@@ -50,7 +50,7 @@ def late_imports(path: Path) -> list[tuple[str, str]]:
 def loaded_by_name(path: Path) -> list[str]:
     """Return the module of each `load_module("module")` of a file."""
     found = []
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load_module"
         if called and isinstance(node.args[0], ast.Constant):
             found.append(node.args[0].value)
@@ -60,7 +60,7 @@ def loaded_by_name(path: Path) -> list[str]:
 def typed_imports(path: Path) -> set[tuple[str, str]]:
     """Return name and module of each import that only a type checker reads."""
     found = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for line in node.body:
                 if isinstance(line, ast.Import):

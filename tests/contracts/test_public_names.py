@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from public_api import RECORD, describe
-from source import FILES, LEVELS, SOURCE, module_name, place, tree
+from source import FILES, LEVELS, SOURCE, module_name, nodes, place, tree
 
 
 def test_the_public_interface_is_the_recorded_one() -> None:
@@ -55,7 +55,7 @@ def test_names_that_a_module_offers_exist() -> None:
 def lent(path: Path) -> list[tuple[str, str]]:
     """Return the module and name of each import from another file of the package."""
     found = []
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("prosect"):
             found += [(node.module, alias.name) for alias in node.names]
     return found

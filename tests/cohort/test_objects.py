@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ from worlds.cohort_models import FatefulModel, load_fateful, write_fateful
 pytest.importorskip("boto3", reason="needs the extra `s3`")
 moto = pytest.importorskip("moto", reason="moto plays the store")
 
+from botocore.exceptions import EndpointConnectionError  # noqa: E402
+
 from prosect.cohort.bucket import Bucket, connect  # noqa: E402
-from prosect.cohort.objects import ObjectClaims, ObjectSource, ObjectStore, find_objects  # noqa: E402
+from prosect.cohort.objects import ObjectClaims, ObjectSource, ObjectStore, claim_name, find_objects  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime")
 
@@ -78,7 +80,7 @@ def test_a_stale_claim_goes_to_one_other_and_its_holder_sees_it(bucket: Bucket) 
 def test_renewing_keeps_a_claim_against_who_saw_it_before(bucket: Bucket) -> None:
     slow = ObjectClaims(bucket, "a")
     slow.take("case")
-    name = slow._name("case")
+    name = claim_name("case")
     seen = bucket.head(name)
     assert seen is not None
     slow.renew()
@@ -141,6 +143,34 @@ def test_a_bucket_that_is_not_there_is_refused_in_words(bucket: Bucket, tmp_path
         gone.put("a", b"b")
     with pytest.raises(FormatError, match="no object here"):
         find_objects(bucket, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda place, _path: place.put("a", b"b"),
+        lambda place, _path: place.put("a", b"b", IfNoneMatch="*"),
+        lambda place, _path: place.head("a"),
+        lambda place, _path: place.get("a"),
+        lambda place, _path: place.delete("a"),
+        lambda place, _path: list(place.list("a")),
+        lambda place, _path: place.folders("a"),
+        lambda place, path: place.download("a", path),
+    ],
+)
+def test_a_store_without_a_connection_is_refused_in_words(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Bucket, Path], object]
+) -> None:
+    """Not by a traceback of the library, whichever step meets it."""
+
+    def fail(*_words: object, **_more: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+    monkeypatch.setattr(bucket.client, "_make_api_call", fail)
+    with pytest.raises(FormatError) as refused:
+        ask(bucket, tmp_path / "a")
+    assert refused.value.code in ("OUTPUT_UNWRITABLE", "STORE_UNREADABLE")
+    assert "nowhere" in str(refused.value)
 
 
 def test_a_cohort_from_and_into_a_store_leaves_the_files_of_a_folder_run(bucket: Bucket, tmp_path: Path) -> None:

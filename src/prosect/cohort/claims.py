@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from prosect.cohort.holding import OwnClaims
 from prosect.cohort.ticking import ticking
+from prosect.errors import ProsectError
 from prosect.io.atomic import make_folder, output_error
 
 __all__ = ["LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "claim_key", "heartbeat"]
@@ -76,7 +77,7 @@ def claim_key(case: str) -> str:
     return hashlib.sha256(case.encode("utf-8", "surrogateescape")).hexdigest()[:KEY_DIGITS]
 
 
-class FolderClaims:
+class FolderClaims(OwnClaims[Path]):
     """Claims as files of a folder that all workers can write.
 
     A file is called `<key>.<generation>`. Age is told by the clock of the file server, which dates all of them, so that
@@ -92,35 +93,25 @@ class FolderClaims:
     def __init__(
         self, folder: Path, owner: str, lease_s: float = LEASE_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__()
         make_folder(folder)
         self._folder, self._owner, self._lease_s, self._clock = folder, owner, lease_s, clock
-        self._held: dict[str, Path] = {}
-        self._is_closed = False
-        # Reader, saver and heartbeat meet here.
-        self._lock = threading.Lock()
         self._offset = self._measure_offset()
 
-    def take(self, case: str) -> bool:
-        """Return whether the case is ours now; a stale claim of another is taken over.
-
-        Raises:
-            OutputError: The folder cannot be written (`OUTPUT_UNWRITABLE`).
-            ResourceError: The disk is full (`DISK_FULL`).
-        """
+    def _make(self, case: str) -> Path | None:
+        """Create the next generation of a claim, where the last one is stale or there is none."""
         key = claim_key(case)
-        generation, path = self._newest(key)
-        if path is not None and not self._is_stale(path):
-            return False
+        generation, last = self._newest(key)
+        if last is not None and not self._is_stale(last):
+            return None
         mine = self._folder / f"{key}.{generation + 1}"
-        # Under the lock, so that a claim is never made while all are given back, and left behind.
-        with self._lock:
-            if self._is_closed or not self._create(mine, case):
-                return False
-            self._held[case] = mine
+        if not self._create(mine, case):
+            return None
         # The dead holder's file goes last: as long as it is there, the next generation cannot be created twice.
-        if path is not None:
-            path.unlink(missing_ok=True)
-        return True
+        if last is not None:
+            with suppress(OSError):
+                last.unlink()
+        return mine
 
     def _create(self, mine: Path, case: str) -> bool:
         """Write a claim, and return whether nobody was faster.
@@ -131,57 +122,53 @@ class FolderClaims:
         """
         words = json.dumps({"case": case, "owner": self._owner}).encode()
         try:
-            descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with open(mine, "xb") as handle:
+                handle.write(words)
         except FileExistsError:
             return False
         except OSError as error:
+            # A claim without words would keep everyone from the case for a lease. Nobody else can have made this one.
+            with suppress(OSError):
+                mine.unlink()
             raise output_error(mine, error) from error
-        try:
-            os.write(descriptor, words)
-        except OSError as error:
-            raise output_error(mine, error) from error
-        finally:
-            os.close(descriptor)
         return True
 
-    def holds(self, case: str) -> bool:
-        """Return whether a claim of ours still stands, and nobody has taken it over."""
-        with self._lock:
-            path = self._held.get(case)
-        if path is None:
-            return False
-        return self._newest(claim_key(case))[1] == path
+    def _stands(self, case: str, token: Path) -> bool:
+        """Return whether no later generation of a claim is there, and this one is ours."""
+        return self._newest(claim_key(case))[1] == token and self._is_ours(token)
+
+    def _extend(self, case: str, token: Path) -> Path | None:
+        """Date a claim anew, and return it; None where it is gone."""
+        try:
+            if not self._is_ours(token):
+                return None
+            os.utime(token)
+        except FileNotFoundError:
+            return None
+        return token
+
+    def _remove(self, case: str, token: Path) -> None:
+        """Remove the file of a claim."""
+        if self._is_ours(token):
+            token.unlink()
+
+    def _is_ours(self, token: Path) -> bool:
+        """Return whether a claim says our name: numbers begin anew when a successor has given the case back.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return words_of(token).get("owner") == self._owner
 
     def renew(self) -> None:
         """Say of every claim of ours that its holder lives; one that is gone was taken over and is not made again."""
-        with self._lock:
-            held = list(self._held.items())
-        for case, path in held:
-            try:
-                os.utime(path)
-            except FileNotFoundError:
-                with self._lock:
-                    self._held.pop(case, None)
-            except OSError:
-                continue  # the file server is away; the next beat tries again
-        with suppress(OSError):
+        super().renew()
+        with suppress(ProsectError):  # the file server is away; the next beat tries again
             self._offset = self._measure_offset()
 
-    def release(self, case: str) -> None:
-        """Give a case back; nothing happens where it is not ours."""
-        with self._lock:
-            path = self._held.pop(case, None)
-        if path is not None:
-            with suppress(OSError):
-                path.unlink()
-
     def close(self) -> None:
-        """Give every case back and take no more: a thread that reads ahead may be about to."""
-        with self._lock:
-            self._is_closed = True
-            cases = list(self._held)
-        for case in cases:
-            self.release(case)
+        """Give every case back and take no more."""
+        super().close()
         with suppress(OSError):
             self._clock_file.unlink(missing_ok=True)
 
@@ -218,14 +205,19 @@ class FolderClaims:
         for path in sorted(self._folder.iterdir()):
             if path.name.startswith("."):
                 continue
-            with suppress(FileNotFoundError, ValueError):
-                words = json.loads(path.read_bytes())
-                yield path, words
+            with suppress(OSError):
+                words = words_of(path)
+                if words:
+                    yield path, words
 
     def _newest(self, key: str) -> tuple[int, Path | None]:
         """Return the highest generation of a claim, and its file; 0 and None where the case is free."""
         generation = 0
-        for name in os.listdir(self._folder):
+        try:
+            names = os.listdir(self._folder)
+        except OSError as error:
+            raise output_error(self._folder, error) from error
+        for name in names:
             stem, _, number = name.partition(".")
             if stem == key and number.isdigit():
                 generation = max(generation, int(number))
@@ -234,10 +226,10 @@ class FolderClaims:
         return generation, self._folder / f"{key}.{generation}"
 
     def _is_stale(self, path: Path) -> bool:
-        """Return whether a claim has outlived its lease; one that has gone meanwhile is looked at later."""
+        """Return whether a claim has outlived its lease; one that cannot be seen now is looked at later."""
         try:
             return self._now() - path.stat().st_mtime > self._lease_s
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def _now(self) -> float:
@@ -255,6 +247,21 @@ class FolderClaims:
             return self._clock_file.stat().st_mtime - self._clock()
         except OSError as error:
             raise output_error(self._clock_file, error) from error
+
+
+def words_of(path: Path) -> Mapping[str, object]:
+    """Return what a claim says; nothing where its holder was killed before it had written that.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        words = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    if isinstance(words, dict):
+        return words
+    return {}
 
 
 @contextmanager

@@ -10,22 +10,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from prosect.cohort.bucket import Bucket
 from prosect.cohort.claims import LEASE_S, Claims, Held, claim_key
+from prosect.cohort.holding import OwnClaims
 from prosect.cohort.ledger import Event, replay
 from prosect.cohort.manifest import Manifest, Scan, flat_name, promises_image, stem
 from prosect.cohort.plan import fingerprint
 from prosect.cohort.store import CLAIMS, SHARED, STACKS, STOP, Append, refuse_other_bytes
-from prosect.errors import FormatError, OutputError
+from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
 from prosect.io.line_log import encode_line
 from prosect.io.paths import file_name
@@ -38,8 +37,13 @@ LEDGERS = f"{SHARED}/ledgers"
 MOST_BYTES = 32 << 30
 
 
-class ObjectClaims:
-    """Claims as objects.
+def claim_name(case: str) -> str:
+    """Return the name of the object that claims a case."""
+    return f"{SHARED}/{CLAIMS}/{claim_key(case)}"
+
+
+class ObjectClaims(OwnClaims[str]):
+    """Claims as objects; the tag of one changes whenever it is put, so it tells who wrote it last.
 
     Args:
         bucket: Where they lie.
@@ -51,79 +55,48 @@ class ObjectClaims:
     def __init__(
         self, bucket: Bucket, owner: str, lease_s: float = LEASE_S, now: Callable[[], datetime] = utc_now
     ) -> None:
+        super().__init__()
         self._bucket, self._owner, self._lease_s, self._now = bucket, owner, lease_s, now
-        self._tags: dict[str, str] = {}
         self._beats = 0
-        self._is_closed = False
-        self._lock = threading.Lock()
 
-    def take(self, case: str) -> bool:
-        """Return whether the case is ours now; a stale claim of another is taken over.
-
-        Raises:
-            OutputError: The store refuses (`OUTPUT_UNWRITABLE`).
-        """
-        name = self._name(case)
+    def _make(self, case: str) -> str | None:
+        """Put a claim where there is none, or in the place of one that is stale."""
+        name = claim_name(case)
         tag = self._bucket.put(name, self._words(case), IfNoneMatch="*")
-        if tag is None:
-            facts = self._bucket.head(name)
-            if facts is None or self._age_of(facts) <= self._lease_s:
-                return False
-            # Only if it is still the one that was seen to be stale.
-            tag = self._bucket.put(name, self._words(case), IfMatch=facts["ETag"])
-        if tag is None:
-            return False
-        with self._lock:
-            is_closed = self._is_closed
-            if not is_closed:
-                self._tags[case] = tag
-        if is_closed:
-            self._bucket.delete(name)
-        return not is_closed
+        if tag is not None:
+            return tag
+        facts = self._bucket.head(name)
+        if facts is None or self._age_of(facts) <= self._lease_s:
+            return None
+        # Only if it is still the one that was seen to be stale.
+        return self._bucket.put(name, self._words(case), IfMatch=facts["ETag"])
 
-    def holds(self, case: str) -> bool:
-        """Return whether a claim of ours still stands, and nobody has taken it over."""
-        with self._lock:
-            tag = self._tags.get(case)
-        facts = self._bucket.head(self._name(case))
-        return facts is not None and facts["ETag"] == tag
+    def _stands(self, case: str, token: str) -> bool:
+        """Return whether the object is the one that we put last."""
+        facts = self._bucket.head(claim_name(case))
+        return facts is not None and facts["ETag"] == token
 
-    def renew(self) -> None:
-        """Say of every claim of ours that its holder lives."""
-        with self._lock:
-            held = list(self._tags.items())
-        for case, tag in held:
-            fresh = self._bucket.put(self._name(case), self._words(case), IfMatch=tag)
-            with self._lock:
-                if fresh is None:
-                    self._tags.pop(case, None)  # it was taken over
-                elif case in self._tags:
-                    self._tags[case] = fresh
+    def _extend(self, case: str, token: str) -> str | None:
+        """Put a claim again where it is still ours."""
+        return self._bucket.put(claim_name(case), self._words(case), IfMatch=token)
 
-    def release(self, case: str) -> None:
-        """Give a case back; nothing happens where it is not ours."""
-        if self.holds(case):
-            self._bucket.delete(self._name(case))
-        with self._lock:
-            self._tags.pop(case, None)
-
-    def close(self) -> None:
-        """Give every case back and take no more."""
-        with self._lock:
-            self._is_closed = True
-            cases = list(self._tags)
-        for case in cases:
-            with suppress(OutputError, ClientError, BotoCoreError):
-                self.release(case)
+    def _remove(self, case: str, token: str) -> None:
+        """Remove a claim where it is still ours."""
+        if self._stands(case, token):
+            self._bucket.delete(claim_name(case))
 
     def break_claims(self, owner: str) -> int:
         """Remove the claims of a worker that is known to be dead, and return how many they were."""
-        dead = []
-        for held in self.held():
-            if held.owner == owner:
-                dead.append(held.case)
+        return self._break(lambda held: held.owner == owner)
+
+    def break_stale(self) -> int:
+        """Remove the claims that were not renewed for a lease, and return how many they were."""
+        return self._break(lambda held: held.age_s > self._lease_s)
+
+    def _break(self, is_dead: Callable[[Held], bool]) -> int:
+        dead = [held.case for held in self.held() if is_dead(held)]
         for case in dead:
-            self._bucket.delete(self._name(case))
+            self._bucket.delete(claim_name(case))
         return len(dead)
 
     def held(self) -> tuple[Held, ...]:
@@ -136,14 +109,10 @@ class ObjectClaims:
                 found.append(Held(words["case"], words["owner"], self._age_of(facts)))
         return tuple(found)
 
-    def _name(self, case: str) -> str:
-        return f"{SHARED}/{CLAIMS}/{claim_key(case)}"
-
     def _words(self, case: str) -> bytes:
         """Return what a claim says; each time something else, so that its tag tells who wrote it last."""
-        with self._lock:
-            self._beats += 1
-            return json.dumps({"case": case, "owner": self._owner, "beat": self._beats}).encode()
+        self._beats += 1
+        return json.dumps({"case": case, "owner": self._owner, "beat": self._beats}).encode()
 
     def _age_of(self, facts: Mapping[str, Any]) -> float:
         """Return how long ago an object was written, by the clock of the store where it tells the time."""
@@ -189,23 +158,13 @@ class ObjectStore:
     def new_events(self) -> Iterator[tuple[str, Sequence[Event]]]:
         """Yield, by ledger, the events that were not yielded before."""
         found: dict[str, list[Event]] = {}
-        for ledger in self._ledgers():
+        for ledger in self._bucket.folders(f"{LEDGERS}/"):
             folder = f"{LEDGERS}/{ledger}/"
             for name, _ in self._bucket.list(folder, self._last.get(ledger, "")):
                 content = self._bucket.get(name)
                 found.setdefault(ledger, []).extend(replay(content or b""))
                 self._last[ledger] = name
         yield from found.items()
-
-    def _ledgers(self) -> list[str]:
-        """Return the names of all ledgers."""
-        prefix = self._bucket.key(f"{LEDGERS}/")
-        pages = self._bucket.client.get_paginator("list_objects_v2")
-        found = []
-        for page in pages.paginate(Bucket=self._bucket.name, Prefix=prefix, Delimiter="/"):
-            for entry in page.get("CommonPrefixes", ()):
-                found.append(PurePosixPath(entry["Prefix"]).name)
-        return sorted(found)
 
     def publish(self, name: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Put the file of this name in `work` into the store, and return its size and SHA-256.
@@ -286,7 +245,7 @@ class ObjectSource:
                 code="INPUT_UNREADABLE",
             )
         make_folder(scan.path.parent)
-        self.bucket.client.download_file(self.bucket.name, self.bucket.key(scan.origin), str(scan.path))
+        self.bucket.download(scan.origin, scan.path)
 
     def drop(self, scan: Scan) -> None:
         """Remove it from this machine."""

@@ -192,9 +192,12 @@ class SharedWork(Generic[V, R]):
     def _cases_in_company(self) -> Iterator[Scan]:
         """Yield cases that are ours now and that nothing speaks against."""
         for scan in self._scans:
+            if self._is_settled(scan) or self._attempts(scan)[0]:
+                continue
+            # Asked where a case is begun and not for each of a million that are settled.
             if self._store.stop_reason() is not None:
                 return
-            if self._is_settled(scan) or self._attempts(scan)[0] or not self._claim(scan):
+            if not self._claim(scan):
                 continue
             if self._attempts(scan)[0]:
                 self._store.claims.release(scan.name)  # left for the end
@@ -206,9 +209,11 @@ class SharedWork(Generic[V, R]):
         while self._postponed:
             yield self._postponed.pop(0)
         for scan in self._scans:
+            if self._is_settled(scan) or not self._attempts(scan)[0]:
+                continue
             if self._store.stop_reason() is not None:
                 return
-            if self._is_settled(scan) or not self._attempts(scan)[0] or not self._claim(scan):
+            if not self._claim(scan):
                 continue
             attempts, alone = self._attempts(scan)
             if alone >= MOST_ATTEMPTS:

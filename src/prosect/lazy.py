@@ -28,6 +28,7 @@ MODULES: dict[str, str] = {
     "prosect.cohort.columns": "needs the extra `cohort`",
     "prosect.cohort.bucket": "needs the extra `s3`",
     "prosect.cohort.objects": "needs the extra `s3`",
+    "prosect.cohort.object_place": "needs the extra `s3`",
     "prosect.cohort.ray_actors": "needs the extra `ray`",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from prosect.cli.main import main
 from worlds.dicom import dicom_slice, save_slice
 from worlds.scans import noise
 from worlds.weights import write_vista3d
+
+if TYPE_CHECKING:
+    from prosect.cohort.bucket import Bucket
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +62,26 @@ def write_series(folder: Path, uid: str, count: int = 3, **tags: object) -> None
 def dicom() -> Callable[..., None]:
     """Write a series of empty slices."""
     return write_series
+
+
+@pytest.fixture(scope="session")
+def whole_bucket() -> Iterator[Bucket]:
+    """Yield an empty bucket of a store that moto plays in this process; making what speaks to it takes a second."""
+    pytest.importorskip("boto3", reason="needs the extra `s3`")
+    moto = pytest.importorskip("moto", reason="moto plays the store")
+    from prosect.cohort.bucket import connect
+
+    with pytest.MonkeyPatch.context() as patch, moto.mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        place = connect("s3://bucket")
+        place.client.create_bucket(Bucket="bucket")
+        yield place
+
+
+@pytest.fixture
+def bucket(whole_bucket: Bucket, request: pytest.FixtureRequest) -> Bucket:
+    """Return a place of this test in it."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    return replace(whole_bucket, prefix=plain)

@@ -14,9 +14,10 @@ from prosect.cli.main import main
 from prosect.cohort.claims import FolderClaims
 from prosect.cohort.ledger import digest
 from prosect.cohort.outliers import find_outliers
+from prosect.cohort.places import FolderPlace
 from prosect.cohort.status import done_of, look
 from prosect.cohort.store import SHARED, FolderStore
-from prosect.cohort.tables import read_rows
+from prosect.cohort.tables import Row, case_tables, read_rows
 from prosect.cohort.union import Union
 from prosect.io.line_log import open_log
 
@@ -91,7 +92,7 @@ def test_status_adds_up_what_all_workers_did(folder: Folder, say: Say) -> None:
     assert "refused [INPUT_TRUNCATED]: 1" in lines
     assert any(line.startswith("at work: e (w1") for line in lines)
     assert any(line.startswith("worker w1: 2 done, 0 refused") for line in lines)
-    found = look(folder.out, 300.0)
+    found = look(FolderPlace(folder.out))
     assert found.per_hour == pytest.approx(30.0), "an outcome every two minutes"
     assert found.left_s == pytest.approx(120.0)
     assert found.busy_percent == pytest.approx(100 * 90 / (60 * (5 + 1)))
@@ -122,6 +123,11 @@ def test_a_folder_without_a_ledger_is_refused(tmp_path: Path, say: Say) -> None:
         status, _, told = say(action, tmp_path)
         assert status == 3
         assert "COHORT_MISSING" in told
+
+
+def rows_of(out: Path) -> list[Row]:
+    place = FolderPlace(out)
+    return list(read_rows(case_tables(place.read, done_of(place))))
 
 
 def union_of(out: Path) -> Union:
@@ -239,20 +245,19 @@ def test_a_volume_far_from_the_rest_is_listed_with_its_picture(folder: Folder, s
 
 def test_what_the_edge_cuts_says_nothing_and_what_is_missing_is_told(folder: Folder) -> None:
     livers(folder, [*USUAL * 2, 90.0, 0.0], cut=[40])
-    done = done_of(folder.out)
-    found = find_outliers(read_rows(folder.out, done), {})
+    found = find_outliers(rows_of(folder.out), {})
     assert [(outlier.case, outlier.volume_ml) for outlier in found] == [("c41", 0.0)]
 
 
 def test_few_cases_or_equal_ones_make_no_outliers(folder: Folder) -> None:
     livers(folder, [1500.0] * 5 + [90.0])
-    assert find_outliers(read_rows(folder.out, done_of(folder.out)), {}) == ()
+    assert find_outliers(rows_of(folder.out), {}) == ()
 
 
 def test_equal_volumes_allow_for_what_readers_disagree_by(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "equal")
     livers(folder, [1500.0] * 12 + [1540.0, 2500.0])
-    found = find_outliers(read_rows(folder.out, done_of(folder.out)), {})
+    found = find_outliers(rows_of(folder.out), {})
     assert [outlier.case for outlier in found] == ["c13"]
 
 
@@ -263,4 +268,4 @@ def test_a_run_by_itself_is_looked_at_in_the_same_way(folder: Folder, say: Say) 
         done = {"case": "a", "settings": MINE, "files": {}, "seconds": {}, "input": {}}
         log.append({"event": "done", "time": "2026-01-01T00:01:00+00:00", **done})
     assert say("status", folder.out)[1].startswith("1 of 3 scans done, 0 refused, 0 at work, 2 left")
-    json.dumps(sorted(done_of(folder.out)))
+    json.dumps(sorted(done_of(FolderPlace(folder.out))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,24 +25,6 @@ from prosect.cohort.bucket import Bucket, connect  # noqa: E402
 from prosect.cohort.objects import ObjectClaims, ObjectSource, ObjectStore, claim_name, find_objects  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime")
-
-
-@pytest.fixture(scope="module")
-def whole_bucket() -> Iterator[Bucket]:
-    """Yield an empty bucket; making what speaks to it takes a second."""
-    with pytest.MonkeyPatch.context() as patch, moto.mock_aws():
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            patch.setenv(name, "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        place = connect("s3://bucket")
-        place.client.create_bucket(Bucket="bucket")
-        yield place
-
-
-@pytest.fixture
-def bucket(whole_bucket: Bucket, request: pytest.FixtureRequest) -> Bucket:
-    """Return a place of this test in it."""
-    return Bucket(whole_bucket.client, whole_bucket.name, request.node.name)
 
 
 def test_an_address_names_a_bucket_and_a_prefix(bucket: Bucket) -> None:

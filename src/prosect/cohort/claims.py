@@ -22,7 +22,10 @@ from prosect.cohort.ticking import ticking
 from prosect.errors import ProsectError
 from prosect.io.atomic import make_folder, output_error
 
-__all__ = ["LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "claim_key", "heartbeat"]
+__all__ = [
+    "LEASE_S", "RENEWALS_PER_LEASE", "Claims", "FolderClaims", "Held", "claim_key", "heartbeat", "look_at_claims",
+    "words_in",
+]  # fmt: skip
 
 # Longer than any pause of a healthy worker: a file server that is restarted, a process that is suspended for a while.
 LEASE_S = 300.0
@@ -158,7 +161,7 @@ class FolderClaims(OwnClaims[Path]):
         Raises:
             OSError: It cannot be read.
         """
-        return words_of(token).get("owner") == self._owner
+        return words_in(token.read_bytes()).get("owner") == self._owner
 
     def renew(self) -> None:
         """Say of every claim of ours that its holder lives; one that is gone was taken over and is not made again."""
@@ -175,7 +178,7 @@ class FolderClaims(OwnClaims[Path]):
     def break_claims(self, owner: str) -> int:
         """Remove the claims of a worker that is known to be dead, and return how many they were."""
         count = 0
-        for path, words in self._readable():
+        for path, words in readable_claims(self._folder):
             if words.get("owner") == owner:
                 path.unlink(missing_ok=True)
                 count += 1
@@ -193,22 +196,7 @@ class FolderClaims(OwnClaims[Path]):
 
     def held(self) -> tuple[Held, ...]:
         """Return the claims of all workers, stale ones too."""
-        found = []
-        for path, words in self._readable():
-            with suppress(FileNotFoundError):
-                age_s = max(0.0, self._now() - path.stat().st_mtime)
-                found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), age_s))
-        return tuple(found)
-
-    def _readable(self) -> Iterator[tuple[Path, Mapping[str, object]]]:
-        """Yield the claims whose words are whole."""
-        for path in sorted(self._folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            with suppress(OSError):
-                words = words_of(path)
-                if words:
-                    yield path, words
+        return claims_in(self._folder, self._now())
 
     def _newest(self, key: str) -> tuple[int, Path | None]:
         """Return the highest generation of a claim, and its file; 0 and None where the case is free."""
@@ -249,14 +237,50 @@ class FolderClaims(OwnClaims[Path]):
             raise output_error(self._clock_file, error) from error
 
 
-def words_of(path: Path) -> Mapping[str, object]:
-    """Return what a claim says; nothing where its holder was killed before it had written that.
+def look_at_claims(folder: Path, now: Callable[[], float] = time.time) -> tuple[Held, ...]:
+    """Return the claims in a folder, as one sees them who only looks; none where there is no folder.
 
-    Raises:
-        OSError: It cannot be read.
+    Args:
+        folder: Where the claims lie.
+        now: Seconds since 1970, where the folder cannot be written: ages are then told by this machine's clock.
     """
+    if not folder.is_dir():
+        return ()
     try:
-        words = json.loads(path.read_bytes())
+        looking = FolderClaims(folder, "look")
+    except ProsectError:
+        return claims_in(folder, now())
+    try:
+        return looking.held()
+    finally:
+        looking.close()
+
+
+def claims_in(folder: Path, now_s: float) -> tuple[Held, ...]:
+    """Return the claims in a folder, whose files have an age at the time `now_s`."""
+    found = []
+    for path, words in readable_claims(folder):
+        with suppress(OSError):
+            age_s = max(0.0, now_s - path.stat().st_mtime)
+            found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), age_s))
+    return tuple(found)
+
+
+def readable_claims(folder: Path) -> Iterator[tuple[Path, Mapping[str, object]]]:
+    """Yield the claims whose words are whole."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        with suppress(OSError):
+            words = words_in(path.read_bytes())
+            if words:
+                yield path, words
+
+
+def words_in(content: bytes) -> Mapping[str, object]:
+    """Return what a claim says; nothing where its holder was killed before it had written that."""
+    try:
+        words = json.loads(content)
     except ValueError:
         return {}
     if isinstance(words, dict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prosect.cohort.bucket import Bucket
-from prosect.cohort.claims import LEASE_S, Claims, Held, claim_key
+from prosect.cohort.claims import LEASE_S, Claims, Held, claim_key, words_in
 from prosect.cohort.holding import OwnClaims
 from prosect.cohort.ledger import Event, replay
 from prosect.cohort.manifest import Manifest, Scan, flat_name, promises_image, stem
@@ -30,7 +30,9 @@ from prosect.io.line_log import encode_line
 from prosect.io.paths import file_name
 from prosect.jobs.segment import utc_now
 
-__all__ = ["ObjectClaims", "ObjectSource", "ObjectStore", "find_objects"]
+__all__ = [
+    "ObjectClaims", "ObjectSource", "ObjectStore", "find_objects", "new_events", "open_ledger", "stop_reason",
+]  # fmt: skip
 
 LEDGERS = f"{SHARED}/ledgers"
 # A scan larger than this is a mistake, and would fill the disk of the worker.
@@ -94,10 +96,12 @@ class ObjectClaims(OwnClaims[str]):
         return self._break(lambda held: held.age_s > self._lease_s)
 
     def _break(self, is_dead: Callable[[Held], bool]) -> int:
-        dead = [held.case for held in self.held() if is_dead(held)]
-        for case in dead:
-            self._bucket.delete(claim_name(case))
-        return len(dead)
+        count = 0
+        for held in self.held():
+            if is_dead(held):
+                self._bucket.delete(claim_name(held.case))
+                count += 1
+        return count
 
     def held(self) -> tuple[Held, ...]:
         """Return the claims of all workers, stale ones too."""
@@ -105,8 +109,8 @@ class ObjectClaims(OwnClaims[str]):
         for name, _ in self._bucket.list(f"{SHARED}/{CLAIMS}/"):
             content, facts = self._bucket.get(name), self._bucket.head(name)
             if content is not None and facts is not None:
-                words = json.loads(content)
-                found.append(Held(words["case"], words["owner"], self._age_of(facts)))
+                words = words_in(content)
+                found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), self._age_of(facts)))
         return tuple(found)
 
     def _words(self, case: str) -> bytes:
@@ -125,6 +129,47 @@ class ObjectClaims(OwnClaims[str]):
         return max(0.0, (now - written).total_seconds())
 
 
+@contextmanager
+def open_ledger(bucket: Bucket, worker: str) -> Iterator[Append]:
+    """Yield what puts an event into the ledger of a worker: one object each."""
+    lock, count = threading.Lock(), 0
+
+    def append(event: Mapping[str, Any]) -> None:
+        nonlocal count
+        with lock:
+            count += 1
+            number = count
+        bucket.put(f"{LEDGERS}/{worker}.jsonl/{number:09d}", encode_line(event))
+
+    yield append
+
+
+def new_events(bucket: Bucket, last: dict[str, str]) -> dict[str, list[Event]]:
+    """Return the events of each ledger that were put since.
+
+    Args:
+        bucket: Where the ledgers lie.
+        last: The object of each ledger that was read last; what is read now is written into it.
+
+    Raises:
+        FormatError: The store does not answer (`STORE_UNREADABLE`).
+    """
+    found: dict[str, list[Event]] = {}
+    for ledger in bucket.folders(f"{LEDGERS}/"):
+        for name, _ in bucket.list(f"{LEDGERS}/{ledger}/", last.get(ledger, "")):
+            found.setdefault(ledger, []).extend(replay(bucket.get(name) or b""))
+            last[ledger] = name
+    return found
+
+
+def stop_reason(bucket: Bucket) -> str | None:
+    """Return why everyone was asked to leave, None where nobody was."""
+    content = bucket.get(f"{SHARED}/{STOP}")
+    if content is None:
+        return None
+    return content.decode("utf-8", "replace")
+
+
 class ObjectStore:
     """An object store that all workers can write.
 
@@ -141,30 +186,13 @@ class ObjectStore:
         self.claims: Claims = ObjectClaims(bucket, worker, lease_s)
         self._last: dict[str, str] = {}
 
-    @contextmanager
-    def open_ledger(self) -> Iterator[Append]:
+    def open_ledger(self) -> AbstractContextManager[Append]:
         """Yield what puts an event into this worker's ledger: one object each."""
-        lock, count = threading.Lock(), 0
-
-        def append(event: Mapping[str, Any]) -> None:
-            nonlocal count
-            with lock:
-                count += 1
-                number = count
-            self._bucket.put(f"{LEDGERS}/{self.worker}.jsonl/{number:09d}", encode_line(event))
-
-        yield append
+        return open_ledger(self._bucket, self.worker)
 
     def new_events(self) -> Iterator[tuple[str, Sequence[Event]]]:
         """Yield, by ledger, the events that were not yielded before."""
-        found: dict[str, list[Event]] = {}
-        for ledger in self._bucket.folders(f"{LEDGERS}/"):
-            folder = f"{LEDGERS}/{ledger}/"
-            for name, _ in self._bucket.list(folder, self._last.get(ledger, "")):
-                content = self._bucket.get(name)
-                found.setdefault(ledger, []).extend(replay(content or b""))
-                self._last[ledger] = name
-        yield from found.items()
+        yield from new_events(self._bucket, self._last).items()
 
     def publish(self, name: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Put the file of this name in `work` into the store, and return its size and SHA-256.
@@ -208,10 +236,7 @@ class ObjectStore:
 
     def stop_reason(self) -> str | None:
         """Return why everyone was asked to leave, None where nobody was."""
-        content = self._bucket.get(f"{SHARED}/{STOP}")
-        if content is None:
-            return None
-        return content.decode("utf-8", "replace")
+        return stop_reason(self._bucket)
 
     def keep_stacks(self, text: str) -> None:
         """Keep what every thread was doing when a case took too long."""

@@ -7,17 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
-from prosect.cohort.claims import FolderClaims, Held
-from prosect.cohort.ledger import DONE, READING, REFUSED, START, Event, digest, replay
-from prosect.cohort.manifest import LEDGER
-from prosect.cohort.store import CLAIMS, LINES, SHARED, STACKS, STOP
+from prosect.cohort.claims import Held
+from prosect.cohort.ledger import DONE, READING, REFUSED, START, Event, digest
+from prosect.cohort.places import Place, require_ledgers
+from prosect.cohort.store import LINES
 from prosect.cohort.union import Union
-from prosect.errors import FormatError
-from prosect.io.paths import file_name
 
-__all__ = ["CohortStatus", "WorkerStatus", "as_page", "as_text", "done_of", "last_settings", "look", "read_ledgers"]
+__all__ = ["CohortStatus", "WorkerStatus", "as_page", "as_text", "done_of", "look", "union_of"]
 
 RATE_WINDOW_S = 3600.0
 SHOWN = 20
@@ -81,40 +78,14 @@ class CohortStatus:
         return max(0, self.total - self.done - len(self.refused))
 
 
-def read_ledgers(out: Path) -> dict[str, list[Event]]:
-    """Return the events of each ledger of a folder of results.
-
-    Raises:
-        FormatError: There is none (`COHORT_MISSING`).
-    """
-    paths = [out / LEDGER, *sorted((out / SHARED).glob(f"*{LINES}"))]
-    found = {}
-    for path in paths:
-        if path.is_file():
-            found[path.name] = replay(path.read_bytes())
-    if not any(found.values()):
-        raise FormatError(
-            f"{file_name(out)}: no ledger of a folder run is here. Give the folder behind -o of `prosect segment`.",
-            code="COHORT_MISSING",
-        )
-    return found
-
-
-def look(out: Path, lease_s: float) -> CohortStatus:
-    """Return how far the cohort is whose results lie in `out`.
+def look(place: Place) -> CohortStatus:
+    """Return how far the cohort is whose results lie in a place.
 
     Raises:
         FormatError: There is no ledger (`COHORT_MISSING`).
     """
-    ledgers = read_ledgers(out)
+    ledgers = require_ledgers(place)
     outcomes, refused, total = add_up(ledgers)
-    claims: tuple[Held, ...] = ()
-    folder = out / SHARED / CLAIMS
-    if folder.is_dir():
-        looking = FolderClaims(folder, "status", lease_s)
-        claims = tuple(sorted(looking.held(), key=lambda held: -held.age_s))
-        looking.close()
-    stop = out / SHARED / STOP
     done = sum(event["event"] == DONE for event in outcomes.values())
     per_hour = rate_of(outcomes.values())
     left_s = None
@@ -124,27 +95,34 @@ def look(out: Path, lease_s: float) -> CohortStatus:
         total=total,
         done=done,
         refused=refused,
-        at_work=claims,
+        at_work=tuple(sorted(place.held(), key=lambda held: -held.age_s)),
         workers=tuple(worker_of(name, events) for name, events in ledgers.items() if events),
         per_hour=per_hour,
         left_s=left_s,
         busy_percent=busy_of(ledgers.values()),
-        stopped=stop.read_text("utf-8", "replace") if stop.is_file() else None,
-        stacks=tuple(path.name for path in sorted((out / SHARED).glob(f"*{STACKS}"))),
+        stopped=place.stop_reason(),
+        stacks=place.stacks(),
     )
 
 
 def add_up(ledgers: Mapping[str, list[Event]]) -> tuple[dict[str, Event], dict[str, tuple[str, str]], int | None]:
     """Return the last outcome of each case, why those were refused that are, and how many cases there are."""
-    union, total = Union(last_settings(ledgers)), None
-    for name, events in ledgers.items():
-        union.add(name, events)
+    union, total = union_of(ledgers), None
+    for events in ledgers.values():
         for event in events:
             if event["event"] == START and "total" in event:
                 total = int(event["total"])
     refused_events = union.refused_cases()
     refused = {case: (str(event["code"]), str(event["message"])) for case, event in refused_events.items()}
     return {**refused_events, **union.done_cases()}, refused, total
+
+
+def union_of(ledgers: Mapping[str, list[Event]]) -> Union:
+    """Return what ledgers say together, under what was asked last."""
+    union = Union(last_settings(ledgers))
+    for name, events in ledgers.items():
+        union.add(name, events)
+    return union
 
 
 def last_settings(ledgers: Mapping[str, list[Event]]) -> str:
@@ -276,17 +254,13 @@ def table_of(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def done_of(out: Path) -> dict[str, Event]:
+def done_of(place: Place) -> dict[str, Event]:
     """Return the `done` event of each case that is done under the last settings, by case.
 
     Raises:
         FormatError: There is no ledger (`COHORT_MISSING`).
     """
-    ledgers = read_ledgers(out)
-    union = Union(last_settings(ledgers))
-    for name, events in ledgers.items():
-        union.add(name, events)
-    done = union.done_cases()
+    done = union_of(require_ledgers(place)).done_cases()
     found: dict[str, Event] = {}
     for case in sorted(done):
         found[case] = done[case]

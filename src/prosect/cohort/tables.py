@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from prosect.cohort.ledger import Event
 from prosect.cohort.report import TABLE_ENDING
 
-__all__ = ["ABSENT", "PRESENT", "WITHHELD", "Row", "read_rows", "state_of", "table_files", "wide_table"]
+__all__ = ["ABSENT", "PRESENT", "WITHHELD", "Row", "case_tables", "read_rows", "state_of", "wide_table"]
 
 PRESENT, ABSENT, WITHHELD = "present", "absent", "withheld"
 
@@ -50,25 +49,31 @@ def state_of(values: Mapping[str, str]) -> str:
     return ABSENT
 
 
-def read_rows(out: Path, done: Mapping[str, Event]) -> Iterator[Row]:
-    """Yield the rows of all finished cases that have a table, by case.
+def read_rows(tables: Iterable[tuple[str, bytes]]) -> Iterator[Row]:
+    """Yield the rows of the tables of cases.
 
     Args:
-        out: The folder of the results.
+        tables: The content of the `statistics.csv` of each case, by case.
+    """
+    for case, content in tables:
+        for values in csv.DictReader(io.StringIO(content.decode("utf-8", "replace"))):
+            yield row_of(case, values)
+
+
+def case_tables(read: Callable[[str], bytes | None], done: Mapping[str, Event]) -> Iterator[tuple[str, bytes]]:
+    """Yield each finished case that has a table, and the content of it, by case; one that is gone is passed over.
+
+    Args:
+        read: Returns a result by its name, None where there is none.
         done: The `done` event of each case.
     """
-    for case, path in table_files(out, done):
-        with open(path, newline="", encoding="utf-8") as handle:
-            for values in csv.DictReader(handle):
-                yield row_of(case, values)
-
-
-def table_files(out: Path, done: Mapping[str, Event]) -> Iterator[tuple[str, Path]]:
-    """Yield each finished case that has a table, and the file of it, by case."""
     for case in sorted(done):
         for name in done[case]["files"]:
+            content = None
             if name.endswith(TABLE_ENDING):
-                yield case, out / name
+                content = read(name)
+            if content is not None:
+                yield case, content
 
 
 def row_of(case: str, values: Mapping[str, str]) -> Row:

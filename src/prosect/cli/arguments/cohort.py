@@ -41,7 +41,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """Add what every action needs."""
-    parser.add_argument("output", metavar="OUT", type=path, help="the folder of the results of `prosect segment`")
+    parser.add_argument(
+        "output", metavar="OUT", type=path, help="what stands behind -o of `prosect segment`: a folder or s3://"
+    )
     lease = "seconds after which a silent worker counts as dead (default: 300)"
     parser.add_argument("--lease", type=positive, default=300.0, metavar="S", help=lease)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from prosect.cli.console import open_console
 from prosect.cohort.outliers import describe, find_outliers, outlier_page, previews_of
+from prosect.cohort.places import place_of
 from prosect.cohort.retrying import retry, sweep_cohort
 from prosect.cohort.status import as_page, as_text, done_of, look
-from prosect.cohort.tables import read_rows, table_files, wide_table
+from prosect.cohort.tables import case_tables, read_rows, wide_table
 from prosect.io.atomic import write_atomically
 from prosect.lazy import lazy_module
 
@@ -37,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Print the status, or keep printing it until every scan has an outcome."""
+    place = place_of(args.output)
     while True:
-        status = look(args.output, args.lease)
+        status = look(place)
         open_console().print(as_text(status))
         if args.html is not None:
             write_atomically(args.html, [as_page(status).encode("utf-8", "replace")])
@@ -49,35 +51,36 @@ def show(args: argparse.Namespace) -> int:
 
 def try_again(args: argparse.Namespace) -> int:
     """Pardon refused scans."""
-    chosen = retry(args.output, args.case, args.code)
+    chosen = retry(place_of(args.output), args.case, args.code)
     open_console().print(f"{len(chosen)} scans will be tried again by the workers that run, or by the next that starts")
     return 0
 
 
 def clear(args: argparse.Namespace) -> int:
     """Remove what dead workers left."""
-    folders, claims = sweep_cohort(args.output, args.lease)
+    folders, claims = sweep_cohort(place_of(args.output), args.lease)
     open_console().print(f"{folders} folders and {claims} claims of dead workers removed")
     return 0
 
 
 def write_tables(args: argparse.Namespace) -> int:
     """Write the tables of all scans."""
-    done = done_of(args.output)
-    rows = list(read_rows(args.output, done))
-    write_atomically(args.output / WIDE, [wide_table(rows, list(done))])
-    open_console().print(str(args.output / WIDE))
+    place = place_of(args.output)
+    done = done_of(place)
+    rows = read_rows(case_tables(place.read, done))
+    console = open_console()
+    console.print(place.write(WIDE, wide_table(rows, list(done))))
     if args.parquet:
-        tables = (path.read_bytes() for _, path in table_files(args.output, done))
-        write_atomically(args.output / PARQUET, [columns.as_parquet(tables)])
-        open_console().print(str(args.output / PARQUET))
+        tables = (content for _, content in case_tables(place.read, done))
+        console.print(place.write(PARQUET, columns.as_parquet(tables)))
     return 0
 
 
 def show_outliers(args: argparse.Namespace) -> int:
     """Print the volumes that are far from the rest."""
-    done = done_of(args.output)
-    found = find_outliers(read_rows(args.output, done), previews_of(done), args.threshold)
+    place = place_of(args.output)
+    done = done_of(place)
+    found = find_outliers(read_rows(case_tables(place.read, done)), previews_of(done), args.threshold)
     console = open_console()
     for outlier in found[:SHOWN]:
         console.print(f"{outlier.case}: {describe(outlier)}")
@@ -86,6 +89,5 @@ def show_outliers(args: argparse.Namespace) -> int:
     if not found:
         console.print("no volume is far from the rest")
     if args.html:
-        write_atomically(args.output / PAGE, [outlier_page(found).encode("utf-8", "replace")])
-        console.print(str(args.output / PAGE))
+        console.print(place.write(PAGE, outlier_page(found).encode("utf-8", "replace")))
     return 0

@@ -30,6 +30,7 @@ MODULES: dict[str, str] = {
     "prosect.cohort.objects": "needs the extra `s3`",
     "prosect.cohort.object_place": "needs the extra `s3`",
     "prosect.cohort.ray_actors": "needs the extra `ray`",
+    "prosect.cli.commands.cohort_open": "needs the extra `server`",
     "prosect.cli.commands.evaluate_fewshot": "brings everything that trains",
     "prosect.cli.commands.segment_folder": "brings what reads DICOM headers",
     "prosect.radiomics": "brings what makes surfaces",

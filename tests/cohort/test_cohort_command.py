@@ -107,7 +107,9 @@ def test_status_is_a_page_too_and_names_are_not_trusted(folder: Folder, say: Say
     assert "&lt;script&gt;" in page
     assert "why &lt;b&gt;" in page
     assert 'max="2" value="1"' in page
-    assert "http-equiv" in page
+    assert "http-equiv" in page, "it asks for itself again"
+    assert "prefers-color-scheme:dark" in page
+    assert "<b>1</b><span>refused</span>" in page
 
 
 def test_watching_ends_when_everything_has_an_outcome(folder: Folder, say: Say) -> None:
@@ -240,6 +242,7 @@ def test_a_volume_far_from_the_rest_is_listed_with_its_picture(folder: Folder, s
     ] == ["c22", "c20"]
     page = (folder.out / "outliers.html").read_text()
     assert 'src="c20_preview.png"' in page
+    assert "prosect view" not in page, "these ledgers do not say where the scans are"
     assert "c21_preview.png" not in page
 
 

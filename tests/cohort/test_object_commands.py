@@ -98,7 +98,7 @@ def test_tables_are_written_beside_the_results(cohort: Bucket, say: Say) -> None
 def test_outliers_are_told_and_shown_on_a_page(cohort: Bucket, say: Say) -> None:
     status, said, _ = say("outliers", "--html")
     assert status == 0
-    assert said.startswith("c05: liver: 90 mL")
+    assert said.startswith("c05: liver: 90.0 mL")
     page = cohort.get("outliers.html")
     assert page is not None
     assert b"c05" in page

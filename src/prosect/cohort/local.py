@@ -30,6 +30,7 @@ def segment_all(
     settings: Mapping[str, Any],
     watch: Callable[[Outcome], None],
     *,
+    source: str = "",
     slots: int = SLOTS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
@@ -45,6 +46,7 @@ def segment_all(
         out: Folder of the results.
         settings: What was asked, by name; results of different settings are never mixed.
         watch: Told of each outcome once it is on the disk.
+        source: The folder from which the paths of the scans count.
         slots: How many scans may be in memory at once.
         clock: Seconds.
 
@@ -54,7 +56,7 @@ def segment_all(
     mine = digest(settings)
     inputs = {scan.name: identity(scan) for scan in (*todo.todo, *todo.alone)}
     total = len(inputs) + len(todo.finished) + len(todo.changed)
-    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total)
+    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total, scans=source)
 
     def read(scan: Scan) -> V:
         ledger.append(READING, case=scan.name)
@@ -89,7 +91,8 @@ def outcome_event(outcome: Outcome, settings: str, identity: Mapping[str, Any]) 
         settings: Digest of what was asked.
         identity: What tells whether the case is still the same input.
     """
-    what: dict[str, Any] = {"case": outcome.scan.name, "settings": settings, "input": identity}
+    scan = outcome.scan
+    what: dict[str, Any] = {"case": scan.name, "scan": scan.origin, "settings": settings, "input": identity}
     seconds = {}
     for stage, value in outcome.seconds.items():
         seconds[stage] = round(value, 3)

@@ -7,17 +7,19 @@ by the outliers themselves.
 
 from __future__ import annotations
 
-import html
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from urllib.parse import quote
 
 from prosect.cohort.ledger import Event
+from prosect.cohort.pages import escape, page
 from prosect.cohort.tables import ABSENT, PRESENT, Row
+from prosect.display import millilitres
 
-__all__ = ["FEWEST_CASES", "Outlier", "describe", "find_outliers", "outlier_page", "previews_of"]
+__all__ = ["FEWEST_CASES", "Outlier", "by_case", "describe", "find_outliers", "outlier_page", "previews_of"]
 
 # Below this a median distance says little.
 FEWEST_CASES = 10
@@ -104,32 +106,42 @@ def previews_of(done: Mapping[str, Event]) -> dict[str, str]:
     return found
 
 
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:16px sans-serif;margin:2em}}img{{max-width:40em;display:block}}section{{margin-bottom:2em}}</style>
-</head><body><h1>{title}</h1>{body}</body></html>
-"""
-
-
-def outlier_page(found: Sequence[Outlier]) -> str:
-    """Return the outliers as a page that lies beside the results and shows their pictures."""
-    by_case: dict[str, list[Outlier]] = {}
+def by_case(found: Iterable[Outlier]) -> dict[str, list[Outlier]]:
+    """Return outliers by their case, the case with the farthest one first."""
+    cases: dict[str, list[Outlier]] = {}
     for outlier in found:
-        by_case.setdefault(outlier.case, []).append(outlier)
-    blocks = []
-    for case, outliers in by_case.items():
-        lines = "".join(f"<p>{html.escape(describe(outlier))}</p>" for outlier in outliers)
-        picture = outliers[0].preview
-        shown = ""
-        if picture:
-            shown = f'<img src="{html.escape(picture)}" alt="">'
-        blocks.append(f"<section><h2>{html.escape(case)}</h2>{lines}{shown}</section>")
-    title = f"{len(found)} volumes in {len(by_case)} scans are far from those of the cohort"
-    return PAGE.format(title=title, body="".join(blocks))
+        cases.setdefault(outlier.case, []).append(outlier)
+    return cases
+
+
+def outlier_page(found: Sequence[Outlier], commands: Mapping[str, str]) -> str:
+    """Return the outliers as a page that lies beside the results and shows their pictures.
+
+    Args:
+        found: The outliers.
+        commands: What opens each case, where that is known.
+    """
+    blocks, cases = [], by_case(found)
+    for case, outliers in cases.items():
+        lines = "".join(f"<p>{escape(describe(outlier))}</p>" for outlier in outliers)
+        picture, command = "", ""
+        if outliers[0].preview:
+            picture = f'<img src="{escape(quote(outliers[0].preview))}" alt="" loading="lazy">'
+        if case in commands:
+            command = f"<code>{escape(commands[case])}</code>"
+        blocks.append(f'<section class="card"><h2>{escape(case)}</h2>{lines}{command}{picture}</section>')
+    title = f"{len(found)} volumes in {len(cases)} scans are far from those of the cohort"
+    if not found:
+        title = "No volume is far from those of the cohort"
+    foot = ""
+    if commands:
+        foot = "The line of each scan opens it with its labels; prosect cohort outliers OUT --open opens all."
+    return page(title, blocks, foot=foot)
 
 
 def describe(outlier: Outlier) -> str:
     """Return an outlier in words."""
+    usual = f"usually {millilitres(outlier.usual_ml)}"
     if math.isinf(outlier.score):
-        return f"{outlier.name}: absent; usually {outlier.usual_ml:.3g} mL"
-    return f"{outlier.name}: {outlier.volume_ml:.3g} mL; usually {outlier.usual_ml:.3g} mL (score {outlier.score:+.1f})"
+        return f"{outlier.name}: absent; {usual}"
+    return f"{outlier.name}: {millilitres(outlier.volume_ml)}; {usual} (score {outlier.score:+.1f})"

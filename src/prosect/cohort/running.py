@@ -138,7 +138,8 @@ def run_cohort(
         begin = clock()
         try:
             with watching(len(todo.todo) + len(todo.alone)) as watch:
-                segment_all(todo, worker.steps(watch.on_window), ledger, job.output, settings, watch.outcome)
+                steps, source = worker.steps(watch.on_window), job.scans_folder
+                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=source)
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise

@@ -138,14 +138,16 @@ def run_part(
             watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s, slots=how.slots,
             poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
         )  # fmt: skip
-        finished = begin_and_run(shared, place, settings, how)
+        finished = begin_and_run(shared, place, settings, how, job.scans_folder)
         found = summary_of(manifest, shared.union, settings, shared.changed)
         if finished:
             write_tables(place, manifest, shared.union, settings, found)
     return PartRun(finished, found, clock() - began)
 
 
-def begin_and_run(shared: SharedWork[V, R], place: Store, settings: Mapping[str, Any], how: Sharing) -> bool:
+def begin_and_run(
+    shared: SharedWork[V, R], place: Store, settings: Mapping[str, Any], how: Sharing, source: str
+) -> bool:
     """Enter a worker in its ledger, and let it run with its claims renewed and its steps watched.
 
     Raises:
@@ -153,7 +155,8 @@ def begin_and_run(shared: SharedWork[V, R], place: Store, settings: Mapping[str,
     """
     shared.refresh()
     refuse_other_settings(shared.union, settings)
-    shared.note(START, pid=os.getpid(), settings=dict(settings), worker=place.worker, total=shared.total)
+    whole = {"settings": dict(settings), "total": shared.total, "scans": source}
+    shared.note(START, pid=os.getpid(), worker=place.worker, **whole)
     with heartbeat(place.claims, how.lease_s / RENEWALS_PER_LEASE), shared.watchdog.watching(watch_period(how)):
         return shared.run()
 

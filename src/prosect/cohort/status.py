@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from prosect.cohort import pages
 from prosect.cohort.claims import Held
 from prosect.cohort.ledger import DONE, READING, REFUSED, START, Event, digest
 from prosect.cohort.places import Place, require_ledgers
@@ -214,44 +214,46 @@ def headline(status: CohortStatus) -> str:
     return f"{status.done}{whole} scans done, {len(status.refused)} refused, {len(status.at_work)} at work{left}"
 
 
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="30">
-<title>{title}</title>
-<style>body{{font:16px sans-serif;margin:2em;max-width:60em}}td,th{{text-align:left;padding:.2em 1em .2em 0}}
-progress{{width:100%}}</style></head>
-<body><h1>{title}</h1><progress max="{total}" value="{value}"></progress>{body}</body></html>
-"""
-
-
 def as_page(status: CohortStatus) -> str:
     """Return the status as a page that needs no server and asks for itself again every 30 seconds."""
+    value = status.done + len(status.refused)
+    whole = status.total or max(1, value)
     blocks = []
-    for line in as_text(status).splitlines()[1:]:
-        if "worker " not in line:
-            blocks.append(f"<p>{html.escape(line)}</p>")
-    rows = []
-    for w in status.workers:
-        rows.append((w.name, str(w.done), str(w.refused), w.last))
-    blocks.append(table_of(("worker", "done", "refused", "last event"), rows))
+    if status.stopped is not None:
+        reason = pages.escape(f"All workers were asked to leave: {status.stopped}")
+        blocks.append(f'<div class="card bad">{reason}</div>')
+    blocks += [f'<progress max="{whole}" value="{value}"></progress>', pages.tiles(facts_of(status))]
+    at_work = []
+    for held in status.at_work:
+        at_work.append((held.case, held.owner, f"{held.age_s:.0f} s ago"))
+    workers = []
+    for worker in status.workers:
+        workers.append((worker.name, str(worker.done), str(worker.refused), worker.last))
     refused = []
     for case, (code, message) in sorted(status.refused.items()):
         refused.append((case, code, message))
-    if refused:
-        blocks.append(table_of(("refused", "code", "why"), refused))
-    value = status.done + len(status.refused)
-    return PAGE.format(
-        title=html.escape(headline(status)), total=status.total or max(1, value), value=value, body="".join(blocks)
-    )
+    blocks += [
+        pages.table("Refused, by reason", ("code", "scans"), sorted((c, str(n)) for c, n in status.codes.items())),
+        pages.table("At work", ("scan", "worker", "renewed"), at_work),
+        pages.table("Workers", ("worker", "done", "refused", "last event"), workers),
+        pages.table("Refused scans", ("scan", "code", "why"), refused),
+        pages.table("What hung", ("file",), [(name,) for name in status.stacks]),
+    ]
+    return pages.page(headline(status), blocks, foot="This page asks for itself every 30 seconds.", refresh_s=30)
 
 
-def table_of(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table; every word is escaped, because names of scans are anybody's."""
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    lines = []
-    for row in rows:
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        lines.append(f"<tr>{cells}</tr>")
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+def facts_of(status: CohortStatus) -> list[tuple[str, str]]:
+    """Return the numbers that are seen first, each with what it counts."""
+    facts = [(str(status.done), "done"), (str(len(status.refused)), "refused"), (str(len(status.at_work)), "at work")]
+    if status.left is not None:
+        facts.append((str(status.left), "left"))
+    if status.per_hour:
+        facts.append((f"{status.per_hour:.0f}", "scans an hour"))
+    if status.left_s:
+        facts.append((f"{status.left_s / 3600:.1f} h", "time left"))
+    if status.busy_percent is not None:
+        facts.append((f"{status.busy_percent:.0f} %", "models busy"))
+    return facts
 
 
 def done_of(place: Place) -> dict[str, Event]:

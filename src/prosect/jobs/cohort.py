@@ -95,6 +95,15 @@ class CohortJob(Job):
     renumber: bool = False
 
     @property
+    def scans_folder(self) -> str:
+        """From where the paths of its scans count: the folder, that of the list, or the address."""
+        if is_address(self.input):
+            return f"s3://{'/'.join(self.input.parts[1:])}"
+        if self.input.is_dir():
+            return str(self.input.absolute())
+        return str(self.input.absolute().parent)
+
+    @property
     def any_input(self) -> ScanInput:
         """How each scan is read."""
         return ScanInput(

@@ -170,16 +170,18 @@ class Library:
     def create_session(
         self, scan_id: str, overlap: str = "allow", near_miss_mm: float = 3.0, dialect: str = "native"
     ) -> LiveSession:
-        """Begin a session on a scan.
+        """Begin a session on a scan, with the labels that the server was told to begin with there.
 
         Raises:
-            ProsectError: There is no such scan or rule.
+            ProsectError: There is no such scan or rule, or the labels do not fit the scan.
         """
-        self.scan(scan_id)
+        scan = self.scan(scan_id)
+        labels = self.settings.labels.get((Path(scan.entry.path), scan.entry.series))
         entry = SessionEntry(new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now())
         live = self._session_of(entry)
-        with live.hold():  # made now, so that a wrong rule is refused before the session exists
-            pass
+        with live.hold() as session:  # made now, so that a wrong rule is refused before the session exists
+            if labels is not None:
+                session.start_from(labels)
         with self._lock:
             self._live[entry.identity] = live
             self._save(self._index.with_session(entry))

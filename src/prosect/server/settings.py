@@ -27,6 +27,7 @@ class Settings:
     Attributes:
         work: Folder of uploads, journals and the index; made with access for its owner only.
         roots: Folders and files that are offered, by name.
+        labels: Label files that a session on a scan begins with, by the scan's path and the series that was asked for.
         token: What every client must know.
         dialect_token: The same for other viewers, valid for their paths only, as it travels in addresses.
         host: Address to listen on.
@@ -66,6 +67,7 @@ class Settings:
     share_paths: bool = False
     url_hosts: tuple[str, ...] = ()
     open_dls: bool = False
+    labels: Mapping[tuple[Path, str | None], Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.dialects if name not in DIALECTS]

@@ -37,6 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     far = "least distance from the median, in standard deviations of a normal distribution (default: 3.5)"
     unlike.add_argument("--threshold", type=positive, default=3.5, metavar="X", help=far)
     unlike.add_argument("--html", action="store_true", help="write outliers.html with their previews into OUT")
+    unlike.add_argument(
+        "--open", action="store_true", help="list them in the browser, each with its labels, to look and correct"
+    )
+    unlike.add_argument("--scans", metavar="DIR", type=path, help="where the scans lie now (default: where they lay)")
+    unlike.add_argument("--port", type=int, default=0, help="TCP port of --open (default: any that is free)")
+    unlike.add_argument("--no-browser", action="store_true", help="with --open: only print the address")
+    # What the page may be asked for beside looking is that of `view`.
+    unlike.set_defaults(model=None, weights=None, device="auto", engine="auto", precision="auto")
 
 
 def add_folder(parser: argparse.ArgumentParser) -> None:

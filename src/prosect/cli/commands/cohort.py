@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosect.cli.console import open_console
-from prosect.cohort.outliers import describe, find_outliers, outlier_page, previews_of
-from prosect.cohort.places import place_of
+from prosect.cohort.opening import CaseFiles, command_of, files_of_cases, folder_of_scans, require_scan
+from prosect.cohort.outliers import Outlier, by_case, describe, find_outliers, outlier_page, previews_of
+from prosect.cohort.places import place_of, require_ledgers
 from prosect.cohort.retrying import retry, sweep_cohort
 from prosect.cohort.status import as_page, as_text, done_of, look
 from prosect.cohort.tables import case_tables, read_rows, wide_table
+from prosect.errors import UsageError
 from prosect.io.atomic import write_atomically
+from prosect.jobs.cohort import is_address
 from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
+    from prosect.cli.commands import cohort_open
     from prosect.cohort import columns
 else:
+    cohort_open = lazy_module("prosect.cli.commands.cohort_open")
     columns = lazy_module("prosect.cohort.columns")
 
 __all__ = ["run"]
@@ -77,8 +83,9 @@ def write_tables(args: argparse.Namespace) -> int:
 
 
 def show_outliers(args: argparse.Namespace) -> int:
-    """Print the volumes that are far from the rest."""
+    """Print the volumes that are far from the rest, and show them on a page or in the browser where asked."""
     place = place_of(args.output)
+    ledgers = require_ledgers(place)
     done = done_of(place)
     found = find_outliers(read_rows(case_tables(place.read, done)), previews_of(done), args.threshold)
     console = open_console()
@@ -88,6 +95,33 @@ def show_outliers(args: argparse.Namespace) -> int:
         console.print(f"and {len(found) - SHOWN} more")
     if not found:
         console.print("no volume is far from the rest")
+    files: Mapping[str, CaseFiles] = {}
+    if not is_address(args.output):
+        files = files_of_cases(args.output, args.scans or folder_of_scans(ledgers.values()), done)
     if args.html:
-        console.print(place.write(PAGE, outlier_page(found).encode("utf-8", "replace")))
+        commands = {case: command_of(each) for case, each in files.items()}
+        console.print(place.write(PAGE, outlier_page(found, commands).encode("utf-8", "replace")))
+    if args.open and found:
+        return cohort_open.open_cases(args, cases_to_open(found, files, args.output))
     return 0
+
+
+def cases_to_open(found: Iterable[Outlier], files: Mapping[str, CaseFiles], out: Path) -> dict[str, CaseFiles]:
+    """Return the files of the cases with outliers, the farthest first, by what the list of the page calls them.
+
+    Raises:
+        UsageError: It is not known where the scans are (`USAGE`).
+        FormatError: A scan is not where it was (`INPUT_NOT_FOUND`).
+    """
+    chosen: dict[str, CaseFiles] = {}
+    for case, outliers in list(by_case(found).items())[:SHOWN]:
+        if case not in files:
+            raise UsageError(
+                f"{out}: the ledgers do not say where the scan of {case} lies on this machine. Give its folder with "
+                "--scans FOLDER; results in an object store are copied to this machine first."
+            )
+        more = ""
+        if len(outliers) > 1:
+            more = f" (and {len(outliers) - 1} more)"
+        chosen[f"{len(chosen) + 1}. {case}: {describe(outliers[0])}{more}"] = require_scan(files[case])
+    return chosen

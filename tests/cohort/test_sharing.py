@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from prosect.cohort.ledger import DONE, OVERDUE, READING, REFUSED, RETRY, START, STOPPED, digest
+from prosect.cohort.ledger import DONE, OVERDUE, READING, REFUSED, RETRY, SAVING, START, STOPPED, digest
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work
 from prosect.cohort.sharing import Part, SharedWork, order_of
@@ -247,6 +247,47 @@ def test_a_missing_result_is_made_again_and_a_changed_one_is_left_alone(lab: Lab
     assert lab.computed == ["c1"]
     assert shared.changed == {"c2"}
     assert lab.results() == {**WHOLE, "c2.out": "corrected by hand"}
+
+
+def test_a_scan_that_is_replaced_while_it_is_computed_is_done_again(lab: Lab) -> None:
+    def replace_first(scan: Scan) -> None:
+        if scan.name == "c0":
+            scan.path.write_text("scan zero, replaced")
+
+    lab.on_compute = replace_first
+    assert lab.run("w1")
+    assert lab.results()["c0.out"] == "SCAN 0"
+    lab.on_compute = lambda scan: None
+    assert lab.run("w2")
+    assert lab.results()["c0.out"] == "SCAN ZERO, REPLACED"
+    assert sorted(lab.computed) == sorted([*ALL, "c0"])
+
+
+def test_workers_of_two_models_that_begin_at_once_never_mix_their_results(lab: Lab) -> None:
+    """Neither had saved anything when the other looked at the folder."""
+    other = lab.store("other")
+    with other.open_ledger() as append:
+        append({"event": START, "time": "now", "settings": {"model": "another"}})
+
+        def other_saves(_scan: Scan) -> None:
+            append({"event": SAVING, "time": "now", "case": "c5", "settings": digest({"model": "another"})})
+
+        lab.on_compute = other_saves
+        with pytest.raises(FormatError) as refused:
+            lab.run("w")
+    assert refused.value.code == "COHORT_CHANGED"
+    assert lab.results() == {}
+    assert lab.store("look").stop_reason() is None, "the other one may go on"
+    assert lab.store("look").claims.held() == ()
+
+
+def test_a_folder_that_was_done_anew_for_something_else_is_no_mixture() -> None:
+    union = Union(MINE)
+    before = {"event": SAVING, "case": "c0", "settings": digest({"model": "older"})}
+    union.add("l", [{"event": START, "settings": {"model": "older"}}, before])
+    assert union.others == {"l"}
+    union.add("l", [{"event": START, "settings": SETTINGS}, {**before, "settings": MINE}])
+    assert union.others == set()
 
 
 def test_a_file_that_no_worker_wrote_is_not_replaced(lab: Lab) -> None:

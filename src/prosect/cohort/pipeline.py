@@ -23,7 +23,7 @@ SLOTS = 3
 # Too large beside the scans before and after it: worth a second try, alone.
 MEMORY_CODES = ("MEMORY_EXHAUSTED", "MEMORY_INSUFFICIENT", "GPU_MEMORY", "RESOURCE_EXHAUSTED")
 # No later scan can do better, and none must be computed in vain.
-FATAL_CODES = ("DISK_FULL",)
+FATAL_CODES = ("DISK_FULL", "COHORT_CHANGED")
 # After an interrupt the result that is being saved may finish; longer than this nobody waits.
 PATIENCE_S = 4.0
 

@@ -16,14 +16,17 @@ from typing import Any, Generic, TypeVar
 from prosect.cohort.ledger import DONE, OVERDUE, READING, REFUSED, SAVING, STOPPED, Event
 from prosect.cohort.local import outcome_event
 from prosect.cohort.manifest import Scan
-from prosect.cohort.pipeline import FATAL_CODES, SLOTS, Outcome, Pipeline, Work
+from prosect.cohort.pipeline import SLOTS, Outcome, Pipeline, Work
 from prosect.cohort.plan import identity
 from prosect.cohort.store import Append, Store
 from prosect.cohort.union import MOST_ATTEMPTS, Union
 from prosect.cohort.watchdog import Watchdog, stacks_of_threads
-from prosect.errors import CancelledError, ProsectError
+from prosect.errors import CancelledError, FormatError, ProsectError
 
 __all__ = ["Part", "SharedWork", "order_of"]
+
+# What stops one worker stops all.
+STOPPING_CODES = ("DISK_FULL",)
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -99,6 +102,7 @@ class SharedWork(Generic[V, R]):
         self.settled: set[str] = set()
         self.changed: set[str] = set()
         self._postponed: list[Scan] = []
+        self._identities: dict[str, Mapping[str, Any]] = {}
         self._outcomes = 0
         self._is_leaving = False
         # The reading thread asks the union, the saving thread adds to it.
@@ -127,7 +131,7 @@ class SharedWork(Generic[V, R]):
                 self._is_leaving = True
                 with suppress(ProsectError):  # the disk may be full
                     self.note(STOPPED)
-            if isinstance(failure, ProsectError) and failure.code in FATAL_CODES:
+            if isinstance(failure, ProsectError) and failure.code in STOPPING_CODES:
                 with suppress(ProsectError):
                     self._store.stop(f"{failure.code}: {failure}")
             raise
@@ -227,6 +231,7 @@ class SharedWork(Generic[V, R]):
             return False
         # What its last holder wrote, it wrote before it gave the case back.
         self.refresh()
+        self._refuse_mixture()
         if self._is_settled(scan):
             self._store.claims.release(scan.name)
             return False
@@ -242,6 +247,21 @@ class SharedWork(Generic[V, R]):
             self._record(Outcome(scan, "OUTPUT_EXISTS", message))
             return False
         return True
+
+    def _refuse_mixture(self) -> None:
+        """Refuse to save beside a worker that was asked something else.
+
+        Raises:
+            FormatError: There is one (`COHORT_CHANGED`).
+        """
+        with self._lock:
+            others = sorted(self.union.others)
+        if others:
+            raise FormatError(
+                f"{others[0]}: this worker saves results of another model or of other parameters in the same folder. "
+                "Give each command a folder of its own.",
+                code="COHORT_CHANGED",
+            )
 
     def _attempts(self, scan: Scan) -> tuple[int, int]:
         with self._lock:
@@ -260,6 +280,8 @@ class SharedWork(Generic[V, R]):
 
         def read(scan: Scan) -> V:
             self._note_reading(scan, alone)
+            # Before it is read: one that is replaced meanwhile is another input, and is done again by the next run.
+            self._identities[scan.name] = identity(scan)
             with self.watchdog.step(scan.name):
                 return self._work.read(scan)
 
@@ -269,6 +291,9 @@ class SharedWork(Generic[V, R]):
 
         def save(scan: Scan, volume: V, result: R) -> Mapping[str, Any]:
             self.note(SAVING, case=scan.name, settings=self._settings)
+            # Two that begin at once see nothing of each other at first: each says that it will save before it looks.
+            self.refresh()
+            self._refuse_mixture()
             with self.watchdog.step(scan.name):
                 kept = self._work.save(scan, volume, result)
                 return {**kept, "files": self._publish(scan, kept["files"])}
@@ -305,7 +330,8 @@ class SharedWork(Generic[V, R]):
 
     def _record(self, outcome: Outcome) -> None:
         """Write down how a case ended, and give it back."""
-        kind, what = outcome_event(outcome, self._settings, identity(outcome.scan))
+        known = self._identities.pop(outcome.scan.name, None) or identity(outcome.scan)
+        kind, what = outcome_event(outcome, self._settings, known)
         self.note(kind, **what)
         assert kind in (DONE, REFUSED)
         self.settled.add(outcome.scan.name)

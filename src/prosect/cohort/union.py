@@ -31,6 +31,8 @@ class Union:
         self.settings: dict[str, Mapping[str, Any]] = {}
         self.begun: set[str] = set()
         self.events = 0
+        # Ledgers whose present run saves results of something else, which must never lie beside ours.
+        self.others: set[str] = set()
         self._seen: Counter[str] = Counter()
         self._runs: Counter[str] = Counter()
         self._done: defaultdict[str, list[Event]] = defaultdict(list)
@@ -57,6 +59,7 @@ class Union:
             # A ledger that one process after another writes holds several runs; each may have died.
             self._runs[ledger] += 1
             self.settings[ledger] = event["settings"]
+            self.others.discard(ledger)
         run = f"{ledger}#{self._runs[ledger]}"
         if kind == STOPPED:
             self._forgive(run)
@@ -80,6 +83,8 @@ class Union:
         kind, case = event["event"], event["case"]
         if kind in (SAVING, DONE):
             self.begun.add(case)
+            if event.get("settings", self._mine) != self._mine:
+                self.others.add(ledger)
         if event.get("settings") != self._mine:
             return
         if kind == DONE:

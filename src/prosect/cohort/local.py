@@ -58,6 +58,23 @@ def segment_all(
     total = len(inputs) + len(todo.finished) + len(todo.changed)
     ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total, scans=source)
 
+    def record(outcome: Outcome) -> None:
+        kind, what = outcome_event(outcome, mine, inputs[outcome.scan.name])
+        ledger.append(kind, **what)
+        watch(outcome)
+
+    try:
+        steps = with_lines(work, ledger, out, mine)
+        run(todo.todo, steps, record, alone=todo.alone, slots=slots, clock=clock)
+    except BaseException:
+        with suppress(ProsectError):  # the disk may be full
+            ledger.append(STOPPED)
+        raise
+
+
+def with_lines(work: Work[V, R], ledger: Ledger, out: Path, mine: str) -> Work[V, R]:
+    """Return steps that write into a ledger what they are about to do, and the files that they have written."""
+
     def read(scan: Scan) -> V:
         ledger.append(READING, case=scan.name)
         return work.read(scan)
@@ -70,17 +87,7 @@ def segment_all(
             files[Path(path).relative_to(out).as_posix()] = fingerprint(path)
         return {**kept, "files": files}
 
-    def record(outcome: Outcome) -> None:
-        kind, what = outcome_event(outcome, mine, inputs[outcome.scan.name])
-        ledger.append(kind, **what)
-        watch(outcome)
-
-    try:
-        run(todo.todo, replace(work, read=read, save=save), record, alone=todo.alone, slots=slots, clock=clock)
-    except BaseException:
-        with suppress(ProsectError):  # the disk may be full
-            ledger.append(STOPPED)
-        raise
+    return replace(work, read=read, save=save)
 
 
 def outcome_event(outcome: Outcome, settings: str, identity: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import prosect
 from prosect.cohort import report
+from prosect.cohort.joined import JOINED, joined_tables, require_joined
 from prosect.cohort.ledger import History, Ledger, history, open_ledger
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
 from prosect.cohort.pipeline import Outcome
+from prosect.cohort.places import FolderPlace
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
 from prosect.cohort.store import read_all_events, refuse_workers
 from prosect.cohort.worker import Worker
@@ -96,7 +98,8 @@ def refuse_names(job: CohortJob, manifest: Manifest) -> None:
     if job.classes is not None:
         job.model.refuse_unknown(job.classes)
     refuse_inputs(manifest.scans, job.output, job.planned_names)
-    refuse_clashes(manifest.scans, job.planned_names, reserved=(LEDGER, REPORT, STATISTICS))
+    refuse_clashes(manifest.scans, job.planned_names, reserved=(LEDGER, REPORT, STATISTICS, *JOINED.values()))
+    require_joined(job.tables)
 
 
 def run_cohort(
@@ -132,14 +135,13 @@ def run_cohort(
         worker = Worker(job, model or prosect.require_finds(job.model.load()), now)
         settings = job.identity(worker.model)
         known = known_of(ledger, settings)
-        refuse_changed_settings(known, settings, job.overwrite)
-        refuse_tables(job, known)
+        refuse_known(job, known, settings)
         todo = plan(manifest.scans, job.output, known, job.planned_names, job.overwrite)
         begin = clock()
         try:
             with watching(len(todo.todo) + len(todo.alone)) as watch:
-                steps, source = worker.steps(watch.on_window), job.scans_folder
-                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=source)
+                steps = worker.steps(watch.on_window)
+                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=job.scans_folder)
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise
@@ -152,14 +154,17 @@ def known_of(ledger: Ledger, settings: Mapping[str, Any]) -> History:
     return history([*read_all_events(ledger.path.parent), *ledger.events], settings)
 
 
-def refuse_tables(job: CohortJob, known: History) -> None:
-    """Refuse to replace tables that no folder run has written, such as those of a single scan.
+def refuse_known(job: CohortJob, known: History, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder with results of other settings, or with tables that no folder run has written.
 
     Raises:
-        OutputError: There are any (`OUTPUT_EXISTS`).
+        FormatError: The last run here was asked something else (`COHORT_CHANGED`).
+        OutputError: There are tables, such as those of a single scan (`OUTPUT_EXISTS`).
     """
+    refuse_changed_settings(known, settings, job.overwrite)
     if known.settings is None and not job.overwrite:
-        refuse_foreign([name for name in (REPORT, STATISTICS) if os.path.lexists(job.output / name)])
+        names = (REPORT, STATISTICS, *(JOINED[kind] for kind in job.tables))
+        refuse_foreign([name for name in names if os.path.lexists(job.output / name)])
 
 
 def write_summary(
@@ -182,4 +187,7 @@ def write_summary(
     found["last_run"] = report.pace(todo, known, seconds)
     report.write_json(found, job.output / REPORT)
     report.write_statistics(job.output, known, [scan.name for scan in manifest.scans], job.output / STATISTICS)
+    place = FolderPlace(job.output)
+    for name, content in joined_tables(job.tables, place.read, known.done).items():
+        place.write(name, content)
     return found

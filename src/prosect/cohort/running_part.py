@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import prosect
 from prosect.cohort import report
 from prosect.cohort.claims import LEASE_S, RENEWALS_PER_LEASE, heartbeat
+from prosect.cohort.joined import joined_tables
 from prosect.cohort.ledger import START, History, digest
 from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.pipeline import SLOTS, Work
@@ -141,7 +142,7 @@ def run_part(
         finished = begin_and_run(shared, place, settings, how, job.scans_folder)
         found = summary_of(manifest, shared.union, settings, shared.changed)
         if finished:
-            write_tables(place, manifest, shared.union, settings, found)
+            write_tables(place, manifest, shared.union, settings, found, job.tables)
     return PartRun(finished, found, clock() - began)
 
 
@@ -255,9 +256,22 @@ def summary_of(
 
 
 def write_tables(
-    store: Store, manifest: Manifest, union: Union, settings: Mapping[str, Any], found: Mapping[str, Any]
+    store: Store,
+    manifest: Manifest,
+    union: Union,
+    settings: Mapping[str, Any],
+    found: Mapping[str, Any],
+    kinds: Sequence[str] = (),
 ) -> None:
-    """Write the report and the joined table; each worker that sees the end writes the same.
+    """Write the report and the joined tables; each worker that sees the end writes the same.
+
+    Args:
+        store: Where all meet.
+        manifest: The scans.
+        union: What all ledgers say.
+        settings: What was asked.
+        found: The report.
+        kinds: Which further tables; see `joined.JOINED`.
 
     Raises:
         ProsectError: The place cannot be written, or the disk is full.
@@ -271,3 +285,5 @@ def write_tables(
             tables.append(content)
     if tables:
         store.write(STATISTICS, b"".join(report.join_tables(tables)))
+    for name, content in joined_tables(kinds, store.read, known.done).items():
+        store.write(name, content)

@@ -64,6 +64,7 @@ class CohortJob(Job):
         preview_rows: The picture has a row of planes for each structure.
         label_tables: Write names and colours of the label values for other programs.
         renumber: Label values in files count from 1.
+        tables: Which tables of all scans are written at the end: `wide`, `parquet`; both need the statistics.
     """
 
     kind: ClassVar[str] = "cohort"
@@ -93,6 +94,7 @@ class CohortJob(Job):
     preview_rows: bool = False
     label_tables: bool = False
     renumber: bool = False
+    tables: tuple[str, ...] = ()
 
     @property
     def scans_folder(self) -> str:

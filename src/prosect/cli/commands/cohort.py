@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prosect.cli.console import open_console
+from prosect.cohort.joined import joined_tables
 from prosect.cohort.opening import CaseFiles, command_of, files_of_cases, folder_of_scans, require_scan
 from prosect.cohort.outliers import Outlier, by_case, describe, find_outliers, outlier_page, previews_of
 from prosect.cohort.places import place_of, require_ledgers
 from prosect.cohort.retrying import retry, sweep_cohort
 from prosect.cohort.status import as_page, as_text, done_of, look
-from prosect.cohort.tables import case_tables, read_rows, wide_table
+from prosect.cohort.tables import case_tables, read_rows
 from prosect.errors import UsageError
 from prosect.io.atomic import write_atomically
 from prosect.jobs.cohort import is_address
@@ -22,16 +23,14 @@ from prosect.lazy import lazy_module
 
 if TYPE_CHECKING:
     from prosect.cli.commands import cohort_open
-    from prosect.cohort import columns
 else:
     cohort_open = lazy_module("prosect.cli.commands.cohort_open")
-    columns = lazy_module("prosect.cohort.columns")
 
 __all__ = ["run"]
 
 PERIOD_S = 30.0
 SHOWN = 50
-WIDE, PARQUET, PAGE = "statistics_wide.csv", "statistics.parquet", "outliers.html"
+PAGE = "outliers.html"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,13 +71,11 @@ def clear(args: argparse.Namespace) -> int:
 def write_tables(args: argparse.Namespace) -> int:
     """Write the tables of all scans."""
     place = place_of(args.output)
-    done = done_of(place)
-    rows = read_rows(case_tables(place.read, done))
-    console = open_console()
-    console.print(place.write(WIDE, wide_table(rows, list(done))))
+    kinds = ["wide"]
     if args.parquet:
-        tables = (content for _, content in case_tables(place.read, done))
-        console.print(place.write(PARQUET, columns.as_parquet(tables)))
+        kinds.append("parquet")
+    for name, content in joined_tables(kinds, place.read, done_of(place)).items():
+        open_console().print(place.write(name, content))
     return 0
 
 

@@ -75,6 +75,8 @@ def refuse_executor(args: argparse.Namespace) -> None:
     """
     if args.executor != "local" or args.part is not None:
         raise UsageError("--executor and --part share a folder or a list of scans; this is one scan. Leave them out.")
+    if args.tables:
+        raise UsageError("--tables joins the numbers of many scans; this is one scan. Leave it out.")
 
 
 def show_sets(args: argparse.Namespace) -> int:

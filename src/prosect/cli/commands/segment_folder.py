@@ -97,6 +97,7 @@ def job_of(args: argparse.Namespace) -> CohortJob:
         preview_rows=args.preview_rows,
         label_tables=args.label_tables,
         renumber=args.renumber,
+        tables=tuple(args.tables),
     )
 
 

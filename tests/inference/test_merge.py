@@ -136,3 +136,15 @@ def test_the_official_mode_keeps_its_defect_that_a_negative_click_opens_the_mask
     )
     assert not paper[2].any()
     assert official[2].any()
+
+
+@pytest.mark.parametrize("compat", [None, "official"])
+@pytest.mark.parametrize("beyond", [(-1, 3, 3), (3, 3, 99), (-5, -5, -5)])
+def test_clicks_beyond_the_masks_select_nothing_in_them(beyond: tuple[int, int, int], compat: Any) -> None:
+    automatic, interactive = np.zeros(SHAPE, dtype=bool), np.zeros(SHAPE, dtype=bool)
+    automatic[-2:, 2:5, 2:5] = True  # where numpy looks for index -1
+    interactive[2:5, 2:5, 2:5] = True
+    found = merge(automatic, interactive, [beyond], [], near_miss_mm=0, compat=compat)
+    np.testing.assert_array_equal(found, automatic)
+    both = merge(automatic, interactive, [beyond, (3, 3, 3)], [beyond], near_miss_mm=0, compat=compat)
+    np.testing.assert_array_equal(both, automatic | interactive)

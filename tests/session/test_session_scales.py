@@ -14,6 +14,7 @@ from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
+from prosect.inference.merge import Compat
 from prosect.inference.patch_images import PaddedImage, ResampledImage
 from prosect.inference.scales import ClickScales, Rescaled
 from prosect.inference.windows import plan_windows
@@ -161,6 +162,30 @@ def test_a_positive_click_outside_lifts_the_box(session: Session) -> None:
     assert not session.mask("object")[35:].any()
     session.click((37, 28, 25), structure="object", space="voxel")
     assert session.mask("object")[37, 28, 25]
+
+
+@pytest.mark.parametrize("compat", [None, "official"])
+@pytest.mark.parametrize(
+    ("before", "corners", "after"),
+    [
+        ((50, 48, 44), ((5, 5, 5), (15, 15, 15)), (12, 10, 10)),
+        ((5, 5, 5), ((35, 35, 30), (50, 48, 44)), (38, 37, 32)),
+    ],
+    ids=["beyond the end", "before the start"],
+)
+def test_a_click_from_before_the_box_does_not_disturb_those_after_it(
+    before: tuple[int, ...], corners: tuple[tuple[int, ...], ...], after: tuple[int, ...], compat: Compat | None
+) -> None:
+    session = Session(scan(), Model(), compat=compat)
+    session.click(before, structure="object", space="voxel")
+    session.box(*corners, structure="object", space="voxel")
+    session.click(after, False, structure="object", space="voxel")
+    only = Session(scan(), Model(), compat=compat)
+    only.box(*corners, structure="object", space="voxel")
+    only.click(after, False, structure="object", space="voxel")
+    assert not session.mask("object")[after]
+    assert not session.mask("object")[before], "the box says that the structure does not reach there"
+    assert only.mask("object").any()
 
 
 def test_a_locked_structure_keeps_its_voxels_at_every_scale() -> None:

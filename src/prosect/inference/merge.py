@@ -50,7 +50,8 @@ def merge(
     Args:
         automatic: The mask to correct (i j k).
         interactive: The network's answer to the clicks (i j k); equal to `automatic` where it has not been asked.
-        positive: Voxels clicked as part of the structure.
+        positive: Voxels clicked as part of the structure. Clicks may lie beyond the masks, which are parts of a scan:
+            they then select what is near enough.
         negative: Voxels clicked as no part of it.
         voxel_axes_mm: Columns are the steps in mm from one voxel to the next (3 3): how near a miss is.
         near_miss_mm: How far a click may miss a component; 0 is the paper's letter.
@@ -61,7 +62,7 @@ def merge(
         return _as_official(automatic, interactive, positive, negative)
     offsets = _offsets(voxel_axes_mm, near_miss_mm)
     added = _touched(interactive & ~automatic, positive, offsets)
-    if any(automatic[p] for p in positive):
+    if any(_holds(automatic, p) for p in positive):
         added |= _touched(interactive, positive, offsets)
     removed = _touched(automatic & ~interactive, negative, offsets)
     return np.asarray((automatic | added) & ~removed)
@@ -81,10 +82,24 @@ def is_near(mask: Mask, click: Voxel, voxel_axes_mm: ArrayLike, near_miss_mm: fl
 
 def _as_official(automatic: Mask, interactive: Mask, positive: Sequence[Voxel], negative: Sequence[Voxel]) -> Mask:
     """Return what the official merge makes of masks, given as logits of 1 and -1."""
-    points = np.array([[*positive, *negative]], dtype=np.float64).reshape(1, -1, 3)
-    labels = np.array([[1] * len(positive) + [0] * len(negative)])
-    before, answer = (np.where(mask, np.float32(1), np.float32(-1))[None] for mask in (automatic, interactive))
-    return np.asarray(merge_official(before, answer, points, labels)[0] > 0)
+    # official: a window holds its clicks, so one that lies beyond the masks does not exist there.
+    wanted = [voxel for voxel in positive if _lies_in(voxel, automatic.shape)]
+    unwanted = [voxel for voxel in negative if _lies_in(voxel, automatic.shape)]
+    points = np.array([[*wanted, *unwanted]], dtype=np.float64).reshape(1, -1, 3)
+    labels = np.array([[1] * len(wanted) + [0] * len(unwanted)])
+    before = np.where(automatic, np.float32(1), np.float32(-1))
+    answer = np.where(interactive, np.float32(1), np.float32(-1))
+    return np.asarray(merge_official(before[None], answer[None], points, labels)[0] > 0)
+
+
+def _lies_in(voxel: Voxel, shape: tuple[int, ...]) -> bool:
+    """Return whether a voxel lies in an array; numpy would count a negative index from the other end."""
+    return all(0 <= n < size for n, size in zip(voxel, shape, strict=True))
+
+
+def _holds(mask: Mask, voxel: Voxel) -> bool:
+    """Return whether a voxel is set in a mask (i j k); beyond it none is."""
+    return _lies_in(voxel, mask.shape) and bool(mask[voxel])
 
 
 def _touched(candidates: Mask, clicks: Sequence[Voxel], offsets: Sequence[NDArray[np.int64]]) -> Mask:
@@ -116,8 +131,10 @@ def _offsets(voxel_axes_mm: ArrayLike, near_miss_mm: float) -> list[NDArray[np.i
     """Return voxel offsets within a distance, grouped by distance, nearest first."""
     axes = np.asarray(voxel_axes_mm, dtype=np.float64)
     # The distance between neighbouring planes of voxels bounds how many voxels may lie within.
-    reach = np.floor(near_miss_mm * np.linalg.norm(np.linalg.inv(axes), axis=1) + 1e-6).astype(int)
-    box = np.array(list(itertools.product(*(range(-n, n + 1) for n in reach))))
-    distance = np.linalg.norm(box @ axes.T, axis=1).round(6)
-    near = np.unique(distance[distance <= near_miss_mm + 1e-6])
-    return [box[distance == d] for d in near]
+    planes_per_mm = np.linalg.norm(np.linalg.inv(axes), axis=1)
+    reach = np.floor(near_miss_mm * planes_per_mm + 1e-6).astype(int)
+    steps = [range(-n, n + 1) for n in reach]
+    box = np.array(list(itertools.product(*steps)))
+    distance_mm = np.linalg.norm(box @ axes.T, axis=1).round(6)
+    rings = np.unique(distance_mm[distance_mm <= near_miss_mm + 1e-6])
+    return [box[distance_mm == ring] for ring in rings]

@@ -148,10 +148,13 @@ def test_a_session_is_resumed_from_its_file_alone(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     write_weights(weights, dict(network.state_dict()), {"model": "vista3d", "preprocessing": {"patch": [32, 32, 32]}})
     volume, journal = scan(), tmp_path / "journal"
-    session = prosect.load("vista3d", weights=weights, device="cpu").session(volume, journal=journal, overlap="take")
+    session = prosect.load("vista3d", weights=weights, device="cpu").session(
+        volume, journal=journal, overlap="take", undo_bytes=5 * 2**20
+    )
     session.click((18, 15, 10), structure="object", space="voxel")
     again = prosect.resume(journal, volume, weights=weights, device="cpu")
     assert isinstance(again, Session)
+    assert again.header["undo_bytes"] == session.header["undo_bytes"] == 5 * 2**20, "what undo may keep stays as it was"
     np.testing.assert_array_equal(again.mask("object"), session.mask("object"))
     again.click((3, 3, 3), structure="object", space="voxel")
     third = prosect.resume(journal, volume, weights=weights, device="cpu")

@@ -212,11 +212,41 @@ def test_a_session_resumed_with_less_memory_for_undo_still_replays_every_undo(tm
     assert state(resumed) == state(session)
 
 
+def test_a_session_resumed_with_less_memory_for_undo_can_be_resumed_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    session = Session(scan(), Model(), journal=path)
+    draft_often(session)
+    for _ in range(5):
+        session.undo()
+    before = state(session)
+    resumed = Session(scan(), Model(), undo_bytes=1).replay(read_record(path), journal=path)
+    resumed.save(tmp_path / "saved")
+    for place in (path, tmp_path / "saved"):
+        assert state(Session(scan(), Model(), undo_bytes=1).replay(read_record(place))) == before
+
+
 def test_undoing_a_solid_organ_takes_hardly_any_memory() -> None:
     session = Session(scan(), Model())
     for n in range(20):
         session.start_from(np.indices(SHAPE).sum(0) < 40 + n % 2, name="solid")
     assert session.undo_nbytes < 20 * np.prod(SHAPE) / 20, "before, two bytes per voxel of each draft"
+
+
+def test_what_cannot_be_worked_out_is_not_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    session = Session(scan(), Model(), journal=path)
+    session.click((20, 18, 15), structure="object", space="voxel")
+    before = path.read_bytes()
+
+    def fail(*_args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("prosect.session.board.change_of", fail)
+    with pytest.raises(MemoryError):
+        session.click((25, 18, 15), structure="object", space="voxel")
+    with pytest.raises(MemoryError):
+        session.undo()
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("with_journal", [True, False])
@@ -310,6 +340,43 @@ def test_painted_voxels_are_one_action_that_later_clicks_keep(session: Session) 
     session.undo()
     session.undo()
     np.testing.assert_array_equal(session.mask("mine"), before)
+
+
+@pytest.mark.parametrize("rule", ["allow", "take", "keep"])
+def test_painting_what_another_structure_took_follows_the_rule_again(rule: str) -> None:
+    session = Session(scan(), Model(), overlap=rule)
+    box = Box((2, 2, 2), (6, 6, 6))
+    block = np.zeros(SHAPE, dtype=bool)
+    block[box.slices] = True
+    session.start_from(block, name="first")
+    session.start_from(block, name="second")
+    corner = Box((2, 2, 2), (4, 6, 6))
+    before = state(session)
+    loser = "first"
+    if rule == "keep":
+        loser = "second"
+    change = session.paint(loser, corner, np.ones(corner.shape, dtype=bool))
+    gained = 0
+    if rule == "take":
+        gained = corner.size
+    assert change.added == gained
+    assert change.counts == ({} if not gained else {"first": (gained, 0), "second": (0, gained)})
+    if gained:
+        assert session.read("first", corner).all()
+        session.undo()
+    assert state(session) == before
+
+
+def test_what_a_locked_structure_took_cannot_be_painted_back() -> None:
+    session = Session(scan(), Model(), overlap="take")
+    box = Box((2, 2, 2), (6, 6, 6))
+    block = np.zeros(SHAPE, dtype=bool)
+    block[box.slices] = True
+    session.start_from(block, name="first")
+    session.start_from(block, name="second")
+    session.lock("second")
+    assert session.paint("first", box, np.ones(box.shape, dtype=bool)).added == 0
+    assert session.read("second", box).all()
 
 
 def test_painting_is_on_record_and_resumes_bit_for_bit(session: Session, tmp_path: Path) -> None:

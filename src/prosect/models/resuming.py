@@ -63,6 +63,9 @@ def _model_of(path: str | os.PathLike[str], record: Record) -> tuple[str, str, d
             "near_miss_mm": float(record.header["near_miss_mm"]),
             "compat": record.header["compat"],
         }
+        # Sessions of before there was a limit, and those that had none once, get the usual one.
+        if isinstance(record.header.get("undo_bytes"), int):
+            options["undo_bytes"] = record.header["undo_bytes"]
         return str(said["model"]), str(said["profile"]), options
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{Path(path).name}: the session does not say its model.", code="SESSION_DAMAGED") from error

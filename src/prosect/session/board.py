@@ -172,8 +172,9 @@ class Board:
         brought = checked_values(about.get("label_values", {}))
         everything = {**self.sheets, **dict(zip(names, sheets, strict=True))}
         edits = [edit.to_json() for edit in action.edits]
-        self.entries.append({**about, "structures": names, "edits": edits})
+        # Whatever can fail comes before the record, which would else hold an action that was never done.
         change = change_of(action.edits, everything, names, notes, self.revision + 1)
+        self.entries.append({**about, "structures": names, "edits": edits})
         self.sheets.update(zip(names, sheets, strict=True))
         for sheet in sheets:
             self.vocabulary = extend_vocabulary(self.vocabulary, sheet.target)
@@ -227,8 +228,8 @@ class Board:
         names = dict.fromkeys([*action.clicks, *(edit.structure for edit in action.edits)])
         for name in names:
             self.sheet(self.sheets[name].target)
-        self.entries.append({"do": kind})
         change = change_of(action.edits, self.sheets, names, (), self.revision + 1)
+        self.entries.append({"do": kind})
         apply_action(action, self.sheets)
         self.revision += 1
         return change

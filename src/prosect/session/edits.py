@@ -291,13 +291,19 @@ def apply_action(action: Action, sheets: Mapping[str, Sheet]) -> None:
 
 
 def plan_mask(
-    sheets: Mapping[str, Sheet], name: str, box: Box, wanted: Mask, overlap: str, draft: Mask | None = None
+    sheets: Mapping[str, Sheet],
+    name: str,
+    box: Box,
+    wanted: Mask,
+    overlap: str,
+    draft: Mask | None = None,
+    painted: Mask | None = None,
 ) -> tuple[Edit, ...]:
     """Return the edits that make a structure what is wanted in a box, under the overlap rule.
 
     `allow` leaves other structures alone, `take` takes voxels from those that are not locked, `keep` leaves every voxel
     to the structure that has it. Only voxels that this action changes are looked at: what the rule decided before
-    stays decided.
+    stays decided, but where a person paints a voxel that the structure had lost to another.
 
     Args:
         sheets: All structures.
@@ -306,11 +312,14 @@ def plan_mask(
         wanted: Its mask there before the rule (i j k).
         overlap: The rule.
         draft: Its new draft there (i j k), or None where that stays.
+        painted: Which of the wanted voxels (i j k) a person named one by one.
     """
     sheet = sheets[name]
     flipped = wanted ^ sheet.edited.read(box)
     shown = sheet.shown.read(box)
     gained = flipped & wanted & ~shown
+    if painted is not None:
+        gained |= painted & wanted & ~shown
     others = {}
     for n, s in sheets.items():
         if n != name and overlap != "allow" and (s.shown.box & box).size:

@@ -212,11 +212,17 @@ class Planner:
         """
         if bits.shape != box.shape:
             raise GeometryError(f"{bits.shape} bits for a box of {box.shape} voxels.", code="BOX_OUTSIDE")
+        name = sheet.target.name
         whole = box | sheet.draft.box | sheet.edited.box
         wanted = sheet.edited.read(whole)
-        wanted[box.within(whole)] = wanted[box.within(whole)] | bits if positive else wanted[box.within(whole)] & ~bits
-        edits = plan_mask({**sheets, sheet.target.name: sheet}, sheet.target.name, whole, wanted, self.overlap, wanted)
-        return Action(edits, {sheet.target.name: (sheet.clicks, ())})
+        painted = np.zeros_like(wanted)
+        if positive:
+            wanted[box.within(whole)] |= bits
+            painted[box.within(whole)] = bits
+        else:
+            wanted[box.within(whole)] &= ~bits
+        edits = plan_mask({**sheets, name: sheet}, name, whole, wanted, self.overlap, wanted, painted)
+        return Action(edits, {name: (sheet.clicks, ())})
 
     def clear(self, sheets: Mapping[str, Sheet], sheet: Sheet) -> Action:
         """Return the action that empties a structure."""

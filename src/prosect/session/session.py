@@ -31,7 +31,7 @@ from prosect.session.planning import Planner, checked_clicks, require_rules
 from prosect.session.protocols import ClickModel, Responder, label_values_by, require_drafts, scan_hash
 from prosect.session.reading import Reading
 from prosect.session.replaying import click_entry, clicks_to_json, replay_record
-from prosect.session.undoing import UNDO_BYTES
+from prosect.session.undoing import UNDO_BYTES, larger_limit
 from prosect.volume import Volume
 
 __all__ = ["Session"]
@@ -77,6 +77,7 @@ class Session(Reading):
     ) -> None:
         require_rules(overlap, compat)
         self._model, self._clock, self._overlap = model, clock, overlap
+        self._undo_bytes = int(undo_bytes)
         self._planner = Planner(volume, model, overlap, float(near_miss_mm), compat, responder)
         header = {
             "scan_sha256": scan_hash(volume),
@@ -84,10 +85,10 @@ class Session(Reading):
             "overlap": overlap,
             "near_miss_mm": float(near_miss_mm),
             "compat": compat,
-            "undo_bytes": int(undo_bytes),
+            "undo_bytes": self._undo_bytes,
         }
         entries = Entries(None if journal is None else begin_journal(Path(journal), header))
-        board = Board(volume.grid, model.vocabulary, entries, int(undo_bytes), label_values_by(model))
+        board = Board(volume.grid, model.vocabulary, entries, self._undo_bytes, label_values_by(model))
         super().__init__(volume, board, header)
 
     @property
@@ -347,6 +348,8 @@ class Session(Reading):
         """
         refuse_other(record, {key: value for key, value in self.header.items() if key != "undo_bytes"})
         replay_record(self._board, self._planner, record, recompute)
+        # Who replays these actions again must find what each recorded undo found, so the larger limit is the one kept.
+        self.header = {**self.header, "undo_bytes": larger_limit(record.header.get("undo_bytes"), self._undo_bytes)}
         if journal is not None:
             self._board.entries = Entries(Journal(Path(journal), self.header, self._board.entries))
         return self

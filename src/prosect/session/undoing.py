@@ -6,7 +6,7 @@ from collections import deque
 
 from prosect.session.edits import Action
 
-__all__ = ["UNDO_BYTES", "Undoing"]
+__all__ = ["UNDO_BYTES", "Undoing", "larger_limit"]
 
 UNDO_BYTES = 256 * 2**20
 
@@ -73,3 +73,10 @@ class Undoing:
     def step_on(self) -> None:
         """Note that the action undone last was done again."""
         self._done.append(self._undone.pop())
+
+
+def larger_limit(first: int | None, second: int | None) -> int | None:
+    """Return the larger of two limits of bytes, of which None is none at all."""
+    if first is None or second is None:
+        return None
+    return max(first, second)

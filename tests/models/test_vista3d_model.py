@@ -12,8 +12,10 @@ from scipy import ndimage
 
 import prosect
 from prosect import vocabulary
+from prosect.case import Intensity
 from prosect.checkpoints.files import write_weights
 from prosect.errors import CancelledError, FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
+from prosect.geometry import Grid
 from prosect.inference.memory import attempts
 from prosect.inference.one_piece import CRUMB
 from prosect.models import device_named
@@ -284,3 +286,30 @@ def test_a_sweep_ends_where_it_is_cancelled_and_the_next_is_whole(model: Vista3D
         model.segment(scan(), ["liver"], watch=watch)
     assert told == [1, 2]
     np.testing.assert_array_equal(model.segment(scan(), ["liver"]).array, expected)
+
+
+def test_memory_of_maps_is_given_back_however_a_sweep_ends(model: Vista3DModel) -> None:
+    returned: list[str] = []
+    watched = replace(model)
+    object.__setattr__(watched, "branches", replace(watched.branches, release=lambda: returned.append("back")))
+    watched.segment(scan(), ["liver"])
+    assert len(returned) == 1
+    with pytest.raises(CancelledError):
+        watched.segment(scan(), ["liver"], watch=cancel_when(lambda: True))
+    assert len(returned) == 2
+    _, _, slabs = watched.features(scan())
+    next(slabs)
+    assert len(returned) == 2, "the next slab needs the same memory"
+    del slabs
+    assert len(returned) == 3
+
+
+def test_the_plan_counts_the_copy_that_percentiles_are_taken_from(model: Vista3DModel) -> None:
+    percentiles = replace(model.spec, intensity=Intensity("percentile", 1.0, 99.0))
+    sheared = np.diag([2.0, 2.0, 2.0, 1.0])
+    sheared[0, 2] = 0.5  # no axis can be resampled by itself, so nothing larger hides the copy
+    grid = Grid((200, 200, 200), sheared)
+    planned = []
+    for each in (model, replace(model, spec=percentiles)):
+        planned.append(each.plan(grid).parts["preparing"])
+    assert planned[1] > planned[0]

@@ -271,7 +271,14 @@ class Vista3DModel(ShownModel):
             padding=self.profile.padding,
             watch=watch,
         )
-        return case.grid, windows.sweep_axis, slabs
+        return case.grid, windows.sweep_axis, self._releasing(slabs)
+
+    def _releasing(self, slabs: Iterator[Slab]) -> Iterator[Slab]:
+        """Yield slabs, and return the memory of maps to the system when they end, or nobody asks for more."""
+        try:
+            yield from slabs
+        finally:
+            self.branches.release()
 
     def session(self, volume: Volume, **options: Any) -> Session:
         """Return a session in which a person edits this scan by clicks.
@@ -344,7 +351,7 @@ class Vista3DModel(ShownModel):
 
     def _memory(self, grid: Grid, plan: WindowPlan, layers: int) -> MemoryPlan:
         highest = max(s.index for s in self.vocabulary)
-        preparing = preparing_bytes(grid, plan.shape, self.profile.preparation)
+        preparing = preparing_bytes(grid, plan.shape, self._preparation)
         label_bytes = 1 if highest < 256 else 2
         return plan_memory(grid.shape, plan, self.channels, self.branches.maps_alive, layers, label_bytes, preparing)
 
@@ -386,10 +393,12 @@ class Vista3DModel(ShownModel):
                 for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
                     for taker in (*painters, *gauges, *(weighers or ())):
                         taker.add(slab)
-                self.branches.release()
                 return [painter.result() for painter in painters], fallbacks
             except torch.OutOfMemoryError:
                 fallbacks.append(f"out of memory with {batch} windows per batch, blended on {where.type}: started over")
+            finally:
+                # After a cancelled sweep, too: a server lives on, and has no other use for this memory.
+                self.branches.release()
         raise ResourceError(
             f"The {self.device.type} device ran out of memory with one window at a time; use --device cpu.",
             code="GPU_MEMORY",

@@ -34,8 +34,8 @@ def test_pieces_below_the_volume_fall_to_the_body_and_are_counted() -> None:
     assert after.sought == before.sought
     assert list(after.provenance["notes"]) == [
         "read",
-        "liver: 1 pieces smaller than 10 mm3 were left out",
-        "spleen: 1 pieces smaller than 10 mm3 were left out",
+        "liver: 1 piece smaller than 10 mm3 was left out",
+        "spleen: 1 piece smaller than 10 mm3 was left out",
     ]
 
 

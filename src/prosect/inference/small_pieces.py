@@ -31,7 +31,10 @@ def without_small_pieces(labels: LabelMap | LabelLayers, least_mm3: float) -> La
     for index in labels.present:
         count = drop_small(canvas, index, least_mm3 / voxel_mm3, smallest_container(index, labels.sought, labels))
         if count:
-            notes.append(f"{labels.name_of(index)}: {count} pieces smaller than {least_mm3:g} mm3 were left out")
+            what = f"{count} pieces smaller than {least_mm3:g} mm3 were"
+            if count == 1:
+                what = f"1 piece smaller than {least_mm3:g} mm3 was"
+            notes.append(f"{labels.name_of(index)}: {what} left out")
     said = labels.provenance.get("notes", ())
     before = []
     if isinstance(said, list | tuple):

@@ -18,8 +18,9 @@ from prosect.inference.merge import Compat
 from prosect.inference.patch_images import PaddedImage, ResampledImage
 from prosect.inference.scales import ClickScales, Rescaled
 from prosect.inference.windows import plan_windows
-from prosect.prompts import Click
+from prosect.prompts import Click, click_at
 from prosect.session import Session, read_record
+from prosect.session.journal import Record
 from prosect.volume import Volume
 from session.test_session import Ball
 
@@ -124,6 +125,32 @@ def test_a_journal_holds_scale_size_and_box(tmp_path: Path, recompute: bool) -> 
     again.click((28, 28, 25), structure="one", space="voxel")
     session.click((28, 28, 25), structure="one", space="voxel")
     assert np.array_equal(session.mask("one"), again.mask("one"))
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_clicks_that_a_box_moves_to_other_patches_are_resumed_in_those(tmp_path: Path, recompute: bool) -> None:
+    path = tmp_path / "journal"
+    session = Session(scan(), Model(), journal=path)
+    session.click(MIDDLE, structure="object", space="voxel")
+    session.box((20, 20, 12), (40, 40, 40), structure="object", space="voxel")
+    again = Session(scan(), Model()).replay(read_record(path), recompute=recompute)
+    for each in (session, again):
+        each.click((26, 30, 20), structure="object", space="voxel")
+    assert np.array_equal(session.mask("object"), again.mask("object"))
+
+
+def test_clicks_that_waited_when_all_were_sent_are_answered_so_again() -> None:
+    session = Session(scan(), Model())
+    sent = []
+    for voxel, positive in ((MIDDLE, True), ((38, 28, 25), False), ((35, 28, 25), True)):
+        sent.append(click_at(voxel, GRID, positive=positive, space="voxel"))
+    session.set_clicks("object", sent[:2])
+    assert not session.mask("object")[38, 28, 25], "the second click has nothing to remove yet"
+    session.set_clicks("object", [])
+    session.set_clicks("object", sent)
+    record = Record(session.header, tuple(session._board.entries))
+    again = Session(scan(), Model()).replay(record, recompute=True)
+    assert np.array_equal(again.mask("object"), session.mask("object"))
 
 
 def test_a_journal_without_sizes_says_nothing_of_scales(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from prosect.errors import PromptError, SessionError
@@ -47,8 +48,11 @@ def replay_entry(board: Board, planner: Planner, entry: Mapping[str, Any], recom
     if kind == "lock":
         board.lock(names[0], bool(entry["locked"]))
         return
-    if kind in ("undo", "redo"):
-        board.undo() if kind == "undo" else board.redo()
+    if kind == "undo":
+        board.undo()
+        return
+    if kind == "redo":
+        board.redo()
         return
     vocabulary, sheets = board.vocabulary, []
     for name in names:
@@ -58,8 +62,13 @@ def replay_entry(board: Board, planner: Planner, entry: Mapping[str, Any], recom
     action = recorded_action(entry, sheets, board.grid)
     if recompute and kind in ("click", "clicks"):
         _, after = action.clicks[sheets[0].target.name]
-        plan = planner.clicks if kind == "click" else planner.all_clicks
-        if plan(board.sheets, sheets[0], after).edits != action.edits:
+        if kind == "click":
+            again = planner.clicks(board.sheets, sheets[0], after)
+        else:
+            # As a client sent them: patches and turns are what the planner finds.
+            sent = [replace(each, patch=(0, 0, 0), turn=None, scale=1.0) for each in after]
+            again = planner.all_clicks(board.sheets, sheets[0], sent)
+        if again.edits != action.edits:
             raise SessionError("A click is answered otherwise now than then.", code="REPLAY_DIFFERS")
     about = {key: value for key, value in entry.items() if key not in ("edits", "structures")}
     board.do(about, action, sheets)
@@ -80,9 +89,8 @@ def recorded_action(entry: Mapping[str, Any], sheets: Sequence[Sheet], grid: Gri
     edits = tuple(Edit.from_json(each, grid.shape) for each in entry["edits"])
     clicks: dict[str, tuple[Clicks, Clicks]] = {}
     if entry["do"] == "click":
-        made = PlacedClick.from_json(entry, grid, sheets[0].clicks)
-        kept = tuple(each for each in sheets[0].clicks if each.voxel != made.voxel)
-        clicks[sheets[0].target.name] = (sheets[0].clicks, (*kept, made))
+        new = PlacedClick.from_json(entry, grid, sheets[0].clicks)
+        clicks[sheets[0].target.name] = (sheets[0].clicks, (*without(sheets[0].clicks, new), new))
     elif entry["do"] == "clear":
         clicks[sheets[0].target.name] = (sheets[0].clicks, ())
     for sheet in sheets:
@@ -107,9 +115,22 @@ def clicks_to_json(action: Action) -> dict[str, list[dict[str, Any]]]:
 
 
 def click_entry(clicks: Clicks, action: Action) -> dict[str, Any]:
-    """Return what the record says of one more click; where others begin to count with it, it holds them all."""
-    about = {"do": "click", **clicks[-1].to_json()}
-    (after,) = (after for _, after in action.clicks.values())
-    if after == clicks:
+    """Return what the record says of one more click.
+
+    Where others change with it, the record holds them all: they begin to count, or get patches of another scale.
+
+    Args:
+        clicks: The structure's clicks with the new one, which is the last.
+        action: What it does; the one structure whose clicks it changes is that of the click.
+    """
+    new = clicks[-1]
+    about = {"do": "click", **new.to_json()}
+    ((before, after),) = action.clicks.values()
+    if after == (*without(before, new), new):
         return about
     return {**about, "clicks": clicks_to_json(action)}
+
+
+def without(clicks: Clicks, new: PlacedClick) -> Clicks:
+    """Return the clicks that stay as they are beside a new one, which takes the place of one on its own voxel."""
+    return tuple(each for each in clicks if each.voxel != new.voxel)

@@ -34,9 +34,13 @@ def depth_near_surface(shape: Shape, x: Array, y: Array, z: Array, edge_mm: floa
     lattice = np.ix_(*corners)
     coarse = np.broadcast_to(shape.depth_mm(x[lattice], y[lattice], z[lattice]), tuple(len(c) for c in corners))
     first, last = lattice_ends(x, y, z)
-    reach = DOUBT * STEP * np.linalg.norm(last - first) / np.linalg.norm(np.asarray(x.shape) - 1) / 2 * 3**0.5 + edge_mm
-    high, low = extreme(coarse, np.maximum), extreme(coarse, np.minimum)
-    state = np.where(high < -reach, -1, np.where(low > reach, 1, 0)).astype(np.int8)
+    # No voxel of a block lies further from its nearest corner than half of the block's diagonal.
+    mm_per_voxel = np.linalg.norm(last - first) / np.linalg.norm(np.asarray(x.shape) - 1)
+    half_diagonal_mm = STEP * mm_per_voxel * 3**0.5 / 2
+    reach = DOUBT * half_diagonal_mm + edge_mm
+    is_outside = extreme(coarse, np.maximum) < -reach
+    is_inside = extreme(coarse, np.minimum) > reach
+    state = is_inside.astype(np.int8) - is_outside.astype(np.int8)
     counts = [np.diff(c) for c in corners]
     for axis, count in enumerate(counts):
         count[-1] += 1

@@ -261,8 +261,10 @@ def around(grid: Grid, center: NDArray[np.float64], reach_mm: float) -> Box3:
 
 def offsets(grid: Grid, box: Box3, center: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the vectors (3 i j k) in mm from a place to the voxels of a box."""
-    voxels = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), axis=-1)
-    away = voxels @ grid.affine[:3, :3].T + (grid.affine[:3, 3] - center)
+    indices = [np.arange(side.start, side.stop) for side in box]
+    voxels = np.stack(np.meshgrid(*indices, indexing="ij"), axis=-1)
+    axes, origin = grid.affine[:3, :3], grid.affine[:3, 3]
+    away = voxels @ axes.T + (origin - center)
     return np.moveaxis(away, -1, 0).astype(np.float32)
 
 

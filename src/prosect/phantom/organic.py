@@ -100,7 +100,8 @@ class Rough:
         depth = self.shape.depth_mm(x, y, z)
         for a, b, c, phase, height in self.waves:
             # The sine of a sum, so that open grids stay open.
-            along, across = np.float32(a) * x + np.float32(phase), np.float32(b) * y + np.float32(c) * z
+            along = np.float32(a) * x + np.float32(phase)
+            across = np.float32(b) * y + np.float32(c) * z
             wave = np.sin(along) * np.cos(across) + np.cos(along) * np.sin(across)
             depth = depth + wave * np.float32(height)
         return np.asarray(depth)
@@ -148,17 +149,17 @@ class Bulk:
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the depth, exact on the surface and to first order near it."""
-        d = (x - np.float32(self.center[0]), y - np.float32(self.center[1]), z - np.float32(self.center[2]))
+        away = away_from(self.center, x, y, z)
+        # Sum of powers of the distances in radii, and the square of its slope: one over the other is a distance in mm.
         first: Array = np.zeros((1, 1, 1), dtype=np.float32)
         second = first
         for axis, radius in zip(self.axes().T, self.radii_mm, strict=True):
-            along = sum(np.float32(w) * v for w, v in zip(axis, d, strict=True) if abs(w) > 1e-9)
-            unit = np.abs(along) * np.float32(1 / radius)
-            if self.power == 2.0:
-                first, second = first + unit * unit, second + (unit * np.float32(1 / radius)) ** 2
-            else:
-                low = unit ** np.float32(self.power - 1)
-                first, second = first + low * unit, second + (low * np.float32(1 / radius)) ** 2
+            per_mm = np.float32(1 / radius)
+            unit = np.abs(along_axis(axis, away)) * per_mm
+            # An ellipsoid is most of the body, and a square costs far less than a power.
+            low = unit if self.power == 2.0 else unit ** np.float32(self.power - 1)
+            first = first + low * unit
+            second = second + (low * per_mm) ** 2
         rho = np.maximum(first, 1e-6) ** np.float32(1 / self.power)
         slope = np.sqrt(np.maximum(second, 1e-12)) * np.maximum(rho, 1e-3) ** np.float32(1 - self.power)
         return np.asarray((1.0 - rho) / slope)
@@ -189,27 +190,51 @@ class Slab:
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the depth below the nearer of outline and flat end."""
-        d = (x - np.float32(self.center[0]), y - np.float32(self.center[1]), z - np.float32(self.center[2]))
-        axes = rotation(*np.deg2rad(self.turn)).T
-        u, v, w = (sum(np.float32(q) * p for q, p in zip(axis, d, strict=True) if abs(q) > 1e-9) for axis in axes)
+        away = away_from(self.center, x, y, z)
+        own = rotation(*np.deg2rad(self.turn)).T
+        u, v, w = (along_axis(axis, away) for axis in own)
         rx, ry, rz = (np.float32(h) for h in self.half_mm)
         thin: Array = np.ones(1, dtype=np.float32)
         if self.waist:
-            thin = np.asarray(1.0 - np.float32(self.waist) * np.clip(1 - (w / rz) ** 2, 0.0, 1.0))
+            half_way = np.clip(1 - (w / rz) ** 2, 0.0, 1.0)
+            thin = np.asarray(1.0 - np.float32(self.waist) * half_way)
         power = np.float32(self.power)
+        # How far out in its own slice a point lies, 1 at the wall; the ray from the middle says how many mm that is.
         rho = ((np.abs(u) / rx) ** power + (np.abs(v) / ry) ** power) ** (1 / power)
-        wall = np.sqrt(u * u + v * v + np.float32(1e-6)) * (thin / np.maximum(rho, np.float32(1e-3)) - 1)
+        from_middle = np.sqrt(u * u + v * v + np.float32(1e-6))
+        wall = from_middle * (thin / np.maximum(rho, np.float32(1e-3)) - 1)
         return np.asarray(np.minimum(wall, rz - np.abs(w)))
+
+
+def away_from(center: Point, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
+    """Return coordinates of points in mm, counted from a place."""
+    a, b, c = (np.float32(value) for value in center)
+    return x - a, y - b, z - c
+
+
+def along_axis(axis: NDArray[np.float64], away: tuple[Array, Array, Array]) -> Array:
+    """Return how far points lie along a unit vector (3), in mm.
+
+    World axes that it does not run along are left out, so that open grids stay open.
+    """
+    total: Array | int = 0
+    for weight, coordinate in zip(axis, away, strict=True):
+        if abs(weight) > 1e-9:
+            total = total + np.float32(weight) * coordinate
+    return np.asarray(total)
 
 
 def curve(points: ArrayLike, per_piece: int = 4) -> NDArray[np.float64]:
     """Return a smooth line (n, d) through points (m, d), each piece between two of them in `per_piece` steps."""
     table = np.asarray(points, dtype=np.float64)
     ends = np.vstack([2 * table[0] - table[1], table, 2 * table[-1] - table[-2]])
+    # Catmull and Rom's cubic between b and c; the points beside them, a and d, give its slopes at both ends.
     a, b, c, d = (ends[n : n + len(table) - 1, None] for n in range(4))
+    slope = c - a
+    square = 2 * a - 5 * b + 4 * c - d
+    cube = 3 * b - a - 3 * c + d
     t = (np.arange(per_piece) / per_piece)[:, None]
-    # Catmull and Rom's cubic.
-    pieces = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    pieces = 0.5 * (2 * b + slope * t + square * t**2 + cube * t**3)
     return np.vstack([pieces.reshape(-1, table.shape[1]), table[-1]])
 
 

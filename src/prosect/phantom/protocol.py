@@ -227,7 +227,9 @@ def noise(generator: np.random.Generator, hu: NDArray[np.float32], protocol: Pro
 def beyond_circle(grid: Grid) -> NDArray[np.bool_]:
     """Return which voxels lie outside the circle that fits the slices."""
     ni, nj, _ = grid.shape
+    mm_i, mm_j, _ = grid.spacing_mm
     i, j = np.ogrid[:ni, :nj]
-    radius = max(ni * grid.spacing_mm[0], nj * grid.spacing_mm[1]) / 2
-    square = ((i - (ni - 1) / 2) * grid.spacing_mm[0]) ** 2 + ((j - (nj - 1) / 2) * grid.spacing_mm[1]) ** 2
-    return np.broadcast_to((square > radius**2)[..., None], grid.shape)
+    across, along = (i - (ni - 1) / 2) * mm_i, (j - (nj - 1) / 2) * mm_j
+    radius = max(ni * mm_i, nj * mm_j) / 2
+    is_beyond = across**2 + along**2 > radius**2
+    return np.broadcast_to(is_beyond[..., None], grid.shape)

@@ -38,8 +38,9 @@ def paint_rods(
         free: Which label values may be covered; None for all.
     """
     table = rod_table(rods)
-    low = np.minimum(table[:, :3] - table[:, 6:7], table[:, 3:6] - table[:, 7:8])
-    high = np.maximum(table[:, :3] + table[:, 6:7], table[:, 3:6] + table[:, 7:8])
+    begin, end, begin_mm, end_mm = table[:, :3], table[:, 3:6], table[:, 6:7], table[:, 7:8]
+    low = np.minimum(begin - begin_mm, end - end_mm)
+    high = np.maximum(begin + begin_mm, end + end_mm)
     start, stop = view.boxes(np.stack([low, high], axis=1), view.edge_mm)
     seen = (start < stop).all(axis=1)
     shares = np.array([rod.share(view.edge_mm) for rod in rods], dtype=np.float32)
@@ -100,24 +101,30 @@ def voxels(
     """Return for every voxel of every box which box it is of, and its flat index in an array of `shape`."""
     counts = sizes.prod(axis=1)
     which = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    within, k = np.divmod(within, sizes[which, 2])
-    i, j = np.divmod(within, sizes[which, 1])
+    # All voxels of all boxes in a row: less where its box begins in that row, each has its number within the box.
+    first = np.cumsum(counts) - counts
+    number = np.arange(int(counts.sum())) - np.repeat(first, counts)
+    # k runs fastest in a box, as in the array.
+    rest, k = np.divmod(number, sizes[which, 2])
+    i, j = np.divmod(rest, sizes[which, 1])
     i, j, k = i + start[which, 0], j + start[which, 1], k + start[which, 2]
     return which, (i * shape[1] + j) * shape[2] + k
 
 
 def rod_depth(table: Values, which: NDArray[np.intp], place: NDArray[np.intp], view: View) -> Values:
     """Return how deep in its rod each voxel lies: `Capsule.depth_mm` for many of them."""
-    along = table[:, 3:6] - table[:, :3]
-    unit = along / np.maximum((along**2).sum(axis=1, keepdims=True), 1e-9)
+    begin, begin_mm, end_mm = table[:, :3], table[:, 6], table[:, 7]
+    along = table[:, 3:6] - begin
+    # Divided by the squared length: the product with a vector is then a share of the rod, 0 at its begin, 1 at its end.
+    share_of = along / np.maximum((along**2).sum(axis=1, keepdims=True), 1e-9)
     x, y, z = (axis.reshape(-1)[place] for axis in view.bent)
-    dx, dy, dz = x - table[which, 0], y - table[which, 1], z - table[which, 2]
-    part = np.clip(dx * unit[which, 0] + dy * unit[which, 1] + dz * unit[which, 2], 0, 1)
+    dx, dy, dz = x - begin[which, 0], y - begin[which, 1], z - begin[which, 2]
+    part = np.clip(dx * share_of[which, 0] + dy * share_of[which, 1] + dz * share_of[which, 2], 0, 1)
+    # From the nearest point of the axis, no longer from its begin.
     dx -= part * along[which, 0]
     dy -= part * along[which, 1]
     dz -= part * along[which, 2]
-    radius = table[which, 6] + part * (table[which, 7] - table[which, 6])
+    radius = begin_mm[which] + part * (end_mm[which] - begin_mm[which])
     return np.asarray(radius - np.sqrt(dx * dx + dy * dy + dz * dz), dtype=np.float32)
 
 

@@ -50,9 +50,11 @@ class Ellipsoid:
 
     def axes(self) -> NDArray[np.float64]:
         """Return the directions of the three half axes as columns (3, 3)."""
-        a, b = np.deg2rad(self.turn_z), np.deg2rad(self.turn_y)
-        about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-        about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+        angle_z, angle_y = np.deg2rad(self.turn_z), np.deg2rad(self.turn_y)
+        cos, sin = np.cos(angle_z), np.sin(angle_z)
+        about_z = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        cos, sin = np.cos(angle_y), np.sin(angle_y)
+        about_y = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
         return np.asarray(about_y @ about_z)
 
     def bounds(self) -> NDArray[np.float64]:
@@ -84,9 +86,10 @@ class Capsule:
 
     def bounds(self) -> NDArray[np.float64]:
         """Return the box around both balls."""
-        balls = ((self.start, self.start_radius_mm), (self.stop, self.stop_radius_mm))
-        ends = np.array([[np.subtract(p, r), np.add(p, r)] for p, r in balls])
-        return np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)])
+        start, stop = np.asarray(self.start, dtype=np.float64), np.asarray(self.stop, dtype=np.float64)
+        low = np.minimum(start - self.start_radius_mm, stop - self.stop_radius_mm)
+        high = np.maximum(start + self.start_radius_mm, stop + self.stop_radius_mm)
+        return np.stack([low, high])
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the radius at the nearest point of the axis minus the distance to it."""
@@ -129,21 +132,23 @@ class Loft:
 
     def at(self, z: Array) -> tuple[Array, Array, Array, Array]:
         """Return middle x, middle y and both half widths at heights `z`."""
-        table = np.asarray(self.stations, dtype=np.float64)
-        cx, cy, rx, ry = (np.interp(z, table[:, 0], table[:, n]) for n in range(1, 5))
+        heights, *columns = np.asarray(self.stations, dtype=np.float64).T
+        cx, cy, rx, ry = (np.interp(z, heights, column) for column in columns)
+        # However far a wall is moved inwards, something is left: a loft has an inside at every height.
         return cx, cy, np.maximum(rx - self.shrink_mm, 0.1), np.maximum(ry - self.shrink_mm, 0.1)
 
     def bounds(self) -> NDArray[np.float64]:
         """Return the box around all stations."""
-        table = np.asarray(self.stations, dtype=np.float64)
-        low = np.array([(table[:, 1] - table[:, 3]).min(), (table[:, 2] - table[:, 4]).min(), table[:, 0].min()])
-        high = np.array([(table[:, 1] + table[:, 3]).max(), (table[:, 2] + table[:, 4]).max(), table[:, 0].max()])
+        z, middle_x, middle_y, half_x, half_y = np.asarray(self.stations, dtype=np.float64).T
+        low = np.array([(middle_x - half_x).min(), (middle_y - half_y).min(), z.min()])
+        high = np.array([(middle_x + half_x).max(), (middle_y + half_y).max(), z.max()])
         return np.stack([low, high])
 
     def depth_mm(self, x: Array, y: Array, z: Array) -> Array:
         """Return the depth along the ray from the middle of the slice, or to a flat end where that is nearer."""
         cx, cy, rx, ry = self.at(z)
         dx, dy = x - cx, y - cy
+        # 0 in the middle of the slice, 1 at its wall.
         rho = ((np.abs(dx) / rx) ** self.power + (np.abs(dy) / ry) ** self.power) ** (1.0 / self.power)
         rho = np.maximum(rho, 1e-3)
         wall = np.sqrt(dx**2 + dy**2 + 1e-6) / rho * (1.0 - rho)

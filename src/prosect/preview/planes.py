@@ -63,29 +63,47 @@ def draw_plane(axes: Axes, scene: Scene, view: View, *, small: bool = False) -> 
 
 def in_panel(scene: Scene, view: View, voxel: Sequence[float]) -> tuple[float, float]:
     """Return where a voxel (RAS axes) lies in a panel, in millimetres from its lower left corner."""
-    size, spacing = scene.size_mm, scene.grid.spacing_mm
+    spacing = scene.grid.spacing_mm
+    # A voxel's middle is half a voxel in.
+    right_mm = (voxel[view.across] + 0.5) * spacing[view.across]
+    up_mm = (voxel[view.up] + 0.5) * spacing[view.up]
     # The patient's right is at the left of the picture, and so is the front.
-    across = size[view.across] - (voxel[view.across] + 0.5) * spacing[view.across]
-    return float(across), float((voxel[view.up] + 0.5) * spacing[view.up])
+    return float(scene.size_mm[view.across] - right_mm), float(up_mm)
 
 
 def draw_coordinates(axes: Axes, scene: Scene, view: View) -> None:
     """Write world coordinates in millimetres along the lower and the left edge."""
     for axis, is_across in ((view.across, True), (view.up, False)):
-        first, last = scene.position_mm(axis, 0), scene.position_mm(axis, scene.grid.shape[axis] - 1)
+        last_voxel = scene.grid.shape[axis] - 1
+        first, last = scene.position_mm(axis, 0), scene.position_mm(axis, last_voxel)
         if first == last:
             continue
         step = length_below(abs(last - first) / (MOST_TICKS - 1))
         low, high = min(first, last), max(first, last)
         for value in np.arange(np.ceil(low / step) * step, high, step):
             voxel = list(scene.center)
-            voxel[axis] = (value - first) / (last - first) * (scene.grid.shape[axis] - 1)
+            voxel[axis] = (value - first) / (last - first) * last_voxel
             across, up = in_panel(scene, view, voxel)
-            share = (across if is_across else up) / scene.size_mm[axis]
-            # The name of a panel stands in its upper left corner; numbers along the lower edge begin near the other.
-            inside = CORNER < share < 1 - CORNER if is_across else FOOT < share < 1 - HEAD
-            if inside and abs(share - 0.5) > (LETTER if is_across else LETTER_UP):
+            if is_across:
+                is_free = has_room(across / scene.size_mm[axis], LETTER, CORNER, CORNER)
+            else:
+                is_free = has_room(up / scene.size_mm[axis], LETTER_UP, FOOT, HEAD)
+            if is_free:
                 draw_tick(axes, (across, up), f"{value:.0f}", is_across)
+
+
+def has_room(share: float, letter: float, before: float, after: float) -> bool:
+    """Return whether a number can stand at a place along an edge of a panel.
+
+    The letter of the direction stands in the middle of an edge, the name of the panel in its upper left corner.
+
+    Args:
+        share: The place, from 0 to 1.
+        letter: How far from the middle the letter reaches, as a share of the edge.
+        before: The share at the beginning that stays free.
+        after: That at the end.
+    """
+    return before < share < 1 - after and abs(share - 0.5) > letter
 
 
 def draw_tick(axes: Axes, place: tuple[float, float], text: str, is_across: bool) -> None:
@@ -145,9 +163,13 @@ def fill(values: NDArray[Any], scene: Scene) -> NDArray[np.float32]:
 def outline(axes: Axes, mask: NDArray[np.bool_], steps: tuple[float, float], color: tuple[float, ...]) -> None:
     """Draw the edge of one structure as a thin smooth line; only the box around it is searched."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32), 1)
-    x = (np.arange(box.shape[1]) + columns[0] - 0.5) * steps[0]
-    y = (np.arange(box.shape[0]) + rows[0] - 0.5) * steps[1]
+    bottom, top = rows[0], rows[-1] + 1
+    left, right = columns[0], columns[-1] + 1
+    # A pixel of nothing on every side, or a structure that fills its box would have no edge.
+    box = np.pad(mask[bottom:top, left:right].astype(np.float32), 1)
+    # Pixels are placed by their middles, half a pixel in; the added one lies a whole pixel before.
+    x = (left - 0.5 + np.arange(box.shape[1])) * steps[0]
+    y = (bottom - 0.5 + np.arange(box.shape[0])) * steps[1]
     axes.contour(x, y, box, [0.5], colors=[color], linewidths=0.9)
 
 

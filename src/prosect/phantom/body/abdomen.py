@@ -239,5 +239,7 @@ def adrenal(person: Person, s: int, name: str) -> list[Part]:
     ridge: list[Point] = [(s * 31.0, -34.0, -10.0), (s * 36.0, -33.0, -38.0)]
     lateral: list[Point] = [(s * 41.0, -56.0, -12.0), (s * 47.0, -50.0, -36.0)]
     medial: list[Point] = [(s * 27.0, -56.0, -12.0), (s * 35.0, -52.0, -36.0)]
-    limbs = tuple(fan(ridge, far, (2.3 * k, 1.9 * k), 8, 1.5) for far in (lateral, medial))
-    return [Part(f"{name} adrenal gland", person.enhancement.hu("adrenal"), (Blend(limbs, 2.0),), 5, grain=1)]
+    thickness_mm = (2.3 * k, 1.9 * k)
+    limbs = (fan(ridge, lateral, thickness_mm, 8, 1.5), fan(ridge, medial, thickness_mm, 8, 1.5))
+    hu = person.enhancement.hu("adrenal")
+    return [Part(f"{name} adrenal gland", hu, (Blend(limbs, 2.0),), 5, grain=1)]

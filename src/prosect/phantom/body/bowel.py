@@ -75,12 +75,15 @@ def colon_line(
 
 def inside(points: NDArray[np.float64], wall: Loft, margin: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return points drawn towards the middle of their slice until they keep a margin from the wall."""
-    _, cy, rx, ry = wall.at(points[:, 2])
-    offset = points[:, :2] - np.stack([np.zeros_like(cy), cy], axis=1)
-    room = np.stack([np.maximum(rx - margin, 4), np.maximum(ry - margin, 4)], axis=1)
+    _, middle_y, half_x, half_y = wall.at(points[:, 2])
+    middle = np.stack([np.zeros_like(middle_y), middle_y], axis=1)
+    offset = points[:, :2] - middle
+    room = np.stack([np.maximum(half_x - margin, 4), np.maximum(half_y - margin, 4)], axis=1)
+    # 1 where a point keeps just the margin, more where it lies too far out; only those are moved.
     rho = ((np.abs(offset) / room) ** wall.power).sum(axis=1) ** (1 / wall.power)
+    too_far = 1 - 1 / np.maximum(rho, 1.0)
     moved = points.copy()
-    moved[:, :2] = points[:, :2] - offset * (1 - 1 / np.maximum(rho, 1.0))[:, None]
+    moved[:, :2] = points[:, :2] - offset * too_far[:, None]
     return moved
 
 
@@ -126,16 +129,23 @@ def small_bowel_nodes(
     axes = [np.arange(-96, 97, NODE_MM), np.arange(-26, 110, NODE_MM), np.arange(-286, -76, NODE_MM)]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     places = places + g.normal(0, 5.0, places.shape)
-    depth = wall.depth_mm(*(places[:, n, None, None] for n in range(3)))[:, 0, 0]
-    spine = np.array([front_of_spine(person, z, 10) for z in places[:, 2]])
-    apart = np.linalg.norm(places[:, None] - colon_points[None, ::3], axis=2).min(axis=1)
-    lower_face = -58 - 0.8 * places[:, 0] - 0.45 * places[:, 1]  # the liver lies above
-    stomach = np.where(places[:, 0] < 20, -92.0, -60.0)
-    free = (depth > 12) & (places[:, 1] > spine + 20) & (apart > 28)
-    free &= (places[:, 2] < lower_face) & (places[:, 2] < stomach) & (places[:, 2] > -292)
-    free &= (places[:, 2] > -262) | (places[:, 1] < 0)  # the bladder
-    left = places[free & (g.random(len(places)) < 0.9)]
-    return chains(left)
+    is_free = free_of_organs(places, person, wall, colon_points)
+    return chains(places[is_free & (g.random(len(places)) < 0.9)])
+
+
+def free_of_organs(
+    places: NDArray[np.float64], person: Person, wall: Loft, colon_points: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return which places (n, 3) of the abdomen are left to loops of the small bowel."""
+    x, y, z = places.T
+    depth_mm = wall.depth_mm(x[:, None, None], y[:, None, None], z[:, None, None])[:, 0, 0]
+    spine_front = np.array([front_of_spine(person, height, 10) for height in z])
+    from_colon_mm = np.linalg.norm(places[:, None] - colon_points[None, ::3], axis=2).min(axis=1)
+    below_liver = z < -58 - 0.8 * x - 0.45 * y
+    below_stomach = z < np.where(x < 20, -92.0, -60.0)
+    beside_bladder = (z > -262) | (y < 0)
+    is_inside = (depth_mm > 12) & (y > spine_front + 20) & (z > -292)
+    return is_inside & (from_colon_mm > 28) & below_liver & below_stomach & beside_bladder
 
 
 def chains(places: NDArray[np.float64]) -> list[NDArray[np.float64]]:

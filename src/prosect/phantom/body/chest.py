@@ -93,9 +93,11 @@ def twigs(generator: np.random.Generator, s: int) -> tuple[Capsule, ...]:
     """Return the small vessels of the outer lung, which all point away from its root."""
     root = np.array([s * HILUM[0], HILUM[1], HILUM[2]])
     places = generator.uniform((28, -92, -35), (128, 80, 245), (TWIGS, 3)) * (s, 1, 1)
-    ways = (places - root) / np.linalg.norm(places - root, axis=1, keepdims=True)
+    outwards = places - root
+    ways = outwards / np.linalg.norm(outwards, axis=1, keepdims=True)
     ways += generator.normal(0, 0.35, ways.shape)
-    ends = places + ways * generator.uniform(8, 26, (TWIGS, 1))
+    length_mm = generator.uniform(8, 26, (TWIGS, 1))
+    ends = places + ways * length_mm
     return tuple(rod(a, b, 1.25, 0.6) for a, b in zip(places, ends, strict=True))
 
 

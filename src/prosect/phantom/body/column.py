@@ -26,6 +26,16 @@ BODIES = (
     (178, -65, 13.5, 11), (217, -53, 14.5, 9.5), (252, -41, 14, 8.5), (284, -33, 12.5, 8), (320, -24, 12, 8),
 )  # fmt: skip
 SACRUM = ((0, -59, -210), (0, -80, -236), (0, -98, -257), (0, -110, -278), (0, -115, -297), (0, -109, -316))
+SACRUM_MM = (17, 15, 13, 11, 9, 6)  # its radii
+# What lies beside that on the right, from above: middle, half axes, degrees about R and S, fullness (see `Bulk`).
+SACRAL_WINGS: tuple[tuple[Point, Point, tuple[float, float], float], ...] = (
+    ((34, -78, -217), (27, 20, 22), (25, 18), 2.5),
+    ((27, -100, -246), (19, 13.5, 24), (38, 12), 2.3),
+    ((18, -114, -272), (12, 8, 18), (20, 0), 2.0),
+)
+SACRAL_CREST: tuple[Point, ...] = ((0, -92, -214), (0, -116, -240), (0, -126, -262), (0, -127, -284))
+COCCYX: tuple[Point, ...] = ((0, -109, -316), (0, -99, -330), (0, -86, -340))
+COCCYX_MM = (5, 4, 3)
 
 
 def spine_y(person: Person, z: float | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,17 +183,16 @@ def sacrum(person: Person) -> list[Part]:
 def sacral_mass(wide: float, thinner_mm: float) -> Shape:
     """Return the sacrum and coccyx, or what lies that far below their surface."""
     t = thinner_mm
-    pieces: list[Shape] = [Slab((0, -60, -210), (26 - t, 16 - t, 14 - t), (35, 0, 0))]
-    line = bent_tube(
-        [(float(x), float(y), float(z)) for x, y, z in SACRUM], [17 - t, 15 - t, 13 - t, 11 - t, 9 - t, 6 - t], 2
-    )
-    pieces += list(line)
+    middle: list[Point] = [(float(x), float(y), float(z)) for x, y, z in SACRUM]
+    pieces: list[Shape] = [
+        Slab((0, -60, -210), (26 - t, 16 - t, 14 - t), (35, 0, 0)),
+        *bent_tube(middle, [radius - t for radius in SACRUM_MM], 2),
+    ]
     for s in (1, -1):
-        pieces += [
-            Bulk((s * 34 * wide, -78, -217), (27 * wide - t, 20 - t, 22 - t), (25, 0, s * 18), 2.5),
-            Bulk((s * 27 * wide, -100, -246), (19 * wide - t, 13.5 - t, 24 - t), (38, 0, s * 12), 2.3),
-            Bulk((s * 18 * wide, -114, -272), (12 * wide - t, 8 - t, 18 - t), (20, 0, 0)),
-        ]
-    pieces += bent_tube([(0, -92, -214), (0, -116, -240), (0, -126, -262), (0, -127, -284)], 6.5 - t, 2)
-    pieces += bent_tube([(0, -109, -316), (0, -99, -330), (0, -86, -340)], [5 - t * 0.8, 4 - t * 0.8, 3 - t * 0.8], 2)
+        for (x, y, z), (a, b, c), (about_x, about_z), power in SACRAL_WINGS:
+            center: Point = (s * x * wide, y, z)
+            pieces.append(Bulk(center, (a * wide - t, b - t, c - t), (about_x, 0, s * about_z), power))
+    pieces += bent_tube(SACRAL_CREST, 6.5 - t, 2)
+    # The coccyx is thinner than twice the cortex, so less is taken from it, or nothing would be left inside.
+    pieces += bent_tube(COCCYX, [radius - t * 0.8 for radius in COCCYX_MM], 2)
     return Blend(tuple(pieces), 5.0)

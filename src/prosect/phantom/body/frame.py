@@ -13,6 +13,8 @@ from prosect.phantom.shapes import Capsule, Loft, Point, Shape
 
 __all__ = ["frame_parts"]
 
+# Degrees at which a rib goes over into its cartilage, or ends; 90 is in front. That of the others is in `rib`.
+UNTIL = {10: 25.0, 11: -15.0, 12: -38.0}
 RIB_HU, RIB_MARROW_HU, CARTILAGE_HU, LONG_BONE_HU = 430.0, 105.0, 92.0, 900.0
 
 
@@ -42,13 +44,19 @@ def frame_parts(person: Person) -> list[Part]:
 
 def rib(number: int, side: int, start: float, back: float, cage: Loft) -> tuple[list[Point], list[Point]]:
     """Return the path of one rib and of its cartilage along the cage, from the spine forwards and down."""
-    until = {10: 25.0, 11: -15.0, 12: -38.0}.get(number, 62.0)
-    fall = 22.0 + 5.5 * min(number, 9)
-    path: list[Point] = [(side * 24.0, back, start)]
-    path += [along(cage, angle, side, start - fall * share(angle)) for angle in np.linspace(-66, until, 14)]
-    if number > 7:
-        return path, []
-    return path, [path[-1]] + [along(cage, a, side, path[-1][2] + (a - until) * 0.6) for a in (70.0, 78.0, 86.0)]
+    until = UNTIL.get(number, 62.0)
+    fall_mm = 22.0 + 5.5 * min(number, 9)
+    bone: list[Point] = [(side * 24.0, back, start)]
+    for angle in np.linspace(-66, until, 14):
+        bone.append(along(cage, angle, side, start - fall_mm * share(angle)))
+    cartilage: list[Point] = []
+    # Seven pairs reach the breastbone by a cartilage, which rises again; the others end before.
+    if number <= 7:
+        end = bone[-1]
+        cartilage = [end]
+        for angle in (70.0, 78.0, 86.0):
+            cartilage.append(along(cage, angle, side, end[2] + (angle - until) * 0.6))
+    return bone, cartilage
 
 
 def share(angle: float) -> float:
@@ -58,10 +66,13 @@ def share(angle: float) -> float:
 
 def along(cage: Loft, angle: float, side: int, z: float) -> Point:
     """Return the point of the cage wall at an angle and a height."""
-    _, cy, rx, ry = (float(v) for v in cage.at(np.asarray(z)))
-    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    _, middle_y, half_x, half_y = (float(v) for v in cage.at(np.asarray(z)))
+    cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    # The cage is a superellipse: on it, cosine and sine are raised to this power, each with its sign.
     power = 2.0 / cage.power
-    return float(side * rx * c**power), float(cy + ry * np.sign(s) * abs(s) ** power), float(z)
+    x = side * half_x * cos**power
+    y = middle_y + half_y * np.sign(sin) * abs(sin) ** power
+    return float(x), float(y), float(z)
 
 
 def sternum(cage: Loft, person: Person) -> list[Part]:
@@ -115,19 +126,25 @@ def shoulder_girdle(person: Person) -> list[Part]:
 
 def blade(side: int, up: bool) -> tuple[Shape, Shape, Shape]:
     """Return the muscles on a shoulder blade, the bone, and its spongy neck."""
-    s = side
-    neck: list[Point] = [(s * 126.0, -46.0, 212.0), (s * 124.0, -50.0, 198.0)]
-    border: list[Point] = [(s * 80.0, -76.0, 222.0), (s * 76.0, -95.0, 165.0), (s * 96.0, -101.0, 100.0)]
+    neck = on_side(side, [(126.0, -46.0, 212.0), (124.0, -50.0, 198.0)])
+    border = on_side(side, [(80.0, -76.0, 222.0), (76.0, -95.0, 165.0), (96.0, -101.0, 100.0)])
     if up:
-        border = [(s * 82.0, -80.0, 218.0), (s * 94.0, -96.0, 160.0), (s * 128.0, -84.0, 112.0)]
+        border = on_side(side, [(82.0, -80.0, 218.0), (94.0, -96.0, 160.0), (128.0, -84.0, 112.0)])
     sheet = fan(neck, border, (5.5, 3.1), 11, 2.0)
-    thick = fan(neck, border, (15.0, 12.0), 7, 8.0)
-    ridge = bent_tube(
-        [(s * 84.0, -94.0, 196.0), (s * 116.0, -82.0, 214.0), (s * 142.0, -50.0, 232.0)], [4, 5.5, 7.5], 2
-    )
-    hook = bent_tube([(s * 120.0, -42.0, 212.0), (s * 116.0, -20.0, 218.0), (s * 124.0, -8.0, 208.0)], [6, 5, 4.5], 2)
-    socket = Bulk((s * 130.0, -44.0, 206.0), (9, 14, 19), (0, 0, s * 20.0))
-    return thick, Blend((sheet, socket, *ridge, *hook), 2.0), Bulk((s * 127.0, -46.0, 206.0), (6, 9, 13))
+    muscles = fan(neck, border, (15.0, 12.0), 7, 8.0)
+    spine = on_side(side, [(84.0, -94.0, 196.0), (116.0, -82.0, 214.0), (142.0, -50.0, 232.0)])
+    ridge = bent_tube(spine, [4, 5.5, 7.5], 2)
+    beak = on_side(side, [(120.0, -42.0, 212.0), (116.0, -20.0, 218.0), (124.0, -8.0, 208.0)])
+    hook = bent_tube(beak, [6, 5, 4.5], 2)
+    socket = Bulk((side * 130.0, -44.0, 206.0), (9, 14, 19), (0, 0, side * 20.0))
+    bone = Blend((sheet, socket, *ridge, *hook), 2.0)
+    spongy = Bulk((side * 127.0, -46.0, 206.0), (6, 9, 13))
+    return muscles, bone, spongy
+
+
+def on_side(side: int, points: list[Point]) -> list[Point]:
+    """Return points of the right on one side of the body."""
+    return [(side * x, y, z) for x, y, z in points]
 
 
 def upper_arms(person: Person) -> list[Part]:

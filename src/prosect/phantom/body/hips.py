@@ -6,7 +6,7 @@ from prosect.phantom.anatomy import Part
 from prosect.phantom.body.outline import SIDES
 from prosect.phantom.body.person import Person
 from prosect.phantom.organic import Blend, Bulk, bent_tube, fan
-from prosect.phantom.shapes import HalfSpace, Point, Shape, Without
+from prosect.phantom.shapes import Capsule, HalfSpace, Point, Shape, Without
 
 __all__ = ["CREST", "HEAD", "hip_parts", "wide"]
 
@@ -18,6 +18,20 @@ CREST: tuple[Point, ...] = (
 LOWER: tuple[Point, ...] = (
     (51, -96, -256), (60, -80, -268), (72, -54, -284), (84, -22, -288), (94, 0, -280), (101, 20, -256),
 )  # fmt: skip
+# Middle lines of the thick rims and branches of the right hip bone, with a radius in mm at each of their points.
+CREST_MM = (9, 7.5, 6.3, 7.5, 7, 7)
+NOTCH_MM = (8, 8, 10, 11, 9, 6.5)
+SEAT: tuple[Point, ...] = ((84, -34, -318), (70, -54, -348), (60, -58, -384))
+SEAT_MM = (18, 15, 15.5)
+RAMUS: tuple[Point, ...] = ((58, -56, -386), (36, -22, -376), (13, 16, -362))
+RAMUS_MM = (9, 6, 6)
+FRONT: tuple[Point, ...] = ((78, 16, -304), (44, 33, -318), (12, 38, -334))
+FRONT_MM = (13, 9, 11)
+SYMPHYSIS: tuple[Point, ...] = ((12, 38, -334), (9, 30, -352), (13, 16, -364))
+SYMPHYSIS_MM = (9, 7.5, 6)
+# Along R, A and S of the right hip: where the socket opens.
+MOUTH: Point = (0.72, 0.38, -0.58)
+SOCKET_MM, GAP_MM = 34.0, 26.0  # radius of the bone around the joint, and of the room for the femoral head in it
 
 
 def wide(person: Person) -> float:
@@ -56,21 +70,35 @@ def hip_parts(person: Person) -> list[Part]:
 
 def hip(side: int, wide: float, thinner_mm: float, ball: Point) -> Shape:
     """Return one hip bone with its socket, or what lies that far below its surface."""
-    t = thinner_mm
-    s = side * wide
-    wing = fan(mirror(LOWER, side, wide), mirror(CREST, side, wide), (7.8 - t, 5.2 - t), 20, 2.5)
-    edge = bent_tube(mirror(CREST, side, wide), [9 - t, 7.5 - t, 6.3 - t, 7.5 - t, 7 - t, 7 - t], 3)
-    notch = bent_tube(mirror(LOWER, side, wide), [8 - t, 8 - t, 10 - t, 11 - t, 9 - t, 6.5 - t], 3)
-    seat = bent_tube([(s * 84, -34, -318), (s * 70, -54, -348), (s * 60, -58, -384)], [18 - t, 15 - t, 15.5 - t], 3)
-    ramus = bent_tube([(s * 58, -56, -386), (s * 36, -22, -376), (s * 13, 16, -362)], [9 - t, 6 - t, 6 - t], 3)
-    front = bent_tube([(s * 78, 16, -304), (s * 44, 33, -318), (s * 12, 38, -334)], [13 - t, 9 - t, 11 - t], 3)
-    join = bent_tube([(s * 12, 38, -334), (s * 9, 30, -352), (s * 13, 16, -364)], [9 - t, 7.5 - t, 6 - t], 2)
-    mouth = (side * 0.72, 0.38, -0.58)
+
+    def rim(line: tuple[Point, ...], radii_mm: tuple[float, ...], per_piece: int = 3) -> tuple[Capsule, ...]:
+        thin = [radius - thinner_mm for radius in radii_mm]
+        return bent_tube(mirror(line, side, wide), thin, per_piece)
+
+    thickness_mm = (7.8 - thinner_mm, 5.2 - thinner_mm)
+    wing = fan(mirror(LOWER, side, wide), mirror(CREST, side, wide), thickness_mm, 20, 2.5)
+    rims = (
+        *rim(CREST, CREST_MM),
+        *rim(LOWER, NOTCH_MM),
+        *rim(SEAT, SEAT_MM),
+        *rim(RAMUS, RAMUS_MM),
+        *rim(FRONT, FRONT_MM),
+        *rim(SYMPHYSIS, SYMPHYSIS_MM, 2),
+    )
+    solid = Blend((wing, socket(side, thinner_mm, ball), *rims), 3.0)
+    # What lies below the surface also keeps that far from the joint, so the room grows as the bone shrinks.
+    room_mm = GAP_MM + thinner_mm
+    return Without(solid, Bulk(ball, (room_mm, room_mm, room_mm)))
+
+
+def socket(side: int, thinner_mm: float, ball: Point) -> Shape:
+    """Return the bone around the femoral head, still filled, with its mouth cut open."""
+    mouth: Point = (side * MOUTH[0], MOUTH[1], MOUTH[2])
+    # The plane of the mouth lies 6 mm beyond the middle of the head.
     offset = sum(n * c for n, c in zip(mouth, ball, strict=True)) + 6.0
     inward: Point = (ball[0] - side * 3.0, ball[1], ball[2] + 2.0)
-    socket = Without(Bulk(inward, (34 - t, 34 - t, 34 - t)), HalfSpace(mouth, offset))
-    solid = Blend((wing, socket, *edge, *notch, *seat, *ramus, *front, *join), 3.0)
-    return Without(solid, Bulk(ball, (26.0 + t, 26.0 + t, 26.0 + t)))
+    radius_mm = SOCKET_MM - thinner_mm
+    return Without(Bulk(inward, (radius_mm, radius_mm, radius_mm)), HalfSpace(mouth, offset))
 
 
 def femur(name: str, side: int, wide: float, ball: Point, person: Person) -> list[Part]:

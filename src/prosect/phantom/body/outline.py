@@ -57,18 +57,24 @@ STEP_MM = 9.0
 
 def loft(rows: NDArray[np.float64], power: float) -> Loft:
     """Return the loft through rows of height, back, front and half width, on a smooth curve."""
-    dense = curve(rows.tolist(), 6)
+    heights, *columns = curve(rows.tolist(), 6).T
     z = np.arange(rows[0, 0], rows[-1, 0] + STEP_MM, STEP_MM)
-    back, front, side = (np.interp(z, dense[:, 0], dense[:, n]) for n in (1, 2, 3))
-    columns = np.stack([z, np.zeros_like(z), (front + back) / 2, side, (front - back) / 2], axis=1)
-    return Loft(tuple(tuple(row) for row in columns.tolist()), power)
+    back, front, side = (np.interp(z, heights, column) for column in columns)
+    # A loft has a middle and half widths; both sides are alike.
+    middle_x, middle_y, depth = np.zeros_like(z), (front + back) / 2, (front - back) / 2
+    stations = np.stack([z, middle_x, middle_y, side, depth], axis=1)
+    return Loft(tuple(tuple(row) for row in stations.tolist()), power)
 
 
 def swell(rows: tuple[tuple[float, ...], ...], person: Person) -> NDArray[np.float64]:
     """Return rows of height, back, front and half width with the belly and the hips of this person."""
     table = np.asarray(rows, dtype=np.float64)
-    bulge = np.interp(table[:, 0], *np.asarray(BELLY).T) * person.belly
-    hips = np.interp(table[:, 0], (-330, -200, -120), (1.0, 1.0, 0.0)) * (0.05 if person.female else 0.0)
+    heights = table[:, 0]
+    bulge = np.interp(heights, *np.asarray(BELLY).T) * person.belly
+    hips = np.zeros_like(heights)
+    if person.female:
+        hips = np.interp(heights, (-330, -200, -120), (1.0, 1.0, 0.0)) * 0.05
+    # A belly grows to the front, and a third of that to each side.
     table[:, 2] += 36 * bulge
     table[:, 3] = table[:, 3] * (1 + hips) + 13 * bulge
     return table
@@ -159,17 +165,24 @@ def limbs(person: Person) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
 
 def arm(person: Person, side: int) -> tuple[list[Point], list[float]]:
     """Return the middle line of shoulder and arm, and its radii."""
-    thick = (0.88 if person.female else 1.0) * person.muscle + person.fat_mm / 90
-    shoulder: Point = (side * 92.0, -34.0, 205.0)
+    strength = person.muscle
+    if person.female:
+        strength = 0.88 * person.muscle
+    thick = strength + person.fat_mm / 90
+    shoulder: Point = (92.0, -34.0, 205.0)
+    # On the right; arms beside the body lie as far out as the belly is wide.
     if person.arms == "none":
-        return [shoulder, (side * 135.0, -32.0, 205.0)], [46 * thick, 43 * thick]
-    if person.arms == "up":
-        path = [shoulder, (side * 140.0, -26.0, 232.0), (side * 168.0, -6.0, 300.0), (side * 172.0, 8.0, 360.0)]
-        return path, [50 * thick, 48 * thick, 42 * thick, 40 * thick]
-    out = 186 + 1.0 * person.fat_mm + 14 * person.belly
-    path = [shoulder, (side * 152.0, -34.0, 200.0), (side * out, -42.0, 70.0), (side * (out + 4), -30.0, -60.0),
-            (side * (out - 4), 0.0, -200.0), (side * (out - 8), 8.0, -290.0)]  # fmt: skip
-    return path, [48 * thick, 45 * thick, 39 * thick, 34 * thick, 26 * thick, 24 * thick]
+        right, radii = [shoulder, (135.0, -32.0, 205.0)], [46, 43]
+    elif person.arms == "up":
+        right = [shoulder, (140.0, -26.0, 232.0), (168.0, -6.0, 300.0), (172.0, 8.0, 360.0)]
+        radii = [50, 48, 42, 40]
+    else:
+        out = 186 + person.fat_mm + 14 * person.belly
+        right = [shoulder, (152.0, -34.0, 200.0), (out, -42.0, 70.0), (out + 4, -30.0, -60.0),
+                 (out - 4, 0.0, -200.0), (out - 8, 8.0, -290.0)]  # fmt: skip
+        radii = [48, 45, 39, 34, 26, 24]
+    path: list[Point] = [(side * x, y, z) for x, y, z in right]
+    return path, [radius * thick for radius in radii]
 
 
 def breasts(person: Person) -> tuple[Shape, ...]:

@@ -8,7 +8,7 @@ from prosect.phantom.anatomy import Part
 from prosect.phantom.body.outline import SIDES, cavity
 from prosect.phantom.body.person import Person
 from prosect.phantom.organic import Bulk, Grown, bent_tube, roughen
-from prosect.phantom.shapes import Both, Shape
+from prosect.phantom.shapes import Both, Point, Shape
 
 __all__ = ["pelvis_parts"]
 
@@ -71,12 +71,17 @@ def womb(generator: np.random.Generator, person: Person) -> list[Part]:
     tunnel = bent_tube([(0, -26, -318), (0, -16, -350), (0, -8, -384)], [11, 8, 7], 2)
     parts = [Part("body", e.hu("prostate"), tunnel, 8, grain=1)]
     for _, s in SIDES:
-        ovary = Bulk((s * float(g.normal(42, 5)), float(g.normal(-30, 8)), float(g.normal(-268, 8))), (11, 9, 14))
+        beside, front, height = float(g.normal(42, 5)), float(g.normal(-30, 8)), float(g.normal(-268, 8))
+        ovary = Bulk((s * beside, front, height), (11, 9, 14))
         parts.append(Part("body", 35.0, (ovary,), 14, grain=1))
     if "uterus" in person.absent:
         return parts
-    x, y, z = float(g.normal(0, 6)), float(g.normal(-22, 5)), float(g.normal(-284, 5))
-    body = Bulk((x, y, z), (24 * k, 21 * k, 34 * k), (-tilt, 0, 0))
+    middle: Point = (float(g.normal(0, 6)), float(g.normal(-22, 5)), float(g.normal(-284, 5)))
+    body = Bulk(middle, (24 * k, 21 * k, 34 * k), (-tilt, 0, 0))
     neck = Bulk((0, -28, -312), (13, 12, 18), (-15, 0, 0))
-    parts.append(Part("uterocervix", e.hu("uterus"), (roughen(body, g, 1.5, 30.0), neck), 9, grain=1))
-    return [*parts, Part(None, 30.0 + 0.3 * e.hu("uterus"), (Bulk((x, y, z), (7 * k, 3, 22 * k), (-tilt, 0, 0)),))]
+    lining = Bulk(middle, (7 * k, 3, 22 * k), (-tilt, 0, 0))
+    return [
+        *parts,
+        Part("uterocervix", e.hu("uterus"), (roughen(body, g, 1.5, 30.0), neck), 9, grain=1),
+        Part(None, 30.0 + 0.3 * e.hu("uterus"), (lining,)),
+    ]

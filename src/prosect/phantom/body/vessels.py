@@ -138,6 +138,7 @@ def hollow_vein(person: Person) -> list[Part]:
 def branches(person: Person) -> list[Part]:
     """Return the vessels of kidneys, gut and spleen."""
     e = person.enhancement
+    # All of them leave and reach the vessels in front of the spine.
     y = front_of_spine(person, -60, 10)
     arteries: list[Capsule] = [
         *bent_tube([(-6, y, -38), (-3, y + 18, -34), (22, y + 20, -36)], [3.6, 3, 2.4]),

@@ -8,6 +8,7 @@ to eight answers; `reorient_first=False` repeats that for parity.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -163,11 +164,7 @@ class Placement:
             places = []
             for axis in range(3):
                 places.append(np.arange(self.grid.shape[axis]) * inverse[axis, axis] + inverse[axis, 3])
-            index = []
-            for axis, place in enumerate(places):
-                index.append(_nearest(place, source.shape[axis]))
-            inside = [np.flatnonzero(i >= 0) for i in index]
-            out[np.ix_(*inside)] = source[np.ix_(*[i[i >= 0] for i in index])]
+            _pick_nearest(source, places, out)
         else:
             _gather_nearest(source, inverse, out)
         return out
@@ -179,12 +176,7 @@ class Placement:
         """
         stored, out = self.native_canvas(prepared.dtype)
         if self.is_separable:
-            index = []
-            for axis in range(3):
-                index.append(_nearest(self.native_positions(axis), prepared.shape[axis]))
-            inside = [np.flatnonzero(i >= 0) for i in index]
-            picked = [i[i >= 0] for i in index]
-            out[np.ix_(*inside)] = prepared[np.ix_(*picked)]
+            _pick_nearest(prepared, [self.native_positions(axis) for axis in range(3)], out)
         else:
             _gather_nearest(prepared, self.to_prepared, out)
         return stored
@@ -275,12 +267,29 @@ def _nearest(positions: FloatArray, size: int) -> NDArray[np.int64]:
     return np.minimum(index, size - 1)
 
 
+def _pick_nearest(source: NDArray[np.generic], places: Sequence[FloatArray], out: NDArray[np.generic]) -> None:
+    """Fill `out` by the nearest voxels of `source` along each axis; what lies outside stays as it is.
+
+    Args:
+        source: Labels (i j k).
+        places: Where each plane of `out` lies along each axis of `source`, in voxels.
+        out: Labels (i j k).
+    """
+    inside, picked = [], []
+    for place, size in zip(places, source.shape, strict=True):
+        index = _nearest(place, size)
+        inside.append(np.flatnonzero(index >= 0))
+        picked.append(index[index >= 0])
+    out[np.ix_(*inside)] = source[np.ix_(*picked)]
+
+
 def _gather_nearest(prepared: NDArray[np.generic], matrix: FloatArray, out: NDArray[np.generic]) -> None:
     """Fill `out` by nearest neighbour through a general affine, plane by plane."""
     j, k = np.meshgrid(np.arange(out.shape[1]), np.arange(out.shape[2]), indexing="ij")
     size = np.asarray(prepared.shape)
     for i in range(out.shape[0]):
-        index = np.round(np.stack([np.full_like(j, i), j, k, np.ones_like(j)], axis=-1) @ matrix[:3].T).astype(int)
+        voxels = np.stack([np.full_like(j, i), j, k, np.ones_like(j)], axis=-1)
+        index = np.round(voxels @ matrix[:3].T).astype(int)
         inside = ((index >= 0) & (index < size)).all(axis=-1)
         out[i][inside] = prepared[tuple(index[inside].T)]
 

@@ -115,16 +115,22 @@ class Intensities:
     """Count, mean, squared deviations, smallest and largest intensity by structure."""
 
     def __init__(self, rows: int) -> None:
-        self.count, self.mean, self.squares = np.zeros(rows), np.zeros(rows), np.zeros(rows)
-        self.low, self.high = np.full(rows, np.inf, np.float32), np.full(rows, -np.inf, np.float32)
+        self.count = np.zeros(rows)
+        self.mean = np.zeros(rows)
+        self.squares = np.zeros(rows)  # of deviations from the mean
+        # So that the first voxel of a structure is its smallest and its largest.
+        self.low = np.full(rows, np.inf, np.float32)
+        self.high = np.full(rows, -np.inf, np.float32)
 
     def add(self, rows: NDArray[np.intp], values: NDArray[np.float32]) -> None:
         """Add voxels. Deviations are taken from the mean of these and then merged: sums of squares would cancel."""
-        count = np.bincount(rows, minlength=len(self.count)).astype(np.float64)
-        mean = np.bincount(rows, weights=values, minlength=len(count)) / np.maximum(count, 1)
-        squares = np.bincount(rows, weights=(values - mean[rows]) ** 2, minlength=len(count))
+        size = len(self.count)
+        count = np.bincount(rows, minlength=size).astype(np.float64)
+        mean = np.bincount(rows, weights=values, minlength=size) / np.maximum(count, 1)
+        squares = np.bincount(rows, weights=(values - mean[rows]) ** 2, minlength=size)
         # Chan's rule for two groups; a structure spreads over many slabs.
-        total, apart = np.maximum(self.count + count, 1), mean - self.mean
+        total = np.maximum(self.count + count, 1)
+        apart = mean - self.mean
         self.squares += squares + apart**2 * self.count * count / total
         self.mean += apart * count / total
         self.count += count

@@ -76,19 +76,23 @@ class Components:
     def at(self, voxel: Sequence[int]) -> int | None:
         """Return the component at a voxel; None where the mask is not set."""
         line = int(np.ravel_multi_index(tuple(voxel[:-1]), self.shape[:-1]))
-        low, high = (int(n) for n in np.searchsorted(self.lines, (line, line + 1)))
-        run = low + int(np.searchsorted(self.starts[low:high], voxel[-1], side="right")) - 1
-        if run >= low and voxel[-1] < self.stops[run]:
-            return int(self.labels[run])
+        place = voxel[-1]
+        # Runs are in the order of their voxels: those of a line lie together, and rise along it.
+        first, end = (int(n) for n in np.searchsorted(self.lines, (line, line + 1)))
+        begun = int(np.searchsorted(self.starts[first:end], place, side="right"))
+        last_begun = first + begun - 1
+        if begun and place < self.stops[last_begun]:
+            return int(self.labels[last_begun])
         return None
 
     def mask(self, chosen: Iterable[int]) -> Mask:
         """Return the voxels of some components, as a mask of the same shape."""
         runs = np.isin(self.labels, list(chosen))
         width = self.shape[-1] + 1
+        line_starts = self.lines[runs] * width
         steps = np.zeros(math.prod(self.shape[:-1]) * width, dtype=np.int8)
-        steps[self.lines[runs] * width + self.starts[runs]] = 1
-        steps[self.lines[runs] * width + self.stops[runs]] = -1
+        steps[line_starts + self.starts[runs]] = 1
+        steps[line_starts + self.stops[runs]] = -1
         # Between a start and its stop the sum is 1; the gap at the end of each line keeps lines apart.
         inside = np.cumsum(steps, dtype=np.int8, out=steps).view(np.bool_)
         return inside.reshape(*self.shape[:-1], width)[..., :-1]
@@ -109,6 +113,7 @@ def _touching(
     shape: tuple[int, ...], lines: Indices, starts: Indices, stops: Indices, connectivity: int
 ) -> tuple[Indices, Indices]:
     """Return pairs (p) of runs (r), in neighbouring lines, that touch."""
+    # Lines one after another, with room between them, so that one sorted search finds runs of one line only.
     step = shape[-1] + 2
     ends, begins = lines * step + stops, lines * step + starts
     place = np.unravel_index(lines, shape[:-1])
@@ -119,17 +124,18 @@ def _touching(
         if offset <= (0,) * len(offset) or hops > connectivity:
             continue
         reach = int(hops < connectivity)  # whether one more hop, along the run, is allowed
-        moved = []
-        for p, o in zip(place, offset, strict=True):
+        moved, there = [], []
+        for p, o, n in zip(place, offset, shape[:-1], strict=True):
             moved.append(p + o)
-        there = []
-        for m, n in zip(moved, shape[:-1], strict=True):
-            there.append((m >= 0) & (m < n))
+            there.append((p + o >= 0) & (p + o < n))
         own = np.flatnonzero(np.logical_and.reduce(there))
         line = np.ravel_multi_index([m[own] for m in moved], shape[:-1]) * step
+        # Of the runs of that line, those from the first that does not end before this one begins, up to the last that
+        # does not begin after it ends: they touch it, and lie in a row.
         low = np.searchsorted(ends, line + starts[own] + (1 - reach), side="left")
         high = np.searchsorted(begins, line + stops[own] - (1 - reach), side="right")
         count = np.maximum(high - low, 0)
+        # How many of its row come before each: a number for every pair, less that of the first pair of its row.
         ordinal = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         pairs.append((np.repeat(own, count), np.repeat(low, count) + ordinal))
     return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])

@@ -100,8 +100,6 @@ def resample_separable(array: NDArray[np.float32], ratio: tuple[float, ...], sha
         if ratio[axis] == 1.0 and shape[axis] == array.shape[axis]:
             if mirrored[axis]:
                 out = out.flip(place)
-            else:
-                out = out
             continue
         size = array.shape[axis]
         lower, upper, weight = linear_weights(np.arange(shape[axis], dtype=np.float64) * ratio[axis], size)

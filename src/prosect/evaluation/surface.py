@@ -51,20 +51,27 @@ def surface_dice(found: Mask, truth: Mask, grid: Grid, tolerance_mm: float = TOL
 
 def steps_within(spacing: NDArray[np.float64], tolerance_mm: float) -> NDArray[np.int64]:
     """Return the steps (n 3) from a cell to all others within a distance, nearest first."""
-    reach = np.floor((tolerance_mm + ROUNDING_MM) / spacing).astype(int)
-    steps = np.array(list(itertools.product(*(range(-n, n + 1) for n in reach))))
-    distance = np.sqrt(((steps * spacing) ** 2).sum(axis=1))
-    order = np.argsort(distance, kind="stable")
-    return np.asarray(steps[order][distance[order] <= tolerance_mm + ROUNDING_MM])
+    most_mm = tolerance_mm + ROUNDING_MM
+    reach = np.floor(most_mm / spacing).astype(int)
+    along_axes = [range(-n, n + 1) for n in reach]
+    steps = np.array(list(itertools.product(*along_axes)))
+    distance_mm = np.sqrt(((steps * spacing) ** 2).sum(axis=1))
+    # Most cells have another close by, and one that is settled is not asked about again.
+    order = np.argsort(distance_mm, kind="stable")
+    is_near = distance_mm[order] <= most_mm
+    return np.asarray(steps[order][is_near])
 
 
 def reachable(cells: Mask, others: Mask, steps: NDArray[np.int64]) -> Mask:
     """Return for each (n) of some cells (i j k), in the order of memory, whether a step leads to one of the others."""
     reach = np.abs(steps).max(axis=0)
+    # Padded as far as any step leads, so that a flat index plus a step never runs into the next row.
     field = np.pad(others, [(n, n) for n in reach])
     strides = np.array([field.shape[1] * field.shape[2], field.shape[2], 1])
     places = (np.argwhere(cells) + reach) @ strides
-    flat, found, left = field.ravel(), np.zeros(len(places), dtype=np.bool_), np.arange(len(places))
+    flat = field.ravel()
+    found = np.zeros(len(places), dtype=np.bool_)
+    left = np.arange(len(places))  # numbers of the cells that are not settled yet
     for step in steps @ strides:
         hit = flat[places[left] + step]
         found[left[hit]] = True

@@ -110,8 +110,10 @@ class Windows:
         out = np.zeros(self.plan.shape, dtype=np.bool_)
         j, k = np.meshgrid(np.arange(out.shape[1]), np.arange(out.shape[2]), indexing="ij")
         for i in range(out.shape[0]):
-            points = self.case.grid.to_world(np.stack([np.full(j.size, i), j.ravel(), k.ravel()], axis=1))
-            voxels = np.floor(self.case.native.to_voxel(points).round(6) + 0.5).astype(int)
+            cells = np.stack([np.full(j.size, i), j.ravel(), k.ravel()], axis=1)
+            positions = self.case.native.to_voxel(self.case.grid.to_world(cells))
+            # Rounded first, as in `voxel_of`: on the way through millimetres a half must stay one.
+            voxels = np.floor(positions.round(6) + 0.5).astype(int)
             inside = ((voxels >= 0) & (voxels < mask.shape)).all(axis=1)
             plane = np.zeros(j.size, dtype=np.bool_)
             plane[inside] = mask[tuple(voxels[inside].T)]

@@ -79,6 +79,7 @@ def sweep(
     axis = plan.sweep_axis
     image = pad_volume(image, plan, padding)
     where = accumulate_on or image.device
+    # From here on the sweep axis comes first, as in the ring: then finished planes lie together in memory.
     weights = blend_weights(plan.window, blending).to(where).movedim(axis, 0).contiguous()
     buffer = _Ring(plan, axis, channels, where)
     cached = _SharedAir(features, _is_air(image, plan))
@@ -136,15 +137,24 @@ class _SharedAir:
         """Return the features of the next windows (b 1 i j k) of a sweep."""
         empty = list(islice(self._empty, len(windows)))
         full = []
-        for n, e in enumerate(empty):
-            if not e:
-                full.append(n)
-        found: dict[int, Tensor] = {}
+        for number, is_empty in enumerate(empty):
+            if not is_empty:
+                full.append(number)
+        shown = windows
+        if len(full) < len(empty):
+            shown = windows[full]
+        computed: Iterator[Tensor] = iter(())
         if full:
-            found = dict(zip(full, self._features(windows[full] if len(full) < len(empty) else windows), strict=True))
-        if any(empty) and self._air is None:
-            self._air = self._features(windows[empty.index(True)][None])[0]
-        return [found.get(n, self._air) for n in range(len(empty))]  # type: ignore[misc]
+            computed = iter(self._features(shown))
+        found = []
+        for number, is_empty in enumerate(empty):
+            if not is_empty:
+                found.append(next(computed))
+                continue
+            if self._air is None:
+                self._air = self._features(windows[number][None])[0]
+            found.append(self._air)
+        return found
 
 
 class _Ring:
@@ -179,6 +189,7 @@ class _Ring:
         for p, n in zip(self.plan.pad_before, self.plan.shape, strict=True):
             inner.append(slice(p, p + n))
         a, b = (s for axis, s in enumerate(inner) if axis != self.axis)
+        # Planes of the padding are not handed out, but cleared like all others: their places are used again.
         for first, last in self._segments(max(start, low), min(stop, high), most=PLANES):
             ring = slice(first % self.depth, first % self.depth + last - first)
             planes = self.sum[ring].div_(self.weight[ring].unsqueeze(-1))
@@ -191,6 +202,7 @@ class _Ring:
     def _segments(self, start: int, stop: int, most: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield [first, last) runs of planes that are contiguous in the ring, none longer than `most`."""
         while start < stop:
-            end = min(stop, (start // self.depth + 1) * self.depth, start + (most or self.depth))
+            turn = (start // self.depth + 1) * self.depth  # where the ring begins again
+            end = min(stop, turn, start + (most or self.depth))
             yield start, end
             start = end

@@ -21,7 +21,7 @@ from prosect.case import Case
 from prosect.inference.accumulate import Slab
 from prosect.resample import linear_weights
 
-__all__ = ["Classes", "Interpolation", "NativePainter", "NearestPainter", "decide"]
+__all__ = ["CHUNK", "Classes", "Interpolation", "NativePainter", "NearestPainter", "decide"]
 
 Interpolation = Literal["linear", "nearest"]
 
@@ -136,12 +136,14 @@ class NativePainter:
     def add(self, slab: Slab) -> None:
         """Paint every scan plane that lies between finished network planes."""
         start, features = slab.start, slab.features
+        # A scan plane may lie between the last plane of the slab before and the first of this one.
         if self._last is not None:
             features = torch.cat([self._last.features, features])
             start -= 1
         stop = start + features.shape[0]
         codes = _codes(features.reshape(-1, features.shape[3]), self._classes).view(features.shape[:3])
         mixed = _mixed_cells(codes)
+        # A scan plane needs the network planes on both sides of it; a scan of one plane has but that.
         ready = stop
         if self._size > 1:
             ready = stop - 1
@@ -157,6 +159,8 @@ class NativePainter:
     def _paint(self, planes: NDArray[np.intp], start: int, features: Tensor, codes: Tensor, mixed: Tensor) -> None:
         """Paint scan planes; on a GPU the processor waits for it twice, however many planes these are."""
         a, b = self._in_plane
+        # Each voxel of the scan takes what was decided at the lower corner of its cell; where corners differ, that is
+        # only a guess, which the loop replaces.
         lower = torch.from_numpy(self._lower[planes] - start).to(codes.device)
         weight = torch.from_numpy(self._weight[planes]).to(codes.device)
         cell = (lower[:, None, None], a.lower[None, :, None], b.lower[None, None, :])

@@ -231,13 +231,22 @@ class CropResponder:
     def _clicked(self, start: Start, before: _Answer, history: History) -> _Crop:
         """Return a crop's answer to the newest click."""
         seen = [click for click in history if self.sees(start, click.position_ras)]
-        shown = seen if self._rules.prompts == "all" else [history[-1]]
+        shown = [history[-1]]
+        if self._rules.prompts == "all":
+            shown = seen
         points = np.stack([self.position(click.position_ras) - start for click in shown])
         features = self._features(start)
-        previous = before[start].low if start in before else self._carried(start, features, before)
+        if start in before:
+            previous = before[start].low
+        else:
+            previous = self._carried(start, features, before)
         low = self._ask(features, points, [click.label % 2 for click in shown], previous)
-        inside = [self.position(click.position_ras) - start for click in seen if click.label % 2]
-        return _Crop(low, tuple(_nearest(point, self._size) for point in inside), True)
+        # Positive clicks say what is the target, whether or not the network is shown them again.
+        inside = []
+        for click in seen:
+            if click.label % 2:
+                inside.append(_nearest(self.position(click.position_ras) - start, self._size))
+        return _Crop(low, tuple(inside), True)
 
     def _ask(self, features: Tensor, points: NDArray[np.float64], labels: Sequence[int], previous: Tensor) -> Tensor:
         where = features.device
@@ -254,7 +263,7 @@ class CropResponder:
         Nothing at all for a first click, as in training.
         """
         low = self._network.blank(features)
-        total, count = (low.new_zeros((self._size,) * 3) for _ in range(2))
+        total, count = low.new_zeros((self._size,) * 3), low.new_zeros((self._size,) * 3)
         for other, crop in before.items():
             ours, theirs = _overlap(start, other, self._size)
             if all(s.start < s.stop for s in ours):
@@ -349,10 +358,13 @@ class CropResponder:
 
     def _image(self, start: Start) -> Tensor:
         """Return a crop (1 1 i j k) as the network takes it. official: beyond the scan lie zeros, as intensities."""
-        stop = [s + self._size for s in start]
-        inner = tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(start, stop, self._shape, strict=True))
-        around = [(max(-a, 0), max(b - n, 0)) for a, b, n in zip(start, stop, self._shape, strict=True)]
-        crop = F.pad(self._case.image[:, :, *inner], [n for pair in reversed(around) for n in pair])
+        inner, pads = [], []
+        for first, count in zip(start, self._shape, strict=True):
+            end = first + self._size
+            inner.append(slice(max(first, 0), min(end, count)))
+            # `pad` counts axes from the last one.
+            pads = [max(-first, 0), max(end - count, 0), *pads]
+        crop = F.pad(self._case.image[:, :, *inner], pads)
         mean, spread = self._of_scan if self._rules.normalise == "scan" else mean_and_spread(crop)
         return (crop - mean) / spread
 
@@ -377,10 +389,12 @@ def _nearest(point: NDArray[np.float64], size: int) -> Start:
 
 def _overlap(start: Start, other: Start, size: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Return what two crops share, as an index into each."""
-    shifts = [b - a for a, b in zip(start, other, strict=True)]
-    ours = tuple(slice(max(n, 0), min(size + n, size)) for n in shifts)
-    theirs = tuple(slice(max(-n, 0), min(size - n, size)) for n in shifts)
-    return ours, theirs
+    ours, theirs = [], []
+    for own_start, other_start in zip(start, other, strict=True):
+        ahead = other_start - own_start  # how far along this axis the other one begins
+        ours.append(slice(max(ahead, 0), min(size + ahead, size)))
+        theirs.append(slice(max(-ahead, 0), min(size - ahead, size)))
+    return tuple(ours), tuple(theirs)
 
 
 def _reaching(held: Mask, axis: int, ahead: bool) -> Mask:

@@ -8,12 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from prosect.inference.accumulate import Slab
-from prosect.inference.automatic import Classes, decide
+from prosect.inference.automatic import CHUNK, Classes, decide
 
 __all__ = ["Gauge"]
-
-# Voxels per product with the class vectors: small enough for the logits to stay in cache.
-CHUNK = 16384
 
 
 class Gauge:

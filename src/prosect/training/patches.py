@@ -163,10 +163,12 @@ class PatchSampler:
         g = self.generator
         if flat is None:
             return np.asarray(g.uniform(0, 1, 3) * (np.asarray(scan.labels.shape) - 1), dtype=np.float64)
-        voxel = np.unravel_index(int(flat[int(g.integers(len(flat)))]), scan.labels.shape)
-        reach = np.asarray(self.shape) * scale * self.spacing_mm / np.asarray(scan.spacing_mm)
-        jitter = g.uniform(-0.3, 0.3, 3) * reach
-        return np.asarray(np.asarray(voxel, dtype=np.float64) + jitter)
+        chosen = int(flat[int(g.integers(len(flat)))])
+        voxel = np.asarray(np.unravel_index(chosen, scan.labels.shape), dtype=np.float64)
+        # Patch and scan have voxels of their own, so the jitter is a share of the patch in voxels of the scan.
+        patch_mm = np.asarray(self.shape) * scale * self.spacing_mm
+        jitter = g.uniform(-0.3, 0.3, 3) * (patch_mm / np.asarray(scan.spacing_mm))
+        return np.asarray(voxel + jitter)
 
     def _transform(self) -> NDArray[np.float64]:
         """Return a random rotation times zoom (3 3), mm of the patch -> mm of the scan."""

@@ -95,8 +95,11 @@ class CpuBranches:
 
     def _res_block(self, block: Any, x: Map, head: nn.Conv3d | None = None, measure: bool = True) -> Map:
         """Return a residual block of a map, in the map's own memory."""
-        y = self._layers.convolve(block.conv1, x.values, x.moments.affine(block.norm1))
-        return self._layers.convolve(block.conv2, y.values, y.moments.affine(block.norm2), x.values, head, measure)
+        first = x.moments.affine(block.norm1)
+        y = self._layers.convolve(block.conv1, x.values, first)
+        second = y.moments.affine(block.norm2)
+        # Written into the block's input: what it adds to, and what nobody needs afterwards.
+        return self._layers.convolve(block.conv2, y.values, second, into=x.values, head=head, measure=measure)
 
     def _map(self, x: Tensor) -> Tensor:
         """Return features (i j k c) in which class logits are linear, in the memory of those given."""

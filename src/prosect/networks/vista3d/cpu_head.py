@@ -14,13 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prosect.networks.vista3d.cpu_layers import INPUTS
 from prosect.networks.vista3d.point_head import PointHead
 
 __all__ = ["CpuPointHead"]
 
-# An output voxel of a stride-2, 3-tap transposed convolution with padding 1, by parity: where its inputs lie, and the
-# tap of each. Even ones see one input, odd ones two.
-INPUTS = {0: ((0, 1),), 1: ((0, 2), (1, 0))}
 PLANES = 2  # of the half-size grid at a time: small enough for the cache
 EPSILON = 1e-5  # torch's instance norm
 
@@ -50,22 +48,28 @@ class CpuPointHead:
     @torch.inference_mode()
     def __call__(self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
         """Return mask logits (q 1 i j k); arguments as for `PointHead.forward`."""
-        half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        half = image.shape[2:]
         tokens, masks = self.head.attend(image, points, labels, zero_shot)
         vectors = self.head.output_hypernetworks_mlps(masks)
-        return torch.stack([self._upscale(t.view(*half, -1), v) for t, v in zip(tokens, vectors, strict=True)])
+        answers = []
+        for own_tokens, vector in zip(tokens, vectors, strict=True):
+            answers.append(self._upscale(own_tokens.view(*half, -1), vector))
+        return torch.stack(answers)
 
     def _upscale(self, image: Tensor, vector: Tensor) -> Tensor:
         """Return logits (1 i j k) of image tokens (i/2 j/2 k/2 d) for one object's vector (d)."""
         maps, scale, shift = self._transposed(image)
         last: Any = self.head.output_upscaling[3]
+        # Folded with the object's vector as in the twin: one value for each input channel and tap.
         taps = torch.einsum("o,oiabc->iabc", vector, last.weight).flatten(1)
         h, w, d = image.shape[:3]
+        # With a rim of one voxel, into which the taps of the outermost voxels write; it is cut off at the end.
         padded = torch.zeros(2 * h + 2, 2 * w + 2, 2 * d + 2)
         for (parity, _, _), values in zip(self._parities, maps, strict=True):
             for first in range(0, h, PLANES):
                 rows = values[first : first + PLANES]
                 products = F.gelu(torch.addcmul(shift, rows, scale)) @ taps
+                # Each voxel adds its share to the 27 around it; voxels of one parity lie two apart.
                 for n, tap in enumerate(itertools.product((0, 1, 2), repeat=3)):
                     a, b, c = (p + 2 - t for p, t in zip(parity, tap, strict=True))
                     i = a + 2 * first

@@ -21,7 +21,7 @@ from prosect.networks.moments import Affine, Moments
 from prosect.networks.winograd import TILE, WinogradConv3
 from prosect.networks.workers import Workers
 
-__all__ = ["Layers", "Map"]
+__all__ = ["INPUTS", "Layers", "Map"]
 
 BLOCK_BYTES = 2**21  # of a piece's output; of a quarter to four times as many the fastest
 # A kernel of more values than this over fewer voxels than this is all about reading the kernel.

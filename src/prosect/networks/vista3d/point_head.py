@@ -103,12 +103,14 @@ class PointHead(nn.Module):
     def attend(self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> tuple[Tensor, Tensor]:
         """Return image tokens (q s d) and the mask token (q d) after mutual attention; arguments as for `forward`."""
         half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
-        tokens = self.embed_points(points, labels, (2 * half[0], 2 * half[1], 2 * half[2]))
-        objects = tokens.shape[0]
+        clicks = self.embed_points(points, labels, (2 * half[0], 2 * half[1], 2 * half[2]))
+        objects = clicks.shape[0]
         kind = torch.where(zero_shot.view(-1, 1, 1), self.zeroshot_embed.weight, self.supported_embed.weight)
         mask_token = self.mask_tokens.weight.expand(objects, 1, -1)
-        tokens = torch.cat([mask_token, tokens, kind.expand(objects, 1, -1)], dim=1)
-        image_pe = self.pe_layer.grid(half).to(image.dtype).flatten(1).T.unsqueeze(0)
+        # The mask token first: it is the one that comes back.
+        tokens = torch.cat([mask_token, clicks, kind.expand(objects, 1, -1)], dim=1)
+        positions = self.pe_layer.grid(half).to(image.dtype)
+        image_pe = positions.flatten(1).T.unsqueeze(0)
         image_tokens = image.flatten(2).transpose(1, 2).expand(objects, -1, -1)
         tokens, image_tokens = self.transformer(image_tokens, image_pe, tokens)
         return image_tokens, tokens[:, 0]

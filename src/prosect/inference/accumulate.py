@@ -79,7 +79,6 @@ def sweep(
     axis = plan.sweep_axis
     image = pad_volume(image, plan, padding)
     where = accumulate_on or image.device
-    # From here on the sweep axis comes first, as in the ring: then finished planes lie together in memory.
     weights = blend_weights(plan.window, blending).to(where).movedim(axis, 0).contiguous()
     buffer = _Ring(plan, axis, channels, where)
     cached = _SharedAir(features, _is_air(image, plan))
@@ -158,7 +157,10 @@ class _SharedAir:
 
 
 class _Ring:
-    """As many planes as a window is deep; plane p of the padded volume lives at p modulo the depth."""
+    """As many planes as a window is deep; plane p of the padded volume lives at p modulo the depth.
+
+    The sweep axis comes first, so that finished planes lie together in memory.
+    """
 
     def __init__(self, plan: WindowPlan, axis: int, channels: int, device: torch.device) -> None:
         self.axis, self.plan = axis, plan

@@ -25,6 +25,7 @@ from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
 from prosect.inference.clicks import MILESTONE, central
+from prosect.inference.crop_places import nearest_voxel, reaching, shared_voxels
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.intensities import mean_and_spread
 from prosect.inference.patch_to_scan import patch_box
@@ -245,7 +246,7 @@ class CropResponder:
         inside = []
         for click in seen:
             if click.label % 2:
-                inside.append(_nearest(self.position(click.position_ras) - start, self._size))
+                inside.append(nearest_voxel(self.position(click.position_ras) - start, self._size))
         return _Crop(low, tuple(inside), True)
 
     def _ask(self, features: Tensor, points: NDArray[np.float64], labels: Sequence[int], previous: Tensor) -> Tensor:
@@ -265,7 +266,7 @@ class CropResponder:
         low = self._network.blank(features)
         total, count = low.new_zeros((self._size,) * 3), low.new_zeros((self._size,) * 3)
         for other, crop in before.items():
-            ours, theirs = _overlap(start, other, self._size)
+            ours, theirs = shared_voxels(start, other, self._size)
             if all(s.start < s.stop for s in ours):
                 total[ours] += self._network.upsample(crop.low)[0, 0][theirs]
                 count[ours] += 1
@@ -323,7 +324,7 @@ class CropResponder:
                 shift = min(self._size // 2, room)
                 shared = slice(shift, None) if ahead else slice(None, self._size - shift)
                 held = np.moveaxis(np.moveaxis(target, axis, 0)[shared], 0, axis)
-                point = list(innermost(_reaching(held, axis, ahead), SPACING))
+                point = list(innermost(reaching(held, axis, ahead), SPACING))
                 point[axis] += 0 if ahead else shift
                 i, j, k = (s + (axis == a) * (shift if ahead else -shift) for a, s in enumerate(start))
                 yield (i, j, k), (point[0], point[1], point[2])
@@ -358,7 +359,8 @@ class CropResponder:
 
     def _image(self, start: Start) -> Tensor:
         """Return a crop (1 1 i j k) as the network takes it. official: beyond the scan lie zeros, as intensities."""
-        inner, pads = [], []
+        inner: list[slice] = []
+        pads: list[int] = []
         for first, count in zip(start, self._shape, strict=True):
             end = first + self._size
             inner.append(slice(max(first, 0), min(end, count)))
@@ -379,30 +381,3 @@ class CropResponder:
         """
         point = self._case.to_network(np.asarray([position_ras], dtype=np.float64))[0].round(6)
         return np.asarray(np.clip(point, -0.5, np.asarray(self._shape) - 0.5))
-
-
-def _nearest(point: NDArray[np.float64], size: int) -> Start:
-    """Return the voxel of a crop that a position in it lies in."""
-    i, j, k = np.floor(point + 0.5).astype(int).clip(0, size - 1).tolist()
-    return i, j, k
-
-
-def _overlap(start: Start, other: Start, size: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return what two crops share, as an index into each."""
-    ours, theirs = [], []
-    for own_start, other_start in zip(start, other, strict=True):
-        ahead = other_start - own_start  # how far along this axis the other one begins
-        ours.append(slice(max(ahead, 0), min(size + ahead, size)))
-        theirs.append(slice(max(-ahead, 0), min(size - ahead, size)))
-    return tuple(ours), tuple(theirs)
-
-
-def _reaching(held: Mask, axis: int, ahead: bool) -> Mask:
-    """Return the parts of a mask that reach the last plane along an axis, or the first."""
-    parts = Components.of(held)
-    if axis == 2:
-        there = parts.stops == held.shape[2] if ahead else parts.starts == 0
-    else:
-        plane = np.unravel_index(parts.lines, held.shape[:2])[axis]
-        there = plane == (held.shape[axis] - 1 if ahead else 0)
-    return parts.mask(np.unique(parts.labels[there]).tolist())

@@ -38,10 +38,7 @@ def paint_rods(
         free: Which label values may be covered; None for all.
     """
     table = rod_table(rods)
-    begin, end, begin_mm, end_mm = table[:, :3], table[:, 3:6], table[:, 6:7], table[:, 7:8]
-    low = np.minimum(begin - begin_mm, end - end_mm)
-    high = np.maximum(begin + begin_mm, end + end_mm)
-    start, stop = view.boxes(np.stack([low, high], axis=1), view.edge_mm)
+    start, stop = view.boxes(rod_bounds(table), view.edge_mm)
     seen = (start < stop).all(axis=1)
     shares = np.array([rod.share(view.edge_mm) for rod in rods], dtype=np.float32)
     found = []
@@ -68,6 +65,14 @@ def paint_rods(
 def rod_table(rods: Sequence[Capsule]) -> NDArray[np.float64]:
     """Return rows of start, stop and both radii (n, 8)."""
     return np.array([[*r.start, *r.stop, r.start_radius_mm, r.stop_radius_mm] for r in rods], dtype=np.float64)
+
+
+def rod_bounds(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lowest and the highest corner (n, 2, 3) of the boxes around rods (n, 8)."""
+    begin, end, begin_mm, end_mm = table[:, :3], table[:, 3:6], table[:, 6:7], table[:, 7:8]
+    low = np.minimum(begin - begin_mm, end - end_mm)
+    high = np.maximum(begin + begin_mm, end + end_mm)
+    return np.stack([low, high], axis=1)
 
 
 def pieces(

@@ -320,10 +320,9 @@ def plan_mask(
     gained = flipped & wanted & ~shown
     if painted is not None:
         gained |= painted & wanted & ~shown
-    others = {}
-    for n, s in sheets.items():
-        if n != name and overlap != "allow" and (s.shown.box & box).size:
-            others[n] = s
+    others: dict[str, Sheet] = {}
+    if overlap != "allow":
+        others = sheets_beside(sheets, name, box)
     for other in others.values():
         if overlap == "keep" or other.locked:
             gained &= ~other.shown.read(box)
@@ -331,10 +330,7 @@ def plan_mask(
     edits = []
     if draft is not None:
         edits.append(Edit.of(name, ("draft",), box, draft ^ sheet.draft.read(box)))
-    if np.array_equal(visible, flipped):
-        edits.append(Edit.of(name, ("edited", "shown"), box, flipped))
-    else:
-        edits += [Edit.of(name, ("edited",), box, flipped), Edit.of(name, ("shown",), box, visible)]
+    edits += flips_of(name, box, flipped, visible)
     if overlap == "take":
         for other_name, other in others.items():
             if not other.locked:
@@ -342,9 +338,26 @@ def plan_mask(
     return tuple(edit for edit in edits if edit.box.size)
 
 
+def flips_of(name: str, box: Box, edited: Mask, shown: Mask) -> list[Edit]:
+    """Return the edits that flip voxels of a box (i j k) in two masks of a structure: one where both flip alike."""
+    if np.array_equal(edited, shown):
+        return [Edit.of(name, ("edited", "shown"), box, edited)]
+    return [Edit.of(name, ("edited",), box, edited), Edit.of(name, ("shown",), box, shown)]
+
+
+def sheets_beside(sheets: Mapping[str, Sheet], name: str, box: Box) -> dict[str, Sheet]:
+    """Return the other structures that may have a voxel in a box."""
+    found = {}
+    for other, sheet in sheets.items():
+        if other != name and (sheet.shown.box & box).size:
+            found[other] = sheet
+    return found
+
+
 def changes_between(before: Mapping[str, Sheet], after: Mapping[str, Sheet]) -> Action:
     """Return the action that leads from some sheets to others of the same structures."""
-    edits, clicks = [], {}
+    edits: list[Edit] = []
+    clicks: dict[str, tuple[Clicks, Clicks]] = {}
     for name, old in before.items():
         new = after[name]
         if new is old:
@@ -352,10 +365,7 @@ def changes_between(before: Mapping[str, Sheet], after: Mapping[str, Sheet]) -> 
         box = old.edited.box | new.edited.box | old.shown.box | new.shown.box
         edited = old.edited.read(box) ^ new.edited.read(box)
         shown = old.shown.read(box) ^ new.shown.read(box)
-        if np.array_equal(edited, shown):
-            edits.append(Edit.of(name, ("edited", "shown"), box, shown))
-        else:
-            edits += [Edit.of(name, ("edited",), box, edited), Edit.of(name, ("shown",), box, shown)]
+        edits += flips_of(name, box, edited, shown)
         if new.clicks != old.clicks:
             clicks[name] = (old.clicks, new.clicks)
     return Action(tuple(edit for edit in edits if edit.box.size), clicks)

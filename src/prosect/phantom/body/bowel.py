@@ -145,7 +145,7 @@ def free_of_organs(
     below_stomach = z < np.where(x < 20, -92.0, -60.0)
     beside_bladder = (z > -262) | (y < 0)
     is_inside = (depth_mm > 12) & (y > spine_front + 20) & (z > -292)
-    return is_inside & (from_colon_mm > 28) & below_liver & below_stomach & beside_bladder
+    return np.asarray(is_inside & (from_colon_mm > 28) & below_liver & below_stomach & beside_bladder)
 
 
 def chains(places: NDArray[np.float64]) -> list[NDArray[np.float64]]:

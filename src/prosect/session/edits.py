@@ -320,9 +320,7 @@ def plan_mask(
     gained = flipped & wanted & ~shown
     if painted is not None:
         gained |= painted & wanted & ~shown
-    others: dict[str, Sheet] = {}
-    if overlap != "allow":
-        others = sheets_beside(sheets, name, box)
+    others = sheets_beside(sheets, name, box, overlap)
     for other in others.values():
         if overlap == "keep" or other.locked:
             gained &= ~other.shown.read(box)
@@ -345,11 +343,11 @@ def flips_of(name: str, box: Box, edited: Mask, shown: Mask) -> list[Edit]:
     return [Edit.of(name, ("edited",), box, edited), Edit.of(name, ("shown",), box, shown)]
 
 
-def sheets_beside(sheets: Mapping[str, Sheet], name: str, box: Box) -> dict[str, Sheet]:
-    """Return the other structures that may have a voxel in a box."""
+def sheets_beside(sheets: Mapping[str, Sheet], name: str, box: Box, overlap: str) -> dict[str, Sheet]:
+    """Return the other structures that the rule asks about a box; none where structures may overlap."""
     found = {}
     for other, sheet in sheets.items():
-        if other != name and (sheet.shown.box & box).size:
+        if other != name and overlap != "allow" and (sheet.shown.box & box).size:
             found[other] = sheet
     return found
 

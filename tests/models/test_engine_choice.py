@@ -112,6 +112,10 @@ def test_whoever_comes_first_decides_for_all_processes(tmp_path: Path) -> None:
     store(place, "key", "modules")
     assert store(place, "key", "fast")["key"] == "modules"
     assert store(place, "other", "fast") == {"key": "modules", "other": "fast"}
+    left = tmp_path / ".engines.json.tmp-999999999-0000"
+    left.touch()  # by a process that was killed
+    store(place, "third", "fast")
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
     assert list(tmp_path.iterdir()) == [place], "nothing is left beside it"
 
 

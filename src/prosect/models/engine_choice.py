@@ -7,7 +7,6 @@ kept in a file, with what it depends on, and said in every report, so that the s
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,9 @@ import numpy as np
 import torch
 
 from prosect.checkpoints import catalog
+from prosect.errors import OutputError, ResourceError
 from prosect.inference.windows import Shape
+from prosect.io.atomic import make_folder, write_atomically
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import LEAST_WIDTH, Engine, Precision, branches_of, refuse_engine
 
@@ -149,11 +150,9 @@ def store(place: Path, key: str, engine: str) -> dict[str, str]:
     """
     known = load(place)
     known.setdefault(key, engine)
-    beside = place.with_name(f"{place.name}.{os.getpid()}")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(known, indent=1))
-        beside.replace(place)
-    except OSError:
+        make_folder(place.parent)
+        write_atomically(place, [json.dumps(known, indent=1).encode("ascii")])
+    except (OutputError, ResourceError):
         return known
     return {**known, **load(place)}

@@ -15,7 +15,7 @@ from prosect.inference.scales import ClickScales
 from prosect.inference.windows import Blending
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "profile", "scaled_spacing"]
+__all__ = ["PROFILES", "ModelSpec", "Profile", "ProfileName", "preparation_for", "profile", "scaled_spacing"]
 
 ProfileName = Literal["prosect", "bundle", "research"]
 
@@ -28,7 +28,7 @@ class Profile:
         name: `prosect` (ours), `bundle` or `research` (effective behaviour of the official code).
         overlap: Share of a window repeated by the next.
         blending: Weights of a window's voxels.
-        padding: How a scan smaller than a window is extended; None takes the model's.
+        padding: How a scan smaller than a window is extended.
         fit_windows: Shrink windows to a small scan instead of padding the scan to the window.
         interpolation: `linear` interpolates logits to the scan's grid, `nearest` copies labels.
         tiers: Whether nested classes keep their place in a flat map; False is the official argmax of raw logits.
@@ -134,11 +134,17 @@ class ModelSpec:
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""
-        crops = self.intensity.kind == "window" or chosen.crops_percentiles
-        crop = None
-        if crops:
-            crop = chosen.preparation.crop_above
-        return replace(chosen.preparation, spacing_mm=self.spacing_mm, intensity=self.intensity, crop_above=crop)
+        return preparation_for(chosen, self.spacing_mm, self.intensity)
+
+
+def preparation_for(chosen: Profile, spacing_mm: tuple[float, float, float], intensity: Intensity) -> Preparation:
+    """Return how a volume is prepared under a profile; training asks this too, so that both see a scan alike."""
+    # Outside a window of intensities there is air to cut away; percentiles are taken of the whole scan.
+    crops = intensity.kind == "window" or chosen.crops_percentiles
+    crop = None
+    if crops:
+        crop = chosen.preparation.crop_above
+    return replace(chosen.preparation, spacing_mm=spacing_mm, intensity=intensity, crop_above=crop)
 
 
 def scaled_spacing(spec: ModelSpec, scale: float) -> tuple[float, float, float]:

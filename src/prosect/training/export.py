@@ -20,7 +20,7 @@ from prosect.checkpoints.files import write_weights
 from prosect.checkpoints.offers import offering, with_structures
 from prosect.errors import RecipeError, VocabularyError
 from prosect.models.metadata import metadata_of
-from prosect.models.spec import ModelSpec, profile
+from prosect.models.spec import ModelSpec, preparation_for, profile
 from prosect.morphology import Components
 from prosect.training.patches import TrainingScan
 from prosect.training.recipe import Recipe, Shape
@@ -50,16 +50,9 @@ def preparation_of(shape: Shape, spacing_mm: float | None = None) -> Preparation
         shape: The shape.
         spacing_mm: Another spacing than the working spacing.
     """
-    chosen = profile(shape.profile)
     edge = spacing_mm or shape.spacing_mm
-    # Outside a window of intensities there is air to cut away; percentiles are taken of the whole scan.
-    crops = shape.intensity == "window" or chosen.name == "bundle"
-    return replace(
-        chosen.preparation,
-        spacing_mm=(edge, edge, edge),
-        intensity=Intensity(shape.intensity, shape.low, shape.high),
-        crop_above=chosen.preparation.crop_above if crops else None,
-    )
+    intensity = Intensity(shape.intensity, shape.low, shape.high)
+    return preparation_for(profile(shape.profile), (edge, edge, edge), intensity)
 
 
 def added_to(words: Vocabulary, larger: Vocabulary) -> list[Structure]:

@@ -213,6 +213,7 @@ class Case(Placement):
         start, stop = _content_box(image, preparation)
         image = image[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
         grid = grid.crop(start, stop)
+        # What is cut off in front moves every voxel that is left towards 0.
         matrix[:3, 3] -= start
         if not preparation.scale_first:
             intensity = intensity.settle(image)
@@ -354,6 +355,7 @@ def _reorder_matrix(
             if flip != flip2:
                 sign = -1.0
             out[new, new2] = sign * matrix[old, old2]
+        # Where the first voxel in the new order lies: at the far end of every axis of the scan that is turned around.
         offset = matrix[old, 3] + sum(
             matrix[old, o] * (source[o] - 1) for o, f in zip(order.axes, order.flips, strict=True) if f
         )

@@ -102,6 +102,7 @@ class Grid:
     @property
     def orientation(self) -> str:
         """Nearest anatomical direction of each voxel axis, such as `RAS` or `LPS`."""
+        # The order says for each world axis which voxel axis runs along it; letters are wanted the other way round.
         order = ras_order(self.affine)
         letters = [""] * 3
         for world, (axis, flip) in enumerate(zip(order.axes, order.flips, strict=True)):

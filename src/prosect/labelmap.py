@@ -154,6 +154,7 @@ class LabelMap(NamedLabels):
         wanted = extent(self.vocabulary, structure, whole) & set(self.present)
         if len(wanted) == 1:  # a comparison is several times as fast as a look-up
             return np.asarray(self.array == wanted.pop())
+        # One look-up for each voxel, however many structures the union has.
         table = np.zeros(np.iinfo(self.array.dtype).max + 1, dtype=bool)
         table[list(wanted)] = True
         return np.asarray(table[self.array])
@@ -213,6 +214,7 @@ class LabelLayers(NamedLabels):
             raise FormatError(
                 f"Layers must have the axes c i j k; the shape is {masks.shape}.", code="LABELS_NOT_MASKS"
             )
+        # Without any layer there is nothing to compare with the grid.
         check_shape(masks[0] if len(masks) else np.empty(self.grid.shape, bool), self.grid)
         indices = tuple(self.vocabulary[index].index for index in self.indices)
         if len(indices) != len(masks) or len(set(indices)) != len(indices):

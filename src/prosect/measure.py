@@ -155,6 +155,7 @@ def slabs(array: NDArray[Any], scan: NDArray[np.float32] | None) -> Iterator[tup
     ni, nj, nk = array.shape
     depth = max(1, SLAB_VOXELS // (ni * nj))
     for start in range(0, nk, depth):
+        # i fastest, as most scans lie in memory, so that a slab is read once from front to back.
         flat = array[:, :, start : start + depth].ravel(order="F")
         inside = np.flatnonzero(flat)
         if not inside.size:

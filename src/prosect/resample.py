@@ -40,10 +40,12 @@ def respaced_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     old = np.asarray(grid.spacing_mm)
     new = np.asarray(spacing_mm, dtype=np.float64)
     if grid.shear <= SHEAR_TOLERANCE:
+        # Counted between the centres of the first and the last voxel, as the official pipeline does.
         shape = np.round((np.asarray(grid.shape) - 1) * old / new).astype(int) + 1
         affine = grid.affine.copy()
         affine[:3, :3] *= new / old
         return Grid(tuple(shape.tolist()), affine)
+    # A sheared scan has no box of its own along the new axes, so that of its corners is taken.
     axes = orthogonal_axes(grid.affine[:3, :3])
     corners = (grid.corners_ras() @ axes) / new
     low = corners.min(axis=0)
@@ -134,6 +136,7 @@ def resampling_bytes(shape: Sequence[int], target: Sequence[int]) -> int:
 def resample_affine(array: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> Tensor:
     """Return `array` (i j k) sampled linearly at `matrix @ output index`, plane by plane; outside is the minimum."""
     source = _share_memory(np.ascontiguousarray(array))[None, None]
+    # `grid_sample` gives 0 outside, and outside is to be as dark as the darkest voxel.
     floor = source.amin()
     source = source - floor
     out = torch.empty(shape)

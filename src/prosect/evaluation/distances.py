@@ -59,5 +59,6 @@ def surface(mask: Mask) -> Mask:
 
 def to_surface(voxels: Mask, other: Mask, grid: Grid) -> NDArray[np.float64]:
     """Return the distance (n) in mm from each of some voxels (i j k) to the nearest of another surface."""
+    # Of each voxel the distance to the nearest of the other surface, which is where its complement is 0.
     field = ndimage.distance_transform_edt(~other, sampling=grid.spacing_mm)
     return np.asarray(field[voxels], dtype=np.float64)

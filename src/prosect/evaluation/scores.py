@@ -127,6 +127,7 @@ def row_between(
     distances: bool,
 ) -> Row:
     """Return the row of two masks (i j k) on a grid; the rest as in `row_of`."""
+    # Nothing outside this box counts in any measure, and most of a scan lies outside.
     box = Box.of(found) | Box.of(truth)
     found, truth = found[box.slices], truth[box.slices]
     apart = None

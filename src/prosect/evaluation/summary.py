@@ -154,6 +154,7 @@ def mean_of(values: Floats, generator: np.random.Generator, resamples: int = RES
     known = np.isfinite(values)
     if not known.any():
         return None
+    # 0 where nothing is known adds nothing to a sum, and nothing to a count.
     filled = np.where(known, values, 0.0)
     # How often each scan is drawn: counts times values are the sums of a resample, without copying rows.
     drawn = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples).astype(np.float64)
@@ -267,6 +268,7 @@ def curve(rows: Iterable[Row], generator: np.random.Generator) -> Curve | None:
     for step in steps:
         nsd.append(mean_of(table_of(step, "nsd"), generator) or nothing)
         used.append(plain_mean(table(objects, [row.clicks for row in step])))
+        # Fig. 5 shows the best so far, which only who knows the truth can choose.
         best = np.maximum(best, [row.dice or 0.0 for row in step])
         best_dice.append(plain_mean(table(objects, best.tolist())))
     return Curve(tuple(clicks), tuple(dice), tuple(nsd), tuple(used), tuple(best_dice))

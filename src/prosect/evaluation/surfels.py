@@ -45,6 +45,7 @@ def cell_codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def areas_mm2(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """Return the area of the surface in a cell, by code (256)."""
     x, y, z = spacing_mm
+    # An area vector points along its normal: its part along x is the area that is seen along x, of edges y and z.
     scaled = area_vectors() * np.array([y * z, x * z, x * y])
     return np.asarray(np.sqrt((scaled**2).sum(axis=2)).sum(axis=1))
 

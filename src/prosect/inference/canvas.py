@@ -107,6 +107,7 @@ class FlatCanvas:
 
     def drop(self, index: int, box: Box, voxels: Mask, fall_to: int) -> None:
         """Give voxels of a structure to the one that contains them, in place."""
+        # A slice is a view, so this writes into the array itself.
         self.array[box.slices][voxels] = fall_to
 
     def finish(self, grid: Grid, vocabulary: Vocabulary, provenance: Mapping[str, object]) -> LabelMap:

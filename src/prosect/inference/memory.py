@@ -175,6 +175,7 @@ def available_bytes() -> int:
     if limit.exists() and used.exists():
         text = limit.read_text().strip()
         if text.isdigit():
+            # In a container the machine may have more than the container may take.
             free = min(free, int(text) - int(used.read_text()))
     return min(free, _address_space())
 

@@ -46,6 +46,7 @@ def merge_official(
     to_add = after & (~before | inside[:, None, None, None])
     chosen = _chosen(to_add, before & ~after, rounded, labels)
     answer = np.where(unknown & after & ~chosen, np.float32(-1), point_logits)
+    # official: where nothing was known before, the answer to the clicks is taken as it is.
     taken = chosen | unknown
     with np.errstate(invalid="ignore"):
         return np.asarray(logits * (1 - taken) + taken * answer, dtype=np.float32)  # official: NaN * 0 is NaN

@@ -71,6 +71,7 @@ def _weights(patch: Shape) -> Tensor:
     """Return weights (i j k) that fall off towards the faces of a patch."""
     weights = torch.ones(())
     for n in patch:
+        # Never quite 0, or a voxel that only the rim of a patch sees would have no answer.
         axis = 1 - ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) / (n / 2)).square() * 0.99
         weights = weights.unsqueeze(-1) * axis
     return weights

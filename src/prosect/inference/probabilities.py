@@ -103,6 +103,7 @@ def restore_linear(place: Placement, logits: FloatArray) -> FloatArray:
     values, inside = torch.from_numpy(logits), []
     for axis in range(3):
         positions, size = place.native_positions(axis), logits.shape[axis]
+        # Voxels of the scan beyond the prepared box stay 0; within it, those nearer than half a voxel to its end count.
         within = np.flatnonzero((positions >= -0.5) & (positions <= size - 0.5))
         values = interpolate_along(values, axis, positions[within])
         inside.append(within)

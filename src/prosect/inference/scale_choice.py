@@ -73,6 +73,7 @@ def find_scale(
     for scale in rule.tried:
         cues = cues_of(at[scale].view(points[:1], zero_shot))
         worth[scale] = sum(weight * cues[name] for name, weight in rule.weights.items())
+    # The model was trained at its own scale, so another one must be clearly better.
     worth[1.0] += margin
     chosen = _best(worth)
     for count in range(1, len(points)):

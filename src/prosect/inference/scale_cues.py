@@ -103,6 +103,7 @@ def _alignment(
 
 def _edge(answer: Mask, known: Mask, inner: Mask, steepness: NDArray[np.float64]) -> float:
     """Return the mean gradient on the outline over that on both sides of it, one to three voxels away."""
+    # To the outline, which runs half-way between voxels.
     within = ndimage.distance_transform_edt(answer) - 0.5
     beyond = ndimage.distance_transform_edt(~answer) - 0.5
     depth = np.where(answer, within, -beyond)

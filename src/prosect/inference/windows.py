@@ -69,6 +69,7 @@ def plan_windows(shape: Shape, window: Shape, overlap: float) -> WindowPlan:
 def _axis_starts(size: int, window: int, overlap: float) -> tuple[int, ...]:
     if size == window:
         return (0,)
+    # official: cut off and not rounded; where an overlap leaves no stride, one voxel.
     stride = max(int(window * (1 - overlap)), 1)
     count = math.ceil((size - window) / stride) + 1
     return tuple(min(n * stride, size - window) for n in range(count))

@@ -125,6 +125,7 @@ def small(network: Vista3D, window: Shape) -> Shape:
     """Return a window of the same shape that takes no longer than a second or two."""
     divisor, width = network.architecture.divisor, network.architecture.width
     voxels = window[0] * window[1] * window[2]
+    # The same along every axis, so that the window keeps its shape.
     factor = min(1.0, (LARGEST / width / voxels) ** (1 / 3))
     a, b, c = (max(2, int(factor * n) // divisor) * divisor for n in window)
     return a, b, c

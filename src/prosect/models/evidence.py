@@ -79,6 +79,7 @@ def body_sections(volume: Volume) -> BodySections:
     scan, grid = order.apply(volume.array), volume.grid.reorder(order)
     steps = []
     for spacing in grid.spacing_mm:
+        # Every so many voxels along each axis: an area of square centimetres needs no finer grid.
         steps.append(max(1, round(COARSE_MM / spacing)))
     coarse = scan[:: steps[0], :: steps[1]]
     threshold = max(AIR_HU, float(coarse.min()) + 1)
@@ -88,6 +89,7 @@ def body_sections(volume: Volume) -> BodySections:
     for k in range(scan.shape[2]):
         pieces, count = ndimage.label(coarse[:, :, k] > threshold)
         if count:
+            # The first count is that of the air between the pieces.
             sizes = np.bincount(pieces.ravel())
             largest = int(sizes[1:].argmax()) + 1
             areas[k] = sizes[largest] * pixel_cm2

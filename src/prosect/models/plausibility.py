@@ -176,6 +176,7 @@ def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
     """
     share = 1.0
     if facts.probability.low:
+        # The lowest in training is the scale: how sure a model is of a structure differs from one to the other.
         share = evidence.probability / facts.probability.low
     # What a scan cuts down to a sliver may be anything: however sure the model is, that speaks for nothing.
     most = MOST_SURE

@@ -44,6 +44,7 @@ class Buffers:
             memory = allocate(size)
         # The tensor and all its views hold this array, so its end is theirs.
         array = np.frombuffer(memory, dtype=np.uint8)
+        # At exit nobody takes it again, and the list may be gone before the array.
         weakref.finalize(array, free.append, memory).atexit = False
         return torch.from_numpy(array).view(dtype).view(tuple(shape))
 

@@ -40,6 +40,7 @@ class Moments:
         counts = torch.tensor([part.count for part in parts], dtype=torch.float64)[:, None]
         means = torch.stack([part.mean for part in parts])
         mean = (counts * means).sum(0) / counts.sum()
+        # Chan's rule: distances within the parts, and of their means to the mean of all.
         squares = torch.stack([part.squares for part in parts]) + counts * (means - mean).square()
         return cls(int(counts.sum()), mean, squares.sum(0))
 

@@ -45,6 +45,7 @@ class WinogradConv3:
     def __call__(self, block: Tensor) -> Tensor:
         """Return four output planes (4 j k o) of six input planes (6 j+2 k c): borders included, but not k's."""
         d0, d1, d2, d3, d4, d5 = block.unbind(0)
+        # The input transform B of F(4,3), by parts that two planes share: sums of even and of odd planes.
         even, odd = torch.sub(d4, d2, alpha=4), torch.sub(d3, d1, alpha=4)
         even2, odd2 = d4 - d2, (d3 - d1).mul_(2)
         # Each transformed plane is used up before the next is made, so that few lie in the cache at a time.
@@ -54,6 +55,7 @@ class WinogradConv3:
         sum2, diff2 = m3 + m4, m3.sub_(m4)
         m0 = self._plane(even.sub_(d2).add_(d0, alpha=4), 0)
         m5 = self._plane(torch.sub(d5, d3, alpha=5).add_(d1, alpha=4), 5)
+        # The output transform A, again by shared sums and differences.
         out = torch.empty(TILE, *m0.shape)
         torch.add(m0.add_(sum1), sum2, out=out[0])
         torch.add(diff1, diff2, alpha=2, out=out[1])

@@ -53,6 +53,7 @@ class Bend:
             points: Middles of the boxes.
             half_mm: Their half sizes.
         """
+        # One step of a fixed point: where a point was before the waves moved it here.
         pushed = self.push(points - self.push(points))
         slack = self.steepest * (np.linalg.norm(half_mm, axis=1) + self.steepest * self.largest_mm)
         wide = slack >= self.largest_mm
@@ -102,6 +103,7 @@ def random_bend(generator: np.random.Generator, strength: float = 1.0) -> Bend:
             direction = g.normal(size=3)
             push = g.normal(size=3)
             direction *= 2 * np.pi / length / np.linalg.norm(direction)
+            # Less for each of several waves, so that together they displace by about as much as one.
             push *= most * strength * g.uniform(0.4, 1.0) / np.linalg.norm(push) / np.sqrt(count)
             rows.append([*direction, g.uniform(0, 2 * np.pi), *push])
     return Bend(rotation(*angles), shift, np.asarray(rows, dtype=np.float32))

@@ -49,6 +49,7 @@ def spine(heights: Mapping[str, float], curve: Iterable[tuple[float, float]], co
 def vertebra(name: str, z: float, y: float, width: float, pitch: float) -> list[Part]:
     """Return body, arch and processes of one vertebra."""
     half = 0.39 * pitch
+    # The distance is stated for a body of 20 mm half width, and shrinks with it.
     back = y - BACK_OF_BODY_MM * width / 20
     # A body is waisted: 0.9 of its width between the ends.
     rows = ((z - half, width), (z - half / 3, 0.9 * width), (z + half / 3, 0.9 * width), (z + half, width))

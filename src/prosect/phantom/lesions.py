@@ -288,6 +288,7 @@ def lesion_depth(
     g = generator
     turn, _ = np.linalg.qr(g.normal(size=(3, 3)))
     stretch = np.exp(g.normal(0, 0.12, 3))
+    # Stretched and squeezed, but of the volume that was drawn.
     stretch /= np.prod(stretch) ** (1 / 3)
     own = np.tensordot((turn / stretch[:, None]).astype(np.float32), away, 1)
     distance = np.sqrt((own**2).sum(axis=0))

@@ -212,6 +212,7 @@ def noise(generator: np.random.Generator, hu: NDArray[np.float32], protocol: Pro
     fine = 0.8 - 0.45 * protocol.kernel
     grain = smooth(white, (fine / sx, fine / sy, 0.25))
     grain -= smooth(white, (2.6 / sx, 2.6 / sy, 0.25)) * np.float32(0.45 + 0.45 * protocol.kernel)
+    # Of unit strength whatever the kernel, so that noise_hu alone says how strong it is.
     grain /= max(float(grain.std()), 1e-6)
     matter = np.maximum(hu + 1000, 0) / 1000
     across = matter.sum(axis=0) * sx  # water equivalent along R, by j and k

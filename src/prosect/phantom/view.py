@@ -69,9 +69,11 @@ class View:
         else:
             place = bend.place(middle * scale)
         center = place @ self.to_voxel[:3, :3].T + self.to_voxel[:3, 3]
+        # A turned box reaches as far along an axis as its half sizes do together, each by its share.
         extent = half @ np.abs(self.to_voxel[:3, :3] if still else self.turned).T
         start = np.maximum(np.floor(center - extent), 0).astype(np.intp)
         stop = np.minimum(np.ceil(center + extent) + 1, self.grid.shape).astype(np.intp)
+        # Two solids that do not meet have a box with negative sides, which would pass for a small one.
         stop[empty] = 0
         return start, stop
 

@@ -113,6 +113,7 @@ def write(
             for file in files:
                 outputs.append(reports.file_entry(place.actual(file), path_in_report(file, report)))
         content = reports.encode(reports.build(labels, volume, request, run, case, found, outputs, watch.seconds))
+        # A report beside the folder is written when the folder has its name, because it vouches for what is in it.
         inside = place.actual(report)
         if inside != report:
             write_atomically(inside, [content])

@@ -42,6 +42,7 @@ def unpack(packed: bytes, shape: Voxel) -> Mask:
         raise SessionError("A mask in the session is damaged.", code="SESSION_DAMAGED") from error
     if len(content) != length:
         raise SessionError("A mask in the session does not fit its box.", code="SESSION_DAMAGED")
+    # The last byte may hold more bits than there are voxels.
     bits = np.unpackbits(np.frombuffer(content, dtype=np.uint8), count=size).view(np.bool_)
     return bits.reshape(shape)
 

@@ -317,6 +317,7 @@ def plan_mask(
     sheet = sheets[name]
     flipped = wanted ^ sheet.edited.read(box)
     shown = sheet.shown.read(box)
+    # Under `keep` and `take` a structure may be edited where another is shown.
     gained = flipped & wanted & ~shown
     if painted is not None:
         gained |= painted & wanted & ~shown

@@ -104,6 +104,7 @@ class Planner:
                 planned.append(action)
         finally:
             for action in reversed(planned):
+                # Planned only: the sheets are given back as they came.
                 apply_action(action.inverse(), sheets)
         return join_actions(planned)
 

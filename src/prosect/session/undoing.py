@@ -53,6 +53,7 @@ class Undoing:
 
     def add(self, action: Action) -> int:
         """Take an action that was done, forget what was undone, and return how many old actions were dropped."""
+        # Something new was done, so what was undone before can no longer be done again.
         self.nbytes += action.nbytes - sum(each.nbytes for each in self._undone)
         self._undone.clear()
         self._done.append(action)

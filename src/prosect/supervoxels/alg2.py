@@ -138,6 +138,7 @@ def _on_the_scan(found: NDArray[np.int64], air: NDArray[np.bool_], working: Work
     for plane in stored:
         kept[plane] = True
     kept[0] = False
+    # The nth number that is kept becomes n; all others, and the air, become 0.
     numbers = np.cumsum(kept, dtype=np.uint16) * kept
     return np.asarray(numbers[stored])
 

@@ -68,8 +68,10 @@ def cut(
     if not body.any():
         return np.zeros(body.shape, dtype=np.int64)
     pieces = Components.of(body, connectivity=1)
+    # The largest piece stays whatever its size.
     least = min(np.count_nonzero(body) / segments * SMALLEST, pieces.sizes.max())
     body = pieces.mask(np.flatnonzero(pieces.sizes >= least))
+    # Relative, so that compactness means the same on fine and on coarse cells.
     spacing = np.asarray(spacing_mm) / np.prod(spacing_mm) ** (1 / 3)
     found: Any = slic(
         features,

@@ -46,6 +46,7 @@ def working_spacing(grid: Grid, cells: int = CELLS) -> Spacing:
     def fits(step: int) -> bool:
         return respaced_grid(ras, spacing(step)).voxel_count <= cells
 
+    # A step of 0 leaves every axis as fine as the scan's own.
     if fits(0):
         return spacing(0)
     # Steps between which the number of cells falls to the budget; ever coarser cells end at a single one.

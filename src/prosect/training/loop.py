@@ -158,6 +158,7 @@ class TrainingLoop:
             return s.learning_rate * (self.step + 1) / s.warmup_steps
         if s.schedule == "constant":
             return s.learning_rate
+        # Half a cosine: full rate after warming up, none at the last step.
         done = (self.step - s.warmup_steps) / max(1, s.steps - s.warmup_steps)
         return s.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
@@ -168,6 +169,7 @@ class TrainingLoop:
         total, drawn = 0.0, []
         for number in self.ranks.patches(self.settings.patches_per_step):
             self._turn_to(number)
+            # Divided before and added up after, so that several processes get the gradient of one.
             loss = self.objective() / self.settings.patches_per_step
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
@@ -216,6 +218,7 @@ class TrainingLoop:
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        # A young average follows quickly, or it would long remember the first weights.
         decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
         for key, value in self.network.state_dict().items():
             self.average[key].lerp_(value, 1 - decay)

@@ -39,6 +39,7 @@ def exclusive_loss(logits: Tensor, labels: Tensor, known: Tensor, background: fl
     present = present[present > 0]
     if len(present) == 0:
         return cross_entropy
+    # Only of what the patch shows: the soft Dice of an absent class is about nothing but noise.
     probability = flat.softmax(0)[present]
     mask = target[None] == present[:, None]
     return cross_entropy + soft_dice_loss(probability, mask.float())
@@ -115,6 +116,7 @@ def clicked_loss(logits: Tensor, masks: Tensor) -> Tensor:
         masks: The objects (q i j k), none of them empty.
     """
     logits, masks = logits.flatten(1), masks.flatten(1).float()
+    # Kept by voxel, to be averaged inside and outside apart.
     cost = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
     inside = (cost * masks).sum(1) / masks.sum(1)
     outside = (cost * (1 - masks)).sum(1) / (1 - masks).sum(1).clamp_min(1)

@@ -135,6 +135,7 @@ class PatchSampler:
         box = _box_around(voxels, scan.labels.shape)
         inside, size = voxels - [side.start for side in box], [side.stop - side.start for side in box]
         image = torch.from_numpy(scan.intensities[box].astype(np.float32))[None, None]
+        # As float32, which `grid_sample` needs and which holds whole numbers up to 2^24: label values have 16 bits.
         maps = [scan.labels[box], scan.nested[box]]
         if scan.supervoxels is not None:
             maps.append(scan.supervoxels[box])
@@ -183,6 +184,7 @@ class PatchSampler:
             turn[a, a] = turn[b, b] = math.cos(angle)
             turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
             matrix = matrix @ turn
+        # In logarithms, so that twice as large is drawn as often as half as large.
         low, high = (math.log(z) for z in self.zoom)
         zoom = math.exp(g.uniform(low, high)) * np.exp(g.uniform(-0.07, 0.07, 3))
         scaled: NDArray[np.float64] = matrix / zoom

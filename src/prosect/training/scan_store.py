@@ -175,6 +175,7 @@ def _store(scan: TrainingScan, place: Path) -> None:
         "known": scan.known.tolist(),
     }
     (part / ABOUT).write_text(json.dumps(about))
+    # A folder cannot take the name of one that is there.
     shutil.rmtree(place, ignore_errors=True)
     try:
         part.replace(place)

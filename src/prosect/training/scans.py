@@ -161,6 +161,7 @@ def training_scan(
         if source is None or not spoken_of:
             continue
         carried = np.asarray(case.carry_nearest(source.array))
+        # Manual labels come first, so what they say stays; others fill only what is free.
         labels = np.where(labels == 0, numbering.table(spoken_of)[carried], labels)
         for index, bit in numbering.bits.items():
             if index in spoken_of:

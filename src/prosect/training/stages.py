@@ -90,6 +90,7 @@ def train_stages(course: Course, stop_at: float | None = None, stages: Sequence[
             _run(loop, stage, stop_at)
         if not loop.finished and not wanted:
             continue
+        # The next stage goes on from the averaged weights that validation chose, not from the last ones.
         network.load_state_dict(loop.chosen()[0])
         if not loop.finished:
             return Trained(network, history, loop, finished=False)

@@ -220,6 +220,7 @@ class _Sampler:
 
     def _sub(self, value: int, organ: Mask) -> Target | None:
         """Return the part of an organ in one piece, or the organ without it."""
+        # Drawn before any piece is tried: how many fit must not change what is drawn next.
         keep = self.generator.random() < self.rules.kept
         low, high = (share * np.count_nonzero(organ) for share in self.rules.piece)
         for piece in self._drawn(organ, low):

@@ -93,6 +93,7 @@ class Validator:
         labelled = []
         for found in lists:
             labelled.append([(entry, found) for entry in found if entry.label is not None])
+        # In turns, so that of several lists none fills the first scans by itself.
         longest = max(map(len, labelled), default=0)
         turns = []
         for n in range(longest):

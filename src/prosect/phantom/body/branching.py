@@ -53,6 +53,7 @@ def forks(
     """Return the ends and headings of two branches that leave `at`, where a branch along `way` ended."""
     (a, b, c), (x, y, z) = way, generator.normal(size=3)
     aside = np.array([b * z - c * y, c * x - a * z, a * y - b * x])
+    # At right angles to the branch and as long as it, so that cosine and sine share out its length.
     aside *= np.linalg.norm(way) / max(float(np.linalg.norm(aside)), 1e-6)
     branches = []
     for sign in (1.0, -1.0):

@@ -65,6 +65,7 @@ class CachedFeatures:
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.objective.teaching.bfloat16):
                 features = network.automatic_features(patch.image.to(device)).float()
             seen.append((patch, features))
+            # All patches have one size, so the next one will need as much as this one.
             if (len(seen) + 1) * features.nbytes > FEATURE_BYTES:
                 break
         return seen

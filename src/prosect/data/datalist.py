@@ -173,7 +173,6 @@ def read_datalist(
     own = dataset or str(written.about.get("dataset") or set_name(path))
     entries, notes = entries_of(written, path, roots or Roots(), dataset, own)
     found: dict[str, LabelMapping] = {}
-    # Set by set, because new structures of one are known to those after it.
     for name in dict.fromkeys(entry.dataset for entry in entries if entry.label is not None):
         pairs = pairs_for(name, written, mappings or {})
         if pairs is not None and written.names_new and not mappings:

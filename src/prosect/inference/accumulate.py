@@ -19,7 +19,7 @@ from torch import Tensor
 from prosect.inference.windows import Blending, WindowPlan, blend_weights
 from prosect.progress import Watch
 
-__all__ = ["PLANES", "FeatureFunction", "Padding", "Slab", "pad_volume", "sweep"]
+__all__ = ["PLANES", "FeatureFunction", "Padding", "Slab", "pad_volume", "releasing", "sweep"]
 
 # Planes handed out at once: few, so that what is made of them takes little memory.
 PLANES = 16
@@ -96,6 +96,14 @@ def sweep(
             if watch is not None:
                 watch(done, plan.count)
         yield from buffer.finish(start, starts[n + 1] if n + 1 < len(starts) else plan.padded[axis])
+
+
+def releasing(slabs: Iterator[Slab], release: Callable[[], None]) -> Iterator[Slab]:
+    """Yield slabs, and return memory that is kept between windows when they end, or nobody asks for more."""
+    try:
+        yield from slabs
+    finally:
+        release()
 
 
 def _unswept(corner: Sequence[int], axis: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import torch
 from prosect.case import Case, Preparation, preparing_bytes
 from prosect.errors import ResourceError
 from prosect.geometry import Grid
-from prosect.inference.accumulate import Slab, sweep
+from prosect.inference.accumulate import Slab, releasing, sweep
 from prosect.inference.canvas import FlatCanvas, LayeredCanvas, Painting
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
@@ -271,14 +271,7 @@ class Vista3DModel(ShownModel):
             padding=self.profile.padding,
             watch=watch,
         )
-        return case.grid, windows.sweep_axis, self._releasing(slabs)
-
-    def _releasing(self, slabs: Iterator[Slab]) -> Iterator[Slab]:
-        """Yield slabs, and return the memory of maps to the system when they end, or nobody asks for more."""
-        try:
-            yield from slabs
-        finally:
-            self.branches.release()
+        return case.grid, windows.sweep_axis, releasing(slabs, self.branches.release)
 
     def session(self, volume: Volume, **options: Any) -> Session:
         """Return a session in which a person edits this scan by clicks.

@@ -43,6 +43,14 @@ def case_generator(seed: int, kind: Kind, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, number, len(kind)])
 
 
+def planned_case(folder: Path, kind: Kind, seed: int, number: int, overwrite: bool) -> WrittenCase:
+    """Return where a case of a set lies; it is kept where both of its files are there."""
+    name = f"{kind.replace('-', '_')}_{seed}_{number:04d}"
+    image, label = folder / "images" / f"{name}.nii.gz", folder / "labels" / f"{name}.nii.gz"
+    is_there = image.is_file() and label.is_file()
+    return WrittenCase(name, image, label, is_there and not overwrite)
+
+
 def write_dataset(
     folder: Path,
     count: int,
@@ -79,27 +87,35 @@ def write_dataset(
         make_folder(folder / part)
     rows: list[dict[str, object]] = []
     for number in range(count):
-        name = f"{kind.replace('-', '_')}_{seed}_{number:04d}"
-        image, label = folder / "images" / f"{name}.nii.gz", folder / "labels" / f"{name}.nii.gz"
-        written = WrittenCase(name, image, label, not overwrite and image.is_file() and label.is_file())
+        written = planned_case(folder, kind, seed, number, overwrite)
         if not written.kept:
             generator = case_generator(seed, kind, number)
             volume, labels = case(generator, kind, spacing_mm=spacing_mm, lesions=lesions)
-            write(labels, label)
-            write(volume, image)
-        rows.append({"image": f"images/{image.name}", "label": f"labels/{label.name}", "fold": number % FOLDS})
+            write(labels, written.label)
+            write(volume, written.image)
+        rows.append(
+            {
+                "image": f"images/{written.image.name}",
+                "label": f"labels/{written.label.name}",
+                "fold": number % FOLDS,
+            }
+        )
         if on_case is not None:
             on_case(written)
-    names = structures(kind)
+    write_list(folder / LIST_NAME, kind, settings, rows)
+    return folder / LIST_NAME
+
+
+def write_list(path: Path, kind: Kind, settings: dict[str, object], rows: list[dict[str, object]]) -> None:
+    """Write the list of a set, which says how it was made and what its label values mean."""
     dataset = {
         "dataset": f"prosect-phantom-{kind}",
         "vocabulary": "prosect",
         "description": settings,
-        "labels": {str(index): name for name, index in names.items()},
+        "labels": {str(index): name for name, index in structures(kind).items()},
         "training": rows,
     }
-    write_atomically(folder / LIST_NAME, [(json.dumps(dataset, indent=1) + "\n").encode()])
-    return folder / LIST_NAME
+    write_atomically(path, [(json.dumps(dataset, indent=1) + "\n").encode()])
 
 
 def refuse_other(path: Path, settings: dict[str, object], overwrite: bool) -> None:

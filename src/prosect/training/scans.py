@@ -14,7 +14,7 @@ from prosect.data.datalist import DataList, Entry
 from prosect.data.labels import TOLERANCE_MM, read_manual, read_pseudo, read_supervoxels
 from prosect.errors import RecipeError
 from prosect.io import read
-from prosect.labelmap import extent
+from prosect.labelmap import LabelMap, extent
 from prosect.training.patches import TrainingScan
 from prosect.vocabulary import Vocabulary
 
@@ -155,31 +155,44 @@ def training_scan(
     pseudo = read_pseudo(entry, datalist, volume.grid, tolerance_mm)
     regions = read_supervoxels(entry, volume.grid, tolerance_mm)
     known, filled = known_of(entry, datalist, pseudo.present if pseudo is not None else ())
-    labels = np.zeros(case.grid.shape, dtype=np.uint16)
-    nested = np.zeros(case.grid.shape, dtype=np.uint16)
-    for source, spoken_of in ((manual, known), (pseudo, filled)):
-        if source is None or not spoken_of:
-            continue
-        carried = np.asarray(case.carry_nearest(source.array))
-        # Manual labels come first, so what they say stays; others fill only what is free.
-        labels = np.where(labels == 0, numbering.table(spoken_of)[carried], labels)
-        for index, bit in numbering.bits.items():
-            if index in spoken_of:
-                nested |= _inside(carried, numbering.vocabulary, index).astype(np.uint16) << bit
+    # Manual labels come first, so what they say stays; others fill only what is free.
+    labels, nested = _local_labels(case, numbering, ((manual, known), (pseudo, filled)))
     spoken = np.array([index in known or index in filled for index in numbering.order], dtype=bool)
     present = _present(labels, nested, numbering)
     places = {}
     for value in present:
         places[value] = _places(labels, nested, value)
-    if regions is None:
-        carried_regions = None
-    else:
+    carried_regions = None
+    if regions is not None:
         carried_regions = renumber(np.asarray(case.carry_nearest(regions)))
     intensities = case.image[0, 0].numpy().astype(np.float16)
     return TrainingScan(
         entry.name, intensities, _smallest(labels), _smallest(nested), case.grid.spacing_mm, present, spoken,
         carried_regions, places,
     )  # fmt: skip
+
+
+def _local_labels(
+    case: Case, numbering: Numbering, sources: Sequence[tuple[LabelMap | None, Sequence[int]]]
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Return local labels and bits of nested structures, both (i j k) on the network's grid.
+
+    Args:
+        case: The scan made ready.
+        numbering: How structures are numbered.
+        sources: Labels on the scan's voxels, each with the structures that it speaks of; an earlier one counts first.
+    """
+    labels = np.zeros(case.grid.shape, dtype=np.uint16)
+    nested = np.zeros(case.grid.shape, dtype=np.uint16)
+    for source, spoken_of in sources:
+        if source is None or not spoken_of:
+            continue
+        carried = np.asarray(case.carry_nearest(source.array))
+        labels = np.where(labels == 0, numbering.table(spoken_of)[carried], labels)
+        for index, bit in numbering.bits.items():
+            if index in spoken_of:
+                nested |= _inside(carried, numbering.vocabulary, index).astype(np.uint16) << bit
+    return labels, nested
 
 
 def _inside(carried: Labels, words: Vocabulary, index: int) -> NDArray[np.bool_]:

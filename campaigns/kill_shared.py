@@ -11,6 +11,7 @@ bash without a scheduler.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -42,7 +43,9 @@ from worlds.cohort_models import HANG, POISON, FatefulModel, load_fateful, write
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WORKERS = 3
-SHARE = Sharing(lease_s=20.0, case_time_s=8.0, poll_s=0.5)
+# The first read of a worker imports what reads: beside much other work that took more than 8 seconds, so that healthy
+# scans were given up and workers replaced without end.
+SHARE = Sharing(lease_s=60.0, case_time_s=25.0, poll_s=0.5)
 FATAL = ("x_hang", "x_poison")
 
 
@@ -53,11 +56,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=6, help="kills of workers beside those by scans (default: 6)")
     parser.add_argument("--executors", nargs="+", default=["local", "array", "ray"])
     parser.add_argument("--seed", type=int, default=0)
+    limit = "seconds for all; then every thread says what it is doing, and the campaign ends (default: 1800)"
+    parser.add_argument("--limit", type=float, default=1800.0, help=limit)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker is not None:
         return work(Path(args.worker[0]), Path(args.worker[1]), args.part)
+    faulthandler.dump_traceback_later(args.limit, exit=True)
     ways: dict[str, Callable[[CohortJob, int, np.random.Generator], int]] = {
         "local": run_local, "array": run_array, "ray": run_on_ray,
     }  # fmt: skip

@@ -29,6 +29,17 @@ KEYS = (
     "description", "authors", "copyright", "network_data_format",
 )  # fmt: skip
 
+NAMES = (
+    "bundle_root", "image_key", "output_dir", "output_ext", "output_dtype", "output_postfix", "separate_folder",
+    "input_dict", "everything_labels", "metadata", "labels_dict", "subclass", "resample_spacing", "sw_batch_size",
+    "patch_size", "device", "network_def", "network", "preprocessing", "dataset", "dataloader", "inferer",
+    "postprocessing", "handlers", "evaluator", "initialize", "run",
+)  # fmt: skip
+FILES = (
+    "LICENSE", "configs/metadata.json", "configs/inference.json", "configs/inference_official.json",
+    "configs/batch_inference.json", "configs/logging.conf", "models/model.pt", "docs/README.md", "docs/labels.json",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -104,11 +115,37 @@ def test_its_words_say_what_is_in_it(bundle: Path) -> None:
     channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert channels["1"] == "liver"
     readme = (bundle / "docs" / "README.md").read_text()
-    assert "Do not give `points`" in readme
+    assert "`points` are refused" in readme
     assert json.loads((bundle / "docs" / "labels.json").read_text())["3"] == "spleen"
     targets = json.dumps(json.loads((bundle / "configs" / "inference.json").read_text()))
     assert "scripts" not in targets
     assert not (bundle / "scripts").exists()
+
+
+def test_it_has_every_file_and_every_name_that_other_programs_override(bundle: Path) -> None:
+    found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    assert set(FILES) <= found
+    for name in ("inference.json", "inference_official.json"):
+        config = json.loads((bundle / "configs" / name).read_text())
+        assert [key for key in NAMES if key not in config] == []
+    batch = json.loads((bundle / "configs" / "batch_inference.json").read_text())
+    assert {"input_dir", "input_suffix"} <= set(batch)
+
+
+def test_clicks_are_refused_and_never_passed_over(bundle: Path) -> None:
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    first = config["preprocessing"]["transforms"][0]["func"]
+    refuse = eval(first.removeprefix("$"))
+    assert refuse({"image": "ct.nii.gz"}) == {"image": "ct.nii.gz"}
+    with pytest.raises(ValueError, match="classes only"):
+        refuse({"image": "ct.nii.gz", "points": [[1, 2, 3]]})
+
+
+def test_its_weights_are_plain_float32_tensors_under_the_official_names(bundle: Path) -> None:
+    state = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in state.values())
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
+    assert "prosect.format" not in state
 
 
 def test_the_published_shape_is_the_function_of_monai_and_fits_strictly() -> None:

@@ -209,3 +209,41 @@ def test_the_pace_of_a_run_counts_its_own_scans_alone() -> None:
     plan = Plan((a, b), (), (before,), (), ())
     assert pace(plan, known, 4.0) == {"scans": 1, "seconds": 4.0, "model_busy_percent": 75.0}
     assert pace(Plan((), (), (a,), (), ()), known, 0.0)["model_busy_percent"] is None
+
+
+@pytest.mark.parametrize("stage", ["read", "save"])
+def test_with_room_for_five_two_are_read_and_two_are_saved_at_a_time(stage: str) -> None:
+    """Each waits for another one beside it, which would never come to a lone thread."""
+    pair = threading.Barrier(2, timeout=10)
+
+    def beside_another(scan: Scan, *_rest: object) -> Mapping[str, Any]:
+        pair.wait()
+        return nothing(scan)
+
+    steps = {"read": nothing, "save": nothing, stage: beside_another}
+    seen: list[Outcome] = []
+    run(SCANS, Work(steps["read"], nothing, steps["save"]), seen.append, slots=5)
+    assert sorted(outcome.scan.name for outcome in seen) == sorted(scan.name for scan in SCANS)
+    assert all(not outcome.code for outcome in seen)
+
+
+def test_outcomes_are_recorded_one_at_a_time_and_a_failure_there_ends_all_threads() -> None:
+    at_work: list[str] = []
+
+    def record(outcome: Outcome) -> None:
+        assert at_work == []
+        at_work.append(outcome.scan.name)
+        threading.Event().wait(0.002)
+        at_work.pop()
+        if outcome.scan.name == "c7":
+            raise ResourceError("full", code="DISK_FULL")
+
+    with pytest.raises(ResourceError):
+        run(SCANS, Work(nothing, nothing, nothing), record, slots=7)
+
+
+def test_a_reader_that_finds_nothing_left_does_not_keep_the_others_from_ending() -> None:
+    seen: list[Outcome] = []
+    for count in range(4):
+        run(SCANS[:count], Work(nothing, nothing, nothing), seen.append, slots=9)
+    assert len(seen) == 0 + 1 + 2 + 3

@@ -19,7 +19,7 @@ from prosect.cohort.running import run_cohort
 from prosect.cohort.running_part import Sharing
 from prosect.cohort.store import SHARED, read_all_events
 from prosect.jobs import CohortJob, ModelChoice
-from worlds.cohort_models import FatefulModel, load_fateful, write_fateful
+from worlds.cohort_models import HANG, POISON, FatefulModel, load_fateful, write_fateful
 
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 # Two nodes and four workers that each load their libraries: a minute on two quiet cores.
@@ -114,4 +114,21 @@ def test_nothing_is_lost_or_done_twice_when_a_worker_and_a_node_are_killed(
     alone = CohortJob(job.input, tmp_path / "alone", model=job.model, statistics=True)
     run_cohort(alone, manifest_of(alone), FatefulModel())
     assert results(job.output) == results(alone.output)
+    assert list((job.output / SHARED / "claims").glob("[!.]*")) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scans_that_kill_or_hang_are_given_up_by_name_and_all_others_are_done(cluster: Any, job: CohortJob) -> None:
+    write_fateful(job.input / "x_hang.nii", 1, HANG)
+    write_fateful(job.input / "x_poison.nii", 2, POISON)
+    share = Sharing(lease_s=60.0, case_time_s=15.0, poll_s=0.1)
+    hired = run_ray(job, manifest_of(job), RayTasks(tasks=2), share, load=load_fateful)
+    assert hired >= 2 + 2 * 3, "each of the two costs three workers, with nothing beside it"
+    given_up = {event["case"]: event["code"] for event in events(job, REFUSED)}
+    assert given_up == {"x_hang": "CASE_QUARANTINED", "x_poison": "CASE_QUARANTINED"}
+    done = [event["case"] for event in events(job, DONE)]
+    assert sorted(done) == [f"c{n:03d}" for n in range(CASES)], "nothing lost and nothing twice"
+    stacks = "".join(path.read_text() for path in (job.output / SHARED).glob("*.stacks"))
+    assert "x_hang" in stacks
+    assert "time.sleep(3600)" in stacks, "it is written down what the case was doing"
     assert list((job.output / SHARED / "claims").glob("[!.]*")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -15,6 +16,8 @@ import pytest
 from prosect.cohort.ledger import DONE, OVERDUE, READING, REFUSED, RETRY, SAVING, START, STOPPED, digest
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work
+from prosect.cohort.places import FolderPlace
+from prosect.cohort.retrying import retry
 from prosect.cohort.sharing import Part, SharedWork, order_of
 from prosect.cohort.store import FolderStore, read_all_events
 from prosect.cohort.union import MOST_ATTEMPTS, Union
@@ -249,6 +252,36 @@ def test_a_missing_result_is_made_again_and_a_changed_one_is_left_alone(lab: Lab
     assert lab.results() == {**WHOLE, "c2.out": "corrected by hand"}
 
 
+def test_a_ledger_that_cannot_be_read_is_refused_in_words(lab: Lab) -> None:
+    (lab.out / "cohort_ledger.d" / "other.jsonl").mkdir(parents=True)
+    with pytest.raises(FormatError) as refused:
+        lab.run("w")
+    assert refused.value.code == "INPUT_UNREADABLE"
+    with pytest.raises(FormatError) as refused:
+        FolderPlace(lab.out).ledgers()
+    assert refused.value.code == "INPUT_UNREADABLE"
+    assert lab.results() == {}
+
+
+def test_a_file_server_that_does_not_rename_costs_a_case_its_turn_and_no_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if Path(target).name == "c1.out":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert lab.run("w1")
+    assert {event["case"]: event["code"] for event in lab.events(REFUSED)} == {"c1": "OUTPUT_UNWRITABLE"}
+    monkeypatch.setattr(os, "replace", rename)
+    retry(FolderPlace(lab.out))
+    assert lab.run("w2")
+    assert lab.results() == WHOLE
+
+
 def test_a_scan_that_is_replaced_while_it_is_computed_is_done_again(lab: Lab) -> None:
     def replace_first(scan: Scan) -> None:
         if scan.name == "c0":
@@ -323,7 +356,7 @@ def test_a_full_disk_asks_everyone_to_leave(lab: Lab) -> None:
     before = len(lab.computed)
     assert not lab.run("second"), "it leaves before its first case"
     assert len(lab.computed) == before
-    lab.store("look").clear_stop()
+    FolderPlace(lab.out).clear_stop()
     lab.bad.clear()
     assert lab.run("third")
     assert lab.results() == WHOLE

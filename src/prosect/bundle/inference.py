@@ -17,6 +17,11 @@ OFFICIAL = Architecture()
 LAST_SUPPORTED = 132
 CROP_MARGIN = 10
 LARGEST_UINT8 = 255
+# A lambda cannot raise by a statement, and a bundle without scripts has only lambdas.
+REFUSE_POINTS = (
+    "$lambda d: d if d.get('points') is None else (_ for _ in ()).throw(ValueError("
+    "'points: this bundle asks for classes only. Give label_prompt, and click with prosect.'))"
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def inference_config(contents: Contents) -> Config:
     return {
         "imports": ["$import monai", "$import numpy as np", "$import torch"],
         "bundle_root": ".",
+        "metadata": "$monai.bundle.ConfigParser.load_config_file(@bundle_root + '/configs/metadata.json')",
         "image_key": "image",
         "output_dir": "$@bundle_root + '/eval'",
         "output_ext": ".nii.gz",
@@ -157,6 +163,7 @@ def transforms(contents: Contents) -> list[Config]:
     else:
         geometry = [orient, space, crop, scale]
     return [
+        {"_target_": "Lambda", "func": REFUSE_POINTS},
         {"_target_": "Lambda", "func": "$lambda d: {**d, 'label_prompt': d.get('label_prompt') or @everything_labels}"},
         {"_target_": "LoadImaged", "keys": key, "image_only": True},
         {"_target_": "EnsureChannelFirstd", "keys": key},

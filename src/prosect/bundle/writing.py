@@ -68,10 +68,10 @@ Several scans: `--config_file "['configs/inference.json','configs/batch_inferenc
 Weights: {licence}. SHA-256 of the file they come from: `{sha256}`.
 """
 CLASSES_ONLY = """
-Classes only: these weights have no click head that MONAI's network could use. Do not give `points`.
+Classes only: these weights have no click head that MONAI's network could use. `points` are refused.
 """
 WITH_CLICKS = """
-The click head is in the weights, and these configurations ask for classes only.
+The click head is in the weights, and these configurations ask for classes only: `points` are refused.
 """
 EXCLUSIVE = """
 The classes of this model compete: ask for all of them (no `label_prompt`), because a class asked for alone takes voxels

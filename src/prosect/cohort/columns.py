@@ -87,7 +87,9 @@ def table_of(text: bytes, schema: pa.Schema) -> pa.Table:
         false_values=["false"],
         strings_can_be_null=False,
     )
-    read = pa_csv.read_csv(io.BytesIO(text), convert_options=how)
+    # A name may have a line break, which stands in quotes.
+    lines = pa_csv.ParseOptions(newlines_in_values=True)
+    read = pa_csv.read_csv(io.BytesIO(text), parse_options=lines, convert_options=how)
     return read.append_column("state", states_of(read)).cast(schema)
 
 

@@ -1,7 +1,9 @@
-"""Reading the next scan and saving the last one while the present one is computed: two threads beside the caller's.
+"""Reading the next scans and saving the last ones while the present one is computed, in threads beside the caller's.
 
 At most `slots` scans are in memory at once: a scan takes a slot before it is read and gives it back when its result is
-saved. The computation stays in the caller's thread, so that an interrupt reaches it at once.
+saved. With three, one is read, one computed and one saved. More of them even out scans that take longer to read than
+others, and from five on two threads read and two save. The computation stays in the caller's thread, so that an
+interrupt reaches it at once.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -93,7 +95,8 @@ def run(
     Args:
         scans: What to do, in this order.
         work: How.
-        record: Called once for each scan in the saving thread, after its result is saved or its error is known.
+        record: Called once for each scan in a saving thread, after its result is saved or its error is known; never
+            twice at a time.
         alone: What to do after them with nothing beside it.
         slots: How many scans may be in memory at once.
         clock: Seconds.
@@ -116,26 +119,34 @@ class Pipeline(Generic[V, R]):
     ) -> None:  # fmt: skip
         self._work, self._record, self._postpone, self._clock = work, record, postpone, clock
         self._slots = threading.Semaphore(slots)
+        # A reader and a saver for every two scans beside the one that is computed.
+        self._helpers = max(1, (slots - 1) // 2)
+        self._reading = self._helpers
+        self._taking, self._recording = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._read: SimpleQueue[Job[V, R] | None] = SimpleQueue()
         self._computed: SimpleQueue[Job[V, R] | None] = SimpleQueue()
 
     def run(self, scans: Iterable[Scan]) -> None:
-        """Do all scans, or stop in order: whatever ends this ends both threads.
+        """Do all scans, or stop in order: whatever ends this ends all threads.
 
         Args:
-            scans: Asked for the next one in the reading thread, when there is room for it and not before.
+            scans: Asked for the next one in a reading thread, when there is room for it and not before.
         """
-        self._start("reader", lambda: self._read_all(scans))
-        saver = self._start("saver", self._save_all)
+        waiting, savers = iter(scans), []
+        for _ in range(self._helpers):
+            self._start("reader", lambda: self._read_all(waiting))
+            savers.append(self._start("saver", self._save_all))
         try:
             self._compute_all()
-            self._computed.put(None)
-            saver.join()
+            self._dismiss_savers()
+            for saver in savers:
+                saver.join()
         finally:
             self._halt()
-            saver.join(PATIENCE_S)
+            for saver in savers:
+                saver.join(PATIENCE_S)
         if self._failure is not None:
             raise self._failure
 
@@ -156,21 +167,31 @@ class Pipeline(Generic[V, R]):
     def _halt(self) -> None:
         """Wake everyone who waits; each sees that the run is over."""
         self._stop.set()
-        self._slots.release()
+        self._slots.release(self._helpers)
         self._read.put(None)
-        self._computed.put(None)
+        self._dismiss_savers()
 
-    def _read_all(self, scans: Iterable[Scan]) -> None:
-        waiting = iter(scans)
+    def _dismiss_savers(self) -> None:
+        """Let each saver end when it has saved what is there."""
+        for _ in range(self._helpers):
+            self._computed.put(None)
+
+    def _read_all(self, waiting: Iterator[Scan]) -> None:
         while True:
             self._slots.acquire()
             if self._stop.is_set():
                 return
-            scan = next(waiting, None)
-            if scan is None:
-                break
+            with self._taking:
+                scan = next(waiting, None)
+                if scan is None:
+                    self._reading -= 1
+                    is_last = self._reading == 0
+                    break
             self._read.put(self._loaded(scan))
-        self._read.put(None)
+        # The other readers need the room, too, to see that nothing is left.
+        self._slots.release()
+        if is_last:
+            self._read.put(None)
 
     def _compute_all(self) -> None:
         while (job := self._read.get()) is not None and not self._stop.is_set():
@@ -181,10 +202,11 @@ class Pipeline(Generic[V, R]):
         while (job := self._computed.get()) is not None and not self._stop.is_set():
             outcome = self._saved(job)
             del job
-            if self._postpone is not None and outcome.code in MEMORY_CODES:
-                self._postpone(outcome.scan)
-            else:
-                self._record(outcome)
+            with self._recording:
+                if self._postpone is not None and outcome.code in MEMORY_CODES:
+                    self._postpone(outcome.scan)
+                else:
+                    self._record(outcome)
             self._slots.release()
 
     def _loaded(self, scan: Scan) -> Job[V, R]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,10 +15,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from prosect.cohort.claims import FolderClaims, Held, look_at_claims
 from prosect.cohort.ledger import Event, replay
 from prosect.cohort.manifest import LEDGER
-from prosect.cohort.store import CLAIMS, LINES, SHARED, STACKS, STOP, FolderStore, new_worker_name, sweep_shared
+from prosect.cohort.store import (
+    CLAIMS,
+    LINES,
+    SHARED,
+    STACKS,
+    STOP,
+    FolderStore,
+    new_worker_name,
+    read_if_there,
+    sweep_shared,
+    words_if_there,
+)  # fmt: skip
 from prosect.errors import FormatError
 from prosect.io.atomic import write_atomically
-from prosect.io.paths import file_name, unreadable
+from prosect.io.paths import file_name
 from prosect.io.temporary import sweep
 from prosect.jobs.cohort import is_address
 from prosect.lazy import lazy_module
@@ -118,12 +128,9 @@ class FolderPlace:
         """
         found = {}
         for path in [self.folder / LEDGER, *sorted((self.folder / SHARED).glob(f"*{LINES}"))]:
-            try:
-                found[path.name] = replay(path.read_bytes())
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise unreadable(path, error) from error
+            content = read_if_there(path)
+            if content is not None:
+                found[path.name] = replay(content)
         return found
 
     def held(self) -> tuple[Held, ...]:
@@ -132,9 +139,7 @@ class FolderPlace:
 
     def stop_reason(self) -> str | None:
         """Return why everyone was asked to leave, None where nobody was."""
-        with suppress(FileNotFoundError):
-            return (self.folder / SHARED / STOP).read_text("utf-8", "replace")
-        return None
+        return words_if_there(self.folder / SHARED / STOP)
 
     def stacks(self) -> tuple[str, ...]:
         """Return the names of what tells which threads hung."""
@@ -146,12 +151,7 @@ class FolderPlace:
         Raises:
             FormatError: It cannot be read.
         """
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise unreadable(self.folder / name, error) from error
+        return read_if_there(self.folder / name)
 
     def write(self, name: str, content: bytes) -> str:
         """Write a result, whole or not at all, and return its path.

@@ -17,7 +17,7 @@ from prosect.cohort.joined import JOINED, joined_tables, require_joined
 from prosect.cohort.ledger import History, Ledger, history, open_ledger
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
-from prosect.cohort.pipeline import Outcome
+from prosect.cohort.pipeline import SLOTS, Outcome
 from prosect.cohort.places import FolderPlace
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
 from prosect.cohort.store import read_all_events, refuse_workers
@@ -109,6 +109,7 @@ def run_cohort(
     *,
     watching: Callable[[int], AbstractContextManager[CohortWatch]] = silence,
     on_stop: Callable[[int, int], None] = ignore,
+    slots: int = SLOTS,
     now: Callable[[], datetime] = utc_now,
     clock: Callable[[], float] = time.monotonic,
 ) -> CohortRun:
@@ -120,6 +121,7 @@ def run_cohort(
         model: Who answers; by default the one that the job names is loaded.
         watching: Yields, for the number of scans that are left to do, who is told of each.
         on_stop: Told, where the run ends before its time, how many scans of how many are done.
+        slots: How many scans may be in memory at once; see `pipeline`.
         now: The time of day.
         clock: Seconds.
 
@@ -141,7 +143,8 @@ def run_cohort(
         try:
             with watching(len(todo.todo) + len(todo.alone)) as watch:
                 steps = worker.steps(watch.on_window)
-                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=job.scans_folder)
+                source = job.scans_folder
+                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=source, slots=slots)
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +22,11 @@ from prosect.cohort.plan import fingerprint
 from prosect.errors import OutputError
 from prosect.io.atomic import make_folder, output_error, sync_folder, write_atomically
 from prosect.io.line_log import decode_lines, open_log
-from prosect.io.paths import file_name
+from prosect.io.paths import file_name, unreadable
 
 __all__ = [
     "CLAIMS", "LINES", "SHARED", "STACKS", "STOP", "Append", "FolderStore", "Store", "new_worker_name",
-    "read_all_events", "refuse_other_bytes", "refuse_workers", "sweep_shared",
+    "read_all_events", "read_if_there", "refuse_other_bytes", "refuse_workers", "sweep_shared", "words_if_there",
 ]  # fmt: skip
 
 # In the folder of the results: one ledger per worker, their claims, and what they have at work.
@@ -147,12 +147,10 @@ class FolderStore:
         """Yield, by ledger, the events that were not yielded before; a line that is being written comes next time."""
         for path in [self.folder / LEDGER, *sorted(self._shared.glob(f"*{LINES}"))]:
             begin = self._read_bytes.get(path.name, 0)
-            with suppress(FileNotFoundError), open(path, "rb") as handle:
-                handle.seek(begin)
-                content = handle.read()
-                if content:
-                    self._read_bytes[path.name] = begin + decode_lines(content).whole_bytes
-                    yield path.name, replay(content)
+            content = read_if_there(path, begin)
+            if content:
+                self._read_bytes[path.name] = begin + decode_lines(content).whole_bytes
+                yield path.name, replay(content)
 
     def publish(self, name: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Give the file of this name in `work` its place, and return its size and SHA-256.
@@ -195,11 +193,12 @@ class FolderStore:
         return os.path.lexists(self.folder / name)
 
     def read(self, name: str) -> bytes | None:
-        """Return a result, None where there is none."""
-        try:
-            return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        """Return a result, None where there is none.
+
+        Raises:
+            FormatError: It cannot be read (`INPUT_UNREADABLE`).
+        """
+        return read_if_there(self.folder / name)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a result, whole or not at all.
@@ -215,19 +214,40 @@ class FolderStore:
 
     def stop_reason(self) -> str | None:
         """Return why everyone was asked to leave, None where nobody was."""
-        try:
-            return (self._shared / STOP).read_text("utf-8", "replace")
-        except FileNotFoundError:
-            return None
-
-    def clear_stop(self) -> None:
-        """Let workers begin again."""
-        (self._shared / STOP).unlink(missing_ok=True)
+        return words_if_there(self._shared / STOP)
 
     def keep_stacks(self, text: str) -> None:
         """Keep what every thread was doing when a case took too long, beside the ledger of this worker."""
         with open(self._shared / f"{self.worker}{STACKS}", "a", encoding="utf-8") as handle:
             handle.write(text)
+
+
+def read_if_there(path: Path, begin: int = 0) -> bytes | None:
+    """Return a file from one of its bytes on, None where there is no file.
+
+    Raises:
+        FormatError: It cannot be read (`INPUT_UNREADABLE`): the file server is away, or it is something else.
+    """
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(begin)
+            return handle.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def words_if_there(path: Path) -> str | None:
+    """Return the text of a file, None where there is no file.
+
+    Raises:
+        FormatError: It cannot be read (`INPUT_UNREADABLE`).
+    """
+    content = read_if_there(path)
+    if content is None:
+        return None
+    return content.decode("utf-8", "replace")
 
 
 def refuse_other_bytes(name: str, mine: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -248,8 +268,7 @@ def read_all_events(folder: Path) -> list[Event]:
     """Return the events of all workers of a folder, by time; those of one worker keep their order."""
     events: list[Event] = []
     for path in sorted((folder / SHARED).glob(f"*{LINES}")):
-        with suppress(FileNotFoundError):
-            events += replay(path.read_bytes())
+        events += replay(read_if_there(path) or b"")
     return sorted(events, key=lambda event: str(event.get("time", "")))
 
 

@@ -33,7 +33,7 @@ def sbatch_option(text: str) -> str:
 
 def add_executors(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    group = parser.add_argument_group("many machines (of a folder of scans)")
+    group = parser.add_argument_group("many scans and many machines")
     who = "who starts the workers: local (default), slurm-array (prints a script) or ray"
     group.add_argument("--executor", choices=EXECUTORS, default="local", metavar="NAME", help=who)
     own = "be one of N workers that share the folder OUT: the I-th part first, then others (default: all of it)"
@@ -52,6 +52,8 @@ def add_executors(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpus-per-task", type=positive, default=0.0, metavar="N", help=gpus)
     limit = "seconds for one step of a scan before its worker leaves (default: an hour, or ten times the slowest)"
     group.add_argument("--case-time", type=positive, metavar="S", help=limit)
+    room = "scans in memory at once; with 5 a fast GPU waits less for reading and saving (default: 3)"
+    group.add_argument("--at-once", type=at_least_one, default=3, metavar="N", help=room)
     lease = "seconds after which a silent worker's scans go to others (default: 300)"
     group.add_argument("--lease", type=positive, default=300.0, metavar="S", help=lease)
 

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int | None:
         manifest,
         watching=lambda total: watching(total, args.quiet, args.debug, time.monotonic),
         on_stop=say_stopped,
+        slots=args.at_once,
     )
     if not args.quiet:
         say(done)

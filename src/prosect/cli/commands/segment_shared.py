@@ -49,7 +49,7 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
     if args.executor == "ray":
         return start_actors(args, job, manifest)
     number, total = args.part
-    how = Sharing(Part(number, total), args.lease, args.case_time)
+    how = Sharing(Part(number, total), args.lease, args.case_time, args.at_once)
     done = run_part(
         job,
         manifest,
@@ -66,7 +66,7 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
 def start_actors(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> int:
     """Do the whole cohort with actors of Ray, and return the exit status."""
     asked = ray_actors.RayTasks(args.tasks, args.cpus_per_task, args.gpus_per_task, args.ray_address)
-    how = Sharing(lease_s=args.lease, case_time_s=args.case_time)
+    how = Sharing(lease_s=args.lease, case_time_s=args.case_time, slots=args.at_once)
     with watching(len(manifest.scans), args.quiet, args.debug, time.monotonic) as watch:
         ray_actors.run_ray(job, manifest, asked, how, watch=watch.outcome)
     report = json.loads((job.output / REPORT).read_text("ascii"))
@@ -88,7 +88,7 @@ def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace],
     if args.executor == "slurm-array":
         return start_array(args)
     number, total = args.part or (1, 1)
-    how = Sharing(Part(number, total), args.lease, args.case_time)
+    how = Sharing(Part(number, total), args.lease, args.case_time, args.at_once)
     with tempfile.TemporaryDirectory(prefix="prosect-") as name:
         scratch = Path(name)
         source: objects.ObjectSource | None = None

@@ -57,19 +57,26 @@ def segment_all(
     inputs = {scan.name: identity(scan) for scan in (*todo.todo, *todo.alone)}
     total = len(inputs) + len(todo.finished) + len(todo.changed)
     ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total, scans=source)
+    record, steps = recorder(ledger, mine, inputs, watch), with_lines(work, ledger, out, mine)
+    try:
+        run(todo.todo, steps, record, alone=todo.alone, slots=slots, clock=clock)
+    except BaseException:
+        with suppress(ProsectError):  # the disk may be full
+            ledger.append(STOPPED)
+        raise
+
+
+def recorder(
+    ledger: Ledger, mine: str, inputs: Mapping[str, Mapping[str, Any]], watch: Callable[[Outcome], None]
+) -> Callable[[Outcome], None]:
+    """Return what writes down how a case ended and tells who watches; `inputs` are what the cases were before."""
 
     def record(outcome: Outcome) -> None:
         kind, what = outcome_event(outcome, mine, inputs[outcome.scan.name])
         ledger.append(kind, **what)
         watch(outcome)
 
-    try:
-        steps = with_lines(work, ledger, out, mine)
-        run(todo.todo, steps, record, alone=todo.alone, slots=slots, clock=clock)
-    except BaseException:
-        with suppress(ProsectError):  # the disk may be full
-            ledger.append(STOPPED)
-        raise
+    return record
 
 
 def with_lines(work: Work[V, R], ledger: Ledger, out: Path, mine: str) -> Work[V, R]:

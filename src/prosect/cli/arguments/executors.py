@@ -52,6 +52,8 @@ def add_executors(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--gpus-per-task", type=positive, default=0.0, metavar="N", help=gpus)
     limit = "seconds for one step of a scan before its worker leaves (default: an hour, or ten times the slowest)"
     group.add_argument("--case-time", type=positive, metavar="S", help=limit)
+    joined = "with -s: more tables of all scans: wide (one row each), parquet (default: neither)"
+    group.add_argument("--tables", nargs="+", choices=("wide", "parquet"), default=[], metavar="KIND", help=joined)
     room = "scans in memory at once; with 5 a fast GPU waits less for reading and saving (default: 3)"
     group.add_argument("--at-once", type=at_least_one, default=3, metavar="N", help=room)
     lease = "seconds after which a silent worker's scans go to others (default: 300)"

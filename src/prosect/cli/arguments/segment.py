@@ -139,8 +139,6 @@ def add_results(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "-sa", "--stats_aggregation", dest="aggregation", choices=("mean", "median"), default="mean", help=middle
     )
-    joined = "of a folder, with -s: one table of all scans, too: wide (statistics_wide.csv), parquet"
-    group.add_argument("--tables", nargs="+", choices=("wide", "parquet"), default=[], metavar="KIND", help=joined)
     features = "shape and first-order features under IBSI's names, statistics_radiomics.json"
     group.add_argument("-r", "--radiomics", action="store_true", help=features)
     blobs = "leave out connected pieces smaller than this, in mm3 (default: none; 200 where no number follows)"

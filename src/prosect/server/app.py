@@ -28,7 +28,8 @@ from prosect.server.wire import problem_of
 __all__ = ["ROUTERS", "create_app"]
 
 PROBLEM = "application/problem+json"
-THREADS = 40
+# More than can wait for their turn at the model, so that who waits for one session keeps nobody else out.
+THREADS = 256
 HTTP_CODES = {404: "NOT_FOUND", 408: "REQUEST_SLOW", 413: "INPUT_TOO_LARGE"}
 OURS = ("/api/", "/assets/")
 PAGE_TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
@@ -130,12 +131,13 @@ def add_operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
-        ready = await to_thread.run_sync(service.is_ready)
+        ready = service.is_ready()  # asked here, not on a thread: all of those may be busy
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        lines = [f"prosect_{name} {value}" for name, value in service.measures().items()]
+        measures = await to_thread.run_sync(service.measures)
+        lines = [f"prosect_{name} {value}" for name, value in measures.items()]
         return PlainTextResponse("\n".join(lines) + "\n")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 from prosect.errors import CancelledError, ResourceError
 from prosect.progress import Watch
 
-__all__ = ["Device", "Job", "JobState"]
+__all__ = ["CAPACITY", "Device", "Job", "JobState"]
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 Result = TypeVar("Result")

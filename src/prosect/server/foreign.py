@@ -70,8 +70,8 @@ def status_without_503(error: ProsectError) -> int:
     return 507 if status == 503 else status
 
 
-async def body_of(request: Request, max_bytes: int) -> bytes:
-    """Return the body of a request.
+async def body_of(request: Request, max_bytes: int) -> bytearray:
+    """Return the body of a request; as it was gathered, because to copy an image would keep all others waiting.
 
     Raises:
         FormatError: It is larger than is allowed (`INPUT_TOO_LARGE`).
@@ -81,7 +81,7 @@ async def body_of(request: Request, max_bytes: int) -> bytes:
         body += chunk
         if len(body) > max_bytes:
             raise FormatError(f"The request has more than {max_bytes} bytes.", code="INPUT_TOO_LARGE")
-    return bytes(body)
+    return body
 
 
 async def json_of(request: Request) -> dict[str, Any]:
@@ -93,7 +93,7 @@ async def json_of(request: Request) -> dict[str, Any]:
     return parse_json(await body_of(request, MAX_JSON), "The body")
 
 
-def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
+def parse_json(text: bytes | bytearray | str, where: str) -> dict[str, Any]:
     """Return a JSON object.
 
     Args:

@@ -15,12 +15,11 @@ from starlette.requests import Request
 
 from prosect.errors import FormatError
 from prosect.server.service import Service
-from prosect.server.uploads import client_name, ending_of, too_large
+from prosect.server.uploads import client_name, ending_of, keep_part, too_large
 
 __all__ = ["Form", "form_of"]
 
 MAX_PARTS = 8
-CHUNK = 1 << 20
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
@@ -86,7 +85,7 @@ async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
                     given = client_name(part.filename or "")
                     ending = ending_of(given) or (".bin" if given.endswith(".bin") else "")
                     files[name] = place / f"{len(files)}{ending}"
-                    await keep(part, files[name])
+                    await keep_part(part, files[name])
                 else:
                     fields[name] = part
     except MultiPartException as error:
@@ -96,13 +95,6 @@ async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
         shutil.rmtree(place, ignore_errors=True)
         raise
     return Form(fields, files, place)
-
-
-async def keep(part: UploadFile, path: Path) -> None:
-    """Write a part to a file."""
-    with path.open("wb") as file:
-        while chunk := await part.read(CHUNK):
-            file.write(chunk)
 
 
 def counting(receive: Receive, max_bytes: int) -> Receive:

@@ -30,7 +30,7 @@ from prosect.server.foreign import (
     status_without_503,
 )
 from prosect.server.leaving import end_forgotten
-from prosect.server.packed import MAX_AXIS, pack_array, unpack_array
+from prosect.server.packed import MAX_AXIS, Packed, pack_array, unpack_array
 from prosect.server.reversed_axes import affine_of, box_of, drawing_of, reversed_axes, spacing_of
 from prosect.server.seats import Seat
 from prosect.server.service import Service
@@ -194,11 +194,11 @@ def add_prompts(router: APIRouter, service: Service, objects: UnnamedObjects) ->
     def answer(lease: str, prompt: Prompt, run: bool) -> Response:
         return prediction(objects.prompt(lease, prompt, run), service, lease)
 
-    def draw(kind: Literal["scribble", "lasso"], lease: str, body: bytes, said: Mapping[str, Any]) -> Response:
+    def draw(kind: Literal["scribble", "lasso"], lease: str, body: Packed, said: Mapping[str, Any]) -> Response:
         drawing = drawing_of(kind, body, said, largest(service), shape_of(service, lease))
         return answer(lease, drawing, flag_of(said, "run_prediction", True))
 
-    def seed(lease: str, body: bytes, said: Mapping[str, Any]) -> Response:
+    def seed(lease: str, body: Packed, said: Mapping[str, Any]) -> Response:
         mask = reversed_axes(unpack_array(body, largest(service)), 3) != 0
         return prediction(objects.seed(lease, mask, flag_of(said, "run_prediction", False)), service, lease)
 
@@ -262,7 +262,7 @@ def largest(service: Service) -> int:
 
 
 def show(
-    service: Service, objects: UnnamedObjects, lease: str, body: bytes, said: Mapping[str, Any]
+    service: Service, objects: UnnamedObjects, lease: str, body: Packed, said: Mapping[str, Any]
 ) -> tuple[int, ...]:
     """Begin on the image that a client sent, and return its shape as the client has it.
 

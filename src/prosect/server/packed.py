@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import blosc2
 import numpy as np
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from prosect.errors import FormatError
 
-__all__ = ["MAX_AXIS", "pack_array", "unpack_array"]
+__all__ = ["MAX_AXIS", "Packed", "pack_array", "unpack_array"]
+
+Packed: TypeAlias = bytes | bytearray
 
 MAGIC = b"NNIA"
 VERSION = 1
@@ -52,7 +54,7 @@ def pack_array(array: NDArray[Any]) -> bytes:
     return b"".join(parts)
 
 
-def unpack_array(data: bytes, max_bytes: int) -> NDArray[Any]:
+def unpack_array(data: Packed, max_bytes: int) -> NDArray[Any]:
     """Return a packed array, in C order.
 
     Args:
@@ -79,7 +81,7 @@ def unpack_array(data: bytes, max_bytes: int) -> NDArray[Any]:
     return out.view(kind).reshape(shape)
 
 
-def header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+def header(data: Packed) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     """Return type and shape of a packed array, and where its chunks begin.
 
     Raises:
@@ -105,7 +107,7 @@ def header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     return np.dtype(name).newbyteorder("<"), shape, begin
 
 
-def chunks(data: bytes, start: int) -> Iterator[tuple[int, memoryview]]:
+def chunks(data: Packed, start: int) -> Iterator[tuple[int, memoryview]]:
     """Yield the frames of a packed array with the bytes that each holds, as the frame itself declares them.
 
     Raises:

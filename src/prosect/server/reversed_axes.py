@@ -13,7 +13,7 @@ from prosect.boxes import Box
 from prosect.errors import FormatError
 from prosect.server.converting import Drawing
 from prosect.server.foreign import flag_of, numbers_of
-from prosect.server.packed import unpack_array
+from prosect.server.packed import Packed, unpack_array
 
 __all__ = ["affine_of", "box_of", "drawing_of", "reversed_axes", "spacing_of"]
 
@@ -80,7 +80,11 @@ def box_of(said: Mapping[str, Any], key: str, shape: Sequence[int]) -> Box:
 
 
 def drawing_of(
-    kind: Literal["scribble", "lasso"], body: bytes, said: Mapping[str, Any], max_bytes: int, shape: Sequence[int]
+    kind: Literal["scribble", "lasso"],
+    body: Packed,
+    said: Mapping[str, Any],
+    max_bytes: int,
+    shape: Sequence[int],
 ) -> Drawing:
     """Return what a client drew, cut to the voxels that it drew.
 

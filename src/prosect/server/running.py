@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import socket
+import sys
 import threading
 import time
 import webbrowser
@@ -27,6 +28,9 @@ from prosect.server.shelf import Shelf
 __all__ = ["address", "free_port", "opened_socket", "running", "serve"]
 
 BACKLOG = 128
+# So long Python lets a thread compute while others wait for the interpreter. The event loop is one of those that wait,
+# behind each thread that computes: at the usual 5 ms that may be a tenth of a second.
+SWITCH_S = 0.0005
 HEADER_BYTES = 16 * 1024
 CONNECTIONS = 500
 
@@ -118,6 +122,7 @@ def serve(
         prepare: Called before anybody comes; returns the path of the page.
     """
     server, service = server_of(settings, shelf)
+    sys.setswitchinterval(SWITCH_S)
     path = "/" if prepare is None else prepare(service)
     if browser:
         # The socket listens already, so the browser waits until the server answers.

@@ -82,8 +82,9 @@ class Seats:
         Raises:
             PromptError: There is none (`SEAT_UNKNOWN`).
         """
-        with self._lock:
-            found = self._seats.get(identity)
+        # Read without the lock, which is held while the file is written: the event loop asks here, and must not wait
+        # for a disk. The dictionary is replaced and never changed.
+        found = self._seats.get(identity)
         if found is None or found.dialect != dialect:
             raise PromptError("This server does not know that session; begin a new one.", code="SEAT_UNKNOWN")
         return found
@@ -105,14 +106,12 @@ class Seats:
 
     def of(self, dialect: str) -> list[Seat]:
         """Return the seats of a protocol."""
-        with self._lock:
-            return [seat for seat in self._seats.values() if seat.dialect == dialect]
+        return [seat for seat in self._seats.values() if seat.dialect == dialect]
 
     def forgotten(self) -> list[Seat]:
         """Return the seats that nobody has used for a week."""
         oldest = self._now() - KEPT_S
-        with self._lock:
-            return [seat for seat in self._seats.values() if seat.touched < oldest]
+        return [seat for seat in self._seats.values() if seat.touched < oldest]
 
     def age_s(self, seat: Seat) -> float:
         """Return how many seconds ago a seat last changed; over a restart too."""

@@ -17,7 +17,7 @@ from prosect.errors import FormatError, PromptError, ProsectError
 from prosect.progress import Watch
 from prosect.server.brush import Stroke, rasterise
 from prosect.server.clicking import Click, refuse_disagreement
-from prosect.server.device import Device, Job
+from prosect.server.device import CAPACITY, Device, Job
 from prosect.server.drawing import Shape, answer_shape
 from prosect.server.exports import export
 from prosect.server.library import Library, delete_upload
@@ -58,7 +58,8 @@ class Service:
         self.library, self.settings, self.shelf = library, library.settings, library.shelf
         for name, path in library.kept_models().items():
             self.shelf.offer(Source(name, None, path))
-        self.device = Device()
+        # Each session may wait for the answer to one click; beside them there are drafts.
+        self.device = Device(CAPACITY + self.settings.max_sessions)
         self.jobs, self._replies = Jobs(), Replies(clock)
 
     # Scans and sessions

@@ -7,14 +7,16 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
+from anyio import to_thread
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from prosect.errors import FormatError, ResourceError
 
-__all__ = ["SAFE", "client_name", "ending_of", "receive", "too_large"]
+__all__ = ["SAFE", "client_name", "ending_of", "keep_part", "receive", "too_large"]
 
 MAX_PARTS = 20_000
 MAX_FIELDS = 64
@@ -66,9 +68,7 @@ async def receive_parts(request: Request, place: Path, max_bytes: int) -> tuple[
                     raise too_large(total, max_bytes)
                 given = client_name(part.filename or "")
                 name = given if count == 0 else name
-                with (place / f"{count:05d}{ending_of(given)}").open("wb") as file:
-                    while chunk := await part.read(CHUNK):
-                        file.write(chunk)
+                await keep_part(part, place / f"{count:05d}{ending_of(given)}")
                 count += 1
     except MultiPartException as error:
         raise FormatError(f"The upload cannot be read: {error.message}", code="REQUEST_INVALID") from error
@@ -85,17 +85,41 @@ async def store(stream: AsyncIterator[bytes], target: Path, max_bytes: int) -> N
         FormatError: It is empty or too long.
         ResourceError: The disk is full (`DISK_FULL`).
     """
-    written = 0
+    written, waiting = 0, bytearray()
     with target.open("wb") as file:
         async for chunk in stream:
             written += len(chunk)
             if written > max_bytes:
                 raise too_large(written, max_bytes)
-            if shutil.disk_usage(target.parent).free < len(chunk) + SPARE:
-                raise ResourceError("The disk of the server is full; nothing was kept.", code="DISK_FULL")
-            file.write(chunk)
+            waiting += chunk
+            if len(waiting) >= CHUNK:
+                await to_thread.run_sync(append, file, bytes(waiting))
+                waiting.clear()
+        await to_thread.run_sync(append, file, bytes(waiting))
     if not written:
         raise FormatError("The upload is empty.", code="REQUEST_INVALID")
+
+
+async def keep_part(part: UploadFile, target: Path) -> None:
+    """Write a file of a multipart body.
+
+    Raises:
+        ResourceError: The disk is full (`DISK_FULL`).
+    """
+    with target.open("wb") as file:
+        while chunk := await part.read(CHUNK):
+            await to_thread.run_sync(append, file, chunk)
+
+
+def append(file: BinaryIO, data: bytes) -> None:
+    """Write to a file while some of its disk stays free; it may wait for the disk, so it has a thread of its own.
+
+    Raises:
+        ResourceError: Too little is free (`DISK_FULL`).
+    """
+    if shutil.disk_usage(file.name).free < len(data) + SPARE:
+        raise ResourceError("The disk of the server is full; nothing was kept.", code="DISK_FULL")
+    file.write(data)
 
 
 def too_large(found: int, allowed: int) -> FormatError:

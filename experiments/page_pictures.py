@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    parser.add_argument("--patience", type=float, default=600.0, help="seconds that a step may take (default: 600)")
     args = parser.parse_args()
     settings = Settings(
         work=args.work, roots={args.scan.name: args.scan}, token=TOKEN, port=0, output_root=args.work / "results",
@@ -51,7 +52,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         for theme, pictures in (("dark", DARK), ("light", LIGHT)):
             context = browser.new_context(viewport=SIZE, color_scheme=theme)
-            page = Page(context.new_page(), started.server)
+            page = Page(context.new_page(), started.server, args.patience)
             page.open(started.session)
             for name, arrange in pictures.items():
                 arrange(page, started)
@@ -89,7 +90,9 @@ class Started:
         http = self.server.http
         known = http.get("/api/v1/sessions").json()["sessions"]
         if known:
-            return str(known[0]["session_id"])
+            session = str(known[0]["session_id"])
+            self.take_back_clicks(session)
+            return session
         root = next(iter(self._settings.roots))
         scan = http.post("/api/v1/scans", json={"root": root}).raise_for_status().json()
         session = str(http.post("/api/v1/sessions", json={"scan_id": scan["scan_id"]}).json()["session_id"])
@@ -97,6 +100,12 @@ class Started:
         while http.get(f"/api/v1/jobs/{job['job_id']}").json()["state"] in ("queued", "running"):
             time.sleep(2)
         return session
+
+    def take_back_clicks(self, session: str) -> None:
+        """Undo what earlier pictures clicked, so that each run begins at the draft."""
+        path = f"/api/v1/sessions/{session}"
+        while any(row["clicks"] for row in self.server.http.get(path).json()["structures"]):
+            self.server.http.post(f"{path}/undo").raise_for_status()
 
 
 def load(name: str | None, weights: Path | None) -> LoadedModel:

@@ -26,10 +26,10 @@ def chromium() -> str | None:
 class Page:
     """The page in one tab, with what tests ask of it."""
 
-    def __init__(self, tab: Any, at: Server) -> None:
-        self.tab, self.server = tab, at
+    def __init__(self, tab: Any, at: Server, patience_s: float = PATIENCE_S) -> None:
+        self.tab, self.server, self.patience_s = tab, at, patience_s
         self.complaints: list[str] = []
-        tab.set_default_timeout(1000 * PATIENCE_S)
+        tab.set_default_timeout(1000 * patience_s)
         tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         tab.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 
@@ -39,7 +39,7 @@ class Page:
 
     def wait(self, script: str) -> None:
         """Wait until an expression is true. (The page's own policy forbids what playwright would do.)"""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self.patience_s
         while not self.ask(script):
             assert time.monotonic() < until, f"still not true: {script}; {self.complaints}"
             time.sleep(0.1)

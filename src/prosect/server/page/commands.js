@@ -5,7 +5,7 @@ import * as keys from "./keys.js";
 import { say } from "./messages.js";
 import { state } from "./state.js";
 
-const CHOSEN = ["positive", "negative", "paint", "erase", "box", "lasso", "look"];
+const CHOSEN = ["positive", "negative", "paint", "erase", "box", "lasso", "look", "windowing"];
 const LAYOUTS = ["all", "axial", "coronal", "sagittal"];
 const WITHOUT_SESSION = new Set(["open", "help"]);
 const ZOOM = 1.25;
@@ -26,6 +26,7 @@ export function commands(parts) {
 function choosing({ tools, scene, structures, actions }) {
   const choose = (name) => {
     tools.choose(name);
+    scene.dragWindow(name === "windowing");
     for (const each of CHOSEN) press(each, each === name);
     say(`tool: ${document.querySelector(`.tool[data-do=${name}] .name`).textContent}`);
   };
@@ -96,7 +97,10 @@ function looking({ scene, display }) {
     stronger: () => opacity(10),
     change: () => {
       const on = !pressed("change");
-      if (!scene.showChange(on)) return;
+      if (!scene.showChange(on)) {
+        say("there is no change to show");
+        return;
+      }
       press("change", on);
       say(on ? "white: what the last action changed" : "the labels again");
     },

@@ -21,6 +21,8 @@ export class Display {
     this.take(header);
     if (header.box && labels.length) this.scene.paint(header.box, labels);
     else if (whole) this.scene.draw();
+    // What is loaded as a whole is no change, and of an action that changed nothing there is none to show.
+    if (whole || !header.box) this.scene.last = null;
     press("change", false);
     for (const [what, able] of [["undo", header.can_undo], ["redo", header.can_redo]]) {
       document.querySelector(`[data-do=${what}]`).disabled = !able || readOnly();

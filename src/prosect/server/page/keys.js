@@ -1,17 +1,17 @@
 // Keys, and the list of them that `?` shows.
 export const KEYS = [
   ["click", "clicks with the current sign in the selected structure"], ["Shift + click", "clicks with the other sign once"],
-  ["Enter", "clicks at the crosshair"], ["P, N, T", "add, remove, the other of both"], ["B, D", "brush, eraser"], ["M, A", "box, lasso: they become clicks; with Shift what lies inside is removed"], ["S", "look only"], ["C", "shows what the last action changed, until it is pressed again"],
+  ["Enter", "clicks at the crosshair"], ["P, N, T", "add, remove, the other of both"], ["B, D", "brush, eraser"], ["M, A", "box, lasso: they become clicks; with Shift what lies inside is removed"], ["S", "look only"], ["W", "drag changes the window"], ["C", "shows what the last action changed, until it is pressed again"],
   ["E", "next object"], ["R, F2", "removes the selected structure (undo brings it back), renames it"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
   ["G", "goes to where a click would tell most"], ["L", "locks the selected structure"], ["V", "shows or hides all"], ["H", "outline or filled"],
   ["[ and ]", "opacity"], ["X", "crosshair on or off"], ["arrows, PageUp, PageDown", "move the crosshair; with Shift by ten"],
-  ["wheel", "next slice"], ["Ctrl + wheel, Z, Shift + Z", "closer, farther, around the crosshair"], ["middle drag", "moves the picture"], ["F", "the whole picture again"], ["right drag", "window"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"],
+  ["wheel, two fingers up or down", "next slice; with Shift by ten"], ["Ctrl + wheel, two fingers apart, Z, Shift + Z", "closer, farther, around the crosshair"], ["middle drag, Shift + drag", "moves the picture"], ["F", "the whole picture again"], ["right drag", "window"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"],
   ["O", "opens a scan"], ["Esc", "cancels what runs"], ["?", "this list"],
 ];
 
 const PLAIN = {
   p: "positive", n: "negative", t: "toggle", b: "paint", d: "erase", m: "box", a: "lasso", c: "change", s: "look", e: "next", r: "reset", g: "suggest", l: "lock", v: "visibility",
-  h: "outline", F2: "rename", x: "crosshair", o: "open", z: "closer", f: "whole", "+": "positive", "-": "negative", "[": "fainter", "]": "stronger", "?": "help", 0: "window",
+  h: "outline", F2: "rename", x: "crosshair", w: "windowing", o: "open", z: "closer", f: "whole", "+": "positive", "-": "negative", "[": "fainter", "]": "stronger", "?": "help", 0: "window",
   1: "axial", 2: "coronal", 3: "sagittal", 4: "all", 5: "render", Enter: "here", Escape: "cancel",
 };
 const MOVES = { ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], ArrowLeft: [1, 0, 0], ArrowRight: [-1, 0, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };

@@ -34,6 +34,7 @@ const display = new Display(scene, structures, () => actions.refresh().catch((er
 const actions = new Actions(display);
 const tools = new Tools(canvas, scene, {
   may: () => !readOnly() && Boolean(state.session),
+  named: () => structures.current,
   click: (place, positive) => {
     if (!state.session) return;
     scene.goTo(place.mm);
@@ -42,6 +43,7 @@ const tools = new Tools(canvas, scene, {
   stroke: (stroke) => actions.paint(stroke, tools.radius),
   draw: (shape) => actions.draw(shape),
   zoom: (factor) => { scene.zoom(factor); display.marks(); },
+  slices: (axis, steps) => scene.move(...[0, 1, 2].map((each) => (each === axis ? steps : 0))),
 });
 const sessions = new Sessions({ scene, structures, display, actions });
 const opening = new Opening((scan) => sessions.openScan(scan), (session, scan) => sessions.goOn(session, scan));
@@ -96,7 +98,6 @@ function wireCanvas() {
   new ResizeObserver(() => {
     for (const wait of [60, 400]) setTimeout(() => { scene.fit(); display.marks(); }, wait);
   }).observe(canvas);
-  canvas.addEventListener("wheel", () => setTimeout(() => display.marks(), 30), { passive: true });
 }
 
 function setTheme(name) {

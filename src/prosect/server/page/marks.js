@@ -76,3 +76,14 @@ export function drawBrush(at, radius) {
   place(ring, at[0] - radius, at[1] - radius);
   layer.append(ring);
 }
+
+/** Show a name beside the pointer; null hides it. */
+export function drawName(at, text) {
+  layer.querySelector(".pointer-name")?.remove();
+  if (!at || !text) return;
+  const made = document.createElement("div");
+  made.className = "pointer-name";
+  made.textContent = text;
+  place(made, at[0] + 14, at[1] + 12);
+  layer.append(made);
+}

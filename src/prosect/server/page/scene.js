@@ -28,7 +28,13 @@ export class Scene {
       backColor: [0, 0, 0, 1], crosshairColor: [1, 0.75, 0.1, 0.9], logLevel: "error", multiplanarShowRender: 0, isSliceMM: false,
       loadingText: "", fontMinPx: 16, dragMode: WINDOW, sagittalNoseLeft: false, showAllOrientationMarkers: true,
     });
-    this.niivue.setMouseEventConfig({ leftButton: { primary: CROSSHAIR }, rightButton: WINDOW, centerButton: PAN });
+    this.dragWindow(false);
+  }
+
+  /** Let a drag change the window, or move the crosshair; with Shift it moves the picture. */
+  dragWindow(on) {
+    this.niivue.setMouseEventConfig({ leftButton: { primary: on ? WINDOW : CROSSHAIR, withShift: PAN }, rightButton: WINDOW, centerButton: PAN });
+    this.niivue.setTouchEventConfig({ singleTouch: on ? WINDOW : CROSSHAIR });
   }
 
   async start() {

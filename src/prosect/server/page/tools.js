@@ -1,13 +1,19 @@
 // What the pointer does on the picture, by the tool that is chosen: clicks, strokes, boxes and lassos. Mouse, pen and
 // finger are treated alike.
-import { drawBrush, drawOutline } from "./marks.js";
+import { drawBrush, drawName, drawOutline } from "./marks.js";
 
 const MOVED = { mouse: 4, pen: 6, touch: 12 }; // pixels: a press that moves further is no click
 const STEP = 1.15; // of the zoom, for each step of the wheel
+const NOTCH = 50; // pixels of rolling that are a slice: a notch of a mouse is more, a touchpad sends less many times
+const LINE = 40; // pixels, for browsers that count lines
+const CHOICE = 12; // pixels that two fingers move before it is clear whether they zoom or go through the slices
+const FINGER_STEP = 16; // pixels of two fingers that are a slice
+const MANY = 10; // slices, with Shift
+const LOOKS = new Set(["look", "windowing"]);
 const STROKES = new Set(["paint", "erase", "box", "lasso"]);
 
 export class Tools {
-  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `zoom`, `may`. */
+  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `zoom`, `slices`, `may`, `named`. */
   constructor(canvas, scene, asked) {
     this.canvas = canvas;
     this.scene = scene;
@@ -16,15 +22,17 @@ export class Tools {
     this.radius = 6;
     this.press = null;
     this.fingers = new Map();
+    this.pair = null; // what two fingers do
+    this.rolled = 0;
     canvas.addEventListener("wheel", (event) => this.wheel(event), { capture: true, passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event), { capture: true });
     canvas.addEventListener("pointermove", (event) => this.move(event), { capture: true });
     canvas.addEventListener("pointerup", (event) => this.up(event));
-    canvas.addEventListener("pointercancel", (event) => { this.fingers.delete(event.pointerId); this.stop(); });
-    canvas.addEventListener("pointerleave", () => drawBrush(null));
-    // While something is drawn NiiVue must not move the crosshair with it.
+    canvas.addEventListener("pointercancel", (event) => { this.lift(event); this.stop(); });
+    canvas.addEventListener("pointerleave", () => { drawBrush(null); drawName(null); });
+    // While something is drawn, or two fingers do what we do with them, NiiVue must not move anything with it.
     for (const kind of ["mousedown", "mousemove", "touchstart", "touchmove"]) {
-      canvas.addEventListener(kind, (event) => { if (this.press?.path) event.stopImmediatePropagation(); }, { capture: true });
+      canvas.addEventListener(kind, (event) => { if (this.press?.path || this.pair) event.stopImmediatePropagation(); }, { capture: true });
     }
   }
 
@@ -38,24 +46,59 @@ export class Tools {
     this.canvas.dataset.tool = name;
   }
 
-  /** With Ctrl the wheel zooms, as in other viewers; without it NiiVue goes through the slices. */
+  /** The wheel goes through the slices of the plane under it, with Shift by ten; with Ctrl it zooms, as elsewhere. */
   wheel(event) {
-    if (!event.ctrlKey && !event.metaKey) return;
+    const zooms = event.ctrlKey || event.metaKey;
+    const plane = this.scene.loaded ? this.scene.at(event.clientX, event.clientY) : null;
+    if (!zooms && !plane) return; // over the 3D view the wheel is NiiVue's
     event.preventDefault();
     event.stopImmediatePropagation();
-    this.asked.zoom(event.deltaY < 0 ? STEP : 1 / STEP);
+    // With Shift browsers turn the wheel sideways.
+    const delta = (event.deltaY || event.deltaX) * (event.deltaMode === 1 ? LINE : 1);
+    if (zooms) {
+      this.asked.zoom(delta < 0 ? STEP : 1 / STEP);
+      return;
+    }
+    this.rolled += Math.abs(delta) < NOTCH ? delta : Math.sign(delta) * NOTCH;
+    const steps = Math.trunc(this.rolled / NOTCH);
+    this.rolled -= steps * NOTCH;
+    if (steps) this.asked.slices(plane.axis, -steps * (event.shiftKey ? MANY : 1));
   }
 
-  /** Return how far two fingers are apart; 0 where there are not two. */
-  get spread() {
-    const [one, two] = [...this.fingers.values()];
-    return this.fingers.size === 2 ? Math.hypot(one.x - two.x, one.y - two.y) : 0;
+  /** Return how far two fingers are apart, where their middle is, and which plane is under it; null without two. */
+  get grip() {
+    if (this.fingers.size !== 2) return null;
+    const [one, two] = [...this.fingers.values()], x = (one.x + two.x) / 2, y = (one.y + two.y) / 2;
+    return { spread: Math.hypot(one.x - two.x, one.y - two.y), y, axis: this.scene.loaded ? this.scene.at(x, y)?.axis : undefined };
+  }
+
+  /** Two fingers zoom when they part, and go through the slices when they move together. */
+  pinch() {
+    const pair = this.pair, grip = this.grip;
+    if (!pair || !grip) return;
+    if (!pair.does && Math.abs(grip.spread - pair.spread) > CHOICE) pair.does = "zoom";
+    if (!pair.does && Math.abs(grip.y - pair.y) > CHOICE) pair.does = "slices";
+    if (pair.does === "zoom") {
+      this.asked.zoom(grip.spread / pair.spread);
+      pair.spread = grip.spread;
+    } else if (pair.does === "slices" && pair.axis !== undefined) {
+      const steps = Math.trunc((pair.y - grip.y) / FINGER_STEP);
+      pair.y -= steps * FINGER_STEP;
+      if (steps) this.asked.slices(pair.axis, steps);
+    }
+  }
+
+  lift(event) {
+    this.fingers.delete(event.pointerId);
+    // What the first finger of a pair did before the second came is no press, nor is what the last one does.
+    if (this.fingers.size === 0) this.pair = null;
   }
 
   down(event) {
     if (event.pointerType === "touch") this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (this.fingers.size > 1) {
-      this.stop(); // two fingers zoom and click nothing
+      this.stop(); // two fingers click nothing
+      this.pair = this.grip ? { ...this.grip, does: "" } : { does: "nothing" };
       return;
     }
     this.press = { x: event.clientX, y: event.clientY, button: event.button, path: null };
@@ -68,14 +111,14 @@ export class Tools {
 
   move(event) {
     if (this.fingers.has(event.pointerId)) {
-      const before = this.spread;
       this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-      if (before) {
-        this.asked.zoom(this.spread / before);
+      if (this.pair) {
+        this.pinch();
         return;
       }
     }
     this.showBrush(event);
+    this.showName(event);
     const press = this.press;
     if (!press?.path) return;
     const place = this.scene.at(event.clientX, event.clientY);
@@ -86,7 +129,7 @@ export class Tools {
   }
 
   up(event) {
-    this.fingers.delete(event.pointerId);
+    this.lift(event);
     const press = this.press;
     this.stop();
     if (!press || !this.scene.loaded || press.button !== 0) return;
@@ -117,6 +160,12 @@ export class Tools {
   showBrush(event) {
     const painting = this.name === "paint" || this.name === "erase";
     drawBrush(painting && this.scene.loaded ? this.pixel(event) : null, this.radius * this.scene.pixelsPerMm(event.clientX, event.clientY));
+  }
+
+  /** Show beside the pointer what a click would change. A finger hides what lies beside it. */
+  showName(event) {
+    const acts = !LOOKS.has(this.name) && event.pointerType !== "touch" && this.scene.loaded && this.asked.may();
+    drawName(acts && this.scene.at(event.clientX, event.clientY) ? this.pixel(event) : null, this.asked.named() ?? "");
   }
 
   pixel(event) {

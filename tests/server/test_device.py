@@ -9,7 +9,7 @@ import pytest
 
 from prosect.errors import CancelledError, ResourceError
 from prosect.progress import Watch
-from prosect.server.device import Device, Job
+from prosect.server.device import Device, Job, result_in_time
 
 WAIT_S = 20
 
@@ -148,3 +148,19 @@ def test_a_stopped_device_refuses_work_and_ends_what_runs() -> None:
     with pytest.raises(ResourceError) as refused:
         device.submit("a", lambda _watch: 1)
     assert refused.value.code == "SERVER_STOPPING"
+
+
+def test_work_that_takes_too_long_is_stopped_and_says_so(device: Device) -> None:
+    gate = Gate()
+
+    def work(watch: Watch) -> None:
+        gate(watch)
+        watch(1, 2)  # between two passes, where it is asked whether to go on
+
+    job = device.submit("a", work)
+    assert gate.reached.wait(WAIT_S)
+    threading.Timer(0.2, gate.open.set).start()
+    with pytest.raises(ResourceError, match="nothing has changed") as refused:
+        result_in_time(job, 0.05)
+    assert refused.value.code == "MODEL_SLOW"
+    assert result_in_time(device.submit("a", lambda _watch: 3), WAIT_S) == 3

@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 from prosect.errors import CancelledError, ResourceError
 from prosect.progress import Watch
 
-__all__ = ["CAPACITY", "Device", "Job", "JobState"]
+__all__ = ["CAPACITY", "Device", "Job", "JobState", "result_in_time"]
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 Result = TypeVar("Result")
@@ -215,3 +215,24 @@ class Device:
                     del self._queues[owner]
                 return job
         return None
+
+
+def result_in_time(job: Job[Result], most_s: float) -> Result:
+    """Return the result of a job, which is cancelled where it takes too long.
+
+    Raises:
+        ResourceError: It took too long (`MODEL_SLOW`); it has stopped before its next pass and changed nothing.
+        ProsectError: What the work raised.
+    """
+    try:
+        return job.result(most_s)
+    except TimeoutError:
+        job.cancel()
+    try:
+        return job.result()  # its last pass may have ended meanwhile
+    except CancelledError as error:
+        raise ResourceError(
+            f"The model had not answered after {most_s:.0f} s, which is as long as other viewers wait; nothing has "
+            "changed. Try again when less is going on, or on the page of the server, which waits.",
+            code="MODEL_SLOW",
+        ) from error

@@ -17,7 +17,7 @@ from prosect.errors import FormatError, PromptError, ProsectError
 from prosect.progress import Watch
 from prosect.server.brush import Stroke, rasterise
 from prosect.server.clicking import Click, refuse_disagreement
-from prosect.server.device import CAPACITY, Device, Job
+from prosect.server.device import CAPACITY, Device, Job, result_in_time
 from prosect.server.drawing import Shape, answer_shape
 from prosect.server.exports import export
 from prosect.server.library import Library, delete_upload
@@ -31,7 +31,7 @@ from prosect.session import Change, Session, Suggestion
 
 __all__ = ["Changed", "Service"]
 
-CLICK_S = 55.0  # some clients give up after 60
+FOREIGN_S = 55.0  # other viewers give up after 60; our page shows how far the model is, and cancels
 
 
 class Changed(Protocol):
@@ -165,8 +165,7 @@ class Service:
     def suggest(self, identity: str, structure: str | None) -> Suggestion | None:
         """Return where a click would tell most, or None."""
         with self.library.session(identity).hold() as session:
-            job = self.device.submit(identity, lambda _watch: session.suggest(structure), kind="suggestion")
-            return job.result(CLICK_S)
+            return self.device.submit(identity, lambda _watch: session.suggest(structure), kind="suggestion").result()
 
     def save(self, identity: str, output: str, kind: str) -> list[str]:
         """Write a session's labels below the output root and return the names of the files.
@@ -345,13 +344,14 @@ class Service:
             act: Does it, and says in `box` where masks may have changed.
 
         Raises:
-            ProsectError: It is refused, or not done after 55 s; nothing has changed then.
+            ProsectError: It is refused, or not done after 55 s (`MODEL_SLOW`); nothing has changed then.
         """
         self.require_writing()
         live = self.library.session(identity)
         with live.hold() as session:
             before = session.revision
-            outcome = self._answer(live, kind, lambda watch: act(session, watch))
+            job = self._submit_click(live, kind, lambda watch: act(session, watch))
+            outcome = result_in_time(job, FOREIGN_S)
             if session.revision != before:
                 live.note_change(session, outcome.box)
         return outcome
@@ -377,23 +377,19 @@ class Service:
                     f"The session is at revision {session.revision}, the client at {revision}; load the labels again.",
                     code="REVISION_OLD",
                 )
-            change = self._answer(live, kind, lambda watch: act(session, watch))
+            change = self._submit_click(live, kind, lambda watch: act(session, watch)).result()
             delta = live.delta(session, change.box, change)
             self._replies.add(identity, key, delta)
             live.note_change(session, change.box)
         return delta
 
-    def _answer(self, live: LiveSession, kind: str, work: Callable[[Watch], Answer]) -> Answer:
-        """Do urgent work on a session that is held, and return what it returns; it is cancelled where it takes long."""
+    def _submit_click(self, live: LiveSession, kind: str, work: Callable[[Watch], Answer]) -> Job[Answer]:
+        """Put urgent work on a session that is held into the queue."""
         job = self.device.submit(
             live.entry.identity, work, kind=kind, listen=lambda each: self._tell_of_job(live, each, ends=True)
         )
         self.jobs.add(job)
-        try:
-            return job.result(CLICK_S)
-        except TimeoutError:
-            job.cancel()  # it stops before its next pass and changes nothing
-            return job.result()
+        return job
 
     def _tell_of_job(self, live: LiveSession, job: Job[Any], ends: bool) -> None:
         live.tell(job_event(job, ends))

@@ -50,6 +50,7 @@ STATUS = {
     "QUEUE_FULL": 429,
     "GPU_MEMORY": 503,
     "SERVER_STOPPING": 503,
+    "MODEL_SLOW": 503,
 }
 
 

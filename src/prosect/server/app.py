@@ -23,7 +23,7 @@ from prosect.server.guard import App, Guard, Receive, Scope, Send
 from prosect.server.native import LARGE, native
 from prosect.server.nim import nim
 from prosect.server.service import Service
-from prosect.server.wire import problem_of
+from prosect.server.wire import problem_of, refusal_of
 
 __all__ = ["ROUTERS", "create_app"]
 
@@ -94,6 +94,14 @@ def add_problems(app: FastAPI) -> None:
         problem = problem_of(error, 499 if isinstance(error, CancelledError) else None)
         headers = {"Retry-After": "5"} if problem["status"] in (429, 503) else None
         return JSONResponse(problem, problem["status"], headers, media_type=PROBLEM)
+
+    @app.exception_handler(OSError)
+    async def unwritable(request: Request, error: Exception) -> Response:
+        assert isinstance(error, OSError)
+        known = refusal_of(error)
+        if known is None:
+            raise error
+        return await refused(request, known)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from prosect.errors import FormatError, ProsectError
-from prosect.server.wire import status_of
+from prosect.server.wire import refusal_of, status_of
 
 __all__ = [
     "blocking",
@@ -58,6 +58,11 @@ def route_class(refuse: Refuse) -> type[APIRoute]:
                     return await handle(request)
                 except ProsectError as error:
                     return refuse(error)
+                except OSError as error:
+                    known = refusal_of(error)
+                    if known is None:
+                        raise
+                    return refuse(known)
 
             return worded
 

@@ -179,12 +179,16 @@ class Library:
         labels = self.settings.labels.get((Path(scan.entry.path), scan.entry.series))
         entry = SessionEntry(new_identity(), scan_id, overlap, float(near_miss_mm), dialect, self._now())
         live = self._session_of(entry)
-        with live.hold() as session:  # made now, so that a wrong rule is refused before the session exists
-            if labels is not None:
-                session.start_from(labels)
-        with self._lock:
-            self._live[entry.identity] = live
-            self._save(self._index.with_session(entry))
+        try:
+            with live.hold() as session:  # made now, so that a wrong rule is refused before the session exists
+                if labels is not None:
+                    session.start_from(labels)
+            with self._lock:
+                self._save(self._index.with_session(entry))
+                self._live[entry.identity] = live
+        except BaseException:
+            self._journal(entry).unlink(missing_ok=True)  # of a session that nobody will ever name
+            raise
         return live
 
     def session(self, identity: str) -> LiveSession:

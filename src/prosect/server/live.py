@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box
 from prosect.errors import PromptError, ResourceError
+from prosect.prompts import target_of
 from prosect.server.colours import colours_of
 from prosect.server.index import SessionEntry
 from prosect.server.scans import OpenScan
@@ -119,7 +120,7 @@ class LiveSession:
         tiers = session.vocabulary.tiers([each.index for each in states])
         rows = []
         for each, tier in zip(states, tiers, strict=True):
-            slot = slots[each.name]
+            slot = slots.get(each.name, 0)
             colour = self.entry.colours.get(each.name, colours[each.name])
             rows.append(
                 {
@@ -158,17 +159,24 @@ class LiveSession:
     def slots(self, session: Session) -> dict[str, int]:
         """Return the number under which a page paints each structure: 1, 2, ... in the order in which they came.
 
-        Raises:
-            PromptError: There are more than a page can tell apart (`STRUCTURES_TOO_MANY`).
+        Those that came last have none where there are more than a page can tell apart.
         """
-        names = [each.name for each in session.states]
-        if len(names) > MAX_SLOTS:
+        names = [each.name for each in session.states][:MAX_SLOTS]
+        return {name: number for number, name in enumerate(names, start=1)}
+
+    def require_slot(self, session: Session, structure: str) -> None:
+        """Refuse to begin a structure that the page could not show; asked before anything is done.
+
+        Raises:
+            PromptError: There are as many as a page can tell apart (`STRUCTURES_TOO_MANY`), or it cannot be a name.
+        """
+        count = len(session.states)
+        if count >= MAX_SLOTS and target_of(structure, session.vocabulary).name not in session.structures:
             raise PromptError(
-                f"The session has {len(names)} structures; the page shows at most {MAX_SLOTS}. Export it, and go on in "
+                f"The session has {count} structures; the page shows at most {MAX_SLOTS}. Export it, and go on in "
                 "a new session.",
                 code="STRUCTURES_TOO_MANY",
             )
-        return {name: number for number, name in enumerate(names, start=1)}
 
     def delta(self, session: Session, box: Box | None, change: Change | None = None) -> bytes:
         """Return the labels of a box of the scan as they are now, for a page; see `wire`."""
@@ -187,7 +195,7 @@ class LiveSession:
             "structures": self.structures(session),
             "can_undo": session.can_undo,
             "can_redo": session.can_redo,
-            "notes": [] if change is None else list(change.notes),
+            "notes": self.notes_on_slots(session) if change is None else list(change.notes),
         }
         if change is not None:
             said["change"] = {
@@ -197,6 +205,15 @@ class LiveSession:
                 "seconds": round(change.seconds, 4),
             }
         return said
+
+    def notes_on_slots(self, session: Session) -> list[str]:
+        """Return what a page should say when it loads more structures than it can paint."""
+        beyond = [each.name for each in session.states][MAX_SLOTS:]
+        if not beyond:
+            return []
+        return [
+            f"{len(beyond)} structures are not painted, as the page tells {MAX_SLOTS} apart; exports have them all."
+        ]
 
     def slot_labels(self, session: Session, box: Box) -> NDArray[np.uint8]:
         """Return the slot of each voxel of a box (i j k as stored)."""

@@ -244,7 +244,7 @@ def add_edits(router: APIRouter, service: Service) -> None:
         """Empty a structure."""
         return delta(await blocking(service.clear, session_id, body.structure, revision, key))
 
-    @router.put("/sessions/{session_id}/structures/{name}")
+    @router.put("/sessions/{session_id}/structures/{name:path}")  # names may hold a slash
     async def appearance(session_id: str, name: str, body: AppearanceBody) -> dict[str, Any]:
         """Lock, show, hide or colour a structure."""
         if body.locked is not None:

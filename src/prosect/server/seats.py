@@ -6,6 +6,7 @@ object, how far it may undo. State: these seats, in one small file that is repla
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ __all__ = ["Seat", "Seats"]
 SEATS = Kind("prosect-seats", 1, "the list of clients")
 WAIT_S = 30.0
 KEPT_S = 7 * 24 * 3600.0
+# An earlier time was written by a clock that was wrong, as that of a machine that has just been switched on.
+FIRST_S = 1_735_689_600.0  # 2025
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,13 @@ class Seats:
         return [seat for seat in self._seats.values() if seat.dialect == dialect]
 
     def forgotten(self) -> list[Seat]:
-        """Return the seats that nobody has used for a week."""
-        oldest = self._now() - KEPT_S
-        return [seat for seat in self._seats.values() if seat.touched < oldest]
+        """Return the seats that nobody has used for a week.
+
+        Sessions are deleted with them, so a clock that is set while the server runs must not make them old.
+        """
+        oldest, recent = self._now() - KEPT_S, self._clock() - KEPT_S
+        old = [seat for seat in self._seats.values() if FIRST_S < seat.touched < oldest]
+        return [seat for seat in old if self._active.get(seat.identity, -math.inf) < recent]
 
     def age_s(self, seat: Seat) -> float:
         """Return how many seconds ago a seat last changed; over a restart too."""

@@ -110,9 +110,11 @@ class Service:
         Raises:
             ProsectError: The click is refused, or the client has an old revision (`REVISION_OLD`).
         """
+        live = self.library.session(identity)
 
         def act(session: Session, watch: Watch) -> Change:
             refuse_disagreement(click, session)
+            live.require_slot(session, click.structure)
             return session.click(click.position, click.positive, click.structure, click.space, watch=watch)
 
         return self._act(identity, "click", act, revision, key)
@@ -131,10 +133,11 @@ class Service:
 
     def paint(self, identity: str, stroke: Stroke, revision: int | None = None, key: str | None = None) -> bytes:
         """Add or remove the voxels under a brush."""
-
-        view = self.library.session(identity).scan.view
+        live = self.library.session(identity)
+        view = live.scan.view
 
         def act(session: Session, _watch: Watch) -> Change:
+            live.require_slot(session, stroke.structure)
             box, bits = rasterise(stroke, session.volume.grid, view)
             return session.paint(stroke.structure, box, bits, positive=not stroke.erase)
 
@@ -142,9 +145,11 @@ class Service:
 
     def draw(self, identity: str, shape: Shape, revision: int | None = None, key: str | None = None) -> bytes:
         """Correct a structure by a box or lasso, which become clicks; see `drawing`."""
-        view = self.library.session(identity).scan.view
+        live = self.library.session(identity)
+        view = live.scan.view
 
         def act(session: Session, watch: Watch) -> Change:
+            live.require_slot(session, shape.structure)
             return answer_shape(session, watch, shape, view)
 
         return self._act(identity, shape.kind, act, revision, key)

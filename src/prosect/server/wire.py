@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from prosect.boxes import Box
 from prosect.errors import CheckpointError, ProsectError, ResourceError
+from prosect.io.atomic import output_error
 
-__all__ = ["DELTA_TYPE", "pack_delta", "problem_of", "problem_text", "status_of", "unpack_delta"]
+__all__ = ["DELTA_TYPE", "pack_delta", "problem_of", "problem_text", "refusal_of", "status_of", "unpack_delta"]
 
 MAGIC = b"PDL1"
 DELTA_TYPE = "application/vnd.prosect.delta"
@@ -51,6 +53,7 @@ STATUS = {
     "GPU_MEMORY": 503,
     "SERVER_STOPPING": 503,
     "MODEL_SLOW": 503,
+    "OUTPUT_UNWRITABLE": 507,
 }
 
 
@@ -63,6 +66,13 @@ def status_of(error: ProsectError) -> int:
     if isinstance(error, CheckpointError):
         return 503
     return 422
+
+
+def refusal_of(error: OSError) -> ProsectError | None:
+    """Return what a disk that refuses is for clients, without the path of the file; None where it was no disk."""
+    if error.errno is None:
+        return None
+    return output_error(Path(str(error.filename or "work folder")), error)
 
 
 def problem_of(error: ProsectError, status: int | None = None) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def labels_in(
         vocabulary: Says which structure covers which.
         box: In voxels of the scan as stored.
         undone: The newest change; given, the labels are those from before it.
-        values: The label of each structure by name; its index by default.
+        values: The label of each structure by name; one without is left out. By default each has its index.
     """
     out = np.zeros(box.shape, dtype=np.uint16)
     for sheet in painting_order(sheets, vocabulary, undone):
@@ -201,7 +201,8 @@ def labels_in(
             where = box
         else:
             where = box & sheet.shown.box
-        if not where.size:
+        left_out = values is not None and sheet.target.name not in values
+        if left_out or not where.size:
             continue
         mask = sheet.shown.read(where)
         if undone is not None:

@@ -108,7 +108,7 @@ class Reading(Shown):
         Args:
             box: In voxels of the scan as stored.
             before: The newest change; given, the labels are those from before it.
-            values: The label of each structure by name; its index by default.
+            values: The label of each structure by name; one without is left out. By default each has its index.
 
         Raises:
             GeometryError: The box does not lie inside the scan (`BOX_OUTSIDE`).

@@ -45,8 +45,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         counts = campaign(Path(name), args.cases, args.seed)
     said = ", ".join(f"{number} x {status}" for status, number in sorted(counts.items()) if status.isdigit())
-    print(f"ask_server: {counts['requests']} requests ({said}), {counts['bugs']} bugs")
-    return int(bool(counts["bugs"]))
+    print(
+        f"ask_server: {counts['requests']} requests ({said}), {counts['bugs']} bugs, {counts['undocumented']} answers "
+        "that the OpenAPI does not know"
+    )
+    return int(bool(counts["bugs"] or counts["undocumented"]))
 
 
 def campaign(work: Path, cases: int, number: int) -> Counter[str]:
@@ -108,11 +111,24 @@ def ask(
             return
         counts["requests"] += 1
         counts[str(response.status_code)] += 1
+        if not is_documented(operation, response):
+            counts["undocumented"] += 1
+            kind = response.headers.get("content-type", "")
+            sys.stderr.write(f"{operation.method} {operation.path}: {response.status_code} {kind} is not documented\n")
         if response.status_code >= 500 and response.status_code not in ALLOWED:
             counts["bugs"] += 1
             sys.stderr.write(f"{operation.method} {operation.path}: {response.status_code} {sent}\n")
 
     send()
+
+
+def is_documented(operation: Any, response: httpx.Response) -> bool:
+    """Return whether the OpenAPI knows the status of an answer, and whether a refusal is one of ours."""
+    known = operation.definition.raw["responses"]
+    status = str(response.status_code)
+    if status not in known and f"{status[0]}XX" not in known:
+        return False
+    return response.status_code < 400 or response.headers["content-type"].startswith("application/problem+json")
 
 
 def within(known: dict[str, str], parameters: Any) -> dict[str, str]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import prosect
 from prosect.boxes import Box
+from prosect.errors import OutputError
 from prosect.server import live
+from prosect.server.library import Library
 from prosect.server.seats import KEPT_S, Seats
 from prosect.server.wire import refusal_of, unpack_delta
 from worlds.serving import Server
@@ -28,9 +33,8 @@ def test_a_place_that_cannot_be_written_is_refused_without_its_path(server: Serv
     _, session = server.begin()
     identity, root = session["session_id"], server.settings.output_root
     assert root is not None
-    root.mkdir()
-    (root / "taken").write_text("a file where a folder is needed")
-    saved = server.http.post(f"{API}/sessions/{identity}/save", json={"output": "taken/labels.nii.gz"})
+    root.write_text("a file where a folder is needed")
+    saved = server.http.post(f"{API}/sessions/{identity}/save", json={"output": "one/labels.nii.gz"})
     shutil.rmtree(server.service.library.uploads)
     sent = server.http.post(f"{API}/uploads", content=b"1", headers={"X-Filename": "ct.nii"})
     form = server.http.put("/session/", files={"files": ("ct.nii", b"1")})
@@ -38,6 +42,52 @@ def test_a_place_that_cannot_be_written_is_refused_without_its_path(server: Serv
         assert response.status_code == 507
         assert str(root.parent) not in response.text
     assert saved.json()["code"] == sent.json()["code"] == "OUTPUT_UNWRITABLE"
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "code"),
+    [
+        ("labels.nrrd", "nii.gz", "OUTPUT_FORMAT"),
+        ("labels.nrrd", "seg.nrrd", "OUTPUT_FORMAT"),
+        ("labels", "mha", "OUTPUT_FORMAT"),
+        ("labels.csv", "statistics.csv", None),
+        ("masks.zip", "masks.zip", None),
+        ("labels.NII.GZ", "nii.gz", None),
+        ("taken/labels.mha", "mha", "OUTPUT_EXISTS"),
+        ("x" * 300 + ".mha", "mha", "PATH_INVALID"),
+    ],
+)
+def test_a_saved_file_is_what_its_name_says_and_lies_where_it_can(
+    server: Server, output: str, kind: str, code: str | None
+) -> None:
+    _, session = server.begin()
+    root = server.settings.output_root
+    assert root is not None
+    root.mkdir()
+    (root / "taken").write_text("a file")
+    body = {"output": output, "format": kind}
+    saved = server.http.post(f"{API}/sessions/{session['session_id']}/save", json=body)
+    assert saved.json().get("code") == code
+    assert (root / output[:250]).exists() == (code is None)
+
+
+def test_a_colour_is_kept_on_disk_or_not_shown(server: Server) -> None:
+    _, session = server.begin()
+    path = f"{API}/sessions/{session['session_id']}"
+    assert paint(server, session["session_id"], "one").status_code == 200
+    assert server.http.put(f"{path}/structures/two", json={"colour": "#112233"}).status_code == 404
+    index = server.service.library.settings.work / "index.json"
+    index.unlink()
+    index.mkdir()  # nothing can take its place
+    assert server.http.put(f"{path}/structures/one", json={"colour": "#112233"}).status_code == 507
+    assert [row["colour"] for row in server.http.get(path).json()["structures"]] != ["#112233"]
+
+
+def test_a_work_folder_that_cannot_be_made_ends_the_start_in_a_sentence(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = replace(server.settings, work=tmp_path / "file" / "work")
+    with pytest.raises(OutputError, match="--work"):
+        Library(settings, server.service.shelf, prosect.read, time.time, time.monotonic)
 
 
 def test_an_error_that_is_no_disk_stays_a_bug() -> None:

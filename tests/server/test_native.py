@@ -16,7 +16,7 @@ import pytest
 import prosect
 from prosect.geometry import Grid
 from prosect.server.shelf import Shelf, Source
-from prosect.server.wire import unpack_delta
+from prosect.server.wire import DELTA_TYPE, unpack_delta
 from prosect.volume import Volume
 from worlds.serving import RADIUS_MM, BallModel, Server, ball
 
@@ -169,6 +169,34 @@ def test_a_click_that_cannot_be_honoured_is_refused_with_its_code(
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.headers["content-type"] == "application/problem+json"
     assert server.http.get(f"{API}/sessions/{session['session_id']}").json()["revision"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"structure": "a", "structure": "b", "position": [0, 0, 0], "space": "ras"}',
+        b'{"structure": "a", "position": [NaN, 0, 0], "space": "ras"}',
+        b'{"structure": "a", "position": [1e999, 0, 0], "space": "ras"}',
+        b'["structure", "a"]',
+        b'{"structure": ',
+    ],
+)
+def test_json_that_can_be_read_in_two_ways_is_refused(server: Server, body: bytes) -> None:
+    _, session = server.begin()
+    path = f"/api/v1/sessions/{session['session_id']}/clicks"
+    answer = server.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "REQUEST_INVALID"
+
+
+def test_the_openapi_knows_refusals_and_the_type_of_a_delta(server: Server) -> None:
+    paths = server.http.get("/api/v1/openapi.json").json()["paths"]
+    click = paths["/api/v1/sessions/{session_id}/clicks"]["post"]["responses"]
+    assert DELTA_TYPE in click["200"]["content"]
+    for operations in paths.values():
+        for operation in operations.values():
+            assert {"4XX", "503", "507"} <= set(operation["responses"])
+            assert "application/problem+json" in operation["responses"]["4XX"]["content"]
 
 
 def test_a_repeated_request_with_the_same_key_clicks_once(server: Server) -> None:

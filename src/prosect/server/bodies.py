@@ -11,6 +11,7 @@ __all__ = [
     "ClickBody",
     "DraftBody",
     "OpenBody",
+    "Problem",
     "RenameBody",
     "SaveBody",
     "SessionBody",
@@ -30,6 +31,16 @@ class Strict(BaseModel):
     """A body in which every key is known."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457), with the code that the command line gives."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
 
 
 class OpenBody(Strict):

@@ -26,7 +26,7 @@ from prosect.server.live import LiveSession
 from prosect.session import Session
 from prosect.volume import Volume
 
-__all__ = ["FORMATS", "Export", "export", "formats_for", "refuse_dicom", "segmentation_of"]
+__all__ = ["FORMATS", "Export", "export", "formats_for", "refuse_dicom", "require_ending", "segmentation_of"]
 
 FORMATS = (
     "nii.gz", "nrrd", "seg.nrrd", "mha", "masks.zip", "label_tables.zip", "statistics.csv", "session.json",
@@ -37,6 +37,7 @@ DICOM_FORMATS = {
     "dicom_rtstruct": ("dicom_rtstruct",),
     "dicom_sr": ("dicom_seg", "dicom_sr"),
 }
+LONG_ENDINGS = ("nii.gz", "seg.nrrd")  # readers go by both parts of these
 MEDIA = {"zip": "application/zip", "csv": "text/csv", "json": "application/json", "dcm": "application/dicom"}
 
 
@@ -77,9 +78,7 @@ def export(live: LiveSession, kind: str) -> Export:
             `refuse_dicom`.
         ResourceError: The disk is full (`DISK_FULL`).
     """
-    if kind not in FORMATS and kind not in DICOM_FORMATS:
-        known = ", ".join((*FORMATS, *DICOM_FORMATS))
-        raise FormatError(f"'{kind:.30}' is no format of ours; use {known}.", code="OUTPUT_FORMAT")
+    require_known(kind)
     folder = Path(tempfile.mkdtemp(prefix="prosect-export-"))
     try:
         with live.hold() as session:
@@ -90,6 +89,30 @@ def export(live: LiveSession, kind: str) -> Export:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return Export(path, path.name, BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
+
+
+def require_ending(name: str, kind: str) -> None:
+    """Refuse a name that would say that a file is of another format than it is.
+
+    Raises:
+        FormatError: It does not end as files of the format do (`OUTPUT_FORMAT`), or there is no such format.
+    """
+    require_known(kind)
+    # A zip of masks is a zip, and a table is a CSV file, whatever stands before.
+    ending = "." + (ending_of(kind) if kind in LONG_ENDINGS else ending_of(kind).rsplit(".", 1)[-1])
+    if not name.lower().endswith(ending):
+        raise FormatError(f"The name of a file in {kind} ends in {ending}; found {name!r:.60}.", code="OUTPUT_FORMAT")
+
+
+def require_known(kind: str) -> None:
+    """Refuse a format that nothing is exported in.
+
+    Raises:
+        FormatError: It is none (`OUTPUT_FORMAT`).
+    """
+    if kind not in FORMATS and kind not in DICOM_FORMATS:
+        known = ", ".join((*FORMATS, *DICOM_FORMATS))
+        raise FormatError(f"'{kind:.30}' is no format of ours; use {known}.", code="OUTPUT_FORMAT")
 
 
 def ending_of(kind: str) -> str:

@@ -19,6 +19,7 @@ from prosect.errors import FormatError, ProsectError
 from prosect.server.wire import refusal_of, status_of
 
 __all__ = [
+    "StrictRoute",
     "blocking",
     "body_of",
     "flag_of",
@@ -67,6 +68,27 @@ def route_class(refuse: Refuse) -> type[APIRoute]:
             return worded
 
     return DialectRoute
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read as that of other viewers is; see `parse_json`."""
+
+    async def json(self) -> Any:
+        """Return the JSON object in the body."""
+        return parse_json(await self.body(), "The body")
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON has no key twice, no number that is none, and is not nested deep."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler of strict requests."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict
 
 
 def status_without_503(error: ProsectError) -> int:

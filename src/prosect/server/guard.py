@@ -6,6 +6,7 @@ never send. Nothing here looks at a body.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -45,6 +46,7 @@ PREFLIGHT = (
 MAX_HEADERS = 16 * 1024
 MAX_META = 8 * 1024
 FAILURES_PER_MINUTE = 20
+DELAY_S = 0.05  # after a wrong token, whichever part of it was wrong
 RETRY = (b"retry-after", b"60")
 LOGIN = "/auth/token"  # its passwords come in a body, so the route itself looks at them
 WITH_BODY = ("POST", "PUT", "PATCH")
@@ -81,6 +83,8 @@ class Guard:
         headers = [(name.lower(), value) for name, value in scope["headers"]]
         refused = self._refusal(scope, headers)
         if refused is not None:
+            if refused[0] == 401:
+                await asyncio.sleep(DELAY_S)
             await answer(send, *refused)
             return
         if scope["method"] == "OPTIONS" and any(name == b"access-control-request-method" for name, _ in headers):

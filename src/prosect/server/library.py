@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from prosect.errors import FormatError, PromptError, ProsectError, ResourceError
+from prosect.errors import FormatError, OutputError, PromptError, ProsectError, ResourceError
 from prosect.models.resuming import resume
 from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
 from prosect.server.kept import Kind
@@ -54,7 +54,7 @@ class Library:
         self.scans = Scans(read, settings.memory_bytes // SHARE_FOR_SCANS, settings.max_voxels)
         self._now, self._clock = now, clock
         for folder in (settings.work, self.uploads, self.journals):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(folder)
         self._index = read_index(self._index_file)
         self.seats = Seats(settings.work / "seats.json", now, clock)
         self._live: dict[str, LiveSession] = {}
@@ -284,11 +284,27 @@ class Library:
         entry = live.appearance(structure, colour, visible)
         with self._lock:
             self._save(self._index.with_session(entry))
+        live.entry = entry  # only now: a disk that is full refuses it, and then the page must not show it either
 
     def _save(self, index: Index) -> None:
         """Keep an index and bring it to the disk; called with the lock held."""
         write_index(self._index_file, index)
         self._index = index
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that others may not read.
+
+    Raises:
+        OutputError: That cannot be done (`OUTPUT_UNWRITABLE`).
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the server cannot make its work folder there ({error.strerror}); choose another: --work DIR.",
+            code="OUTPUT_UNWRITABLE",
+        ) from error
 
 
 def new_identity() -> str:

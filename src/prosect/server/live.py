@@ -263,15 +263,21 @@ class LiveSession:
             listener(event)
 
     def appearance(self, name: str, colour: str | None, visible: bool | None) -> SessionEntry:
-        """Take a colour or visibility that a person chose, and return the entry for the index."""
+        """Return what the index should say after a person chose a colour or visibility.
+
+        Raises:
+            PromptError: There is no such structure (`STRUCTURE_ABSENT`).
+        """
+        with self.hold() as session:
+            if name not in session.structures:
+                raise PromptError(f"'{name:.60}' is not in this session.", code="STRUCTURE_ABSENT")
         colours = dict(self.entry.colours)
         if colour is not None:
             colours[name] = colour
         hidden = set(self.entry.hidden)
         if visible is not None:
             hidden = hidden - {name} if visible else hidden | {name}
-        self.entry = replace(self.entry, colours=colours, hidden=tuple(sorted(hidden)))
-        return self.entry
+        return replace(self.entry, colours=colours, hidden=tuple(sorted(hidden)))
 
 
 def session_bytes(scan: OpenScan) -> int:

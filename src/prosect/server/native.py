@@ -22,6 +22,7 @@ from prosect.server.bodies import (
     ClickBody,
     DraftBody,
     OpenBody,
+    Problem,
     RenameBody,
     SaveBody,
     SessionBody,
@@ -34,9 +35,10 @@ from prosect.server.brush import Stroke
 from prosect.server.clicking import Click
 from prosect.server.drawing import Shape
 from prosect.server.exports import export
+from prosect.server.foreign import StrictRoute
 from prosect.server.service import Service
+from prosect.server.travelling import DeltaResponse, packed, travels
 from prosect.server.uploads import receive
-from prosect.server.wire import DELTA_TYPE
 
 __all__ = ["LARGE", "native"]
 
@@ -45,12 +47,15 @@ Revision = Annotated[int | None, Header(alias="X-Revision", ge=0)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)]
 LastEvent = Annotated[int | None, Header(alias="Last-Event-ID", ge=0)]
 HEARTBEAT_S = 15.0
+PROBLEM = {"description": "A refusal", "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+# What may be answered everywhere: a refusal, and that the server lacks something for the moment.
+REFUSALS: dict[int | str, dict[str, Any]] = {"4XX": PROBLEM, "503": PROBLEM, "507": PROBLEM}
 LARGE = (r"/api/v1/uploads", r"/api/v1/models", r"/api/v1/sessions/[^/]+/masks")
 
 
 def native(service: Service) -> APIRouter:
     """Return the routes of `/api/v1`."""
-    router = APIRouter(prefix="/api/v1")
+    router = APIRouter(prefix="/api/v1", route_class=StrictRoute, responses=REFUSALS)
     add_files(router, service)
     add_scans(router, service)
     add_sessions(router, service)
@@ -123,8 +128,13 @@ def add_scans(router: APIRouter, service: Service) -> None:
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        headers["Content-Length"] = str(await blocking(scan.nifti_size))
-        return StreamingResponse(scan.nifti(), media_type="application/octet-stream", headers=headers)
+        chunks = scan.nifti()
+        if travels(request.scope):
+            chunks = packed(chunks)
+            headers["Content-Encoding"] = "gzip"
+        else:
+            headers["Content-Length"] = str(await blocking(scan.nifti_size))
+        return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
 
 
 def add_sessions(router: APIRouter, service: Service) -> None:
@@ -167,10 +177,10 @@ def add_sessions(router: APIRouter, service: Service) -> None:
 def add_reading(router: APIRouter, service: Service) -> None:
     """Add what tells of a session's labels and clicks, and of what happens to it."""
 
-    @router.get("/sessions/{session_id}/labels")
-    async def labels(session_id: str, box: str | None = None, tight: bool = False) -> Response:
+    @router.get("/sessions/{session_id}/labels", response_class=DeltaResponse)
+    async def labels(session_id: str, box: str | None = None, tight: bool = False) -> DeltaResponse:
         """Return the labels of a box `i0,j0,k0,i1,j1,k1` of the scan as stored, or of all of it."""
-        return delta(await blocking(service.labels, session_id, parse_box(box), tight))
+        return DeltaResponse(await blocking(service.labels, session_id, parse_box(box), tight))
 
     @router.get("/sessions/{session_id}/events")
     async def events(session_id: str, request: Request, last: LastEvent = None) -> StreamingResponse:
@@ -207,42 +217,42 @@ def add_reading(router: APIRouter, service: Service) -> None:
 def add_prompts(router: APIRouter, service: Service) -> None:
     """Add what a person draws on a scan."""
 
-    @router.post("/sessions/{session_id}/clicks")
-    async def click(session_id: str, body: ClickBody, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/clicks", response_class=DeltaResponse)
+    async def click(session_id: str, body: ClickBody, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Correct a structure where a person clicked."""
         made = Click(body.structure, body.position, body.space, body.positive, body.voxel)
-        return delta(await blocking(service.click, session_id, made, revision, key))
+        return DeltaResponse(await blocking(service.click, session_id, made, revision, key))
 
-    @router.post("/sessions/{session_id}/strokes")
-    async def stroke(session_id: str, body: StrokeBody, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/strokes", response_class=DeltaResponse)
+    async def stroke(session_id: str, body: StrokeBody, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Add or remove the voxels under a brush."""
         made = Stroke(body.structure, tuple(map(tuple, body.path)), body.radius_mm, body.axis, body.kind == "erase")
-        return delta(await blocking(service.paint, session_id, made, revision, key))
+        return DeltaResponse(await blocking(service.paint, session_id, made, revision, key))
 
-    @router.post("/sessions/{session_id}/shapes")
-    async def shape(session_id: str, body: ShapeBody, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/shapes", response_class=DeltaResponse)
+    async def shape(session_id: str, body: ShapeBody, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Correct a structure by a box or a lasso, which become clicks."""
         made = Shape(body.structure, body.kind, tuple(map(tuple, body.path)), body.axis, body.positive)
-        return delta(await blocking(service.draw, session_id, made, revision, key))
+        return DeltaResponse(await blocking(service.draw, session_id, made, revision, key))
 
 
 def add_edits(router: APIRouter, service: Service) -> None:
     """Add what changes structures without a model."""
 
-    @router.post("/sessions/{session_id}/undo")
-    async def undo(session_id: str, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/undo", response_class=DeltaResponse)
+    async def undo(session_id: str, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Take the last action back."""
-        return delta(await blocking(service.undo, session_id, revision, key))
+        return DeltaResponse(await blocking(service.undo, session_id, revision, key))
 
-    @router.post("/sessions/{session_id}/redo")
-    async def redo(session_id: str, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/redo", response_class=DeltaResponse)
+    async def redo(session_id: str, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Do again what was undone last."""
-        return delta(await blocking(service.redo, session_id, revision, key))
+        return DeltaResponse(await blocking(service.redo, session_id, revision, key))
 
-    @router.post("/sessions/{session_id}/clear")
-    async def clear(session_id: str, body: StructureBody, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/clear", response_class=DeltaResponse)
+    async def clear(session_id: str, body: StructureBody, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Empty a structure."""
-        return delta(await blocking(service.clear, session_id, body.structure, revision, key))
+        return DeltaResponse(await blocking(service.clear, session_id, body.structure, revision, key))
 
     @router.put("/sessions/{session_id}/structures/{name:path}")  # names may hold a slash
     async def appearance(session_id: str, name: str, body: AppearanceBody) -> dict[str, Any]:
@@ -253,10 +263,10 @@ def add_edits(router: APIRouter, service: Service) -> None:
             await blocking(service.appearance, session_id, name, body.colour, body.visible)
         return await blocking(lambda: service.session(session_id).state())
 
-    @router.post("/sessions/{session_id}/rename")
-    async def rename(session_id: str, body: RenameBody, revision: Revision = None, key: Key = None) -> Response:
+    @router.post("/sessions/{session_id}/rename", response_class=DeltaResponse)
+    async def rename(session_id: str, body: RenameBody, revision: Revision = None, key: Key = None) -> DeltaResponse:
         """Call a structure something else."""
-        return delta(await blocking(service.rename, session_id, body.structure, body.name, revision, key))
+        return DeltaResponse(await blocking(service.rename, session_id, body.structure, body.name, revision, key))
 
 
 def add_drafts(router: APIRouter, service: Service) -> None:
@@ -269,13 +279,13 @@ def add_drafts(router: APIRouter, service: Service) -> None:
         job = await blocking(service.draft, session_id, body.model, names)
         return job_json(job, service)
 
-    @router.post("/sessions/{session_id}/masks")
-    async def masks(session_id: str, request: Request, structures: str | None = None) -> Response:
+    @router.post("/sessions/{session_id}/masks", response_class=DeltaResponse)
+    async def masks(session_id: str, request: Request, structures: str | None = None) -> DeltaResponse:
         """Take the masks of a label file, the body, as drafts."""
         service.require_writing()
         path, _ = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
         names = None if structures is None else structures.split("|")
-        return delta(await blocking(service.start_from_file, session_id, path, names))
+        return DeltaResponse(await blocking(service.start_from_file, session_id, path, names))
 
     @router.get("/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:
@@ -322,11 +332,6 @@ def add_results(router: APIRouter, service: Service) -> None:
         path, name = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
         await blocking(service.add_model, path, name)
         return {"model": name, "models": await blocking(service.shelf.drafters)}
-
-
-def delta(data: bytes) -> Response:
-    """Return a delta as a response."""
-    return Response(data, media_type=DELTA_TYPE)
 
 
 def put_if_room(queue: asyncio.Queue[Any], event: Any) -> None:

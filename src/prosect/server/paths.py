@@ -15,6 +15,7 @@ from prosect.errors import FormatError
 __all__ = ["Found", "Roots", "output_path"]
 
 MAX_NAME = 1024
+MAX_PART = 255  # bytes, on most file systems
 MAX_ENTRIES = 5000  # of one folder that are told of at once
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -121,6 +122,8 @@ def parts_of(relative: str) -> tuple[str, ...]:
     if encoded or bad or drive or text.startswith("/"):
         raise FormatError(f"The path {text!r:.80} is not valid; give one relative to its root.", code="PATH_INVALID")
     parts = tuple(part for part in text.split("/") if part not in ("", "."))
+    if any(len(part.encode("utf-8", "replace")) > MAX_PART for part in parts):
+        raise FormatError(f"A part of the path has more than {MAX_PART} bytes.", code="PATH_INVALID")
     if ".." in parts:
         raise FormatError(f"The path {text!r:.80} leads out of its root.", code="PATH_FORBIDDEN")
     return parts
@@ -177,7 +180,8 @@ def output_path(root: Path, relative: str) -> Path:
     """Return where a client may save, below the output root.
 
     Raises:
-        FormatError: The path is malformed or leads out of the root, also by a link (`PATH_INVALID`, `PATH_FORBIDDEN`).
+        FormatError: The path is malformed or leads out of the root, also by a link (`PATH_INVALID`, `PATH_FORBIDDEN`),
+            or through a file (`OUTPUT_EXISTS`).
     """
     parts = parts_of(relative)
     if not parts:
@@ -186,4 +190,7 @@ def output_path(root: Path, relative: str) -> Path:
     target = Path(os.path.realpath(base.joinpath(*parts)))
     if base not in target.parents:
         raise FormatError(f"The path {relative!r:.80} leads out of the output root.", code="PATH_FORBIDDEN")
+    for folder in target.parents:
+        if folder != base and base in folder.parents and folder.is_file():
+            raise FormatError(f"{folder.name} is a file and no folder; choose another name.", code="OUTPUT_EXISTS")
     return target

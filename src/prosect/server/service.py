@@ -19,7 +19,7 @@ from prosect.server.brush import Stroke, rasterise
 from prosect.server.clicking import Click, refuse_disagreement
 from prosect.server.device import CAPACITY, Device, Job, result_in_time
 from prosect.server.drawing import Shape, answer_shape
-from prosect.server.exports import export
+from prosect.server.exports import export, require_ending
 from prosect.server.library import Library, delete_upload
 from prosect.server.live import Event, LiveSession
 from prosect.server.paths import output_path
@@ -176,9 +176,11 @@ class Service:
         """Write a session's labels below the output root and return the names of the files.
 
         Raises:
-            FormatError: There is no output root (`OUTPUT_FORBIDDEN`), the path leads out of it, or the file exists.
+            FormatError: There is no output root (`PATH_FORBIDDEN`), the path leads out of it, the file exists, or its
+                name says that it is of another format (`OUTPUT_FORMAT`).
         """
         self.require_writing()
+        require_ending(output, kind)
         target = self._free_place(output)
         made = export(self.library.session(identity), kind)
         try:

@@ -152,6 +152,7 @@ export class Display {
   clicks() {
     const mine = this.clicksOfCurrent();
     $("clicks-box").hidden = mine.length === 0;
+    this.structures.reveal(); // the list has less room now
     $("clicks-of").textContent = `${this.structures.current} (${mine.length})`;
     $("clicks").replaceChildren(...mine.map((each) => {
       const item = document.createElement("li");

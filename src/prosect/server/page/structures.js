@@ -39,6 +39,11 @@ export class Structures {
     const all = named || this.selected === null ? there : [...there, { name: this.selected, slot: 0, colour: "#888888", visible: true, voxels: 0, volume_ml: 0, clicks: 0, locked: false, fresh: true }];
     empty.hidden = all.length > 0;
     list.replaceChildren(...all.map((row) => this.row(row)));
+    this.reveal();
+  }
+
+  /** Bring the row that is worked on into view. */
+  reveal() {
     list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }
 

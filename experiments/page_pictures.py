@@ -31,6 +31,7 @@ from worlds.browsing import FLAGS, Page, chromium
 from worlds.serving import TOKEN, Server
 
 SIZE = {"width": 1280, "height": 720}
+TABLET = {"width": 820, "height": 1180}
 MODEL = "prosect-small+prosect-torso"
 Places = dict[str, tuple[int, int, int]]
 
@@ -50,8 +51,8 @@ def main() -> None:
         started = Started(settings, stack)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        for theme, pictures in (("dark", DARK), ("light", LIGHT)):
-            context = browser.new_context(viewport=SIZE, color_scheme=theme)
+        for theme, size, pictures in (("dark", SIZE, DARK), ("dark", TABLET, HELD), ("light", SIZE, LIGHT)):
+            context = browser.new_context(viewport=size, color_scheme=theme, has_touch=size is TABLET)
             page = Page(context.new_page(), started.server, args.patience)
             page.open(started.session)
             for name, arrange in pictures.items():
@@ -185,6 +186,7 @@ PLACES: Places = {
     "spleen": (126, 281, 15),
 }
 DARK: dict[str, Callable[[Page, Started], None]] = {"draft_dark": draft}
+HELD: dict[str, Callable[[Page, Started], None]] = {"tablet": draft}
 LIGHT: dict[str, Callable[[Page, Started], None]] = {
     "draft": draft,
     "click": click,

@@ -1,5 +1,5 @@
 // What the page shows of its state: labels, facts of the scan, clicks, work, and where the pointer is.
-import { $, button, press } from "./elements.js";
+import { $, button, press, pressed } from "./elements.js";
 import { drawClicks } from "./marks.js";
 import { say, toast } from "./messages.js";
 import { readOnly, state } from "./state.js";
@@ -19,6 +19,7 @@ export class Display {
   /** Paint a delta; `whole` says that it is all there is. */
   delta({ header, labels }, whole = false) {
     this.take(header);
+    if (pressed("change")) this.scene.showChange(false); // what is white lies elsewhere than what is painted now
     if (header.box && labels.length) this.scene.paint(header.box, labels);
     else if (whole) this.scene.draw();
     // What is loaded as a whole is no change, and of an action that changed nothing there is none to show.

@@ -105,7 +105,7 @@ def ask(
         if isinstance(sent.get("data"), bytes | str):
             sent["content"] = sent.pop("data")
         try:
-            response = http.request(**{key: value for key, value in sent.items() if value is not None})
+            response = answer_to(http, {key: value for key, value in sent.items() if value is not None})
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError, ValueError, TypeError):
             counts["not sendable"] += 1  # no client can put this on the wire
             return
@@ -120,6 +120,14 @@ def ask(
             sys.stderr.write(f"{operation.method} {operation.path}: {response.status_code} {sent}\n")
 
     send()
+
+
+def answer_to(http: httpx.Client, sent: dict[str, Any]) -> httpx.Response:
+    """Return the answer to a request, sent again where the server had just closed a connection that was long unused."""
+    try:
+        return http.request(**sent)
+    except httpx.RemoteProtocolError:
+        return http.request(**sent)
 
 
 def is_documented(operation: Any, response: httpx.Response) -> bool:

@@ -94,11 +94,7 @@ class Service:
         self.library.end_session(identity)
 
     def require_writing(self) -> None:
-        """Refuse to change anything where the server was started to show only.
-
-        Raises:
-            PromptError: It was (`READ_ONLY`).
-        """
+        """Raise PromptError (`READ_ONLY`) where the server was started to show only."""
         if self.settings.read_only:
             raise PromptError("This server only shows; start it with --edit to change masks.", code="READ_ONLY")
 
@@ -176,8 +172,7 @@ class Service:
         """Write a session's labels below the output root and return the names of the files.
 
         Raises:
-            FormatError: There is no output root (`PATH_FORBIDDEN`), the path leads out of it, the file exists, or its
-                name says that it is of another format (`OUTPUT_FORMAT`).
+            FormatError: See `output_path` and `require_ending`; or there is no root, or the file exists.
         """
         self.require_writing()
         require_ending(output, kind)

@@ -69,7 +69,7 @@ export class Actions {
 
   async recover(error) {
     if (error instanceof api.Lost) {
-      connected(false);
+      this.comeBack().then(() => this.refresh()).catch((other) => this.recover(other));
     } else if (error.code === "REVISION_OLD") {
       toast("This session was changed elsewhere; the labels are loaded again.", { kind: "note" });
       await this.refresh();
@@ -79,10 +79,35 @@ export class Actions {
   }
 
   async act(path, body, signal) {
-    // The server refuses an action on another revision than ours, so nothing can have been missed in between.
-    const delta = await api.act(`/sessions/${state.session}${path}`, body, state.revision, signal);
-    this.show.delta(delta);
-    return delta.header;
+    const key = crypto.randomUUID();
+    for (;;) {
+      try {
+        // The server refuses an action on another revision than ours, so nothing can have been missed in between.
+        const delta = await api.act(`/sessions/${state.session}${path}`, body, state.revision, key, signal);
+        this.show.delta(delta);
+        return delta.header;
+      } catch (error) {
+        if (!(error instanceof api.Lost)) throw error;
+        // Nobody knows whether it arrived, so it is sent again: the key and the revision keep it from being done twice.
+        await this.comeBack(signal);
+      }
+    }
+  }
+
+  /** Wait until the server answers again; it is asked here too, because its stream of events may not have broken. */
+  async comeBack(signal) {
+    connected(false);
+    for (let tries = 0; ; tries++) {
+      await api.pause(tries);
+      signal?.throwIfAborted();
+      try {
+        await api.get(`/sessions/${state.session}`);
+        connected(true);
+        return;
+      } catch (error) {
+        if (!(error instanceof api.Lost)) throw error;
+      }
+    }
   }
 
   /** Click, or draw something that becomes clicks; `mark` is shown meanwhile, and a refusal beside it. */
@@ -184,6 +209,7 @@ export class Actions {
 
   async cancel() {
     state.queue.length = 0;
+    if (isLost()) state.busy?.controller.abort(); // it waits for the server, which cannot be told
     for (const id of state.jobs.keys()) await api.send("DELETE", `/jobs/${id}`).catch((error) => this.recover(error));
     if (state.busy?.job) await api.send("DELETE", `/jobs/${state.busy.job}`).catch((error) => this.recover(error));
   }

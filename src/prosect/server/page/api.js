@@ -12,7 +12,14 @@ export class Problem extends Error {
 /** The server cannot be reached. */
 export class Lost extends Error {}
 
+const RETRY_S = [1, 2, 4, 8, 15];
+
 let token = "";
+
+/** Wait before the server is tried again, longer after each try in vain; `tries` counts from 0. */
+export function pause(tries) {
+  return new Promise((resolve) => setTimeout(resolve, 1000 * RETRY_S[Math.min(tries, RETRY_S.length - 1)]));
+}
 
 /** Take the token from the address, and take it out of the address, so that it is neither shared nor kept in a history. */
 export function takeToken() {
@@ -66,9 +73,9 @@ export async function download(path) {
   return { name, blob: await reply.blob() };
 }
 
-/** Ask for an action and return its delta. The key lets a repeated request get the same reply instead of a second click. */
-export async function act(path, json, revision, signal) {
-  const headers = { "Idempotency-Key": crypto.randomUUID() };
+/** Ask for an action and return its delta. With the same key a repeated request gets the same reply, not a second click. */
+export async function act(path, json, revision, key, signal) {
+  const headers = { "Idempotency-Key": key };
   if (revision !== null) headers["X-Revision"] = String(revision);
   const reply = await call("POST", path, { json, headers, signal });
   return parseDelta(await reply.arrayBuffer());

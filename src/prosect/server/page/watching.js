@@ -3,7 +3,6 @@ import * as api from "./api.js";
 import { connected, problem, say, toast } from "./messages.js";
 import { state } from "./state.js";
 
-const RETRY_S = [1, 2, 4, 8, 15];
 const STEADY_MS = 5000; // a connection that lasted so long begins to count from the first retry again
 
 /** Listen to the session that is open until another one is, and come back after every break. */
@@ -25,7 +24,7 @@ export async function watch(actions, show) {
     }
     if (performance.now() - opened > STEADY_MS) tries = 0;
     connected(false);
-    await new Promise((resolve) => setTimeout(resolve, 1000 * RETRY_S[Math.min(tries, RETRY_S.length - 1)]));
+    await api.pause(tries);
   }
 }
 

@@ -92,17 +92,43 @@ def test_each_slice_has_its_own_slope_and_intercept(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "s").array, expected.astype(np.float32))
 
 
-def test_slices_that_lack_the_scale_of_the_others_are_said(tmp_path: Path) -> None:
-    for k in range(5):
-        scale = {} if k == 2 else {"RescaleSlope": 2, "RescaleIntercept": -1024}
-        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), Modality="PT")
+def save_scaled(folder: Path, modality: str, scales: list[dict[str, float]]) -> Path:
+    """Write a series whose slices have these parts of a scale, and no others."""
+    for k, scale in enumerate(scales):
+        data = dicom_slice(SCAN[..., k].T, (0, 0, 2.5 * k), Modality=modality)
         for tag in ("RescaleSlope", "RescaleIntercept"):
             data.pop(tag, None)
         for tag, value in scale.items():
             setattr(data, tag, value)
-        save_slice(tmp_path / "s", f"{k}", data)
-    with pytest.warns(ProsectWarning, match="1 of 5 slices have no Rescale"):
-        assert np.array_equal(read(tmp_path / "s").array[..., 2], SCAN[..., 2])
+        save_slice(folder, f"{k}", data)
+    return folder
+
+
+WHOLE = {"RescaleSlope": 2.0, "RescaleIntercept": -1024.0}
+
+
+@pytest.mark.parametrize("modality", ["CT", "PT"])
+@pytest.mark.parametrize(
+    ("odd", "words"),
+    [
+        ({}, "1 of 5 slices have no Rescale Slope, and it is 2 in others"),
+        ({"RescaleSlope": 2.0}, "1 of 5 slices have no Rescale Intercept, and it is -1024 in others"),
+        ({"RescaleIntercept": -1024.0}, "1 of 5 slices have no Rescale Slope"),
+    ],
+)
+def test_slices_that_lack_the_scale_of_the_others_are_refused(
+    tmp_path: Path, modality: str, odd: dict[str, float], words: str
+) -> None:
+    folder = save_scaled(tmp_path / "s", modality, [WHOLE, WHOLE, odd, WHOLE, WHOLE])
+    assert words in refused_file(folder, "INPUT_HEADER_INVALID")
+
+
+def test_slices_that_lack_what_changes_nothing_are_read(tmp_path: Path) -> None:
+    neutral = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
+    folder = save_scaled(tmp_path / "s", "PT", [neutral, {}, {"RescaleSlope": 3.0, "RescaleIntercept": 0.0}, neutral])
+    assert "1 of 4 slices have no Rescale Slope, and it is 3" in refused_file(folder, "INPUT_HEADER_INVALID")
+    save_slice(folder, "2", dicom_slice(SCAN[..., 2].T, (0, 0, 5.0), Modality="PT"))
+    assert np.array_equal(read(folder).array, SCAN[..., :4])
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,14 @@ def test_a_zip_with_one_nifti_is_that_scan(tmp_path: Path) -> None:
     assert "one.nii.gz, two.nii.gz" in message
 
 
+def test_scans_of_other_formats_in_an_archive_are_named(tmp_path: Path) -> None:
+    members = {f"scan{n}__mha": b"ObjectType = Image" for n in range(5)}
+    message = refused_file(zip_of(tmp_path / "a.zip", **members), "DICOM_NO_IMAGES")
+    assert "(scan0.mha, scan1.mha, scan2.mha and 2 more)" in message
+    assert "unpack them, and give one by name" in message
+    assert "other formats" not in refused_file(zip_of(tmp_path / "b.zip", readme__txt=b"hello"), "DICOM_NO_IMAGES")
+
+
 def nifti_labels(folder: Path) -> bytes:
     """Return the bytes of a plain NIfTI file of labels."""
     return save_nifti(folder / "l.nii", (SCAN > 0).astype(np.uint8), oblique()).read_bytes()

@@ -157,6 +157,40 @@ def test_the_order_of_slices_is_taken_with_a_warning_where_only_their_number_is_
     assert np.abs(volume.grid.affine - true_affine(SCAN, iop, 1)).max() < 1e-5
 
 
+WORDS = ["DERIVED", "PRIMARY", "M"]
+MATRIX = [0, SCAN.shape[1], SCAN.shape[0], 0]
+
+
+def test_a_mosaic_whose_image_type_was_rewritten_is_known_by_its_tiles(tmp_path: Path) -> None:
+    iop, side = STACKS["coronal"]
+    header = full_header(SCAN, iop, side)
+    data = mosaic(SCAN, iop, header, ImageType=WORDS, AcquisitionMatrix=MATRIX)
+    assert np.array_equal(read(save_slice(tmp_path, "m.dcm", data)).array, SCAN)
+    unconfirmed = mosaic(SCAN, iop, header, ImageType=WORDS)
+    message = refused_file(save_slice(tmp_path / "u", "m.dcm", unconfirmed), "DICOM_MOSAIC")
+    assert "7 tiles are named" in message
+
+
+def test_a_mosaic_without_any_word_is_known_by_its_size(tmp_path: Path) -> None:
+    data = mosaic(SCAN, ImageType=WORDS, AcquisitionMatrix=MATRIX)
+    assert "it seems so" in refused_file(save_slice(tmp_path / "s", "m.dcm", data), "DICOM_MOSAIC")
+    # Other makers interpolate four times, and theirs are no mosaics.
+    data.Manufacturer = "GE MEDICAL SYSTEMS"
+    with pytest.warns(ProsectWarning, match="a single slice"):
+        assert read(save_slice(tmp_path / "g", "m.dcm", data)).grid.shape == (3 * SCAN.shape[0], 3 * SCAN.shape[1], 1)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_slices_that_were_unpacked_from_a_mosaic_are_slices(tmp_path: Path, times: int) -> None:
+    header = full_header(SCAN, STACKS["axial"][0], 1)
+    matrix = [0, SCAN.shape[1] // times, SCAN.shape[0] // times, 0]
+    for k in range(SCAN.shape[2]):
+        data = mosaic(SCAN[..., k : k + 1], header=header, ImageType=WORDS, AcquisitionMatrix=matrix)
+        data.ImagePositionPatient = [-40, 25, 100 + 3 * k]
+        save_slice(tmp_path / "s", f"{k}", data)
+    assert np.array_equal(read(tmp_path / "s").array, SCAN)
+
+
 def test_a_mosaic_that_does_not_say_its_geometry_is_refused(tmp_path: Path) -> None:
     iop, side = STACKS["sagittal to the left"]
     header = full_header(SCAN, iop, side)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from prosect.errors import FormatError
 from prosect.io.dicom.archives import tar_members, zip_members
 from prosect.io.dicom.member import MAX_MEMBERS, Member, file_member, is_candidate
+from prosect.io.formats import SCAN_ENDINGS
 from prosect.io.paths import file_name
 from prosect.io.sniff import sniff
 
-__all__ = ["is_archive", "members"]
+__all__ = ["is_archive", "members", "remedy"]
 
+# How many files a message names.
+NAMED = 3
 ARCHIVES = {"zip": zip_members, "tar": tar_members}
 
 
@@ -55,3 +58,17 @@ def folder_members(folder: Path, *, deep: bool) -> list[Member]:
             code="INPUT_TOO_LARGE",
         )
     return found
+
+
+def remedy(files: Sequence[Member]) -> str:
+    """Return what to give instead of files none of which is a slice."""
+    others: list[str] = []
+    for member in files:
+        if member.name.lower().endswith(SCAN_ENDINGS):
+            others.append(member.name)
+    if not others:
+        return "Give the folder or zip that holds the series."
+    more = ""
+    if len(others) > NAMED:
+        more = f" and {len(others) - NAMED} more"
+    return f"Scans of other formats are in it ({', '.join(others[:NAMED])}{more}); unpack them, and give one by name."

@@ -12,9 +12,10 @@ import numpy as np
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray
+from prosect.io.dicom.files import remedy
 from prosect.io.dicom.frames import GROUPS, ORDERS, TAGS, frames, is_localizer, is_placed, marks_of, part_of, stack
 from prosect.io.dicom.member import Member
-from prosect.io.dicom.mosaic import Tile, is_mosaic, tiles
+from prosect.io.dicom.mosaic import EVIDENCE, Tile, is_mosaic, tiles
 from prosect.io.dicom.pixels import PARSE_ERRORS, parse, parse_beginning
 from prosect.io.dicom.values import number, rescale_of, text, vector
 from prosect.io.formats import content_endings
@@ -192,7 +193,7 @@ def image_slices(
     if not found:
         raise FormatError(
             f"{file_name(path)}: no DICOM slices of one intensity per pixel were found "
-            f"({count_reasons(passed) or 'no files at all'}). Give the folder or zip that holds the series.",
+            f"({count_reasons(passed) or 'no files at all'}). {remedy(files)}",
             code="INPUT_NOT_SCALAR" if reasons["in colour"] else "DICOM_NO_IMAGES",
         )
     return found, passed
@@ -260,7 +261,7 @@ def header_of(member: Member, beginning: bytes) -> Any:
     Raises:
         FormatError: The file is damaged.
     """
-    tags = [*TAGS, *GROUPS]
+    tags = [*TAGS, *GROUPS, *EVIDENCE]
     # A member of a zip has a checksum, which only reading all of it compares: a damaged header could otherwise pass
     # for one of another series, and the slice would be left out.
     if not member.has_checksum:
@@ -300,7 +301,7 @@ def classify(member: Member, dataset: Any) -> list[Slice] | str:
         return "images whose frames have none"
     if len(found) != count or not all(is_placed(frame) for frame in found):
         return "images without a position"
-    if is_mosaic(found[0]):
+    if count == 1 and is_mosaic(member.name, dataset, found[0]):
         return mosaic_slices(member, found[0])
     return [slice_of(member, number, frame) for number, frame in enumerate(found)]
 

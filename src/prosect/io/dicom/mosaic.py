@@ -2,6 +2,8 @@
 
 The public header describes the image as if it were one large slice. How many tiles there are and where the stack grows
 to stands in private elements alone: in the CSA header of (0029,xx10), the number of tiles in (0019,xx0A) as well.
+Image Type says MOSAIC, until a program between writes it anew; then the number of tiles and the acquisition matrix,
+which is that of one tile, give it away.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from prosect.errors import FormatError
 from prosect.geometry import FloatArray
 from prosect.io.dicom.csa import csa_values
 
-__all__ = ["Tile", "is_mosaic", "tiles"]
+__all__ = ["EVIDENCE", "Tile", "is_mosaic", "tiles"]
 
 IMAGE_GROUP, CSA_GROUP = 0x0019, 0x0029
 TILE_COUNT = 0x0A
+# Read of every header, since they tell a mosaic whose Image Type does not: two public elements, and the private ones at
+# the place where scanners put them.
+EVIDENCE: tuple[str | int, ...] = ("AcquisitionMatrix", "Manufacturer", 0x0019100A, 0x00291010)
+# Scanners interpolate a picture to twice the acquisition matrix; those of Siemens not further.
+MOST_INTERPOLATION = 2
 # How far the private normal may be from the axis that the public orientation gives (the sine of the angle).
 SAME_AXIS = 1e-2
 
@@ -40,10 +47,42 @@ class Tile:
     is_assumed: bool
 
 
-def is_mosaic(frame: Mapping[str, Any]) -> bool:
-    """Return whether the attributes of an image say that it is a mosaic."""
+def is_mosaic(name: str, dataset: Any, frame: Mapping[str, Any]) -> bool:
+    """Return whether an image is a mosaic, by its Image Type or by the number of its tiles.
+
+    Args:
+        name: File name for messages.
+        dataset: The elements of the image, with those of `EVIDENCE`.
+        frame: Attributes of its only frame.
+
+    Raises:
+        FormatError: It may be one, and nothing says for certain (`DICOM_MOSAIC`).
+    """
     words = frame.get("ImageType") or ()
-    return "MOSAIC" in [str(word).upper() for word in words]
+    if "MOSAIC" in [str(word).upper() for word in words]:
+        return True
+    whole = (int(frame["Rows"]), int(frame["Columns"]))
+    largest = acquired_size(dataset)
+    counts = stated_counts(dataset, list(csa_headers(dataset)))
+    count = max(counts, default=1)
+    if count > 1 and not largest:
+        raise refusal(name, f"{count} tiles are named, but neither Image Type nor Acquisition Matrix confirms them")
+    if count > 1:
+        # Programs that unpack mosaics keep the private elements; their slices are as large as the matrix.
+        return max(whole) >= math.ceil(math.sqrt(count)) * largest
+    is_siemens = str(dataset.get("Manufacturer") or "").upper().startswith("SIEMENS")
+    if is_siemens and largest and min(whole) > MOST_INTERPOLATION * largest:
+        raise refusal(name, f"it seems so: {whole[1]} x {whole[0]} pixels of a matrix of {largest}, nothing says more")
+    return False
+
+
+def acquired_size(dataset: Any) -> int:
+    """Return the larger side of the acquisition matrix, 0 where none is given."""
+    # Rows and columns of frequency and of phase; two of the four are 0.
+    sides = dataset.get("AcquisitionMatrix") or [0]
+    if isinstance(sides, int):
+        return sides
+    return max(int(side or 0) for side in sides)
 
 
 def tiles(name: str, dataset: Any, frame: Mapping[str, Any], step_mm: float) -> list[Mapping[str, Any]]:
@@ -100,6 +139,15 @@ def tile_count(name: str, dataset: Any, stated: list[dict[str, list[str]]]) -> i
     Raises:
         FormatError: The header does not say, or says two numbers.
     """
+    counts = stated_counts(dataset, stated)
+    if len(counts) != 1 or min(counts) < 1:
+        listed = " and ".join(map(str, sorted(counts))) or "nothing"
+        raise refusal(name, f"its private elements (0029,xx10) and (0019,xx0A) give {listed} as the number of tiles")
+    return counts.pop()
+
+
+def stated_counts(dataset: Any, stated: list[dict[str, list[str]]]) -> set[int]:
+    """Return every number of tiles that the private elements of a data set give."""
     texts: list[Any] = []
     for header in stated:
         texts += header.get("NumberOfImagesInMosaic", [])[:1]
@@ -112,10 +160,7 @@ def tile_count(name: str, dataset: Any, stated: list[dict[str, list[str]]]) -> i
             counts.add(int(float(text)))
         except (TypeError, ValueError):  # an anonymiser wrote a word over it
             continue
-    if len(counts) != 1 or min(counts) < 1:
-        listed = " and ".join(map(str, sorted(counts))) or "nothing"
-        raise refusal(name, f"its private elements (0029,xx10) and (0019,xx0A) give {listed} as the number of tiles")
-    return counts.pop()
+    return counts
 
 
 def slice_axis(name: str, directions: FloatArray, stated: list[dict[str, list[str]]]) -> tuple[FloatArray, bool]:

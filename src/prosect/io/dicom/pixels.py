@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from prosect.errors import FormatError
@@ -59,7 +61,7 @@ PIXEL_TAGS = (
 FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
 
-def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
+def parse(name: str, raw: bytes, tags: Sequence[str | int] | None = None) -> Any:
     """Return the pydicom data set in `raw`; with `tags`, only those and nothing from the pixels on.
 
     Raises:
@@ -71,17 +73,20 @@ def parse(name: str, raw: bytes, tags: list[str] | None = None) -> Any:
             "because its length is not told. Convert the series to an uncompressed transfer syntax.",
             code="DICOM_UNSUPPORTED",
         )
+    wanted = None
+    if tags is not None:
+        wanted = list(map(Tag, tags))
     try:
-        return dcmread(BytesIO(raw), force=True, stop_before_pixels=tags is not None, specific_tags=tags)
+        return dcmread(BytesIO(raw), force=True, stop_before_pixels=tags is not None, specific_tags=wanted)
     except PARSE_ERRORS as error:
         raise corrupt(name, f"DICOM header: {type(error).__name__}") from error
 
 
-def parse_beginning(beginning: bytes, tags: list[str]) -> Any | None:
+def parse_beginning(beginning: bytes, tags: Sequence[str | int]) -> Any | None:
     """Return the data set of those tags if `beginning` reaches to the pixels of its file, else None."""
     stream = BytesIO(beginning)
     try:
-        dataset = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=tags)
+        dataset = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(map(Tag, tags)))
     except PARSE_ERRORS:
         return None
     # pydicom stops at the tag of the pixels, or, without a word, where the bytes end.

@@ -133,9 +133,10 @@ def pixels(
     """Return intensities (i j k), the slices kept, the hash of all files, a sentence on duplicates, one on padding.
 
     Raises:
-        FormatError: Slices are missing, two at one place differ, or a file is damaged.
+        FormatError: Slices are missing, lack the scale of others, two at one place differ, or a file is damaged.
     """
     kept = distinct(ordered)
+    refuse_mixed_scales(path, kept)
     check_positions(path, kept, regularise=regularise)
     shape = (ordered[0].columns, ordered[0].rows, len(kept))
     check_memory(file_name(path), check_extent(file_name(path), shape, 4))
@@ -243,14 +244,12 @@ def mosaic_doubts(first: Slice) -> tuple[str, ...]:
 
 
 def scale_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:
-    """Return a warning for slices that are scaled unlike the others, and for CT without a scale or in another unit."""
+    """Return a warning for slices that have only part of their scale, and for CT without one or in another unit."""
     bare = sum(s.rescale is None for s in kept)
-    if 0 < bare < len(kept):
-        return (f"{bare} of {len(kept)} slices have no Rescale Slope and Intercept; their stored values were taken.",)
     assumed = scaling_warning(kept)
     if kept[0].modality != "CT":
         return assumed
-    if bare:
+    if bare == len(kept):
         return ("CT slices have no Rescale Slope and Intercept; stored values were taken as Hounsfield units.",)
     units = sorted({s.unit for s in kept} - HOUNSFIELD_TYPES)
     if not units:
@@ -266,6 +265,32 @@ def scaling_warning(kept: Sequence[Slice]) -> tuple[str, ...]:
         f"{count} of {len(kept)} slices have no Rescale {part}; {neutral[part]} was taken for it."
         for part, count in sorted(lacking.items())
     )
+
+
+def refuse_mixed_scales(path: Path, kept: Sequence[Slice]) -> None:
+    """Refuse slices that lack a part of their scale which others have: their intensities would be of another scale.
+
+    What a slice lacks is taken as slope 1 or intercept 0, so slices that have these numbers are no others.
+
+    Raises:
+        FormatError: `INPUT_HEADER_INVALID`.
+    """
+    lacking = {"Slope": 0, "Intercept": 0}
+    given: dict[str, set[float]] = {"Slope": set(), "Intercept": set()}
+    for item in kept:
+        for part, value in zip(given, item.rescale or (1.0, 0.0), strict=True):
+            if item.rescale is None or item.assumed == part:
+                lacking[part] += 1
+            else:
+                given[part].add(value)
+    for part, neutral in (("Slope", 1.0), ("Intercept", 0.0)):
+        others = sorted(given[part] - {neutral})
+        if lacking[part] and others:
+            raise FormatError(
+                f"{file_name(path)}: {lacking[part]} of {len(kept)} slices have no Rescale {part}, and it is "
+                f"{others[0]:g} in others, so the intensities would not be of one scale. Export the series again.",
+                code="INPUT_HEADER_INVALID",
+            )
 
 
 def direction_doubts(kept: Sequence[Slice]) -> tuple[str, ...]:

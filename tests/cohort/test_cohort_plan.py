@@ -148,3 +148,39 @@ def test_a_result_never_replaces_a_scan(scans: tuple[Scan, ...], out: Path, kind
     with pytest.raises(OutputError, match="would destroy it") as caught:
         refuse_inputs(scans, place, planned)
     assert caught.value.code == "OUTPUT_IS_INPUT"
+
+
+def test_a_scan_of_another_folder_never_takes_the_place_of_its_namesake(
+    scans: tuple[Scan, ...], out: Path, tmp_path: Path
+) -> None:
+    known = History(done={scan.name: done(scan, out) for scan in scans}, begun=frozenset("abcd"))
+    (tmp_path / "other").mkdir()
+    others = []
+    for scan in scans[:2]:
+        path = tmp_path / "other" / scan.path.name
+        path.write_bytes(b"another patient")
+        others.append(Scan(scan.name, path, scan.origin, files=(path,)))
+    with pytest.raises(OutputError, match="results of other scans that are called a, b, too") as caught:
+        plan(others, out, known, planned)
+    assert caught.value.code == "OUTPUT_EXISTS"
+    assert str(tmp_path) not in str(caught.value)
+    assert names(plan(others, out, known, planned, overwrite=True).todo) == ["a", "b"]
+
+
+def test_scans_that_were_moved_as_they_are_stay_done(scans: tuple[Scan, ...], out: Path, tmp_path: Path) -> None:
+    known = History(done={scan.name: done(scan, out) for scan in scans}, begun=frozenset("abcd"))
+    (tmp_path / "in").rename(tmp_path / "moved")
+    moved = []
+    for scan in scans:
+        path = tmp_path / "moved" / scan.path.name
+        moved.append(Scan(scan.name, path, scan.origin, files=(path,)))
+    assert names(plan(moved, out, known, planned).finished) == ["a", "b", "c", "d"]
+
+
+def test_ledgers_of_before_that_say_no_place_are_gone_on_with(scans: tuple[Scan, ...], out: Path) -> None:
+    event = dict(done(scans[0], out))
+    event["input"] = {word: value for word, value in event["input"].items() if word != "place"}
+    known = History(done={"a": event}, begun=frozenset("a"))
+    assert names(plan(scans[:1], out, known, planned).finished) == ["a"]
+    scans[0].path.write_bytes(b"replaced")
+    assert names(plan(scans[:1], out, known, planned).again) == ["a"]

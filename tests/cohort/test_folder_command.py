@@ -53,6 +53,26 @@ def test_every_scan_of_a_folder_is_labelled_and_reported(run: Run, scans: Path, 
     assert [(row["case"], row["index"]) for row in rows] == [(c, i) for c in ("a", "b", "p1_ct") for i in ("1", "3")]
 
 
+def test_a_second_folder_adds_to_the_results_of_the_first(
+    run: Run, scans: Path, tmp_path: Path, make_scan: Callable[..., Path]
+) -> None:
+    out, second = tmp_path / "out", tmp_path / "second"
+    assert run(scans, "-o", out, "-s")[0] == 0
+    before = labels(out)
+    make_scan(second / "c.nii.gz", 7)
+    assert run(second, "-o", out, "-s")[0] == 0
+    with open(out / "statistics.csv", newline="") as handle:
+        cases = list(dict.fromkeys(row["case"] for row in csv.DictReader(handle)))
+    assert cases == ["c", "a", "b", "p1_ct"], "the rows of the first folder are kept"
+    assert json.loads((out / REPORT).read_text())["other_cases"] == ["a", "b", "p1_ct"]
+    make_scan(second / "a.nii.gz", 8)
+    assert "called a, too" in refused_command(run, out, "OUTPUT_EXISTS", second, "-o", out, "-s")
+    after = labels(out)
+    assert {name: after[name] for name in before if name != "statistics.csv"} == {
+        name: content for name, content in before.items() if name != "statistics.csv"
+    }
+
+
 @pytest.mark.parametrize("flags", [(), ("--overwrite",)])
 def test_one_scan_never_lies_among_the_results_of_many(run: Run, scans: Path, tmp_path: Path, flags: tuple) -> None:
     out = tmp_path / "out"

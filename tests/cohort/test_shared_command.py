@@ -134,3 +134,15 @@ def test_one_scan_is_not_shared(run: Run, scans: Path, tmp_path: Path) -> None:
     status, _, told = run(scans / "a.nii.gz", "-o", tmp_path / "out.nii.gz", "--part", "1/2")
     assert status == 2
     assert "one scan" in told
+
+
+def test_workers_never_replace_results_of_scans_that_have_the_same_names(
+    run: Run, scans: Path, tmp_path: Path, make_scan: Callable[..., Path]
+) -> None:
+    out = tmp_path / "out"
+    assert run(scans, "-o", out, "--part", "1/1", "-q")[0] == 0
+    before = results(out)
+    make_scan(tmp_path / "second" / "a.nii.gz", 8)
+    status, _, told = run(tmp_path / "second", "-o", out, "--part", "1/1")
+    assert (status, "called a, too" in told) == (3, True)
+    assert results(out) == before

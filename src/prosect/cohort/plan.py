@@ -14,7 +14,10 @@ from prosect.cohort.manifest import Scan, stamp
 from prosect.errors import FormatError, OutputError, ProsectError
 from prosect.io.paths import file_name
 
-__all__ = ["Plan", "fingerprint", "identity", "plan", "refuse_changed_settings", "refuse_foreign", "refuse_inputs"]
+__all__ = [
+    "Plan", "fingerprint", "identity", "is_same_input", "plan", "refuse_changed_settings", "refuse_foreign",
+    "refuse_inputs", "refuse_namesakes",
+]  # fmt: skip
 
 STANDINGS = ("finished", "changed", "again", "new")
 SHOWN = 5
@@ -54,7 +57,8 @@ def plan(
         overwrite: Whether files that the ledger does not account for may be replaced.
 
     Raises:
-        OutputError: Files are in the way that no run of this ledger has written (`OUTPUT_EXISTS`).
+        OutputError: Files are in the way that no run of this ledger has written, or that belong to scans of the same
+            names in another place (`OUTPUT_EXISTS`).
     """
     here: dict[str, list[Scan]] = {word: [] for word in STANDINGS}
     todo, alone = [], []
@@ -76,6 +80,7 @@ def plan(
             if scan.name not in known.begun:
                 foreign += [name for name in planned(scan.name) if os.path.lexists(out / name)]
         refuse_foreign(foreign)
+        refuse_namesakes(here["again"], known.done)
     kept = () if overwrite else tuple(here["changed"])
     return Plan(tuple(todo), tuple(alone), tuple(here["finished"]), kept, tuple(here["again"]))
 
@@ -88,7 +93,7 @@ def standing(scan: Scan, out: Path, known: History) -> str:
     states = states_of(out, event)
     if "changed" in states:
         return "changed"
-    if event["input"] != identity(scan):
+    if not is_same_input(event["input"], scan):
         return "again"
     if "missing" not in states:
         return "finished"
@@ -122,11 +127,57 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def identity(scan: Scan) -> dict[str, Any]:
-    """Return what tells whether a case is still the same input."""
+    """Return what tells whether a case is still the same input, and where that lies."""
+    return {**content_of(scan), "place": place_of(scan)}
+
+
+def content_of(scan: Scan) -> dict[str, Any]:
+    """Return what differs when the input of a case was replaced."""
     try:
         return {"series": scan.series, "stamp": stamp(scan)}
     except ProsectError:
         return {"series": scan.series, "stamp": ""}
+
+
+def place_of(scan: Scan) -> str:
+    """Return a short hash of the path of a scan, which itself may name a patient; empty in an object store."""
+    if scan.version:
+        return ""
+    return hashlib.sha256(os.fsencode(os.path.realpath(scan.path))).hexdigest()[:16]
+
+
+def is_same_input(recorded: Mapping[str, Any], scan: Scan) -> bool:
+    """Return whether a scan is the input that was recorded; where it lies is left open, since folders are moved."""
+    now = content_of(scan)
+    return all(recorded.get(word) == value for word, value in now.items())
+
+
+def refuse_namesakes(scans: Iterable[Scan], done: Mapping[str, Event]) -> None:
+    """Refuse to replace results of other scans that have the names of these, as two folders of patients can.
+
+    A scan that was replaced where it lies has the old place, and is done again.
+
+    Args:
+        scans: Scans that are not the inputs of their results.
+        done: The `done` event of each case by its name. Ledgers of before do not say the place.
+
+    Raises:
+        OutputError: There are any (`OUTPUT_EXISTS`).
+    """
+    names: list[str] = []
+    for scan in scans:
+        before = done[scan.name]["input"].get("place")
+        if before and before != place_of(scan):
+            names.append(file_name(scan.name))
+    if names:
+        more = ""
+        if len(names) > SHOWN:
+            more = f" and {len(names) - SHOWN} more"
+        raise OutputError(
+            f"The folder holds results of other scans that are called {', '.join(names[:SHOWN])}{more}, too. "
+            "Choose another folder, or replace them with --overwrite.",
+            code="OUTPUT_EXISTS",
+        )
 
 
 def refuse_foreign(names: Sequence[str]) -> None:

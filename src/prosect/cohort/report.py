@@ -29,7 +29,7 @@ TABLE_ENDING = "statistics.csv"
 
 
 def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every case with what became of it, and the counts.
+    """Return every case with what became of it, the counts, and the names of other finished cases in the folder.
 
     Args:
         manifest: All cases.
@@ -46,6 +46,7 @@ def summary(manifest: Manifest, plan: Plan, known: History, settings: Mapping[st
         "counts": {state: states.count(state) for state in ("done", "refused", LEFT)},
         "passed_over": dict(manifest.passed),
         "cases": rows,
+        "other_cases": other_cases(known, [scan.name for scan in manifest.scans]),
     }
 
 
@@ -91,7 +92,7 @@ def join_tables(tables: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def write_statistics(out: Path, known: History, names: Sequence[str], path: Path) -> Path | None:
-    """Join the tables of all finished cases, in the order of `names`, and return the path; None where there is none.
+    """Join the tables of all finished cases, those of `names` first, and return the path; None where there is none.
 
     Raises:
         ProsectError: The place cannot be written, or the disk is full.
@@ -107,14 +108,24 @@ def write_statistics(out: Path, known: History, names: Sequence[str], path: Path
 
 
 def tables_of(known: History, names: Sequence[str]) -> list[str]:
-    """Return the tables of all finished cases, in the order of `names`, relative to the folder of the results."""
+    """Return the tables of all finished cases, relative to the folder of the results.
+
+    Args:
+        known: What the ledger tells now.
+        names: The cases of this run, which come first in this order. Those of other scans in the folder follow.
+    """
     found = []
-    for name in names:
+    for name in (*names, *other_cases(known, names)):
         files: Sequence[str] = ()
         if name in known.done:
             files = known.done[name]["files"]
         found += [file for file in files if file.endswith(TABLE_ENDING)]
     return found
+
+
+def other_cases(known: History, names: Sequence[str]) -> list[str]:
+    """Return the finished cases that are none of `names`: results of other scans in the same folder."""
+    return sorted(set(known.done) - set(names))
 
 
 def write_json(thing: Mapping[str, Any], path: Path) -> Path:

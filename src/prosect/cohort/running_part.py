@@ -19,7 +19,7 @@ from prosect.cohort.joined import joined_tables
 from prosect.cohort.ledger import START, History, digest
 from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.pipeline import SLOTS, Work
-from prosect.cohort.plan import Plan, refuse_changed_settings
+from prosect.cohort.plan import Plan, is_same_input, refuse_changed_settings, refuse_namesakes
 from prosect.cohort.running import REPORT, STATISTICS, CohortWatch, refuse_names, silence
 from prosect.cohort.sharing import Part, SharedWork, order_of
 from prosect.cohort.store import FolderStore, Store, new_worker_name
@@ -139,7 +139,7 @@ def run_part(
             watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s, slots=how.slots,
             poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
         )  # fmt: skip
-        finished = begin_and_run(shared, place, settings, how, job.scans_folder)
+        finished = begin_and_run(shared, place, manifest.scans, settings, how, job.scans_folder)
         found = summary_of(manifest, shared.union, settings, shared.changed)
         if finished:
             write_tables(place, manifest, shared.union, settings, found, job.tables)
@@ -147,15 +147,27 @@ def run_part(
 
 
 def begin_and_run(
-    shared: SharedWork[V, R], place: Store, settings: Mapping[str, Any], how: Sharing, source: str
+    shared: SharedWork[V, R],
+    place: Store,
+    scans: Sequence[Scan],
+    settings: Mapping[str, Any],
+    how: Sharing,
+    source: str,
 ) -> bool:
     """Enter a worker in its ledger, and let it run with its claims renewed and its steps watched.
 
     Raises:
-        ProsectError: Another worker was asked something else, or see `SharedWork.run`.
+        ProsectError: Another worker was asked something else, the folder holds results of other scans of these names,
+            or see `SharedWork.run`.
     """
     shared.refresh()
     refuse_other_settings(shared.union, settings)
+    done = shared.union.done_cases()
+    again: list[Scan] = []
+    for scan in scans:
+        if scan.name in done and not is_same_input(done[scan.name]["input"], scan):
+            again.append(scan)
+    refuse_namesakes(again, done)
     whole = {"settings": dict(settings), "total": shared.total, "scans": source}
     shared.note(START, pid=os.getpid(), worker=place.worker, **whole)
     with heartbeat(place.claims, how.lease_s / RENEWALS_PER_LEASE), shared.watchdog.watching(watch_period(how)):

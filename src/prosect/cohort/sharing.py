@@ -17,7 +17,7 @@ from prosect.cohort.ledger import DONE, OVERDUE, READING, REFUSED, SAVING, STOPP
 from prosect.cohort.local import outcome_event
 from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import SLOTS, Outcome, Pipeline, Work
-from prosect.cohort.plan import identity
+from prosect.cohort.plan import identity, is_same_input
 from prosect.cohort.store import Append, Store
 from prosect.cohort.union import MOST_ATTEMPTS, Union
 from prosect.cohort.watchdog import Watchdog, stacks_of_threads
@@ -180,7 +180,7 @@ class SharedWork(Generic[V, R]):
             done, refused = self.union.done(scan.name), self.union.refused(scan.name)
         is_settled = any(self._stands(scan, event) for event in reversed(done))
         if not is_settled and refused is not None and not done:
-            is_settled = refused["input"] == identity(scan)
+            is_settled = is_same_input(refused["input"], scan)
         if is_settled:
             self.settled.add(scan.name)
         return is_settled
@@ -191,7 +191,7 @@ class SharedWork(Generic[V, R]):
         if "changed" in states:
             self.changed.add(scan.name)
             return True
-        return "missing" not in states and event["input"] == identity(scan)
+        return "missing" not in states and is_same_input(event["input"], scan)
 
     def _cases_in_company(self) -> Iterator[Scan]:
         """Yield cases that are ours now and that nothing speaks against."""

@@ -32,9 +32,9 @@ __all__ = [
 # In the folder of the results: one ledger per worker, their claims, and what they have at work.
 SHARED = "cohort_ledger.d"
 CLAIMS, WORK, STOP, LINES, STACKS = "claims", "work", "STOP", ".jsonl", ".stacks"
-# Tells of times, so that two workers' reports of one case differ.
 # How often, and how far apart, a worker looks whether a run that does not share has the folder.
 LOOKS, BETWEEN_LOOKS_S = 20, 0.05
+# Tells of times, so that two workers' reports of one case differ.
 REPORT_ENDING = "report.json"
 
 Append = Callable[[Mapping[str, Any]], None]

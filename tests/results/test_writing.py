@@ -17,7 +17,7 @@ import pytest
 
 import prosect
 from prosect import results
-from prosect.errors import FormatError, GeometryError, ResourceError
+from prosect.errors import FormatError, GeometryError, ProsectWarning, ResourceError
 from prosect.geometry import Grid
 from prosect.labelmap import LabelLayers
 from prosect.phantom import asymmetric_letter
@@ -63,6 +63,16 @@ def test_the_same_result_is_written_twice_with_the_same_bytes(found, tmp_path: P
     one, two = hashes(tmp_path / "one"), hashes(tmp_path / "two")
     assert {name for name in one if one[name] != two.get(name)} <= {"report.json"}
     assert one.keys() == two.keys()
+
+
+def test_what_an_earlier_run_left_beside_new_labels_is_said(found, tmp_path: Path) -> None:
+    labels, volume = found
+    output = tmp_path / "labels.nii.gz"
+    results.write(labels, volume, results.request_for(output, statistics=True, preview=True))
+    before = hashes(tmp_path)
+    with pytest.warns(ProsectWarning, match=r"labels_statistics\.json, labels_statistics\.csv: of an earlier result"):
+        results.write(labels, volume, results.request_for(output, preview=True))
+    assert hashes(tmp_path).keys() == before.keys()
 
 
 def test_the_report_says_what_the_result_came_from_and_no_place(found, tmp_path: Path) -> None:

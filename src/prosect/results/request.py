@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict, Unpack
 
@@ -130,6 +130,17 @@ class Request:
             self.report_file,
         )  # fmt: skip
         return tuple(path for path in optional if path is not None)
+
+    @property
+    def older_files(self) -> tuple[Path, ...]:
+        """What an earlier run has written beside the one label file and this one will not replace."""
+        if self.is_folder:
+            return ()
+        every = replace(
+            self, statistics=True, radiomics=True, preview=True, report=True, label_tables=True, probabilities=True
+        )
+        mine = {*self.beside_files, self.output}
+        return tuple(path for path in every.beside_files if path not in mine and path.exists())
 
     @property
     def table_files(self) -> tuple[Path, ...]:

@@ -103,6 +103,7 @@ def write(
         with watch.stage("measuring"):
             found = measure(labels, volume)
     report, run = request.report_file, run or Run()
+    warn_of_older(request)
     with place_for(request) as place:
         files = write_results(place, labels, volume, case, found, watch)
         files += write_probabilities(place, labels, volume, probabilities, watch)
@@ -120,6 +121,17 @@ def write(
     if inside == report:
         write_atomically(report, [content])
     return (*files, report)
+
+
+def warn_of_older(request: Request) -> None:
+    """Warn of tables, pictures and reports beside the labels that tell of labels which are replaced now."""
+    older = ", ".join(path.name for path in request.older_files)
+    if older:
+        warnings.warn(
+            f"{older}: of an earlier result, not of this one. Remove what you do not need, or ask for it again.",
+            ProsectWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager

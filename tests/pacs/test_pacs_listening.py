@@ -72,6 +72,22 @@ def test_a_series_is_complete_after_quiet_and_segmented(how, worker, files, tmp_
     assert prosect.read_labels(path, like=prosect.read(tmp_path / "ct")).names == {1: "liver"}
 
 
+def test_what_a_killed_node_had_received_is_taken_up_and_half_a_file_is_not_left(how, worker, files, tmp_path) -> None:
+    received(how, Inbox(tmp_path / "in", 0.0, ROOM, Clock()), files)
+    (folder,) = (tmp_path / "in").iterdir()
+    parts = folder.with_name(f"{folder.name}-2")
+    parts.mkdir()
+    first, *_ = sorted(folder.iterdir())
+    first.rename(parts / first.name)
+    (parts / "half.dcm").write_bytes(b"Secret^Name")
+    told = []
+    again = Inbox(tmp_path / "in", 0.0, ROOM, Clock())
+    assert again.recover() == 1
+    serve_once(how, again, worker, told.append)
+    assert (told[0].files, told[0].state) == (11, "segmented")
+    assert list((tmp_path / "in").iterdir()) == []
+
+
 @pytest.mark.parametrize("rule", [{"modalities": ("MR",)}, {"fewest": 12}])
 def test_what_the_rule_does_not_name_is_put_away_and_said(rule, worker, files, tmp_path) -> None:
     told = []

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
 from prosect.errors import ProsectError
 from prosect.io.atomic import make_folder, write_atomically
+from prosect.io.temporary import sweep
 from prosect.pacs.uids import file_name_of, is_uid
 
 __all__ = ["Arrival", "Inbox"]
@@ -61,6 +65,41 @@ class Inbox:
     _taken: set[Path] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _bytes: int = 0
+
+    def recover(self) -> int:
+        """Take up what a run that was killed has left here, and return how many series that are.
+
+        Call it before anything arrives. Each series counts from now as if its last file had just come, because more
+        of it may follow. What cannot be read as DICOM is removed: half a file can hold a patient's name, too.
+        """
+        if not self.folder.is_dir():
+            return 0
+        for folder in sorted(self.folder.iterdir()):
+            sweep([folder])
+            for path in sorted(folder.iterdir()):
+                self._recover_file(path)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        return len(self._arriving)
+
+    def _recover_file(self, path: Path) -> None:
+        """Count one file of an earlier run for its series, in the folder of the series."""
+        try:
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Modality"])
+            series_uid = str(header.SeriesInstanceUID)
+        except (InvalidDicomError, AttributeError, OSError):
+            path.unlink()
+            return
+        arrival = self._arriving.get(series_uid)
+        if arrival is None:
+            arrival = Arrival(series_uid, str(header.get("Modality", "")), path.parent)
+            self._arriving[series_uid] = arrival
+        size = path.stat().st_size
+        # A series that came in two parts lay in two folders; it is one again.
+        path.replace(arrival.folder / path.name)
+        self._bytes += size - arrival.sizes.get(path.name, 0)
+        arrival.sizes[path.name] = size
+        arrival.seen_s = self.clock()
 
     def add(self, series_uid: str, instance_uid: str, modality: str, content: bytes) -> bool:
         """Keep a file, and return whether it could be kept: names are valid, and there is room."""

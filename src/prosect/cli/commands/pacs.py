@@ -103,6 +103,9 @@ def answer(args: argparse.Namespace) -> int:
     worker = Worker.load(job_of(args))
     inbox = Inbox(args.output / ".incoming", args.quiet_time, int(args.room * GIB), time.monotonic)
     say = open_console().print if not args.quiet else silent
+    left = inbox.recover()
+    if left:
+        say(f"taken up from a run that was killed: {left} series")
     with listen(how, inbox) as port:
         say(f"listening as {how.title} on {how.host}:{port}; results in {args.output}")
 

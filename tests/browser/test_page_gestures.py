@@ -118,7 +118,9 @@ def test_a_drag_with_the_window_tool_changes_the_window_and_nothing_else(page: P
     page.tab.focus("#canvas")
     page.tab.keyboard.press("w")
     assert page.ask("document.querySelector('[data-do=windowing]').getAttribute('aria-pressed')") == "true"
+    chosen = page.ask("document.getElementById('preset').selectedIndex")
     page.tab.mouse.move(x, y)
+    assert page.ask("document.getElementById('preset').selectedIndex") == chosen  # nothing has changed yet
     page.tab.mouse.down()
     page.tab.mouse.move(x + 60, y + 30, steps=4)
     page.tab.mouse.up()

@@ -128,7 +128,6 @@ def test_what_a_weights_file_names_is_known_to_other_commands(
         ((*CLASSES, "--from", "dark box=spleeen"), "STRUCTURE_UNKNOWN"),
         ((*CLASSES, "--rate", "7"), "RECIPE_INVALID"),
         ((*CLASSES, "--validation", "1"), "RECIPE_INVALID"),
-        ((*CLASSES, "--spacing", "-1"), "RECIPE_INVALID"),
     ],
 )
 def test_what_cannot_be_is_refused_by_code(

@@ -137,7 +137,7 @@ def test_a_scan_without_labels_is_noted(tmp_path: Path) -> None:
 
 def test_an_unfit_list_is_refused_with_the_first_few(tmp_path: Path) -> None:
     reports = check_datalist(listed(tmp_path, {"label": "none.nii.gz"}))
-    with pytest.raises(RecipeError, match=r"1 of 1 scans.*scan: \[INPUT_NOT_FOUND\]") as refused:
+    with pytest.raises(RecipeError, match=r"1 of 1 scans.*scan \[INPUT_NOT_FOUND\]") as refused:
         refuse_unfit(reports)
     assert refused.value.code == "DATALIST_UNFIT"
 

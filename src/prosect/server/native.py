@@ -205,7 +205,7 @@ def add_reading(router: APIRouter, service: Service) -> None:
         """List the clicks that count, in order."""
         return {"clicks": await blocking(lambda: service.session(session_id).clicks())}
 
-    @router.get("/sessions/{session_id}/suggest")
+    @router.get("/sessions/{session_id}/suggest", responses={204: {"description": "Network and masks agree"}})
     async def suggest(session_id: str, structure: str | None = None) -> Response:
         """Say where a click would tell most; nothing where network and masks agree."""
         found = await blocking(service.suggest, session_id, structure)

@@ -41,8 +41,21 @@ export class Scene {
     if (!document.createElement("canvas").getContext("webgl2")) return false;
     await this.niivue.attachToCanvas(this.canvas);
     this.niivue.onLocationChange = (place) => this.tell.place(this.place(place));
-    this.niivue.onIntensityChange = (image) => this.tell.window({ low: image.cal_min, high: image.cal_max });
+    this.niivue.onIntensityChange = () => this.tellWindow();
+    // A drag changes the window without a word of NiiVue, so the numbers beside it would stay those of before.
+    for (const kind of ["mousemove", "mouseup", "touchmove", "touchend"]) {
+      this.canvas.addEventListener(kind, () => this.tellWindow());
+    }
     return true;
+  }
+
+  /** Tell of a window that was changed on the picture. */
+  tellWindow() {
+    if (!this.loaded) return;
+    const { cal_min: low, cal_max: high } = this.niivue.volumes[0];
+    if (this.window.low === low && this.window.high === high) return;
+    this.window = { low, high };
+    this.tell.window(this.window);
   }
 
   get loaded() {
@@ -55,6 +68,7 @@ export class Scene {
     while (nv.volumes.length) nv.removeVolume(nv.volumes[0]);
     const image = await NVImage.loadFromUrl({ url: "scan.nii", buffer, name: "scan.nii", colormap: "gray", cal_min: window.low, cal_max: window.high });
     nv.addVolume(image);
+    this.window = { low: image.cal_min, high: image.cal_max };
     const [, i, j, k] = nv.back.dims;
     this.shape = [i, j, k];
     this.makeLayer();
@@ -134,6 +148,7 @@ export class Scene {
 
   setWindow(low, high) {
     const image = this.niivue.volumes[0];
+    this.window = { low, high };
     image.cal_min = low;
     image.cal_max = high;
     this.niivue.updateGLVolume();

@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from prosect.cohort.manifest import find_scans
 from prosect.errors import ProsectWarning
 from prosect.io import read, read_labels
-from prosect.io.dicom import archives, pixels
+from prosect.io.dicom import archives, deflated
 from worlds.dicom import dicom_slice, save_series, save_slice
 from worlds.files import letter_f, oblique, save_nifti
 from worlds.refusals import refused_file
@@ -168,7 +168,7 @@ def test_a_large_deflated_file_is_refused_for_its_size(tmp_path: Path, monkeypat
     path = save_slice(tmp_path, "a.dcm", data)
     with pytest.warns(ProsectWarning, match="a single slice"):
         assert read(path).grid.shape[2] == 1
-    monkeypatch.setattr(pixels, "MAX_DEFLATED_BYTES", 100)
+    monkeypatch.setattr(deflated, "MAX_INFLATED_BYTES", 100)
     message = refused_file(path, "DICOM_UNSUPPORTED")
     assert "deflated" in message
     assert "no decoder" not in message

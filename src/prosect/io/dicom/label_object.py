@@ -18,6 +18,7 @@ from pydicom.filereader import read_partial
 
 from prosect.errors import FormatError, GeometryError
 from prosect.geometry import FloatArray, Grid
+from prosect.io.dicom.deflated import inflate_beginning
 from prosect.io.dicom.files import members
 from prosect.io.dicom.header import HEADER_BYTES
 from prosect.io.dicom.label_target import LPS_TO_RAS, NEAR, Pieces, Target, off_by, target_of
@@ -133,7 +134,7 @@ def read_object(path: Path) -> tuple[bytes, str]:
 
 def is_label_object(member: Member) -> bool:
     """Return whether a file is a SEG or an RTSTRUCT."""
-    beginning = member.head(HEADER_BYTES)
+    beginning = inflate_beginning(member.head(HEADER_BYTES))
     if sniff_bytes(beginning[:1024]) != "dicom":
         return False
     try:

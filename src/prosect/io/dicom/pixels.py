@@ -16,10 +16,11 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
+from prosect.io.dicom.deflated import inflate, inflate_beginning
 from prosect.io.payload import corrupt, truncation
 
 __all__ = [
@@ -42,8 +43,6 @@ NEEDED = (
 # that scans reach. Before this, the memory of the whole series is checked, and the size that the stream itself tells.
 FREE_FRAME_BYTES = 64 << 20
 MAX_PIXEL_RATIO = 200
-# pydicom inflates a deflated data set without a limit, so only small ones are let in (2 GiB at the worst ratio).
-MAX_DEFLATED_BYTES = 2 << 20
 # The decoder of each compression, and the package that brings it. GDCM has more, but damaged streams make it end the
 # process. Lossless JPEG is decoded here.
 JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
@@ -65,14 +64,9 @@ def parse(name: str, raw: bytes, tags: Sequence[str | int] | None = None) -> Any
     """Return the pydicom data set in `raw`; with `tags`, only those and nothing from the pixels on.
 
     Raises:
-        FormatError: The bytes are damaged (`INPUT_CORRUPT`).
+        FormatError: The bytes are damaged (`INPUT_CORRUPT`), or too long when inflated (`DICOM_UNSUPPORTED`).
     """
-    if len(raw) > MAX_DEFLATED_BYTES and DeflatedExplicitVRLittleEndian.encode() in raw[:1024]:
-        raise FormatError(
-            f"{name}: the deflated file takes {len(raw) >> 20} MiB; at most {MAX_DEFLATED_BYTES >> 20} are inflated, "
-            "because its length is not told. Convert the series to an uncompressed transfer syntax.",
-            code="DICOM_UNSUPPORTED",
-        )
+    raw = inflate(name, raw)
     wanted = None
     if tags is not None:
         wanted = list(map(Tag, tags))
@@ -84,6 +78,7 @@ def parse(name: str, raw: bytes, tags: Sequence[str | int] | None = None) -> Any
 
 def parse_beginning(beginning: bytes, tags: Sequence[str | int]) -> Any | None:
     """Return the data set of those tags if `beginning` reaches to the pixels of its file, else None."""
+    beginning = inflate_beginning(beginning)
     stream = BytesIO(beginning)
     try:
         dataset = dcmread(stream, force=True, stop_before_pixels=True, specific_tags=list(map(Tag, tags)))

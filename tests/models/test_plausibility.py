@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from prosect.checkpoints.model_facts import ModelFacts, Range, Region, Structure
 from prosect.errors import ProsectWarning
 from prosect.inference.canvas import Canvas, FlatCanvas, LayeredCanvas
 from prosect.models.evidence import Evidence
-from prosect.models.plausibility import Judgement, belief_in, judge, sentences, withhold
+from prosect.models.plausibility import Judgement, belief_in, judge, sentences, wholes_of, withhold
 
 WORDS = vocabulary.load("prosect")
 NAMES_USED = ("body", "lung", "larynx", "mandible", "spinal cord", "left parotid")
@@ -186,6 +187,14 @@ def test_withheld_voxels_fall_to_the_body(canvas: Canvas) -> None:
     assert withhold(canvas, judgement, NAMES) == {LARYNX: 8}
     assert canvas.counts()[LARYNX] == 0
     assert canvas.counts()[BODY] == (360 if isinstance(canvas, FlatCanvas) else 352)
+
+
+def test_a_doubted_scan_has_no_body_either_unless_it_is_asked_for_alone() -> None:
+    doubted = verdict({}, doubt="the scan is MR")
+    spec: Any = SimpleNamespace(facts=FACTS, vocabulary=WORDS)
+    array = np.zeros((2, 2, 2), np.uint16)
+    assert wholes_of(doubted, FlatCanvas(array, (BODY, LARYNX)), spec) == {BODY: "the scan is MR"}
+    assert wholes_of(doubted, FlatCanvas(array, (BODY,)), spec) == {}
 
 
 def test_a_warning_is_one_short_sentence_and_the_report_has_the_reasons() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -157,11 +157,29 @@ def take_out_implausible(
     evidence = evidence_of(canvas, volume, won, grid.voxel_volume_ml, sections)
     span = Range(float(volume.array.min()), float(volume.array.max()))
     judgement = judge(evidence, spec.facts, sections.typical_cm2, span, not_hounsfield(volume, spec))
+    if judgement.doubt:
+        judgement = replace(judgement, withheld={**judgement.withheld, **wholes_of(judgement, canvas, spec)})
     taken = withhold(canvas, judgement, spec)
     taken_ml = {}
     for index, voxels in taken.items():
         taken_ml[index] = voxels * volume.grid.voxel_volume_ml
     return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec)
+
+
+def wholes_of(judgement: Judgement, canvas: Canvas, spec: ModelSpec) -> dict[int, str]:
+    """Return what contains the structures that nobody believes, such as the body, and why it is not believed either.
+
+    Facts say nothing of it; but where the scan is none that the model knows, its outline rests on the same intensities.
+    It comes after its parts, which fall to it first. Asked for alone it stays.
+    """
+    wholes = {}
+    for index in canvas.indices:
+        if index not in spec.facts.structures:
+            continue
+        whole = smallest_container(index, canvas.indices, spec)
+        if whole:
+            wholes[whole] = judgement.doubt
+    return wholes
 
 
 def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:

@@ -14,7 +14,7 @@ import prosect
 from prosect import vocabulary
 from prosect.errors import FormatError
 from prosect.io.dicom.choices import DicomChoices
-from prosect.io.dicom.deflated import inflate, inflate_beginning
+from prosect.io.dicom.deflated import inflate_beginning, inflate_file
 from prosect.io.dicom.header import HEADER_BYTES
 from prosect.labelmap import LabelMap
 from worlds.dicom import dicom_slice, save_series, save_slice
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_an_inflated_file_is_the_same_data_set_in_a_plain_syntax(path: Path) -> None:
     raw = path.read_bytes()
-    plain = pydicom.dcmread(BytesIO(inflate("a.dcm", raw)))
+    plain = pydicom.dcmread(BytesIO(inflate_file("a.dcm", raw)))
     assert plain.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert plain.pixel_array.tobytes() == pydicom.dcmread(path).pixel_array.tobytes()
 
@@ -49,7 +49,7 @@ def test_a_file_that_is_cut_or_damaged_is_refused(path: Path) -> None:
     raw = path.read_bytes()
     for broken in (raw[:-2000], raw[:5000] + b"\xff" * 400 + raw[5400:]):
         with pytest.raises(FormatError) as refused:
-            inflate("a.dcm", broken)
+            inflate_file("a.dcm", broken)
         assert refused.value.code == "INPUT_CORRUPT"
 
 

@@ -48,7 +48,6 @@ GIRTH_SAYS = 3.0
 REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
 # How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
 NAMED, NOT_SHOWN = 2, "the scan does not show"
-# Volumes from this are said in whole numbers.
 # Of a scan clipped to a narrow range this share of it is what intensities may differ by.
 CLIPPED_SHARE = 0.025
 

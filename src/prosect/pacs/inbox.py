@@ -9,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-
-from prosect.errors import ProsectError
+from prosect.errors import FormatError, ProsectError
 from prosect.io.atomic import make_folder, write_atomically
+from prosect.io.dicom.pixels import parse
 from prosect.io.temporary import sweep
 from prosect.pacs.uids import file_name_of, is_uid
 
@@ -85,9 +83,9 @@ class Inbox:
     def _recover_file(self, path: Path) -> None:
         """Count one file of an earlier run for its series, in the folder of the series."""
         try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Modality"])
+            header = parse(path.name, path.read_bytes(), ["SeriesInstanceUID", "Modality"])
             series_uid = str(header.SeriesInstanceUID)
-        except (InvalidDicomError, AttributeError, OSError):
+        except (FormatError, AttributeError, OSError):
             path.unlink()
             return
         arrival = self._arriving.get(series_uid)

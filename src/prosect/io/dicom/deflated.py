@@ -11,8 +11,9 @@ import zlib
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from prosect.errors import FormatError
+from prosect.io.payload import corrupt
 
-__all__ = ["inflate", "inflate_beginning"]
+__all__ = ["inflate_beginning", "inflate_file"]
 
 MAX_INFLATED_BYTES = 2 << 30
 CHUNK_BYTES = 16 << 20
@@ -25,7 +26,7 @@ DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\x00")
 
 
-def inflate(name: str, raw: bytes) -> bytes:
+def inflate_file(name: str, raw: bytes) -> bytes:
     """Return a file whose data set is not deflated; the same bytes where it is not.
 
     Raises:
@@ -49,9 +50,9 @@ def inflate(name: str, raw: bytes) -> bytes:
                     code="DICOM_UNSUPPORTED",
                 )
     except zlib.error as error:
-        raise FormatError(f"{name} is damaged: {error}. Get it again.", code="INPUT_CORRUPT") from error
+        raise corrupt(name, str(error)) from error
     if not stream.eof:
-        raise FormatError(f"{name} is damaged: its deflated data end early. Get it again.", code="INPUT_CORRUPT")
+        raise corrupt(name, "its deflated data end early")
     return b"".join(pieces)
 
 

@@ -26,6 +26,7 @@ TILE_COUNT = 0x0A
 # Read of every header, since they tell a mosaic whose Image Type does not: two public elements, and the private ones at
 # the place where scanners put them.
 EVIDENCE: tuple[str | int, ...] = ("AcquisitionMatrix", "Manufacturer", 0x0019100A, 0x00291010)
+FEWEST_TILES = 2
 # Scanners interpolate a picture to twice the acquisition matrix; those of Siemens not further.
 MOST_INTERPOLATION = 2
 # How far the private normal may be from the axis that the public orientation gives (the sine of the angle).
@@ -63,6 +64,9 @@ def is_mosaic(name: str, dataset: Any, frame: Mapping[str, Any]) -> bool:
         return True
     whole = (int(frame["Rows"]), int(frame["Columns"]))
     largest = acquired_size(dataset)
+    # Every mosaic has two tiles a side at least, so most slices are none before their private headers are taken apart.
+    if largest and max(whole) < FEWEST_TILES * largest:
+        return False
     counts = stated_counts(dataset, list(csa_headers(dataset)))
     count = max(counts, default=1)
     if count > 1 and not largest:

@@ -20,7 +20,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from prosect.errors import FormatError
 from prosect.io.dicom import jpeg_lossless
-from prosect.io.dicom.deflated import inflate, inflate_beginning
+from prosect.io.dicom.deflated import inflate_beginning, inflate_file
 from prosect.io.payload import corrupt, truncation
 
 __all__ = [
@@ -66,7 +66,7 @@ def parse(name: str, raw: bytes, tags: Sequence[str | int] | None = None) -> Any
     Raises:
         FormatError: The bytes are damaged (`INPUT_CORRUPT`), or too long when inflated (`DICOM_UNSUPPORTED`).
     """
-    raw = inflate(name, raw)
+    raw = inflate_file(name, raw)
     wanted = None
     if tags is not None:
         wanted = list(map(Tag, tags))

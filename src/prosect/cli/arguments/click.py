@@ -6,7 +6,7 @@ import argparse
 import re
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_device, add_engine, add_picking, add_profile, add_quiet
+from prosect.cli.arguments.groups import add_choice, add_device, add_engine, add_picking, add_profile, add_quiet
 from prosect.cli.arguments.words import path, positive
 from prosect.io.formats import WRITTEN_ENDINGS
 
@@ -52,8 +52,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     kept = "keep every action here; one that exists goes on (default: nothing is kept)"
     clicks.add_argument("--journal", metavar="FILE", type=path, help=kept)
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(model)
     add_profile(model)
     add_device(model)
     add_engine(model)

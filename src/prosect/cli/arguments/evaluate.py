@@ -43,6 +43,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="RESULTS", type=path, nargs="*", help=judged)
     parser.add_argument("-o", dest="output", metavar="DIR", type=path, required=True, help="folder of the results")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where the folder holds results")
+    add_scans(parser)
+    add_judging(parser)
+    add_few_shots(parser)
+    add_list(parser)
+    add_model(parser)
+    add_quiet(parser)
+
+
+def add_scans(parser: argparse.ArgumentParser) -> None:
+    """Add which scans and structures are judged."""
     which = parser.add_argument_group("scans and structures")
     part = "which scans (default: testing where the list has such, else all)"
     which.add_argument("--split", choices=SPLITS, help=part)
@@ -51,6 +61,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument("--limit", type=at_least_one, metavar="N", help="only the first N scans (default: all)")
     which.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help="only these structures (default: all)")
+
+
+def add_judging(parser: argparse.ArgumentParser) -> None:
+    """Add how they are judged."""
     how = parser.add_argument_group("how it is judged")
     flattery = "as the paper counts: best trial chosen by the truth, clicks in every window, absent structures left out"
     how.add_argument("--as-published", action="store_true", help=flattery)
@@ -78,6 +92,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="of speed: times each scan is run, the fastest counts (default: 1)",
     )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of clicks and intervals (default: 0)")
+
+
+def add_few_shots(parser: argparse.ArgumentParser) -> None:
+    """Add what only learning from few scans asks for."""
     few = parser.add_argument_group("fewshot: --limit counts test scans")
     numbers = "labelled scans to learn from, the first of the list (default: 1,5,10,20,40)"
     few.add_argument("--shots", type=shots, default=(1, 5, 10, 20, 40), metavar="N,N", help=numbers)
@@ -85,9 +103,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     stop = "stop after this time; the same command goes on (default: no limit)"
     few.add_argument("--minutes", type=not_negative, metavar="M", help=stop)
     add_learning(few)
-    add_list(parser)
-    add_model(parser)
-    add_quiet(parser)
 
 
 def shots(text: str) -> tuple[int, ...]:

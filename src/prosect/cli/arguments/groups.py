@@ -17,10 +17,9 @@ from prosect.cli.arguments.words import (
 
 __all__ = [
     "LIST",
-    "MODEL",
     "PHANTOMS",
     "PROFILES",
-    "WEIGHTS",
+    "add_choice",
     "add_debug",
     "add_device",
     "add_engine",
@@ -68,11 +67,16 @@ def add_picking(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_choice(group: argparse._ActionsContainer) -> None:
+    """Add the flags that name a model and its weights."""
+    group.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
+    group.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the flags that choose a model."""
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(model)
     add_profile(model)
     add_device(model)
     add_engine(model)

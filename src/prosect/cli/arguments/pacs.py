@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from prosect.cli.arguments.command import Command, Help
-from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_debug, add_device
+from prosect.cli.arguments.groups import add_choice, add_debug, add_device
 from prosect.cli.arguments.words import at_least_one, path, positive
 from prosect.io.dicom.choices import SEG_ENCODINGS
 
@@ -80,8 +80,7 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
     )
     some = "only these structures or groups (default: everything)"
     made.add_argument("-rs", "--roi_subset", nargs="+", metavar="NAME", help=some)
-    made.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    made.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(made)
     add_device(made)
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prosect.cli.arguments.command import Command
 from prosect.cli.arguments.executors import add_executors, check_executors
-from prosect.cli.arguments.groups import MODEL, PHANTOMS, WEIGHTS, add_device, add_engine, add_picking, add_profile
+from prosect.cli.arguments.groups import PHANTOMS, add_choice, add_device, add_engine, add_picking, add_profile
 from prosect.cli.arguments.tasks import ELSEWHERE, LISTS, TASKS, TOTAL
 from prosect.cli.arguments.totalsegmentator import add_foreign
 from prosect.cli.arguments.words import not_negative, path, positive
@@ -58,6 +58,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "  prosect segment --phantom torso -o labels.nii.gz -p\n"
         "other flags of TotalSegmentator are taken, with a note that they are not needed, or refused with a word on why"
     )
+    add_input(parser)
+    add_results(parser.add_argument_group("results"))
+    add_asking(parser)
+    add_executors(parser)
+    talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
+    talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
+    add_foreign(parser)
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add where the scan is, and where results go."""
     source = parser.add_argument_group("input and output")
     source.add_argument(
         "input",
@@ -76,10 +88,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     source.add_argument("-o", dest="output", metavar="OUT", action=Output, help=place)
     source.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_picking(source)
-    add_results(parser.add_argument_group("results"))
+
+
+def add_asking(parser: argparse.ArgumentParser) -> None:
+    """Add which model is asked, for what, and how."""
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(model)
     model.add_argument(
         "-rs",
         "--roi_subset",
@@ -107,11 +121,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--dry-run", action="store_true", help="refuse what the run would refuse, print the memory plan, and stop"
     )
-    add_executors(parser)
-    talk = parser.add_argument_group("messages").add_mutually_exclusive_group()
-    talk.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    talk.add_argument("-v", "--verbose", action="store_true", help="print timings and repairs")
-    add_foreign(parser)
 
 
 def task_name(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_device, add_engine, add_quiet
+from prosect.cli.arguments.groups import add_choice, add_device, add_engine, add_quiet
 from prosect.cli.arguments.words import at_least_one, path
 
 __all__ = ["COMMAND"]
@@ -36,8 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     saved = "results may be saved below this folder (default: they are only downloaded)"
     files.add_argument("--output-root", metavar="DIR", type=path, help=saved)
     model = parser.add_argument_group("model")
-    model.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    model.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(model)
     add_device(model)
     add_engine(model)
     add_address(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from prosect.cli.arguments.command import Command
-from prosect.cli.arguments.groups import MODEL, WEIGHTS, add_device, add_engine, add_picking, add_quiet
+from prosect.cli.arguments.groups import add_choice, add_device, add_engine, add_picking, add_quiet
 from prosect.cli.arguments.words import path
 
 __all__ = ["COMMAND"]
@@ -20,8 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--edit", action="store_true", help="allow changes (default: only look)")
     add_picking(parser)
-    parser.add_argument("-m", dest="model", metavar="MODEL", help=MODEL)
-    parser.add_argument("-w", dest="weights", metavar="WEIGHTS", type=path, help=WEIGHTS)
+    add_choice(parser)
     add_device(parser)
     add_engine(parser)
     parser.add_argument("--port", type=int, default=0, help="TCP port (default: any that is free)")

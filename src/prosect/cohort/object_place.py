@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -13,7 +11,7 @@ from prosect.cohort.bucket import Bucket, connect
 from prosect.cohort.claims import Held
 from prosect.cohort.ledger import Event
 from prosect.cohort.objects import ObjectClaims, new_events, open_ledger, stop_reason
-from prosect.cohort.store import SHARED, STACKS, STOP, new_worker_name
+from prosect.cohort.store import SHARED, STACKS, STOP, own_worker_name
 
 __all__ = ["ObjectPlace"]
 
@@ -74,7 +72,7 @@ class ObjectPlace:
 
     def append(self, event: Mapping[str, Any], now: datetime) -> None:
         """Write an event into a ledger of its own."""
-        worker = f"{new_worker_name(socket.gethostname(), os.getpid(), now)}-retry"
+        worker = own_worker_name(now, "-retry")
         with open_ledger(self.bucket, worker) as append:
             append(event)
 

@@ -5,8 +5,6 @@ A worker writes through its store; this is the side of those who only look, who 
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +20,7 @@ from prosect.cohort.store import (
     STACKS,
     STOP,
     FolderStore,
-    new_worker_name,
+    own_worker_name,
     read_if_there,
     sweep_shared,
     words_if_there,
@@ -169,7 +167,7 @@ class FolderPlace:
             OutputError: A run that does not share has the folder (`OUTPUT_LOCKED`), or it cannot be written.
             ResourceError: The disk is full (`DISK_FULL`).
         """
-        store = FolderStore(self.folder, f"{new_worker_name(socket.gethostname(), os.getpid(), now)}-retry")
+        store = FolderStore(self.folder, own_worker_name(now, "-retry"))
         try:
             with store.open_ledger() as append:
                 append(event)

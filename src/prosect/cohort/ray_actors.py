@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from prosect.cohort.manifest import Manifest, Scan
 from prosect.cohort.pipeline import Outcome
 from prosect.cohort.running_part import Sharing, run_part
 from prosect.cohort.sharing import Part
-from prosect.cohort.store import Append, FolderStore, new_worker_name
+from prosect.cohort.store import Append, FolderStore, own_worker_name
 from prosect.cohort.union import Union
 from prosect.errors import ProsectError, ResourceError
 from prosect.jobs.cohort import CohortJob
@@ -108,7 +107,7 @@ class Crew:
     def start(self, part: Part) -> None:
         """Start the actor of a part."""
         self.hired += 1
-        name = f"{new_worker_name(socket.gethostname(), os.getpid(), self.now())}-ray{self.hired}"
+        name = own_worker_name(self.now(), f"-ray{self.hired}")
         actor, answer = self.hire(name, part)
         self.at_work[answer] = (name, part, actor)
 
@@ -269,7 +268,7 @@ def run_ray(
             actor = actor_class.options(**options).remote()
             return actor, actor.run.remote(job, name, load, shared_manifest, replace(how, part=part))
 
-        store = FolderStore(job.output, f"{new_worker_name(socket.gethostname(), os.getpid(), now())}-driver", LEASE_S)
+        store = FolderStore(job.output, own_worker_name(now(), "-driver"), LEASE_S)
         crew = Crew(store, Union(""), hire, now, watch)
         with store.open_ledger() as append:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +21,7 @@ from prosect.cohort.pipeline import SLOTS, Work
 from prosect.cohort.plan import Plan, is_same_input, refuse_changed_settings, refuse_namesakes
 from prosect.cohort.running import REPORT, STATISTICS, CohortWatch, refuse_names, silence
 from prosect.cohort.sharing import Part, SharedWork, order_of
-from prosect.cohort.store import FolderStore, Store, new_worker_name
+from prosect.cohort.store import FolderStore, Store, own_worker_name
 from prosect.cohort.union import Union
 from prosect.cohort.worker import Worker
 from prosect.errors import OutputError, UsageError
@@ -91,7 +90,7 @@ class PartRun:
 
 def store_of(job: CohortJob, lease_s: float = LEASE_S, now: Callable[[], datetime] = utc_now) -> Store:
     """Return the place where the workers of a job meet, for a worker of this process."""
-    return FolderStore(job.output, new_worker_name(socket.gethostname(), os.getpid(), now()), lease_s)
+    return FolderStore(job.output, own_worker_name(now()), lease_s)
 
 
 def run_part(

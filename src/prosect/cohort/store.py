@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,8 +26,9 @@ from prosect.io.line_log import decode_lines, open_log
 from prosect.io.paths import file_name, unreadable
 
 __all__ = [
-    "CLAIMS", "LINES", "SHARED", "STACKS", "STOP", "Append", "FolderStore", "Store", "new_worker_name",
-    "read_all_events", "read_if_there", "refuse_other_bytes", "refuse_workers", "sweep_shared", "words_if_there",
+    "CLAIMS", "LINES", "SHARED", "STACKS", "STOP", "Append", "FolderStore", "Store",
+    "own_worker_name", "read_all_events", "read_if_there", "refuse_other_bytes", "refuse_workers", "sweep_shared",
+    "words_if_there",
 ]  # fmt: skip
 
 # In the folder of the results: one ledger per worker, their claims, and what they have at work.
@@ -82,6 +84,16 @@ class Store(Protocol):
 
     def keep_stacks(self, text: str) -> None:
         """Keep what every thread was doing when a case took too long."""
+
+
+def own_worker_name(now: datetime, role: str = "") -> str:
+    """Return the name of a worker in this process, for its ledger and its claims; see `new_worker_name`.
+
+    Args:
+        now: When it starts.
+        role: What sets it apart from another worker of this process.
+    """
+    return f"{new_worker_name(socket.gethostname(), os.getpid(), now)}{role}"
 
 
 def new_worker_name(host: str, process: int, start: datetime) -> str:

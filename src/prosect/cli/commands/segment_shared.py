@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
 import sys
 import tempfile
 import time
@@ -23,7 +21,7 @@ from prosect.cohort.running import REPORT
 from prosect.cohort.running_part import Sharing, refuse_shared, run_part
 from prosect.cohort.sharing import Part
 from prosect.cohort.slurm import array_script, submit
-from prosect.cohort.store import new_worker_name
+from prosect.cohort.store import own_worker_name
 from prosect.errors import UsageError
 from prosect.jobs.cohort import CohortJob, is_address
 from prosect.jobs.segment import utc_now
@@ -102,7 +100,7 @@ def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace],
             manifest = found
         job, store = job_of(args), None
         if is_address(args.output):
-            worker = new_worker_name(socket.gethostname(), os.getpid(), utc_now())
+            worker = own_worker_name(utc_now())
             store = objects.ObjectStore(bucket.connect(str(args.output)), worker, scratch / "work", args.lease)
             job = replace(job, output=scratch / "work")
         done = run_part(

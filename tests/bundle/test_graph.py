@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import torch
 
 import prosect
 from prosect.bundle.graph import export_onnx, export_torchscript
+from prosect.bundle.writing import export_bundle
 from prosect.cli.main import main
-from prosect.errors import OutputError
+from prosect.errors import OutputError, ResourceError
 from prosect.models import Learns, require_learns
 from worlds.weights import write_vista3d
 
@@ -70,6 +73,67 @@ def test_names_are_kept_to_and_nothing_is_replaced(model: Learns, tmp_path: Path
     with pytest.raises(OutputError) as refused:
         export_torchscript(model, tmp_path / "branch.ts")
     assert refused.value.code == "OUTPUT_EXISTS"
+
+
+class Full:
+    """Stands for a graph whose disk gets full in the middle of it."""
+
+    def save(self, path: str) -> None:
+        Path(path).write_bytes(b"the first half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("ending", [".ts", ".onnx"])
+def test_a_failure_in_the_middle_leaves_nothing(
+    model: Learns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(torch.jit, "trace", lambda *_words, **_more: Full())
+    monkeypatch.setattr(torch.onnx, "export", lambda *_words, **_more: Full())
+    write = {".ts": export_torchscript, ".onnx": export_onnx}[ending]
+    with pytest.raises(ResourceError) as refused:
+        write(model, tmp_path / f"branch{ending}", WINDOW)
+    assert refused.value.code == "DISK_FULL"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_graph_takes_its_place_after_what_stands_beside_it(
+    model: Learns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that waits for the graph finds the vectors."""
+    order: list[str] = []
+    replace = os.replace
+
+    def note(source: Path, target: Path) -> None:
+        order.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr("prosect.bundle.graph.os.replace", note)
+    monkeypatch.setattr(torch.jit, "trace", lambda *_words, **_more: Whole())
+    export_torchscript(model, tmp_path / "branch.ts", WINDOW)
+    assert order[-1] == "branch.ts"
+    assert sorted(order) == sorted(path.name for path in tmp_path.iterdir())
+
+
+class Whole:
+    """Stands for a graph that is written at once."""
+
+    def save(self, path: str) -> None:
+        Path(path).write_bytes(b"graph")
+
+
+def test_a_bundle_appears_whole_or_not_at_all(model: Learns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fail)
+        with pytest.raises(OSError, match="No space"):
+            export_bundle(model, tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "bundle").mkdir()
+    files = export_bundle(model, tmp_path / "bundle")
+    assert all(path.is_file() for path in files)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_the_command_writes_them(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

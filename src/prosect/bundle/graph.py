@@ -7,6 +7,10 @@ and what follows it is one matrix product: `einsum("qc,bcijk->bqijk", vectors, f
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from prosect.errors import CheckpointError, OutputError
-from prosect.io.atomic import write_atomically
+from prosect.io.atomic import output_error, sync_file, sync_folder
 from prosect.io.paths import file_name
+from prosect.io.temporary import make_temporary_folder, sweep_beside
 from prosect.models import Learns
 
 __all__ = ["export_onnx", "export_torchscript"]
@@ -50,7 +55,8 @@ def export_onnx(model: Learns, path: Path, window: Shape | None = None) -> tuple
 
     Raises:
         CheckpointError: The network has no automatic branch (`MODEL_NO_AUTOMATIC`).
-        OutputError: A file is there already (`OUTPUT_EXISTS`), or cannot be written.
+        OutputError: A file is there already (`OUTPUT_EXISTS`), or cannot be written; nothing is left then.
+        ResourceError: The disk is full (`DISK_FULL`); nothing is left then.
     """
     branch, example = prepare(model, path, ".onnx", window)
     with torch.no_grad():
@@ -58,8 +64,10 @@ def export_onnx(model: Learns, path: Path, window: Shape | None = None) -> tuple
             branch, (example,), dynamo=True, input_names=["windows"], output_names=["features"], verbose=False
         )
     assert program is not None
-    program.save(str(path))
-    return (path, *write_vectors(model, path, tuple(example.shape[2:])))
+    with staged(path) as place:
+        program.save(str(place))
+        write_vectors(model, place, tuple(example.shape[2:]))
+    return (path, *beside(path))
 
 
 def export_torchscript(model: Learns, path: Path, window: Shape | None = None) -> tuple[Path, ...]:
@@ -72,13 +80,17 @@ def export_torchscript(model: Learns, path: Path, window: Shape | None = None) -
 
     Raises:
         CheckpointError: The network has no automatic branch (`MODEL_NO_AUTOMATIC`).
-        OutputError: A file is there already (`OUTPUT_EXISTS`), or cannot be written.
+        OutputError: A file is there already (`OUTPUT_EXISTS`), or cannot be written; nothing is left then.
+        ResourceError: The disk is full (`DISK_FULL`); nothing is left then.
     """
     branch, example = prepare(model, path, (".pt", ".ts"), window)
     with torch.no_grad():
         jit: Any = torch.jit  # some of its functions state no types
-        jit.trace(branch, example, check_trace=False).save(str(path))
-    return (path, *write_vectors(model, path, tuple(example.shape[2:])))
+        traced = jit.trace(branch, example, check_trace=False)
+    with staged(path) as place:
+        traced.save(str(place))
+        write_vectors(model, place, tuple(example.shape[2:]))
+    return (path, *beside(path))
 
 
 def prepare(
@@ -104,7 +116,34 @@ def beside(path: Path) -> tuple[Path, Path]:
     return path.with_suffix(".vectors.npy"), path.with_suffix(".json")
 
 
-def write_vectors(model: Learns, path: Path, window: tuple[int, ...]) -> tuple[Path, Path]:
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yield where to write a graph; it and what is written beside it take their places when the block ends well.
+
+    The libraries that write graphs take a path and write in place. So all is written in a temporary folder beside the
+    place, brought to the disk and renamed, the graph last: where it is, the rest is too.
+
+    Raises:
+        OutputError: The place cannot be written (`OUTPUT_UNWRITABLE`).
+        ResourceError: The disk is full (`DISK_FULL`).
+    """
+    folder: Path | None = None
+    try:
+        sweep_beside(path)
+        folder = make_temporary_folder(path)
+        yield folder / path.name
+        for place in sorted(folder.iterdir(), key=lambda place: place.name == path.name):
+            sync_file(place)
+            os.replace(place, path.parent / place.name)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_vectors(model: Learns, path: Path, window: tuple[int, ...]) -> None:
     """Write one vector (c) per supported class as the rows of an array, and which row is which."""
     vectors, words = beside(path)
     chosen = [structure for structure in model.vocabulary if structure.supported and structure.status != "group"]
@@ -122,5 +161,4 @@ def write_vectors(model: Learns, path: Path, window: tuple[int, ...]) -> tuple[P
         "output": "features (1 c i j k); logits are einsum('qc,bcijk->bqijk', vectors, features)",
         "classes": [{"row": row, "index": s.index, "name": s.name} for row, s in enumerate(chosen)],
     }
-    write_atomically(words, [json.dumps(about, indent=2).encode("ascii"), b"\n"])
-    return vectors, words
+    words.write_bytes(json.dumps(about, indent=2).encode("ascii") + b"\n")

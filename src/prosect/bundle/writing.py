@@ -17,6 +17,7 @@ from prosect.io.atomic import make_folder, write_atomically
 from prosect.io.paths import file_name
 from prosect.models import Learns
 from prosect.models.spec import profile
+from prosect.results.folder import stage_folder
 
 __all__ = ["contents_of", "export_bundle"]
 
@@ -112,7 +113,8 @@ def export_bundle(model: Learns, folder: Path, source: Path | None = None) -> tu
 
     Raises:
         CheckpointError: The network has no automatic branch (`MODEL_NO_AUTOMATIC`).
-        OutputError: The folder holds something (`OUTPUT_EXISTS`), or cannot be written.
+        OutputError: The folder holds something (`OUTPUT_EXISTS`), or cannot be written; it stays as it was then.
+        ResourceError: The disk is full (`DISK_FULL`); the folder stays as it was then.
     """
     if not model.network.architecture.automatic:
         raise CheckpointError(
@@ -121,8 +123,6 @@ def export_bundle(model: Learns, folder: Path, source: Path | None = None) -> tu
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{file_name(folder)}: the folder is not empty. Give a new one.", code="OUTPUT_EXISTS")
-    for name in ("configs", "models", "docs"):
-        make_folder(folder / name)
     ours, official = contents_of(model, "prosect"), contents_of(model, "bundle")
     files = {
         "configs/metadata.json": as_json(metadata(ours)),
@@ -134,19 +134,21 @@ def export_bundle(model: Learns, folder: Path, source: Path | None = None) -> tu
         "docs/labels.json": as_json({str(index): name for index, name in sorted(ours.names.items())}),
         "LICENSE": f"The weights are under: {model.spec.licence or 'no licence is stated'}\n".encode(),
     }
-    for name, content in files.items():
-        write_atomically(folder / name, [content])
-    written = [folder / name for name in files]
-    written.append(write_tensors(model, folder / "models" / "model.pt"))
-    if source is not None and source.suffix == ".safetensors":
-        copy = folder / "models" / "model.safetensors"
-        write_atomically(copy, [source.read_bytes()])
-        written.append(copy)
-    return tuple(written)
+    names = [*files, "models/model.pt"]
+    with stage_folder(folder) as place:
+        for name in ("configs", "models", "docs"):
+            make_folder(place / name)
+        for name, content in files.items():
+            write_atomically(place / name, [content])
+        write_tensors(model, place / "models" / "model.pt")
+        if source is not None and source.suffix == ".safetensors":
+            names.append("models/model.safetensors")
+            write_atomically(place / names[-1], [source.read_bytes()])
+    return tuple(folder / name for name in names)
 
 
-def write_tensors(model: Learns, path: Path) -> Path:
-    """Write the weights as MONAI loads them, a plain dictionary of float32 tensors, and return the path."""
+def write_tensors(model: Learns, path: Path) -> None:
+    """Write the weights as MONAI loads them, a plain dictionary of float32 tensors."""
     plain = {}
     for key, value in model.network.state_dict().items():
         if key == MARKER:
@@ -156,7 +158,6 @@ def write_tensors(model: Learns, path: Path) -> Path:
     content = io.BytesIO()
     torch.save(plain, content)
     write_atomically(path, [content.getvalue()])
-    return path
 
 
 def as_json(thing: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from prosect.errors import OutputError, ResourceError
 from prosect.io.paths import file_name
 from prosect.io.temporary import make_temporary_file, sweep_beside
 
-__all__ = ["atomic_file", "gzip_chunks", "make_folder", "probe", "write_atomically"]
+__all__ = ["atomic_file", "gzip_chunks", "make_folder", "probe", "sync_file", "write_atomically"]
 
 # Label maps shrink as much at 4 as at 9 within a few percent, in a fraction of the time. Fixed: same input, same bytes.
 GZIP_LEVEL = 4
@@ -140,6 +140,16 @@ def refuse_special(target: Path) -> None:
             raise OutputError(
                 f"{file_name(target)}: this is a folder or a device; give the name of a file.", code="OUTPUT_UNWRITABLE"
             )
+
+
+def sync_file(path: Path) -> None:
+    """Bring the bytes of a file to the disk that another library wrote.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    with open(path, "rb+") as handle:
+        os.fsync(handle.fileno())
 
 
 def sync_folder(folder: Path) -> None:

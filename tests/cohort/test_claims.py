@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from prosect.cohort import claims as claims_module
 from prosect.cohort.claims import FolderClaims, claim_key, heartbeat, look_at_claims
 from prosect.errors import OutputError
 
@@ -145,6 +146,31 @@ def test_a_claim_without_words_still_counts(worker: Make, tmp_path: Path) -> Non
     (tmp_path / "claims" / f"{claim_key('case')}.1").touch()
     assert not claims.take("case")
     assert claims.held() == ()
+
+
+@pytest.fixture
+def is_dead(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the processes that have ended; each worker of a test runs in one of its own, named by `as_process`."""
+    ended: list[str] = []
+    monkeypatch.setattr(claims_module, "has_ended", lambda process: process in ended)
+    return ended
+
+
+def test_the_claim_of_a_process_that_has_ended_here_goes_to_one_other_at_once(
+    worker: Make, is_dead: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, second, third = worker("a"), worker("b"), worker("c")
+    monkeypatch.setattr(claims_module, "own_process", lambda: "a's")
+    dead.take("case")
+    monkeypatch.setattr(claims_module, "own_process", lambda: "b's")
+    assert not second.take("case")
+    assert [held.is_left(LEASE_S) for held in second.held()] == [False]
+    is_dead.append("a's")
+    assert [held.is_left(LEASE_S) for held in second.held()] == [True]
+    assert second.take("case")
+    assert not third.take("case")
+    assert second.holds("case")
+    assert not dead.holds("case")
 
 
 def test_names_that_no_file_system_takes_can_be_claimed(worker: Make) -> None:

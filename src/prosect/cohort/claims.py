@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from prosect.cohort.holding import OwnClaims
+from prosect.cohort.processes import has_ended, own_process
 from prosect.cohort.ticking import ticking
 from prosect.errors import ProsectError
 from prosect.io.atomic import make_folder, output_error
@@ -43,11 +44,17 @@ class Held:
         case: The case.
         owner: The worker.
         age_s: Seconds since it was renewed.
+        has_ended: Whether the worker is known to be dead, because its process was on this machine and is no more.
     """
 
     case: str
     owner: str
     age_s: float
+    has_ended: bool = False
+
+    def is_left(self, lease_s: float) -> bool:
+        """Return whether nobody works on the case: its holder is dead, or has been silent for a lease."""
+        return self.has_ended or self.age_s > lease_s
 
 
 class Claims(Protocol):
@@ -84,7 +91,7 @@ class FolderClaims(OwnClaims[Path]):
     """Claims as files of a folder that all workers can write.
 
     A file is called `<key>.<generation>`. Age is told by the clock of the file server, which dates all of them, so that
-    the clocks of the machines need not agree.
+    the clocks of the machines need not agree. A holder that was on this machine and has ended is not waited for.
 
     Args:
         folder: Where the claims lie; made where it is missing.
@@ -105,7 +112,7 @@ class FolderClaims(OwnClaims[Path]):
         """Create the next generation of a claim, where the last one is stale or there is none."""
         key = claim_key(case)
         generation, last = self._newest(key)
-        if last is not None and not self._is_stale(last):
+        if last is not None and not self._is_stale(last) and not self._is_of_the_dead(last):
             return None
         mine = self._folder / f"{key}.{generation + 1}"
         if not self._create(mine, case):
@@ -123,7 +130,7 @@ class FolderClaims(OwnClaims[Path]):
             OutputError: The folder cannot be written (`OUTPUT_UNWRITABLE`).
             ResourceError: The disk is full (`DISK_FULL`).
         """
-        words = json.dumps({"case": case, "owner": self._owner}).encode()
+        words = json.dumps({"case": case, "owner": self._owner, "process": own_process()}).encode()
         try:
             with open(mine, "xb") as handle:
                 handle.write(words)
@@ -220,6 +227,13 @@ class FolderClaims(OwnClaims[Path]):
         except OSError:
             return False
 
+    def _is_of_the_dead(self, path: Path) -> bool:
+        """Return whether the holder of a claim is known to have ended."""
+        try:
+            return has_ended(str(words_in(path.read_bytes()).get("process", "")))
+        except OSError:
+            return False
+
     def _now(self) -> float:
         """Return the file server's time."""
         return self._clock() + self._offset
@@ -262,7 +276,8 @@ def claims_in(folder: Path, now_s: float) -> tuple[Held, ...]:
     for path, words in readable_claims(folder):
         with suppress(OSError):
             age_s = max(0.0, now_s - path.stat().st_mtime)
-            found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), age_s))
+            is_dead = has_ended(str(words.get("process", "")))
+            found.append(Held(str(words.get("case", "")), str(words.get("owner", "")), age_s, is_dead))
     return tuple(found)
 
 

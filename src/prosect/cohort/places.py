@@ -186,7 +186,10 @@ class FolderPlace:
         claims = FolderClaims(folder, "sweep", lease_s)
         # A worker between two cases has no claim, and yet it lives: its heart beats.
         alive = claims.alive()
-        dead = {each.owner for each in claims.held() if each.age_s > lease_s} - alive
+        dead = set()
+        for each in claims.held():
+            if each.has_ended or (each.is_left(lease_s) and each.owner not in alive):
+                dead.add(each.owner)
         removed = sum(claims.break_claims(owner) for owner in sorted(dead))
         claims.close()
-        return sweep_shared(self.folder, alive), removed
+        return sweep_shared(self.folder, alive - dead), removed

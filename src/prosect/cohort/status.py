@@ -192,13 +192,20 @@ def as_text(status: CohortStatus) -> str:
     for code, count in sorted(status.codes.items()):
         lines.append(f"refused [{code}]: {count}")
     for held in status.at_work[:SHOWN]:
-        lines.append(f"at work: {held.case} ({held.owner}, renewed {held.age_s:.0f} s ago)")
+        lines.append(f"at work: {held.case} ({held.owner}, {life_of(held)})")
     for worker in status.workers[:SHOWN]:
         lines.append(f"worker {worker.name}: {worker.done} done, {worker.refused} refused, last {worker.last}")
     if len(status.workers) > SHOWN:
         lines.append(f"and {len(status.workers) - SHOWN} more workers")
     lines += [f"what hung: {name}" for name in status.stacks]
     return "\n".join(lines)
+
+
+def life_of(held: Held) -> str:
+    """Return in words when the holder of a claim was last known to live."""
+    if held.has_ended:
+        return "its process has ended"
+    return f"renewed {held.age_s:.0f} s ago"
 
 
 def headline(status: CohortStatus) -> str:
@@ -225,7 +232,7 @@ def as_page(status: CohortStatus) -> str:
     blocks += [f'<progress max="{whole}" value="{value}"></progress>', pages.tiles(facts_of(status))]
     at_work = []
     for held in status.at_work:
-        at_work.append((held.case, held.owner, f"{held.age_s:.0f} s ago"))
+        at_work.append((held.case, held.owner, life_of(held)))
     workers = []
     for worker in status.workers:
         workers.append((worker.name, str(worker.done), str(worker.refused), worker.last))
@@ -234,7 +241,7 @@ def as_page(status: CohortStatus) -> str:
         refused.append((case, code, message))
     blocks += [
         pages.table("Refused, by reason", ("code", "scans"), sorted((c, str(n)) for c, n in status.codes.items())),
-        pages.table("At work", ("scan", "worker", "renewed"), at_work),
+        pages.table("At work", ("scan", "worker", "sign of life"), at_work),
         pages.table("Workers", ("worker", "done", "refused", "last event"), workers),
         pages.table("Refused scans", ("scan", "code", "why"), refused),
         pages.table("What hung", ("file",), [(name,) for name in status.stacks]),

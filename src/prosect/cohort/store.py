@@ -294,7 +294,7 @@ def refuse_workers(folder: Path, lease_s: float = LEASE_S) -> None:
     if not claims.is_dir():
         return
     mine = FolderClaims(claims, "alone", lease_s)
-    fresh = sorted({held.owner for held in mine.held() if held.age_s <= lease_s})
+    fresh = sorted({held.owner for held in mine.held() if not held.is_left(lease_s)})
     mine.close()
     if fresh:
         raise OutputError(

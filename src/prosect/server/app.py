@@ -13,7 +13,8 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 import prosect
@@ -22,6 +23,9 @@ from prosect.server import dls, monailabel, nninteractive
 from prosect.server.guard import App, Guard, Receive, Scope, Send
 from prosect.server.native import LARGE, native
 from prosect.server.nim import nim
+from prosect.server.operations import add_operations
+from prosect.server.recording import Recorder
+from prosect.server.request_log import LOG_NAME, RequestLog
 from prosect.server.service import Service
 from prosect.server.wire import problem_of, refusal_of
 
@@ -43,14 +47,22 @@ ROUTERS: Mapping[str, Callable[[Service], APIRouter]] = {
 }
 
 
-def create_app(service: Service, clock: Callable[[], float]) -> App:
-    """Return the whole server as an ASGI application."""
+def create_app(service: Service, clock: Callable[[], float], now: Callable[[], float]) -> App:
+    """Return the whole server as an ASGI application.
+
+    Args:
+        service: What it serves.
+        clock: Seconds that only grow.
+        now: Seconds since 1970.
+    """
+    log = RequestLog(service.settings.work / LOG_NAME)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = THREADS
         yield
         await to_thread.run_sync(service.stop)
+        await to_thread.run_sync(log.close)
 
     app = FastAPI(
         title="prosect",
@@ -63,13 +75,17 @@ def create_app(service: Service, clock: Callable[[], float]) -> App:
         redirect_slashes=False,
     )
     add_problems(app)
+    dialect_of: dict[str, str] = {}
     for dialect in service.settings.dialects:
-        app.include_router(ROUTERS[dialect](service))
-    add_operations(app, service)
+        router = ROUTERS[dialect](service)
+        app.include_router(router)
+        dialect_of |= {route.path: dialect for route in router.routes if isinstance(route, APIRoute)}
+    add_operations(app, service, log)
     add_page(app)
-    return Guard(
+    guarded = Guard(
         without_last_slash(app), service.settings, clock, (*LARGE, *dls.LARGE, *monailabel.LARGE, *nninteractive.LARGE)
     )
+    return Recorder(guarded, dialect_of, service.metrics, log.add, now, clock)
 
 
 def without_last_slash(app: App) -> App:
@@ -128,25 +144,6 @@ def add_problems(app: FastAPI) -> None:
             "code": HTTP_CODES.get(error.status_code, "REQUEST_INVALID"),
         }
         return JSONResponse(problem, error.status_code, dict(error.headers or {}), media_type=PROBLEM)
-
-
-def add_operations(app: FastAPI, service: Service) -> None:
-    """Add what those who run the server ask."""
-
-    @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, bool]:
-        return {"ok": True}
-
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz() -> Response:
-        ready = service.is_ready()  # asked here, not on a thread: all of those may be busy
-        return JSONResponse({"ready": ready}, 200 if ready else 503)
-
-    @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        measures = await to_thread.run_sync(service.measures)
-        lines = [f"prosect_{name} {value}" for name, value in measures.items()]
-        return PlainTextResponse("\n".join(lines) + "\n")
 
 
 def add_page(app: FastAPI) -> None:

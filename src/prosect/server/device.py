@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
@@ -38,15 +39,27 @@ class Job(Generic[Result]):
         done: Windows or patches so far.
         total: Of how many; 0 while that is not known.
         error: Why it failed.
+        waited_s: How long it was in the queue.
+        worked_s: How long it ran; a draft's time includes clicks that went before it.
     """
 
-    def __init__(self, owner: str, kind: str, urgent: bool, work: Callable[[Watch], Result], listen: Listener) -> None:
+    def __init__(
+        self,
+        owner: str,
+        kind: str,
+        urgent: bool,
+        work: Callable[[Watch], Result],
+        listen: Listener,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.identity = secrets.token_urlsafe(16)
         self.owner, self.kind, self.urgent = owner, kind, urgent
         self.state: JobState = "queued"
         self.done, self.total = 0, 0
         self.error: BaseException | None = None
-        self._work, self._listen = work, listen
+        self.waited_s, self.worked_s = 0.0, 0.0
+        self._work, self._listen, self._clock = work, listen, clock
+        self._since = clock()
         self._result: Result | None = None
         self._cancelled = threading.Event()
         self._ended = threading.Event()
@@ -88,6 +101,7 @@ class Job(Generic[Result]):
             self._end("cancelled", CancelledError("The work was cancelled before it began."))
             return
         self.state = "running"
+        self.waited_s, self._since = self._clock() - self._since, self._clock()
         self._listen(self)
         try:
             self._result = self._work(watch)
@@ -99,6 +113,8 @@ class Job(Generic[Result]):
             self._end("done", None)
 
     def _end(self, state: JobState, error: BaseException | None) -> None:
+        if self.state == "running":
+            self.worked_s = self._clock() - self._since
         self.state, self.error = state, error
         # Told before waiting threads go on, so that a page never sees a result of a job that still "runs".
         self._listen(self)
@@ -110,12 +126,16 @@ class Device:
 
     Args:
         capacity: Jobs that may wait.
+        note: Told of each job when it has ended.
+        clock: Seconds that only grow.
 
     Attributes are private; its state is the queue, one of the places that design.md names.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
+    def __init__(
+        self, capacity: int = CAPACITY, note: Listener | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._capacity, self._note, self._clock = capacity, note, clock
         self._queues: OrderedDict[str, deque[Job[Any]]] = OrderedDict()
         self._changed = threading.Condition()
         self._stopping = False
@@ -137,7 +157,7 @@ class Device:
         Raises:
             ResourceError: Too much waits already (`QUEUE_FULL`), or the server stops (`SERVER_STOPPING`).
         """
-        job = Job(owner, kind, urgent, work, listen or (lambda _job: None))
+        job = Job(owner, kind, urgent, work, listen or (lambda _job: None), self._clock)
         with self._changed:
             if self._stopping:
                 raise ResourceError("The server stops; try again when it is back.", code="SERVER_STOPPING")
@@ -156,6 +176,11 @@ class Device:
             waiting = itertools.chain.from_iterable(self._queues.values())
             ahead = [each for each in waiting if each is not job and (each.urgent or not job.urgent)]
             return len(ahead) + len(self._running)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread does work still."""
+        return self._thread.is_alive()
 
     @property
     def waiting(self) -> int:
@@ -189,6 +214,8 @@ class Device:
             job.run(between=self._nothing if job.urgent else self._urgent_first)
         finally:
             self._running.remove(job)
+            if self._note is not None:
+                self._note(job)
 
     def _nothing(self) -> None:
         """Leave a click alone: it is short, and nothing goes before it."""

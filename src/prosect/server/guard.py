@@ -18,7 +18,7 @@ from typing import Any
 from prosect.server.deadlines import MAX_SMALL_BODY, pace
 from prosect.server.settings import Settings
 
-__all__ = ["SECURITY_HEADERS", "App", "Guard", "Receive", "Scope", "Send"]
+__all__ = ["SECURITY_HEADERS", "App", "Guard", "Message", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -268,6 +268,11 @@ class Library:
                 code="MEMORY_EXHAUSTED",
             )
 
+    @property
+    def planned_bytes(self) -> int:
+        """What all scans and sessions in memory take, as planned."""
+        return self._planned_bytes(self.live())
+
     def _fits(self, sessions: list[LiveSession], needed: int) -> bool:
         return self._planned_bytes(sessions) + needed <= self.settings.memory_bytes
 

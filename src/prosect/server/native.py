@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -190,7 +191,8 @@ def add_reading(router: APIRouter, service: Service) -> None:
         loop = asyncio.get_running_loop()
 
         def tell(event: Any) -> None:
-            loop.call_soon_threadsafe(put_if_room, queue, event)
+            with suppress(RuntimeError):  # the loop has ended, and who listened with it
+                loop.call_soon_threadsafe(put_if_room, queue, event)
 
         stop = live.listen(tell)
         if last is not None:

@@ -19,7 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
 import prosect
-from prosect.errors import CheckpointError, FormatError, PromptError
+from prosect.errors import FormatError, PromptError
 from prosect.io.writing import write
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.progress import Watch
@@ -36,6 +36,7 @@ __all__ = ["nim"]
 NAME = "vista3d"
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 MAX_POINTS = 1000
+READY_S = 50.0  # for which a client that asks whether the model is ready is kept waiting
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ def nim(service: Service) -> APIRouter:
 
     @router.get("/health/ready")
     async def ready() -> Response:
-        try:
-            await blocking(service.shelf.clicker)  # clients ask until it is loaded, so it is loaded now
-        except CheckpointError:
-            return JSONResponse({"status": "not ready"}, 503)
+        # Clients ask until it is, with no pause worth the name, so they are kept a little.
+        reason = await blocking(service.readiness.wait, READY_S)
+        if reason:
+            return JSONResponse({"status": "not ready", "reason": reason}, 503)
         return JSONResponse({"status": "ready"})
 
     @router.get("/license")

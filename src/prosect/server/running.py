@@ -89,7 +89,7 @@ def server_of(settings: Settings, shelf: Shelf) -> tuple[uvicorn.Server, Service
     """Return the server, not started yet, and its service."""
     service = Service(Library(settings, shelf, prosect.read, time.time, time.monotonic), time.monotonic)
     config = uvicorn.Config(
-        create_app(service, time.monotonic),
+        create_app(service, time.monotonic, time.time),
         http=PunctualProtocol,
         ws="none",
         log_level="warning",

@@ -22,7 +22,9 @@ from prosect.server.drawing import Shape, answer_shape
 from prosect.server.exports import export, require_ending
 from prosect.server.library import Library, delete_upload
 from prosect.server.live import Event, LiveSession
+from prosect.server.metrics import Metrics
 from prosect.server.paths import output_path
+from prosect.server.readiness import ANSWERS_NAME, Readiness
 from prosect.server.replies import Jobs, Replies, job_event
 from prosect.server.scans import OpenScan
 from prosect.server.shelf import Source
@@ -55,11 +57,13 @@ class Service:
     """
 
     def __init__(self, library: Library, clock: Callable[[], float]) -> None:
-        self.library, self.settings, self.shelf = library, library.settings, library.shelf
+        self.library, self.settings, self.shelf, self._clock = library, library.settings, library.shelf, clock
         for name, path in library.kept_models().items():
             self.shelf.offer(Source(name, None, path))
+        self.metrics = Metrics()
         # Each session may wait for the answer to one click; beside them there are drafts.
-        self.device = Device(CAPACITY + self.settings.max_sessions)
+        self.device = Device(CAPACITY + self.settings.max_sessions, self._note_times)
+        self.readiness = Readiness(self.shelf, self.device, self.settings.work / ANSWERS_NAME)
         self.jobs, self._replies = Jobs(), Replies(clock)
 
     # Scans and sessions
@@ -228,19 +232,6 @@ class Service:
             # A file that a client sent is the client's to change; what the server was started with would be ours.
             raise FormatError(str(error), code=error.code) from error
 
-    def is_ready(self) -> bool:
-        """Return whether the model that answers clicks is loaded."""
-        return self.shelf.is_ready
-
-    def measures(self) -> dict[str, float]:
-        """Return what those who run the server watch; no names and no paths."""
-        return {
-            "sessions_live": sum(each.is_live for each in self.library.live()),
-            "sessions_known": len(self.library.sessions()),
-            "queue_length": self.device.waiting,
-            "scan_bytes": self.library.scans.held_bytes,
-        }
-
     def lock(self, identity: str, structure: str, locked: bool) -> None:
         """Protect a structure, or release it."""
         self.require_writing()
@@ -380,7 +371,9 @@ class Service:
                     code="REVISION_OLD",
                 )
             change = self._submit_click(live, kind, lambda watch: act(session, watch)).result()
+            began = self._clock()
             delta = live.delta(session, change.box, change)
+            self.metrics.time("pack_seconds", self._clock() - began)
             self._replies.add(identity, key, delta)
             live.note_change(session, change.box)
         return delta
@@ -392,6 +385,10 @@ class Service:
         )
         self.jobs.add(job)
         return job
+
+    def _note_times(self, job: Job[Any]) -> None:
+        self.metrics.time("queue_seconds", job.waited_s, kind=job.kind)
+        self.metrics.time("model_seconds", job.worked_s, kind=job.kind)
 
     def _tell_of_job(self, live: LiveSession, job: Job[Any], ends: bool) -> None:
         live.tell(job_event(job, ends))

@@ -54,11 +54,6 @@ class Shelf:
         return tuple(self._sources)
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the model that answers clicks is loaded."""
-        return self._main in self._loaded
-
-    @property
     def licence(self) -> str:
         """The licence of the model that answers clicks."""
         return self.model(self._main).spec.licence

@@ -18,9 +18,10 @@ from prosect.server.library import Library
 from prosect.server.scans import OpenScan
 from prosect.server.uploads import SAFE
 
-__all__ = ["FINAL", "Datastore", "Image", "SavedLabel", "safe_name"]
+__all__ = ["FINAL", "Datastore", "Image", "SavedLabel", "read_datastore", "safe_name"]
 
 DATASTORE = Kind("prosect-datastore", 1, "the list of images and labels")
+DATASTORE_NAME = "datastore.json"
 FINAL = "final"  # the tag of a label that a person has submitted
 SCANS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SLICES = (".dcm", ".ima")
@@ -78,8 +79,8 @@ class Datastore:
         self._library = library
         self.labels_folder = library.settings.work / "labels"
         self.labels_folder.mkdir(mode=0o700, exist_ok=True)
-        self._file = library.settings.work / "datastore.json"
-        self._sent, self._labels = read_datastore(self._file)
+        self._file = library.settings.work / DATASTORE_NAME
+        self._sent, self._labels = read_datastore(library.settings.work)
         self._lock = threading.Lock()
 
     def images(self) -> dict[str, Image]:
@@ -206,13 +207,13 @@ class Datastore:
         self._sent, self._labels = sent, labels
 
 
-def read_datastore(path: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str, SavedLabel]]]:
-    """Return which scans were sent and which labels submitted, as a file says; none where there is no file yet.
+def read_datastore(work: Path) -> tuple[Mapping[str, str], Mapping[str, Mapping[str, SavedLabel]]]:
+    """Return which scans were sent and which labels submitted, as the file in a work folder says; at first none.
 
     Raises:
         FormatError: The file is damaged (`INDEX_DAMAGED`).
     """
-    return DATASTORE.read(path, parse_datastore) or ({}, {})
+    return DATASTORE.read(work / DATASTORE_NAME, parse_datastore) or ({}, {})
 
 
 def parse_datastore(

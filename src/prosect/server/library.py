@@ -14,6 +14,7 @@ from pathlib import Path
 
 from prosect.errors import FormatError, OutputError, PromptError, ProsectError, ResourceError
 from prosect.models.resuming import resume
+from prosect.server.damaged import notes_on, set_aside
 from prosect.server.index import Index, ScanEntry, SessionEntry, read_index, write_index
 from prosect.server.kept import Kind
 from prosect.server.live import LiveSession, session_bytes
@@ -53,6 +54,7 @@ class Library:
         self.roots = Roots(settings.roots)
         self.scans = Scans(read, settings.memory_bytes // SHARE_FOR_SCANS, settings.max_voxels)
         self._now, self._clock = now, clock
+        self._started = (now(), clock())
         for folder in (settings.work, self.uploads, self.journals):
             make_private(folder)
         self._index = read_index(self._index_file)
@@ -157,13 +159,38 @@ class Library:
         entry = self._index.scans.get(identity)
         if entry is None:
             raise FormatError(f"There is no scan '{identity:.40}' here.", code="SCAN_UNKNOWN")
-        if any(each.scan == identity for each in self._index.sessions.values()):
+        if self.works_on(identity):
             raise PromptError(f"A session works on {entry.name}; end it first.", code="SCAN_IN_USE")
         self.scans.drop(identity)
         with self._lock:
             self._save(self._index.without(identity))
         if entry.uploaded:
             delete_upload(Path(entry.path), self.uploads)
+
+    def uploaded_scans(self) -> list[ScanEntry]:
+        """Return the scans that clients sent."""
+        return [each for each in self._index.scans.values() if each.uploaded]
+
+    def works_on(self, scan: str) -> bool:
+        """Return whether a session is on a scan, in memory or not."""
+        return any(each.scan == scan for each in self._index.sessions.values())
+
+    def place_of(self, path: Path) -> Path:
+        """Return what lies in the folder of uploads and holds an uploaded file."""
+        return self.uploads / path.relative_to(self.uploads).parts[0]
+
+    def age_s(self, path: Path) -> float:
+        """Return how long ago a file was written; 0 where it is gone.
+
+        Files are deleted by it, so a clock that is set while the server runs must not make them old.
+        """
+        try:
+            written = path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+        began, clock = self._started
+        since_start = self._clock() - clock
+        return self._now() - written if written < began else min(self._now() - written, since_start)
 
     # Sessions
 
@@ -224,18 +251,26 @@ class Library:
             self._save(self._index.without(identity))
         self._journal(entry).unlink(missing_ok=True)
         scan = self._index.scans.get(entry.scan)
-        in_use = any(each.scan == entry.scan for each in self._index.sessions.values())
-        if scan is not None and scan.uploaded and not in_use:
+        if scan is not None and scan.uploaded and not self.works_on(entry.scan):
             self.forget_scan(entry.scan)
 
     def _session_of(self, entry: SessionEntry) -> LiveSession:
-        return LiveSession(entry, lambda: self.scan(entry.scan), lambda scan: self._revive(entry, scan))
+        journal = self._journal(entry)
+        return LiveSession(
+            entry, lambda: self.scan(entry.scan), lambda scan: self._revive(entry, scan), lambda: notes_on(journal)
+        )
 
     def _revive(self, entry: SessionEntry, scan: OpenScan) -> Session:
         """Return a session from its journal, or a new one where there is no journal yet."""
         self._admit(entry.identity, scan)
         model = self.shelf.clicker()
         journal = self._journal(entry)
+        if journal.exists():
+            try:
+                return resume(journal, scan.volume, model=model)
+            except ProsectError:
+                if not set_aside(journal):
+                    raise
         if journal.exists():
             return resume(journal, scan.volume, model=model)
         session: Session = model.session(

@@ -38,12 +38,17 @@ class LiveSession:
         entry: What the index says of it.
         open_scan: Returns its scan.
         revive: Makes its `Session`, from its journal where there is one.
+        notes: Returns what people should know of it.
     """
 
     def __init__(
-        self, entry: SessionEntry, open_scan: Callable[[], OpenScan], revive: Callable[[OpenScan], Session]
+        self,
+        entry: SessionEntry,
+        open_scan: Callable[[], OpenScan],
+        revive: Callable[[OpenScan], Session],
+        notes: Callable[[], list[str]] = list,
     ) -> None:
-        self.entry = entry
+        self.entry, self._notes = entry, notes
         self._open_scan, self._revive = open_scan, revive
         self._lock = threading.RLock()
         self._session: Session | None = None
@@ -109,6 +114,7 @@ class LiveSession:
                 "structures": self.structures(session),
                 "can_undo": session.can_undo,
                 "can_redo": session.can_redo,
+                "notes": self.notes(session),
             }
 
     def structures(self, session: Session) -> list[dict[str, Any]]:
@@ -195,7 +201,7 @@ class LiveSession:
             "structures": self.structures(session),
             "can_undo": session.can_undo,
             "can_redo": session.can_redo,
-            "notes": self.notes_on_slots(session) if change is None else list(change.notes),
+            "notes": self.notes(session) if change is None else list(change.notes),
         }
         if change is not None:
             said["change"] = {
@@ -206,13 +212,14 @@ class LiveSession:
             }
         return said
 
-    def notes_on_slots(self, session: Session) -> list[str]:
-        """Return what a page should say when it loads more structures than it can paint."""
+    def notes(self, session: Session) -> list[str]:
+        """Return what a page should say when it loads the session: of its journal, of structures it cannot paint."""
         beyond = [each.name for each in session.states][MAX_SLOTS:]
         if not beyond:
-            return []
+            return self._notes()
         return [
-            f"{len(beyond)} structures are not painted, as the page tells {MAX_SLOTS} apart; exports have them all."
+            *self._notes(),
+            f"{len(beyond)} structures are not painted, as the page tells {MAX_SLOTS} apart; exports have them all.",
         ]
 
     def slot_labels(self, session: Session, box: Box) -> NDArray[np.uint8]:

@@ -37,6 +37,7 @@ from prosect.server.clicking import Click
 from prosect.server.drawing import Shape
 from prosect.server.exports import export
 from prosect.server.foreign import StrictRoute
+from prosect.server.leaving import forget_old_uploads
 from prosect.server.service import Service
 from prosect.server.travelling import DeltaResponse, packed, travels
 from prosect.server.uploads import receive
@@ -107,6 +108,7 @@ def add_scans(router: APIRouter, service: Service) -> None:
     async def upload(request: Request, series: str | None = None) -> dict[str, Any]:
         """Take a scan: one file as the body with its name in `X-Filename`, or a DICOM folder as multipart `files`."""
         service.require_writing()
+        await blocking(forget_old_uploads, service.library)
         path, name = await receive(request, service.library.uploads, service.settings.max_upload_bytes)
         scan = await blocking(service.keep_upload, path, name, series)
         return scan_json(scan)

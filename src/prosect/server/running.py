@@ -20,6 +20,7 @@ import prosect
 from prosect.errors import UsageError
 from prosect.server.app import create_app
 from prosect.server.deadlines import PunctualProtocol
+from prosect.server.leaving import forget_old_uploads
 from prosect.server.library import Library
 from prosect.server.service import Service
 from prosect.server.settings import Settings
@@ -88,6 +89,8 @@ class AnnouncingServer(uvicorn.Server):
 def server_of(settings: Settings, shelf: Shelf) -> tuple[uvicorn.Server, Service]:
     """Return the server, not started yet, and its service."""
     service = Service(Library(settings, shelf, prosect.read, time.time, time.monotonic), time.monotonic)
+    if not settings.read_only:
+        forget_old_uploads(service.library)
     config = uvicorn.Config(
         create_app(service, time.monotonic, time.time),
         http=PunctualProtocol,

@@ -52,6 +52,20 @@ def test_a_result_outlives_the_window_after_it() -> None:
     assert torch.equal(first, kept)
 
 
+def test_features_are_written_once_in_the_order_they_are_blended_in_and_their_memory_is_used_again() -> None:
+    graphs = load_module("prosect.networks.vista3d.openvino_branches").OpenVinoBranches(network(interactive=False))
+    window = torch.rand(1, 1, 32, 32, 32)
+    places = set()
+    for _ in range(6):
+        features = graphs.automatic_features(window)
+        assert features.permute(0, 2, 3, 4, 1).is_contiguous()
+        places.add(features.data_ptr())
+        del features
+    assert len(places) <= 2
+    graphs.release()
+    assert graphs.automatic_features(window).shape == (1, 8, 32, 32, 32)
+
+
 ALONE = """
 import socket, sys
 def refuse(*_, **__): raise AssertionError("a connection was tried")

@@ -205,6 +205,7 @@ def _openvino(network: Vista3D, device: torch.device, precision: Precision) -> B
         automatic_features=graphs.automatic_features,
         interactive_features=graphs.interactive_features,
         maps_alive=MODULE_MAPS,
+        release=graphs.release,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prosect.networks.buffers import Buffers
 from prosect.networks.vista3d.network import Vista3D
 
 # Before OpenVINO is loaded: its tools then fall back to a telemetry that does nothing.
@@ -28,6 +29,7 @@ __all__ = ["OpenVinoBranches"]
 EPSILON = 1e-5  # torch's instance norm
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 SPACE = (2, 3, 4)
+CHANNELS_LAST = (0, 2, 3, 4, 1)
 
 
 class OpenVinoBranches:
@@ -46,36 +48,60 @@ class OpenVinoBranches:
             # Threads that are bound to cores wait where a neighbour has the core.
             "ENABLE_CPU_PINNING": False,
         }
-        self._compiled: dict[tuple[str, int, tuple[int, ...]], Any] = {}
+        self._requests: dict[tuple[str, int, tuple[int, ...]], Any] = {}
+        self._buffers = Buffers()
 
     def automatic_features(self, windows: Tensor) -> Tensor:
-        """Return features (b c i j k) of windows (b 1 i j k)."""
-        return torch.cat([self._run("automatic", window[None]) for window in windows])
+        """Return features (b c i j k), channels-last in memory, of windows (b 1 i j k)."""
+        features = [self._run("automatic", window[None]) for window in windows]
+        if len(features) == 1:
+            stacked = features[0]
+        else:
+            stacked = torch.cat(features)
+        return stacked.permute(0, 4, 1, 2, 3)
 
     def interactive_features(self, image: Tensor) -> Tensor:
         """Return what every click on a patch (1 1 i j k) shares; see `Vista3D.interactive_features`."""
         out: Tensor = self.network.point_head.downsample(self._run("interactive", image))
         return out
 
+    def release(self) -> None:
+        """Return the memory of results that nobody holds to the system."""
+        self._buffers.release()
+
     def _run(self, branch: str, image: Tensor) -> Tensor:
-        """Return the features (1 c i j k) of a branch for an image (1 c i j k)."""
+        """Return what the graph of a branch makes of an image (1 1 i j k)."""
         threads = torch.get_num_threads()
         key = (branch, threads, tuple(image.shape))
-        if key not in self._compiled:
+        if key not in self._requests:
             settings = {**self._settings, "INFERENCE_NUM_THREADS": threads}
             graph = graph_of(self.network, branch, image.shape)
-            self._compiled[key] = openvino.Core().compile_model(graph, "CPU", settings)
-        found = self._compiled[key]([image.float().contiguous().numpy()])[0]
-        return torch.from_numpy(found)
+            compiled = openvino.Core().compile_model(graph, "CPU", settings)
+            self._requests[key] = compiled.create_infer_request()
+        request = self._requests[key]
+        found = self._buffers.take(request.model_outputs[0].shape)
+        # OpenVINO writes where the result is wanted: memory of its own would have to be copied, page by page.
+        request.set_output_tensor(0, openvino.Tensor(found.numpy(), shared_memory=True))
+        request.infer([image.float().contiguous().numpy()], share_inputs=True, share_outputs=True)
+        return found
 
 
 def graph_of(network: Vista3D, branch: str, shape: Sequence[int]) -> Any:
-    """Return the graph from an image of a shape to the features of the `automatic` or `interactive` branch."""
+    """Return the graph from an image (1 1 i j k) of a shape to the features of a branch.
+
+    Args:
+        network: Whose features.
+        branch: `automatic`, features (1 i j k c) as they are blended, or `interactive`, features (1 c i j k) as the
+            click head takes them.
+        shape: Of the image.
+    """
     image = ops.parameter(list(shape), np.float32)
     encoder: Any = network.image_encoder
     pyramid = encode(encoder.encoder, image)
     if branch == "automatic":
         out = map_features(network, decode(encoder.up_layers_auto, pyramid))
+        # So they lie in memory inside the graph already: nothing is moved.
+        out = ops.transpose(out, constant(np.array(CHANNELS_LAST, np.int64)))
     else:
         out = decode(encoder.up_layers, pyramid)
         if network.architecture.click_head == "maps" and network.architecture.automatic:

@@ -22,9 +22,11 @@ from prosect.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from load_health import ask_health
+from load_health import Memory, ask_health
 from load_people import GRID, KINDS, Person
 from worlds.serving_process import served
+
+MIB = 1 << 20
 
 
 def main() -> int:
@@ -33,16 +35,18 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=50, help="people (default: 50)")
     parser.add_argument("--actions", type=int, default=20, help="clicks of each (default: 20)")
     parser.add_argument("--wait", type=float, default=0.05, help="seconds that the model takes (default: 0.05)")
+    parser.add_argument("--settle", type=float, default=60, help="seconds until memory must stay (default: 60)")
     parser.add_argument("--only", choices=sorted({kind.dialect for kind in KINDS}), help="all by one viewer")
     args = parser.parse_args()
     kinds = [kind for kind in KINDS if args.only in (None, kind.dialect)]
     with tempfile.TemporaryDirectory() as name:
-        found = campaign(Path(name), args.sessions, args.actions, args.wait, kinds)
+        found = campaign(Path(name), args.sessions, args.actions, args.wait, kinds, args.settle)
     print(
         f"load_server: {args.sessions} sessions, {found['actions']:.0f} actions in {found['seconds']:.0f} s, "
         f"{found['refused']:.0f} refused, {found['lost']:.0f} lost, {found['crossed']:.0f} sessions with a wrong mask, "
         f"{found['waits']:.0f} waits for room; slowest session {found['slowest']:.2f} x median of its viewer; "
-        f"/healthz p50 {found['health_p50_ms']:.0f} ms, p95 {found['health_ms']:.0f} ms"
+        f"/healthz p50 {found['health_p50_ms']:.0f} ms, p95 {found['health_ms']:.0f} ms; memory "
+        f"{found['memory_mib']:.0f} MiB after {args.settle:.0f} s, at most {100 * found['growth']:+.1f} % from then on"
     )
     for dialect in sorted({kind.dialect for kind in kinds}):
         print(f"  {dialect}: click p50 {found[dialect + '_p50_s']:.2f} s, p95 {found[dialect + '_p95_s']:.2f} s")
@@ -50,20 +54,27 @@ def main() -> int:
 
 
 def campaign(
-    work: Path, sessions: int, actions: int, wait_s: float, kinds: Sequence[type[Person]] = KINDS
+    work: Path,
+    sessions: int,
+    actions: int,
+    wait_s: float,
+    kinds: Sequence[type[Person]] = KINDS,
+    settle_s: float = 60.0,
 ) -> dict[str, float]:
     """Return what was seen while some people worked at once."""
     scans = work / "scans"
     scans.mkdir()
     prosect.write(Volume(np.zeros(GRID.shape, dtype=np.float32), GRID, "CT"), scans / "ct.nii")
     # A process of its own, as in life: people who share its interpreter would keep it waiting themselves.
-    with served(work / "work", scans, sessions=2 * sessions, wait_s=wait_s) as (http, _process):
+    with served(work / "work", scans, sessions=2 * sessions, wait_s=wait_s) as (http, process):
         address = http.base_url
+        memory = Memory(process.pid)
         people = [kinds[number % len(kinds)](str(address), number, actions) for number in range(sessions)]
         began = time.perf_counter()
-        for each in people:
+        for each in (memory, *people):
             each.start()
         health = watch(address, people)
+        memory.enough()
         seconds = time.perf_counter() - began
         crossed = sum(not each.has_its_own_mask() for each in people)
         for each in people:
@@ -76,6 +87,8 @@ def campaign(
         "crossed": crossed,
         "waits": sum(each.waits for each in people),
         "seconds": seconds,
+        "memory_mib": memory.at(settle_s) / MIB,
+        "growth": memory.growth(settle_s),
         "health_p50_ms": 1000 * float(np.percentile(health, 50)),
         "health_ms": 1000 * float(np.percentile(health, 95)),
         **by_viewer(people),

@@ -130,3 +130,19 @@ def test_a_drag_with_the_window_tool_changes_the_window_and_nothing_else(page: P
     page.wait(f"document.getElementById('window-values').textContent === {first!r}")
     assert page.ask("window.prosect.state.revision") == 0
     assert page.complaints == []
+
+
+def test_a_drag_with_the_right_button_zooms_and_does_nothing_else(page: Page, middle: Place) -> None:
+    mouse, (x, y) = page.tab.mouse, middle
+    window, before = page.tab.inner_text("#window-values"), slice_of(page)
+    for up, zoom in ((120, 2.0), (60, 2.0**1.5), (-180, 1.0)):  # up is closer
+        mouse.move(x, y)
+        mouse.down(button="right")
+        mouse.move(x + 30, y - up, steps=4)
+        mouse.up(button="right")
+        assert zoom_of(page) == pytest.approx(zoom, rel=0.05)
+    assert page.tab.inner_text("#window-values") == window
+    assert slice_of(page) == before
+    page.idle()
+    assert page.ask("window.prosect.state.revision") == 0
+    assert page.complaints == []

@@ -6,6 +6,7 @@ import { readOnly, state } from "./state.js";
 const QUEUE = 4; // that may wait
 const SLOW_MS = 1000; // after which a bar is shown
 const SHOWN_MS = 8000; // how long a refusal stays beside its click
+const TRIES = 10; // of a click, while others change the session
 
 export class Actions {
   /** `show` is the display. */
@@ -110,6 +111,19 @@ export class Actions {
     }
   }
 
+  /** Do what adds to a session whatever others did meanwhile: a click, a stroke. It is sent again on what they made. */
+  async add(path, body, signal) {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.act(path, body, signal);
+      } catch (error) {
+        if (error.code !== "REVISION_OLD" || tries === TRIES) throw error;
+        await this.refresh(); // what others did is seen before what this page adds to it
+        signal.throwIfAborted();
+      }
+    }
+  }
+
   /** Click, or draw something that becomes clicks; `mark` is shown meanwhile, and a refusal beside it. */
   prompt(path, body, mark) {
     const name = this.show.need();
@@ -118,7 +132,7 @@ export class Actions {
     state.pending.push(mark);
     const accepted = this.enqueue(async (signal) => {
       try {
-        const header = await this.act(path, { structure: name, ...body }, signal);
+        const header = await this.add(path, { structure: name, ...body }, signal);
         this.forget(mark);
         tell(header.change);
         await this.fetchClicks();
@@ -151,7 +165,7 @@ export class Actions {
     if (!name) return;
     this.enqueue(async (signal) => {
       const body = { structure: name, kind: erase ? "erase" : "paint", path, radius_mm: radius, axis };
-      const header = await this.act("/strokes", body, signal);
+      const header = await this.add("/strokes", body, signal);
       tell(header.change);
       await this.fetchClicks();
     });

@@ -7,7 +7,7 @@ const INSET = 0.985; // at the edge of the canvas letters would be cut
 const NAMES = ["axial", "coronal", "sagittal"];
 const SINGLE = { axial: AXIAL, coronal: CORONAL, sagittal: SAGITTAL };
 const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAGITTAL, [0, 0.5, 0.5, 0.5]], [RENDER, [0.5, 0.5, 0.5, 0.5]]];
-const PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
+const NONE = 0, PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
 const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
 const LINE = 1.1; // pixels that the crosshair is wide
@@ -31,9 +31,9 @@ export class Scene {
     this.dragWindow(false);
   }
 
-  /** Let a drag change the window, or move the crosshair; with Shift it moves the picture. */
+  /** Let a drag change the window, or move the crosshair; with Shift it moves the picture. The right button is ours. */
   dragWindow(on) {
-    this.niivue.setMouseEventConfig({ leftButton: { primary: on ? WINDOW : CROSSHAIR, withShift: PAN }, rightButton: WINDOW, centerButton: PAN });
+    this.niivue.setMouseEventConfig({ leftButton: { primary: on ? WINDOW : CROSSHAIR, withShift: PAN }, rightButton: NONE, centerButton: PAN });
     this.niivue.setTouchEventConfig({ singleTouch: on ? WINDOW : CROSSHAIR });
   }
 

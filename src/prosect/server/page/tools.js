@@ -9,6 +9,8 @@ const LINE = 40; // pixels, for browsers that count lines
 const CHOICE = 12; // pixels that two fingers move before it is clear whether they zoom or go through the slices
 const FINGER_STEP = 16; // pixels of two fingers that are a slice
 const MANY = 10; // slices, with Shift
+const RIGHT = 2; // the button that zooms
+const DOUBLE = 120; // pixels of a drag with it that show the picture twice or half as large
 const LOOKS = new Set(["look", "windowing"]);
 const STROKES = new Set(["paint", "erase", "box", "lasso"]);
 
@@ -32,12 +34,18 @@ export class Tools {
     canvas.addEventListener("pointerleave", () => { drawBrush(null); drawName(null); });
     // While something is drawn, or two fingers do what we do with them, NiiVue must not move anything with it.
     for (const kind of ["mousedown", "mousemove", "touchstart", "touchmove"]) {
-      canvas.addEventListener(kind, (event) => { if (this.press?.path || this.pair) event.stopImmediatePropagation(); }, { capture: true });
+      canvas.addEventListener(kind, (event) => { if (this.owns) event.stopImmediatePropagation(); }, { capture: true });
     }
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
   get draws() {
     return STROKES.has(this.name);
+  }
+
+  /** Whether what the pointer does is ours and not NiiVue's. */
+  get owns() {
+    return Boolean(this.press?.path || this.press?.button === RIGHT || this.pair);
   }
 
   choose(name) {
@@ -102,6 +110,7 @@ export class Tools {
       return;
     }
     this.press = { x: event.clientX, y: event.clientY, button: event.button, path: null };
+    if (event.button === RIGHT) this.canvas.setPointerCapture(event.pointerId);
     if (!this.draws || event.button !== 0 || !this.scene.loaded || !this.asked.may()) return;
     const place = this.scene.at(event.clientX, event.clientY);
     if (!place) return;
@@ -120,6 +129,10 @@ export class Tools {
     this.showBrush(event);
     this.showName(event);
     const press = this.press;
+    if (press?.button === RIGHT) {
+      this.asked.zoom(2 ** ((press.y - event.clientY) / DOUBLE)); // up is closer
+      press.y = event.clientY;
+    }
     if (!press?.path) return;
     const place = this.scene.at(event.clientX, event.clientY);
     if (!place || place.axis !== press.axis) return;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ def test_screen_readers_find_every_part_by_role_and_name(tab: Callable[[], Any],
         'combobox "Structure or new object"',
         'grid "Structures of this session"',
         'row "liver, ',
+        'gridcell "liver"',
         'button "Hide liver" [pressed]',
         'button "Lock my lesion"',
         'slider "Brush"',
@@ -84,6 +86,60 @@ def test_a_structure_is_named_clicked_hidden_and_removed_by_the_keyboard(tab: Ca
     page.tab.focus("#canvas")
     keys.press("r")
     page.wait("window.prosect.state.structures[1].voxels === 0")
+    assert page.complaints == []
+
+
+def test_a_scan_is_opened_corrected_and_exported_by_the_keyboard_alone(
+    tab_at: Callable[[Any], Any], start_with: Callable[[Any], Server], settings: Any
+) -> None:
+    scan = settings.roots["scans"] / "ct.nii.gz"
+    page = tab_at(start_with(replace(settings, roots={"ct.nii.gz": scan})))
+    keys, heard = page.tab.keyboard, []
+
+    def say() -> str:
+        """What a screen reader says of the last action."""
+        heard.append(page.tab.inner_text("#status"))
+        return str(heard[-1])
+
+    page.tab.goto(f"{page.server.address}/#t={page.server.settings.token}")
+    page.wait("document.querySelectorAll('#begin button').length === 1")  # the scan is offered at once
+    while page.ask("document.activeElement.closest('#begin') === null"):
+        keys.press("Tab")
+    keys.press("Enter")
+    page.wait("!document.getElementById('search').disabled && document.activeElement.id === 'canvas'")
+    assert say() == "ct.nii.gz is open"
+
+    while page.ask("document.activeElement.id !== 'search'"):
+        keys.press("Tab")
+    keys.type("my lesion")
+    keys.press("Enter")
+    assert say() == "my lesion is selected"
+    while page.ask("document.activeElement.id !== 'canvas'"):
+        keys.press("Shift+Tab")
+    before = page.tab.inner_text("#place")
+    keys.press("ArrowRight")
+    keys.press("Shift+PageUp")
+    assert page.tab.inner_text("#place") != before  # it is a live region: where the crosshair is, is said
+    keys.press("Enter")
+    page.wait("window.prosect.state.revision === 1")
+    page.idle()
+    assert re.fullmatch(r"my lesion: [\d,]+ voxels added \([\d.]+ s\)", say())
+    keys.press("Control+z")
+    page.wait("window.prosect.state.clicks.length === 0")
+    page.idle()
+    assert re.fullmatch(r"my lesion: [\d,]+ removed \([\d.]+ s\)", say())
+
+    keys.press("?")
+    assert page.ask("document.activeElement.textContent") == "Keys"  # and not its end
+    assert 'row "Enter clicks at the crosshair"' in page.tab.locator("#help-dialog").aria_snapshot()
+    keys.press("Escape")
+    assert page.ask("document.activeElement.id") == "canvas"
+    while page.ask("document.activeElement.textContent !== 'Export'"):
+        keys.press("Tab")
+    with page.tab.expect_download() as download:
+        keys.press("Enter")
+    assert download.value.suggested_filename == "ct_labels.nii.gz"
+    page.wait("document.getElementById('status').textContent.includes('MB')")
     assert page.complaints == []
 
 

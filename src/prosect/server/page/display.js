@@ -7,6 +7,11 @@ import { readOnly, state } from "./state.js";
 const SLOW_MS = 1000;
 const AS_AT_FIRST = "as at first";
 const BY_HAND = "by hand";
+const FORMATS = {
+  "nii.gz": "NIfTI (.nii.gz)", nrrd: "NRRD (.nrrd)", "seg.nrrd": "Slicer segmentation (.seg.nrrd)", mha: "MetaImage (.mha)",
+  "masks.zip": "a mask each (.zip)", "label_tables.zip": "with label tables (.zip)", "statistics.csv": "statistics (.csv)", "session.json": "session (.json)",
+  dicom_seg: "DICOM SEG", dicom_rtstruct: "DICOM RTSTRUCT", dicom_sr: "DICOM SEG and report",
+};
 
 export class Display {
   /** `reload` fetches what changed elsewhere. */
@@ -81,19 +86,20 @@ export class Display {
     document.body.classList.toggle("read-only", readOnly());
     $("model").textContent = capabilities.model.model ?? "";
     $("model").title = capabilities.licence ?? "";
-    $("format").replaceChildren(...capabilities.formats.map((each) => new Option(each, each)));
+    $("format").replaceChildren(...capabilities.formats.map(formatOption));
     this.models(capabilities.models);
   }
 
   models(models) {
     state.capabilities.models = models;
     $("draft-model").replaceChildren(...models.map((each) => new Option(each, each)));
+    $("draft-model").title = models.join(", "); // long names are cut off in the list
     $("models-row").hidden = readOnly();
   }
 
   facts(scan) {
     // A DICOM series can be exported as DICOM, too.
-    $("format").replaceChildren(...scan.formats.map((each) => new Option(each, each)));
+    $("format").replaceChildren(...scan.formats.map(formatOption));
     $("scan-name").textContent = scan.name;
     document.title = `${scan.name} – prosect`;
     const facts = [scan.modality || (scan.hounsfield ? "CT" : ""), scan.shape.join(" × "), scan.spacing_mm.map((each) => each.toFixed(2)).join(" × ") + " mm"];
@@ -181,4 +187,8 @@ export class Display {
     this.draftable();
     this.clicks();
   }
+}
+
+function formatOption(format) {
+  return new Option(FORMATS[format] ?? format, format);
 }

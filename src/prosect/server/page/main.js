@@ -124,7 +124,7 @@ async function start() {
     return;
   }
   display.server(state.capabilities);
-  await sessions.openAsAsked();
+  await sessions.openAsAsked(() => opening.begin());
 }
 
 wireForms();

@@ -7,6 +7,8 @@ const files = document.getElementById("files");
 const recent = document.getElementById("recent");
 const trail = document.getElementById("trail");
 const trouble = document.getElementById("open-problem");
+const beginning = document.getElementById("begin");
+const OFFERED = 4; // scans and sessions before any dialog is opened
 
 export class Opening {
   /** `opened` takes a scan, `resumed` a session and its scan's identity. */
@@ -17,6 +19,16 @@ export class Opening {
     document.getElementById("folder").addEventListener("change", (event) => this.send([...event.target.files]));
   }
 
+  /** Offer on the empty page what is most likely wanted: sessions to go on with, and scans that the server was given. */
+  async begin() {
+    const { sessions } = await api.get("/sessions");
+    const { roots } = await api.get("/files");
+    const known = sessions.map((each) => entry(each.scan || "scan", `go on · ${facts(each)}`, () => this.go(each)));
+    const given = roots.filter((each) => each.kind !== "folder").map(({ name }) => entry(name, "begin", () => this.open(name, "")));
+    beginning.replaceChildren(...known.slice(0, OFFERED), ...given.slice(0, OFFERED));
+    beginning.hidden = beginning.childElementCount === 0;
+  }
+
   async show() {
     trouble.hidden = true;
     dialog.showModal();
@@ -24,7 +36,7 @@ export class Opening {
       const { roots } = await api.get("/files");
       await (roots.length === 1 && roots[0].kind === "folder" ? this.list(roots[0].name, "") : this.roots(roots));
       const { sessions } = await api.get("/sessions");
-      recent.replaceChildren(...sessions.slice(0, 50).map((each) => entry(each.scan || "scan", when(each.created), () => this.go(each))));
+      recent.replaceChildren(...sessions.slice(0, 50).map((each) => entry(each.scan || "scan", facts(each), () => this.go(each))));
     });
   }
 
@@ -85,7 +97,7 @@ export class Opening {
       trouble.hidden = false;
       trouble.textContent = `${error.message} [${error.code ?? "LOST"}]`;
       if (error.code === "DICOM_SEVERAL_SERIES" && choose) {
-        for (const { series, facts } of seriesIn(error.message)) trouble.append(" ", button(facts, () => choose(series)));
+        for (const { series, facts: said } of seriesIn(error.message)) trouble.append(" ", button(said, () => choose(series)));
       }
     } finally {
       document.body.style.cursor = "";
@@ -110,6 +122,11 @@ function entry(name, facts, run) {
 
 function size(count) {
   return count > 1e6 ? `${(count / 1e6).toFixed(1)} MB` : `${Math.ceil(count / 1e3)} kB`;
+}
+
+/** Return when a session was begun, and by which viewer where it was another one. */
+function facts({ created, dialect }) {
+  return dialect === "native" ? when(created) : `${dialect} · ${when(created)}`;
 }
 
 function when(seconds) {

@@ -45,8 +45,8 @@ export class Sessions {
     $("canvas").focus();
   }
 
-  /** Open what the address names, or what this tab had open before it was loaded again. */
-  async openAsAsked() {
+  /** Open what the address names, or what this tab had open before it was loaded again; else `offer` what there is. */
+  async openAsAsked(offer) {
     const given = new URLSearchParams(location.search);
     const known = JSON.parse(sessionStorage.getItem(OPEN) ?? "null");
     try {
@@ -57,6 +57,8 @@ export class Sessions {
         await this.goOn(session.session_id, session.scan_id);
       } else if (known) {
         await this.goOn(...known);
+      } else {
+        await offer();
       }
     } catch (error) {
       sessionStorage.removeItem(OPEN);

@@ -210,6 +210,7 @@ function nameOf(row) {
   made.className = "label";
   made.title = row.name;
   number.className = "number";
+  number.ariaHidden = "true"; // screen readers would run it into the name
   number.textContent = row.slot ? `${row.slot}` : "new";
   made.append(number, row.name);
   return made;

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from prosect.errors import CancelledError
 
-__all__ = ["Watch", "cancel_when"]
+__all__ = ["Watch", "cancel_when", "part_of"]
 
 Watch = Callable[[int, int], None]
 
@@ -33,5 +33,23 @@ def cancel_when(asked: Callable[[], bool], watch: Watch | None = None) -> Watch:
             )
         if watch is not None:
             watch(done, total)
+
+    return step
+
+
+def part_of(watch: Watch | None, place: int, count: int) -> Watch | None:
+    """Return what one of several equal parts tells of its steps, so that all together count up once.
+
+    Args:
+        watch: Told of the whole; None where nobody is.
+        place: Which part it is, from 0.
+        count: How many there are.
+    """
+    if watch is None:
+        return None
+    tell = watch
+
+    def step(done: int, total: int) -> None:
+        tell(place * total + done, count * total)
 
     return step

@@ -299,3 +299,23 @@ def test_a_member_knows_a_click_as_its_own_structure_only_where_the_session_does
     click = LabelledClick((4.0, 4.0, 4.0), 1, (0, 0, 0))
     answers.propose(Question((click,), True, LARYNX), answers.box((0, 0, 0)))
     assert neck.questions[-1].zero_shot, "an object that the session knows no name for stays one"
+
+
+def test_batches_are_shared_in_each_model_of_a_set_or_in_none() -> None:
+    shared: list[str] = []
+
+    class Batching(Painter):
+        def batching(self) -> Painter:
+            shared.append(self.name)
+            return Painter(self.name, self.knows)
+
+    neck, torso = Batching("neck", ["larynx"]), Batching("torso", ["liver"])
+    figures: list[Mapping[str, float]] = [{"larynx": 0.6}, {"liver": 0.9}]
+    both = set_of([neck, torso], figures)
+    together = both.batching()
+    assert shared == ["neck", "torso"]
+    assert together.identity == both.identity
+    assert np.array_equal(together.segment(SCAN).array, both.segment(SCAN).array)  # type: ignore[union-attr]
+    with pytest.raises(CheckpointError) as refused:
+        set_of([neck, Painter("abdomen", ["liver"])], figures).batching()
+    assert refused.value.code == "MODEL_WRONG_NETWORK"

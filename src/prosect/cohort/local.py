@@ -32,6 +32,7 @@ def segment_all(
     *,
     source: str = "",
     slots: int = SLOTS,
+    together: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Segment every scan, writing down what became of each.
@@ -48,6 +49,7 @@ def segment_all(
         watch: Told of each outcome once it is on the disk.
         source: The folder from which the paths of the scans count.
         slots: How many scans may be in memory at once.
+        together: How many of them are computed at once.
         clock: Seconds.
 
     Raises:
@@ -56,10 +58,12 @@ def segment_all(
     mine = digest(settings)
     inputs = {scan.name: identity(scan) for scan in (*todo.todo, *todo.alone)}
     total = len(inputs) + len(todo.finished) + len(todo.changed)
-    ledger.append(START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total, scans=source)
+    ledger.append(
+        START, pid=os.getpid(), settings=dict(settings), cases=len(inputs), total=total, scans=source, together=together
+    )
     record, steps = recorder(ledger, mine, inputs, watch), with_lines(work, ledger, out, mine)
     try:
-        run(todo.todo, steps, record, alone=todo.alone, slots=slots, clock=clock)
+        run(todo.todo, steps, record, alone=todo.alone, slots=slots, together=together, clock=clock)
     except BaseException:
         with suppress(ProsectError):  # the disk may be full
             ledger.append(STOPPED)

@@ -3,7 +3,7 @@
 At most `slots` scans are in memory at once: a scan takes a slot before it is read and gives it back when its result is
 saved. With three, one is read, one computed and one saved. More of them even out scans that take longer to read than
 others, and from five on two threads read and two save. The computation stays in the caller's thread, so that an
-interrupt reaches it at once.
+interrupt reaches it at once. Where several scans are computed together, further threads do the same beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from prosect.errors import ProsectError
 __all__ = ["SLOTS", "Outcome", "Pipeline", "Work", "run"]
 
 SLOTS = 3
+# For one scan that is read and one that is saved, beside those that are computed.
+ROOM_BESIDE = 2
 # Too large beside the scans before and after it: worth a second try, alone.
 MEMORY_CODES = ("MEMORY_EXHAUSTED", "MEMORY_INSUFFICIENT", "GPU_MEMORY", "RESOURCE_EXHAUSTED")
 # No later scan can do better, and none must be computed in vain.
@@ -86,6 +88,7 @@ def run(
     *,
     alone: Sequence[Scan] = (),
     slots: int = SLOTS,
+    together: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Read, compute and save every scan; one that fails is recorded and the rest is done.
@@ -99,13 +102,14 @@ def run(
             twice at a time.
         alone: What to do after them with nothing beside it.
         slots: How many scans may be in memory at once.
+        together: How many of them are computed at once; they take slots beside those of reading and saving.
         clock: Seconds.
 
     Raises:
         ProsectError: The disk is full; nothing is lost, and the same scans can be run again.
     """
     again: list[Scan] = []
-    Pipeline(work, record, again.append if slots > 1 else None, slots, clock).run(scans)
+    Pipeline(work, record, again.append if slots > 1 else None, slots, clock, together).run(scans)
     if again or alone:
         Pipeline(work, record, None, 1, clock).run([*again, *alone])
 
@@ -115,12 +119,15 @@ class Pipeline(Generic[V, R]):
 
     def __init__(
         self, work: Work[V, R], record: Callable[[Outcome], None], postpone: Callable[[Scan], None] | None,
-        slots: int, clock: Callable[[], float],
+        slots: int, clock: Callable[[], float], together: int = 1,
     ) -> None:  # fmt: skip
         self._work, self._record, self._postpone, self._clock = work, record, postpone, clock
+        self._together = together
+        if together > 1:
+            slots = max(slots, together + ROOM_BESIDE)
         self._slots = threading.Semaphore(slots)
-        # A reader and a saver for every two scans beside the one that is computed.
-        self._helpers = max(1, (slots - 1) // 2)
+        # A reader and a saver for every two scans beside those that are computed.
+        self._helpers = max(1, (slots - together) // 2)
         self._reading = self._helpers
         self._taking, self._recording = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
@@ -138,15 +145,18 @@ class Pipeline(Generic[V, R]):
         for _ in range(self._helpers):
             self._start("reader", lambda: self._read_all(waiting))
             savers.append(self._start("saver", self._save_all))
+        others = [self._start("computer", self._compute_all) for _ in range(self._together - 1)]
         try:
             self._compute_all()
+            for other in others:
+                other.join()
             self._dismiss_savers()
             for saver in savers:
                 saver.join()
         finally:
             self._halt()
-            for saver in savers:
-                saver.join(PATIENCE_S)
+            for helper in (*others, *savers):
+                helper.join(PATIENCE_S)
         if self._failure is not None:
             raise self._failure
 
@@ -197,6 +207,7 @@ class Pipeline(Generic[V, R]):
         while (job := self._read.get()) is not None and not self._stop.is_set():
             self._computed.put(self._segmented(job))
             del job  # while this thread waits, the scan belongs to the saver alone
+        self._read.put(None)  # for those who compute beside
 
     def _save_all(self) -> None:
         while (job := self._computed.get()) is not None and not self._stop.is_set():

@@ -65,17 +65,20 @@ def case_row(plan: Plan, known: History, scan: Scan) -> dict[str, Any]:
     return {**row, "state": event["event"], **{word: event[word] for word in words if word in event}}
 
 
-def pace(plan: Plan, known: History, seconds: float) -> dict[str, Any]:
+def pace(plan: Plan, known: History, seconds: float, together: int = 1) -> dict[str, Any]:
     """Return how many scans a run did in what time, and for which share of it the model computed.
 
     Args:
         plan: What the run had to do.
         known: What the ledger tells now.
         seconds: How long it took.
+        together: How many scans were computed at once.
     """
     mine = [known.done[scan.name] for scan in (*plan.todo, *plan.alone) if scan.name in known.done]
     computing = sum(event.get("seconds", {}).get("segmenting", 0.0) for event in mine)
-    busy = round(min(100.0, 100 * computing / seconds), 1) if mine and seconds > 0 else None
+    busy = None
+    if mine and seconds > 0:
+        busy = round(min(100.0, 100 * computing / together / seconds), 1)
     return {"scans": len(mine), "seconds": round(seconds, 1), "model_busy_percent": busy}
 
 

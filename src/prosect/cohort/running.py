@@ -21,7 +21,7 @@ from prosect.cohort.pipeline import SLOTS, Outcome
 from prosect.cohort.places import FolderPlace
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
 from prosect.cohort.store import read_all_events, refuse_workers
-from prosect.cohort.worker import Worker
+from prosect.cohort.worker import Worker, batching, settings_of
 from prosect.io.atomic import make_folder
 from prosect.io.temporary import sweep
 from prosect.jobs.cohort import CohortJob
@@ -110,6 +110,7 @@ def run_cohort(
     watching: Callable[[int], AbstractContextManager[CohortWatch]] = silence,
     on_stop: Callable[[int, int], None] = ignore,
     slots: int = SLOTS,
+    together: int = 1,
     now: Callable[[], datetime] = utc_now,
     clock: Callable[[], float] = time.monotonic,
 ) -> CohortRun:
@@ -122,6 +123,7 @@ def run_cohort(
         watching: Yields, for the number of scans that are left to do, who is told of each.
         on_stop: Told, where the run ends before its time, how many scans of how many are done.
         slots: How many scans may be in memory at once; see `pipeline`.
+        together: How many of them are computed at once, their windows in the same batches; see `Batches`.
         now: The time of day.
         clock: Seconds.
 
@@ -134,21 +136,23 @@ def run_cohort(
     refuse_workers(job.output)
     with open_ledger(job.output / LEDGER, lambda: now().isoformat(timespec="seconds")) as ledger:
         sweep([job.output])
-        worker = Worker(job, model or prosect.require_finds(job.model.load()), now)
-        settings = job.identity(worker.model)
+        worker = Worker(job, batching(model or prosect.require_finds(job.model.load()), together), now)
+        settings = settings_of(job, worker.model, together)
         known = known_of(ledger, settings)
         refuse_known(job, known, settings)
         todo = plan(manifest.scans, job.output, known, job.planned_names, job.overwrite)
         begin = clock()
         try:
             with watching(len(todo.todo) + len(todo.alone)) as watch:
-                steps = worker.steps(watch.on_window)
-                source = job.scans_folder
-                segment_all(todo, steps, ledger, job.output, settings, watch.outcome, source=source, slots=slots)
+                steps = worker.steps(watch.on_window if together == 1 else None)
+                segment_all(
+                    todo, steps, ledger, job.output, settings, watch.outcome,
+                    source=job.scans_folder, slots=slots, together=together,
+                )  # fmt: skip
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))
             raise
-        found = write_summary(job, manifest, todo, known_of(ledger, settings), settings, clock() - begin)
+        found = write_summary(job, manifest, todo, known_of(ledger, settings), settings, clock() - begin, together)
         return CohortRun(found, todo, clock() - begin, job.output / REPORT)
 
 
@@ -171,7 +175,13 @@ def refuse_known(job: CohortJob, known: History, settings: Mapping[str, Any]) ->
 
 
 def write_summary(
-    job: CohortJob, manifest: Manifest, todo: Plan, known: History, settings: Mapping[str, Any], seconds: float
+    job: CohortJob,
+    manifest: Manifest,
+    todo: Plan,
+    known: History,
+    settings: Mapping[str, Any],
+    seconds: float,
+    together: int = 1,
 ) -> dict[str, Any]:
     """Write the report and the joined table over all runs, and return the report.
 
@@ -182,12 +192,13 @@ def write_summary(
         known: What the ledger tells now.
         settings: What decides the results.
         seconds: How long this run took.
+        together: How many scans were computed at once.
 
     Raises:
         ProsectError: The folder cannot be written, or the disk is full.
     """
     found = report.summary(manifest, todo, known, settings)
-    found["last_run"] = report.pace(todo, known, seconds)
+    found["last_run"] = report.pace(todo, known, seconds, together)
     report.write_json(found, job.output / REPORT)
     report.write_statistics(job.output, known, [scan.name for scan in manifest.scans], job.output / STATISTICS)
     place = FolderPlace(job.output)

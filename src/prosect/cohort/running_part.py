@@ -23,7 +23,7 @@ from prosect.cohort.running import REPORT, STATISTICS, CohortWatch, refuse_names
 from prosect.cohort.sharing import Part, SharedWork, order_of
 from prosect.cohort.store import FolderStore, Store, own_worker_name
 from prosect.cohort.union import Union
-from prosect.cohort.worker import Worker
+from prosect.cohort.worker import Worker, batching, settings_of
 from prosect.errors import OutputError, UsageError
 from prosect.jobs.cohort import CohortJob
 from prosect.jobs.segment import utc_now
@@ -59,6 +59,7 @@ class Sharing:
         case_time_s: Seconds that one step of a case may take; None for an hour, or ten times the slowest step so far.
         slots: How many scans may be in memory at once.
         poll_s: Seconds between looks at what others do, where nothing is left to claim.
+        together: How many scans are computed at once, their windows in the same batches; see `Batches`.
     """
 
     part: Part = field(default_factory=Part)
@@ -66,6 +67,7 @@ class Sharing:
     case_time_s: float | None = None
     slots: int = SLOTS
     poll_s: float = 2.0
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,16 @@ def run_part(
     refuse_stopped(place)
     began = clock()
     with place.open_ledger() as append, watching(len(manifest.scans)) as watch:
-        worker = Worker(replace(job, output=place.work), model or prosect.require_finds(job.model.load()), now)
-        settings = job.identity(worker.model)
-        steps = worker.steps(watch.on_window)
+        loaded = batching(model or prosect.require_finds(job.model.load()), how.together)
+        worker = Worker(replace(job, output=place.work), loaded, now)
+        settings = settings_of(job, worker.model, how.together)
+        steps = worker.steps(watch.on_window if how.together == 1 else None)
         if source is not None:
             steps = with_source(steps, source)
         shared = SharedWork(
             order_of(manifest.scans, how.part), steps, place, append, digest(settings),
             watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s, slots=how.slots,
-            poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
+            together=how.together, poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
         )  # fmt: skip
         finished = begin_and_run(shared, place, manifest.scans, settings, how, job.scans_folder)
         found = summary_of(manifest, shared.union, settings, shared.changed)
@@ -167,7 +170,7 @@ def begin_and_run(
         if scan.name in done and not is_same_input(done[scan.name]["input"], scan):
             again.append(scan)
     refuse_namesakes(again, done)
-    whole = {"settings": dict(settings), "total": shared.total, "scans": source}
+    whole = {"settings": dict(settings), "total": shared.total, "scans": source, "together": how.together}
     shared.note(START, pid=os.getpid(), worker=place.worker, **whole)
     with heartbeat(place.claims, how.lease_s / RENEWALS_PER_LEASE), shared.watchdog.watching(watch_period(how)):
         return shared.run()

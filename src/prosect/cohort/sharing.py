@@ -71,6 +71,7 @@ class SharedWork(Generic[V, R]):
         planned: The files of a case by its name.
         case_time_s: Seconds that one step of a case may take; see `Watchdog`.
         slots: How many scans may be in memory at once.
+        together: How many of them are computed at once.
         poll_s: Seconds between looks at what others do, where nothing is left to claim.
         now: Says the time of an event.
         clock: Seconds.
@@ -89,6 +90,7 @@ class SharedWork(Generic[V, R]):
         planned: Callable[[str], Sequence[str]],
         case_time_s: float | None = None,
         slots: int = SLOTS,
+        together: int = 1,
         poll_s: float = 2.0,
         now: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
@@ -96,7 +98,8 @@ class SharedWork(Generic[V, R]):
     ) -> None:
         self._scans, self._work, self._store = scans, work, store
         self._append_line, self._settings, self._watch, self._planned = append, settings, watch, planned
-        self._slots, self._poll_s, self._now, self._clock, self._sleep = slots, poll_s, now, clock, sleep
+        self._slots, self._together = slots, together
+        self._poll_s, self._now, self._clock, self._sleep = poll_s, now, clock, sleep
         self.watchdog = Watchdog(case_time_s, self._tell_overdue, clock)
         self.union = Union(settings)
         self.settled: set[str] = set()
@@ -153,15 +156,15 @@ class SharedWork(Generic[V, R]):
                 self._sleep(self._poll_s)
 
     def _pass(self, scans: Iterator[Scan], *, alone: bool) -> None:
+        slots, together = self._slots, self._together
         if alone:
-            slots = 1
-        else:
-            slots = self._slots
-        if slots == 1:
+            slots = together = 1
+        is_alone = slots == together == 1
+        if is_alone:
             postpone = None
         else:
             postpone = self._postponed.append
-        Pipeline(self._watched(slots == 1), self._record, postpone, slots, self._clock).run(scans)
+        Pipeline(self._watched(is_alone), self._record, postpone, slots, self._clock, together).run(scans)
 
     def refresh(self) -> None:
         """Read what others have written since."""

@@ -160,18 +160,18 @@ def busy_of(ledgers: Iterable[list[Event]]) -> float | None:
     """
     computing, whole = 0.0, 0.0
     for events in ledgers:
-        readings = []
+        begin, end, together = "", "", 1
         for event in events:
-            if event["event"] == READING:
-                readings.append(event["time"])
-        ends = []
-        for event in events:
-            if event["event"] == DONE:
-                ends.append(event)
-        if readings and ends:
-            begin = datetime.fromisoformat(readings[0])
-            whole += (datetime.fromisoformat(ends[-1]["time"]) - begin).total_seconds()
-            computing += sum(event["seconds"].get("segmenting", 0.0) for event in ends)
+            if event["event"] == START:
+                together = event.get("together", 1)
+            elif event["event"] == READING:
+                begin = begin or event["time"]
+            elif event["event"] == DONE and begin:
+                end = event["time"]
+                # Where several scans are computed at once, each takes its share of the device.
+                computing += event["seconds"].get("segmenting", 0.0) / together
+        if end:
+            whole += (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
     if whole > 0:
         return min(100.0, 100 * computing / whole)
     return None

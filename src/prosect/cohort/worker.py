@@ -18,15 +18,42 @@ from prosect.cohort.pipeline import Work
 from prosect.jobs.cohort import CohortJob
 from prosect.jobs.segment import SegmentJob, machine_facts, utc_now
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.lazy import lazy_module
 from prosect.measure import measure
 from prosect.progress import Watch
 from prosect.results import Run
 from prosect.volume import Volume
 
 if TYPE_CHECKING:
-    from prosect.models import Finds
+    from prosect.models import Finds, protocols
+else:
+    protocols = lazy_module("prosect.models.protocols")
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "batching", "settings_of"]
+
+
+def batching(model: Finds, scans: int) -> Finds:
+    """Return a model for so many scans at once; for one it is the model itself.
+
+    Raises:
+        ProsectError: It computes one scan at a time, or its device does (`BATCH_OF_ONE`).
+    """
+    if scans == 1:
+        return model
+    return protocols.require_batches(model).batching()
+
+
+def settings_of(job: CohortJob, model: Finds, scans: int) -> dict[str, Any]:
+    """Return what decides the results of a cohort; of scans at once, whether they share batches and not how many.
+
+    Raises:
+        VocabularyError: A structure is unknown.
+    """
+    settings = job.identity(model)
+    # Left out otherwise, so that ledgers of before are still those of the same settings.
+    if scans > 1:
+        settings["batches"] = "shared by scans"
+    return settings
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from prosect.models.protocols import (
     FindsAndTakesClicks,
     KeepsAll,
     RunsEngines,
+    require_batches,
     require_coarser,
     require_engines,
     require_weighs,
@@ -30,7 +31,7 @@ from prosect.models.set_clicks import SetResponder
 from prosect.models.set_labels import judgements_of, merge_flat, merge_layers
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
-from prosect.progress import Watch
+from prosect.progress import Watch, part_of
 from prosect.session import Session
 from prosect.session.protocols import Responder
 from prosect.vocabulary import Resolution, Vocabulary
@@ -127,6 +128,15 @@ class ModelSet(ShownModel):
         members = [self._keeping(member) for member in self.members]
         return replace(self, members=tuple(members))
 
+    def batching(self) -> ModelSet:
+        """Return the models for threads that segment scans at once: windows of their scans share batches.
+
+        Raises:
+            ProsectError: One of them computes one scan at a time, or the device does; see `Vista3DModel.batching`.
+        """
+        members = [cast(FindsAndTakesClicks, require_batches(member).batching()) for member in self.members]
+        return replace(self, members=tuple(members))
+
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
     ) -> MemoryPlan:
@@ -200,7 +210,7 @@ class ModelSet(ShownModel):
         shares = self._shares(resolution)
         found: dict[int, LabelMap | LabelLayers] = {}
         for place, (number, indices) in enumerate(shares.items()):
-            found[number] = ask(number, indices, _part_of(watch, place, len(shares)))
+            found[number] = ask(number, indices, part_of(watch, place, len(shares)))
         owners = self._owners(resolution.indices, found)
         provenance = self._provenance(resolution, found, owners)
         if overlap:
@@ -383,15 +393,3 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         label_values={},
     )
     return ModelSet(tuple(members), offers, {index: max(row.values()) for index, row in known.items()}, spec)
-
-
-def _part_of(watch: Watch | None, place: int, count: int) -> Watch | None:
-    """Return what one of several models tells of its windows, so that all together count up once."""
-    if watch is None:
-        return None
-    tell = watch
-
-    def step(done: int, total: int) -> None:
-        tell(place * total + done, count * total)
-
-    return step

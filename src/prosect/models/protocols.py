@@ -26,6 +26,7 @@ from prosect.vocabulary import Vocabulary
 from prosect.volume import Volume
 
 __all__ = [
+    "Batches",
     "Finds",
     "FindsAndTakesClicks",
     "GivesFeatures",
@@ -37,6 +38,7 @@ __all__ = [
     "RunsEngines",
     "TakesClicks",
     "Weighs",
+    "require_batches",
     "require_both",
     "require_clicks",
     "require_coarser",
@@ -169,6 +171,14 @@ class RunsEngines(LoadedModel, Protocol):
 
 
 @runtime_checkable
+class Batches(Finds, Protocol):
+    """A model that computes windows of several scans together, as a GPU likes them."""
+
+    def batching(self) -> Finds:
+        """Return the model for threads that segment scans at once: windows of their scans share batches."""
+
+
+@runtime_checkable
 class Learns(FindsAndTakesClicks, Protocol):
     """A model that can be taught classes: its network takes part in training, and can be asked window by window."""
 
@@ -243,6 +253,20 @@ def require_engines(model: LoadedModel) -> RunsEngines:
     raise CheckpointError(
         f"The model '{model.spec.name}' has one way to run; leave out --engine and --precision.",
         code="MODEL_ONE_ENGINE",
+    )
+
+
+def require_batches(model: Model) -> Batches:
+    """Return a model that computes windows of several scans together.
+
+    Raises:
+        CheckpointError: It does one scan at a time (`MODEL_WRONG_NETWORK`).
+    """
+    if isinstance(model, Batches):
+        return model
+    raise CheckpointError(
+        f"The model '{model.identity['model']}' computes one scan at a time; leave out --batch-scans.",
+        code="MODEL_WRONG_NETWORK",
     )
 
 

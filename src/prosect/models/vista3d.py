@@ -22,6 +22,7 @@ from prosect.inference.memory import MemoryPlan, attempts, available_bytes, plan
 from prosect.inference.probabilities import Probabilities, ProbabilityPainter
 from prosect.inference.windows import Shape, WindowPlan, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
+from prosect.models.batching import SharesBatches
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
 from prosect.models.decisions import Decisions
 from prosect.models.engine_choice import choose_engine
@@ -45,7 +46,7 @@ FAST = 1.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Vista3DModel(ShownModel):
+class Vista3DModel(SharesBatches, ShownModel):
     """A loaded VISTA3D.
 
     Attributes:
@@ -383,9 +384,10 @@ class Vista3DModel(ShownModel):
                 shown = list(dict.fromkeys(index for painting in paintings for index in painting.shown))
                 weighers[:] = [decisions.probabilities(case, axis, shown, where)]
             try:
-                for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
-                    for taker in (*painters, *gauges, *(weighers or ())):
-                        taker.add(slab)
+                with self.branches.taking_part(windows.window):
+                    for slab in sweep(case.image, windows, features, width, batch=batch, accumulate_on=where, **blend):
+                        for taker in (*painters, *gauges, *(weighers or ())):
+                            taker.add(slab)
                 return [painter.result() for painter in painters], fallbacks
             except torch.OutOfMemoryError:
                 fallbacks.append(f"out of memory with {batch} windows per batch, blended on {where.type}: started over")

@@ -56,6 +56,8 @@ def add_executors(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tables", nargs="+", choices=("wide", "parquet"), default=[], metavar="KIND", help=joined)
     room = "scans in memory at once; with 5 a fast GPU waits less for reading and saving (default: 3)"
     group.add_argument("--at-once", type=at_least_one, default=3, metavar="N", help=room)
+    mixed = "on a GPU: scans computed at once, whose windows share batches; for scans of few windows (default: 1)"
+    group.add_argument("--batch-scans", type=at_least_one, default=1, metavar="N", help=mixed)
     lease = "seconds after which a silent worker's scans go to others (default: 300)"
     group.add_argument("--lease", type=positive, default=300.0, metavar="S", help=lease)
 

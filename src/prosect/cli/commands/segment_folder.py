@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int | None:
         watching=lambda total: watching(total, args.quiet, args.debug, time.monotonic),
         on_stop=say_stopped,
         slots=args.at_once,
+        together=args.batch_scans,
     )
     if not args.quiet:
         say(done)

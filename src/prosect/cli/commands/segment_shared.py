@@ -46,8 +46,7 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
         return start_array(args)
     if args.executor == "ray":
         return start_actors(args, job, manifest)
-    number, total = args.part
-    how = Sharing(Part(number, total), args.lease, args.case_time, args.at_once)
+    how = sharing_of(args)
     done = run_part(
         job,
         manifest,
@@ -61,10 +60,16 @@ def run_shared(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> 
     return 0
 
 
+def sharing_of(args: argparse.Namespace) -> Sharing:
+    """Return how a worker shares the cohort; without `--part` it does all cases first."""
+    number, total = args.part or (1, 1)
+    return Sharing(Part(number, total), args.lease, args.case_time, slots=args.at_once, together=args.batch_scans)
+
+
 def start_actors(args: argparse.Namespace, job: CohortJob, manifest: Manifest) -> int:
     """Do the whole cohort with actors of Ray, and return the exit status."""
     asked = ray_actors.RayTasks(args.tasks, args.cpus_per_task, args.gpus_per_task, args.ray_address)
-    how = Sharing(lease_s=args.lease, case_time_s=args.case_time, slots=args.at_once)
+    how = sharing_of(args)
     with watching(len(manifest.scans), args.quiet, args.debug, time.monotonic) as watch:
         ray_actors.run_ray(job, manifest, asked, how, watch=watch.outcome)
     report = json.loads((job.output / REPORT).read_text("ascii"))
@@ -85,8 +90,7 @@ def run_objects(args: argparse.Namespace, job_of: Callable[[argparse.Namespace],
         raise UsageError("--executor ray needs folders; for an object store give --part on each machine.")
     if args.executor == "slurm-array":
         return start_array(args)
-    number, total = args.part or (1, 1)
-    how = Sharing(Part(number, total), args.lease, args.case_time, args.at_once)
+    how = sharing_of(args)
     with tempfile.TemporaryDirectory(prefix="prosect-") as name:
         scratch = Path(name)
         source: objects.ObjectSource | None = None

@@ -6,6 +6,7 @@ An engine is a way to run the same weights. A further one is one function and on
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -52,6 +53,11 @@ def keep() -> None:
     """Return no memory, because none is kept."""
 
 
+def by_itself(_window: tuple[int, int, int]) -> AbstractContextManager[None]:
+    """Wait for no other sweep, and let none wait."""
+    return nullcontext()
+
+
 @dataclass(frozen=True, eq=False)
 class Branches:
     """The branches of one network as one engine runs them.
@@ -66,6 +72,8 @@ class Branches:
         first_batch: Windows per batch to begin with.
         maps_alive: Full-resolution feature maps alive at once inside one window, for the memory plan.
         release: Returns memory that is kept between windows to the system.
+        taking_part: Held by a sweep as long as it asks for features of windows of a shape (i j k); see
+            `inference.shared_batches`.
     """
 
     engine: Engine
@@ -77,6 +85,7 @@ class Branches:
     first_batch: int
     maps_alive: float
     release: Callable[[], None] = keep
+    taking_part: Callable[[tuple[int, int, int]], AbstractContextManager[None]] = by_itself
 
 
 def branches_of(

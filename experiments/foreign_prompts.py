@@ -12,7 +12,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,8 @@ from numpy.typing import NDArray
 import prosect
 from prosect.boxes import Box
 from prosect.morphology import city_block_depth, erode, innermost, largest_component
-from prosect.server.converting import RULES, BoxPrompt, Drawing
-from prosect.server.unnamed import PointPrompt, Prompt, answer_prompt
+from prosect.server.converting import BoxPrompt, Drawing, PointPrompt, Prompt
+from prosect.server.unnamed import answer_prompt
 
 ORGANS = {2: "right kidney", 1: "spleen", 6: "liver", 8: "aorta", 7: "stomach", 3: "left kidney"}
 STROKE_DEPTH = 0.5  # a stroke keeps away from the outline by this share of the greatest depth
@@ -53,8 +52,7 @@ def main() -> None:
             for kind, prompt in prompts(mask, volume.grid.spacing_mm):
                 began = time.perf_counter()
                 session = model.session(volume, responder=responder)
-                rules = replace(RULES, inside_share=0.0) if kind == "box, edges alone" else RULES
-                answer_prompt(session, nothing, name="object", waiting=(), prompt=prompt, rules=rules)
+                answer_prompt(session, nothing, name="object", waiting=(), prompt=prompt)
                 got = session.mask("object")
                 dice = overlap(session.mask("object"), np.asarray(truth) == value)
                 found.setdefault(organ, {}).setdefault(kind, []).append(dice)
@@ -82,8 +80,7 @@ def prompts(mask: Mask, spacing_mm: tuple[float, float, float]) -> Iterator[tupl
     assert region is not None
     flat = np.zeros_like(mask)
     flat[..., plane] = region
-    for kind in ("box, edges alone", "box"):
-        yield kind, BoxPrompt(Box.of(flat), True)
+    yield "box", BoxPrompt(Box.of(flat), True)
     for kind, drawn in (("scribble", stroke(region)), ("lasso", erode(region))):
         flat[..., plane] = drawn if drawn.any() else region
         box = Box.of(flat)

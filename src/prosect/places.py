@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from prosect.boxes import Box
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 
-__all__ = ["Corners", "Point", "Space", "outside", "parse_box", "place_of", "three_numbers"]
+__all__ = ["Corners", "Point", "Space", "box_between", "outside", "parse_box", "place_of", "three_numbers"]
 
 Space = Literal["ras", "lps", "voxel"]
 Point: TypeAlias = tuple[float, float, float]
@@ -37,6 +38,27 @@ def place_of(position: Sequence[float], grid: Grid, space: str) -> tuple[Floats,
     if space == "lps":
         world = given * (-1, -1, 1)
     return given, np.asarray(grid.to_voxel(world)), world
+
+
+def box_between(corner: Sequence[float], opposite: Sequence[float], grid: Grid, space: str = "ras") -> Box:
+    """Return the box of a scan's voxels between two opposite corners; each corner's voxel belongs to it.
+
+    Raises:
+        PromptError: It lies beside the scan (`POINT_OUTSIDE`), or a corner is none; see `click_at`.
+    """
+    ends = [place_of(each, grid, space) for each in (corner, opposite)]
+    indices = np.array([voxel for _, voxel, _ in ends])
+    # Rounded first, as in `voxel_of`.
+    low = np.floor(indices.min(axis=0).round(6) + 0.5).astype(int)
+    high = np.floor(indices.max(axis=0).round(6) + 0.5).astype(int)
+    last = np.asarray(grid.shape) - 1
+    if (high < 0).any() or (low > last).any():
+        middle = (ends[0][0] + ends[1][0]) / 2
+        raise PromptError(
+            outside(middle.tolist(), indices.mean(axis=0).round(2).tolist(), grid, space), code="POINT_OUTSIDE"
+        )
+    (i, j, k), (end_i, end_j, end_k) = low.clip(0, last).tolist(), (high.clip(0, last) + 1).tolist()
+    return Box((i, j, k), (end_i, end_j, end_k))
 
 
 def three_numbers(position: Any) -> Point:

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from prosect.boxes import Box
+from prosect.drawn_box import likely_extent_mm
 from prosect.errors import PromptError
 from prosect.geometry import Grid
-from prosect.places import Point, Space, outside, place_of, three_numbers
+from prosect.places import Point, Space, box_between, outside, place_of, three_numbers
 from prosect.vocabulary import Structure, Vocabulary
 from prosect.vocabulary.matching import can_be_name, is_background
 
@@ -48,7 +49,6 @@ Voxel: TypeAlias = tuple[int, int, int]
 MAX_CLICKS = 1000  # of one structure; nobody clicks that often, a broken program does
 MAX_NAME = 64
 BACKGROUND = "The background is no structure. Name another, or click negatively where a structure is none."
-BOX_LENGTH = 0.85  # what counts as the size of a structure in a box, over the geometric mean of its sides
 MAX_EXTENT_MM = 10_000.0  # no scanner is longer
 INTEGER = re.compile(r"[-+]?\d+")
 AT = re.compile(r"(?P<numbers>.*?)\s*(?P<sign>[+-]?)")
@@ -198,6 +198,9 @@ def click_in(
 ) -> Click:
     """Return the positive click in the middle of a box that a person drew around a structure.
 
+    A box of one voxel along an axis was drawn in a plane. It says where the structure ends in that plane, and in the
+    planes beside it the less the farther they are.
+
     Args:
         corner: A corner of the box, in mm or as a voxel index; its voxel belongs to the box. What reaches beyond the
             scan is cut off.
@@ -209,25 +212,11 @@ def click_in(
     Raises:
         PromptError: As for `click_at`, or the box lies beside the scan (`POINT_OUTSIDE`).
     """
-    ends = [place_of(each, grid, space) for each in (corner, opposite)]
-    indices = np.array([voxel for _, voxel, _ in ends])
-    # Rounded first, as in `voxel_of`.
-    low = np.floor(indices.min(axis=0).round(6) + 0.5).astype(int)
-    high = np.floor(indices.max(axis=0).round(6) + 0.5).astype(int)
-    last = np.asarray(grid.shape) - 1
-    if (high < 0).any() or (low > last).any():
-        middle = (ends[0][0] + ends[1][0]) / 2
-        raise PromptError(
-            outside(middle.tolist(), indices.mean(axis=0).round(2).tolist(), grid, space), code="POINT_OUTSIDE"
-        )
-    low, high = low.clip(0, last), high.clip(0, last)
-    (i, j, k), (end_i, end_j, end_k) = low.tolist(), (high + 1).tolist()
-    sides_mm = (high - low + 1) * np.asarray(grid.spacing_mm)
-    # A long thin structure looks as large as it is thick, so the mean side counts. In a box a finer scale answers
-    # better than without one: where the structure ends is known.
-    extent_mm = BOX_LENGTH * float(sides_mm.prod()) ** (1 / 3)
-    middle_click = click_at(((low + high) / 2).tolist(), grid, structure=structure, space="voxel", extent_mm=extent_mm)
-    return replace(middle_click, box=Box((i, j, k), (end_i, end_j, end_k)))
+    box = box_between(corner, opposite, grid, space)
+    middle = [(first + last - 1) / 2 for first, last in zip(box.start, box.stop, strict=True)]
+    extent_mm = min(likely_extent_mm(box, grid.spacing_mm), MAX_EXTENT_MM)
+    click = click_at(middle, grid, structure=structure, space="voxel", extent_mm=extent_mm)
+    return replace(click, box=box)
 
 
 def size_of(extent_mm: Any) -> float | None:

@@ -19,7 +19,17 @@ SOURCE = Path(prosect.__file__).parent
 # Lowest first; a module may import from its own row (no cycles, checked apart) and from those above it in this list.
 LAYERS = [
     {"errors", "lazy", "display"},
-    {"geometry", "vocabulary", "boxes", "morphology", "progress", "progress_bar", "stopwatch", "stated_facts"},
+    {
+        "geometry",
+        "vocabulary",
+        "boxes",
+        "drawn_box",
+        "morphology",
+        "progress",
+        "progress_bar",
+        "stopwatch",
+        "stated_facts",
+    },
     {
         "volume",
         "label_values",

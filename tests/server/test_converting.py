@@ -1,6 +1,8 @@
-"""Drawings become clicks inside what was drawn, and beyond the edges of a box only where the answer crosses them."""
+"""Drawings become clicks inside what was drawn; a box and a lasso say where the structure ends, too."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,22 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect.boxes import Box
+from prosect.drawn_box import FLAT_LENGTH
+from prosect.geometry import Grid
+from prosect.prompts import click_in
 from prosect.server.converting import (
     RULES,
+    BoxPrompt,
     Drawing,
-    Rules,
+    Placed,
+    PointPrompt,
     box_centre,
-    box_extent_mm,
     erasing_points,
     inner_points,
-    inside_points,
     lasso_points,
-    outside_points,
+    placed_of,
     scribble_points,
 )
 
 SPACING = (1.0, 1.0, 2.0)
 SHAPE = (40, 40, 20)
+GRID = Grid(SHAPE, np.diag([*SPACING, 1.0]))
 
 
 def drawing(kind: str, voxels: np.ndarray | list, positive: bool = True, start=(0, 0, 0)) -> Drawing:
@@ -32,6 +38,11 @@ def drawing(kind: str, voxels: np.ndarray | list, positive: bool = True, start=(
     bits[tuple(np.asarray(voxels).T)] = True
     box = Box.of(bits)
     return Drawing(kind, box.shift(start), bits[box.slices], positive)  # type: ignore[arg-type]
+
+
+def nothing_there(box: Box) -> np.ndarray:
+    """What a structure without a voxel has in a box."""
+    return np.zeros(box.shape, dtype=bool)
 
 
 def nothing(one: Drawing) -> np.ndarray:
@@ -109,31 +120,34 @@ def test_a_lasso_of_one_voxel_or_a_line_is_clicked_too(voxels: list) -> None:
 def test_a_box_is_clicked_in_its_middle_and_tells_its_size() -> None:
     box = Box((10, 12, 5), (20, 19, 6))
     assert box_centre(box) == (14.5, 15.0, 5.0)
-    assert box_extent_mm(box, SPACING) == 10.0
+    (placed,) = placed_of(BoxPrompt(box, True), nothing_there, SPACING)
+    click = placed.click(GRID)
+    assert click == click_in((10, 12, 5), (19, 18, 5), GRID, space="voxel")
+    assert click.positive
+    assert click.box == box
+    assert click.extent_mm == pytest.approx(FLAT_LENGTH * 10.0)
 
 
-def test_edges_that_the_answer_crosses_are_clicked_outside() -> None:
-    box, whole = Box((10, 12, 5), (20, 19, 6)), Box((0, 0, 0), SHAPE)
-    answer = np.zeros(SHAPE, dtype=bool)
-    answer[12:25, 13:18, 3:8] = True  # only the far edge along i is crossed; across the plane nothing is known
-    assert outside_points(box, answer, whole, SHAPE, SPACING) == ((22, 15.0, 5.0),)
-    answer[:, :, :] = True
-    assert len(outside_points(box, answer, whole, SHAPE, SPACING)) == 4
-    deep = Box((10, 12, 5), (20, 19, 9))
-    assert len(outside_points(deep, answer, whole, SHAPE, SPACING)) == 6
+def test_the_first_and_every_click_of_a_lasso_say_where_it_ends() -> None:
+    lasso = drawing("lasso", disc(20, 18, 6))
+    placed = placed_of(lasso, nothing_there, SPACING)
+    assert [each.point for each in placed] == list(lasso_points(lasso, SPACING))
+    assert {each.box for each in placed} == {lasso.box}
+    removing = replace(lasso, positive=False)
+    assert {(each.box, each.positive) for each in placed_of(removing, nothing_there, SPACING)} == {(None, False)}
 
 
-def test_an_answer_in_a_box_of_its_own_says_the_same() -> None:
-    box, where = Box((10, 12, 5), (20, 19, 6)), Box((12, 13, 3), (25, 18, 8))
-    answer = np.ones(where.shape, dtype=bool)
-    assert outside_points(box, answer, where, SHAPE, SPACING) == ((22, 15.0, 5.0),)
+def test_a_scribble_and_a_point_say_no_size() -> None:
+    scribble = drawing("scribble", [(i, 10, 5) for i in range(5, 30)])
+    assert {each.box for each in placed_of(scribble, nothing_there, SPACING)} == {None}
+    assert placed_of(PointPrompt((3, 4, 5), False), nothing_there, SPACING) == (Placed((3, 4, 5), False),)
 
 
-def test_no_click_is_put_outside_the_scan() -> None:
-    box = Box((1, 12, 5), (39, 19, 6))
-    everything = np.ones(SHAPE, dtype=bool)
-    points = outside_points(box, everything, Box((0, 0, 0), SHAPE), SHAPE, SPACING)
-    assert {point[0] for point in points} == {19.5}
+def test_a_box_that_removes_reads_what_the_structure_has_there() -> None:
+    box = Box((5, 5, 5), (25, 25, 6))
+    assert placed_of(BoxPrompt(box, False), nothing_there, SPACING) == ()
+    everything = placed_of(BoxPrompt(box, False), lambda part: np.ones(part.shape, dtype=bool), SPACING)
+    assert {each.positive for each in everything} == {False}
 
 
 def test_a_box_that_removes_is_clicked_where_the_structure_is() -> None:
@@ -168,30 +182,3 @@ def test_every_click_lies_on_what_was_drawn(rng: np.random.Generator, share: flo
     assert len(set(points)) == len(points)
     for point in points:
         assert bits[tuple(int(n) - s for n, s in zip(point, start, strict=True))]
-
-
-@settings(max_examples=60, deadline=None)
-@given(MASKS)
-def test_clicks_outside_lie_outside_the_box_and_inside_the_scan(rng: np.random.Generator) -> None:
-    start = rng.integers(0, 15, 3)
-    stop = start + rng.integers(1, 5, 3)
-    box = Box(tuple(start.tolist()), tuple(stop.tolist()))
-    answer = rng.random(SHAPE) < 0.01
-    for point in outside_points(box, answer, Box((0, 0, 0), SHAPE), SHAPE, SPACING):
-        voxel = np.asarray(point)
-        assert ((voxel >= 0) & (voxel < SHAPE)).all()
-        assert ((voxel < start) | (voxel >= stop)).any()
-
-
-def test_a_large_box_that_the_answer_does_not_fill_is_clicked_between_its_middle_and_its_edges() -> None:
-    box, whole = Box((0, 2, 5), (40, 35, 6)), Box((0, 0, 0), SHAPE)
-    answer = np.zeros(SHAPE, dtype=bool)
-    answer[10:32, 16:21, 5] = True
-    i, j, k = box_centre(box)
-    # Along i the answer reaches half the way to both edges, along j to none.
-    assert inside_points(box, answer, whole, SPACING) == ((i, j - 8, k), (i, j + 8, k))
-    part = Box((10, 16, 5), (32, 21, 6))
-    assert inside_points(box, np.ones(part.shape, dtype=bool), part, SPACING) == ((i, j - 8, k), (i, j + 8, k))
-    assert inside_points(box, answer, whole, SPACING, Rules(inside_share=0.0)) == ()
-    small = Box((10, 10, 5), (24, 24, 6))
-    assert inside_points(small, np.zeros(SHAPE, dtype=bool), whole, SPACING) == ()

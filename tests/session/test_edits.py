@@ -40,6 +40,8 @@ NAMES = ("liver", "spleen", "node")
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 10**6)
 
+SPACING = (1.0, 1.0, 1.0)
+
 
 def target(name: str) -> Target:
     return Target(name, 1 + NAMES.index(name), zero_shot=False, ambiguous=False, note="")
@@ -270,9 +272,9 @@ def test_turns_are_counted_on_and_waiting_clicks_have_none() -> None:
 
 def test_the_last_size_and_the_shared_scale_count() -> None:
     clicks: Clicks = (click((0, 0, 0), extent_mm=10.0, scale=2.0), click((1, 0, 0), extent_mm=None, scale=2.0))
-    assert extent_of(clicks) == 10.0
-    assert extent_of(()) is None
-    assert extent_of((*clicks, click((2, 0, 0), extent_mm=30.0))) == 30.0
+    assert extent_of(clicks, SPACING) == 10.0
+    assert extent_of((), SPACING) is None
+    assert extent_of((*clicks, click((2, 0, 0), extent_mm=30.0)), SPACING) == 30.0
     assert scale_of(clicks) == 2.0
     assert scale_of(()) == 1.0
 
@@ -281,13 +283,35 @@ def test_a_box_counts_until_a_positive_click_outside_says_that_the_structure_goe
     drawn = click((1, 1, 1), bounds=Box((0, 0, 0), (3, 3, 3)))
     inside, outside = click((2, 2, 2)), click((5, 5, 4))
     no = click((5, 5, 4), positive=False)
-    assert bounds_of(()) is None
-    assert bounds_of((drawn, inside, no)) == drawn.bounds
-    assert bounds_of((drawn, outside)) is None
+    assert bounds_of((), SPACING) is None
+    assert bounds_of((drawn, inside, no), SPACING) == drawn.bounds
+    assert bounds_of((drawn, outside), SPACING) is None
     again = replace(drawn, bounds=Box((0, 0, 0), (6, 6, 5)))
-    assert bounds_of((drawn, outside, again)) == again.bounds
+    assert bounds_of((drawn, outside, again), SPACING) == again.bounds
+
+
+def test_a_flat_box_counts_beyond_its_plane_as_far_as_it_leaves_room() -> None:
+    drawn = click((3, 3, 1), bounds=Box((2, 2, 1), (4, 4, 2)))
+    off_plane, wider, beside = click((3, 3, 4)), click((4, 3, 4)), click((6, 3, 4))
+    assert bounds_of((drawn, off_plane), SPACING) == drawn.bounds
+    assert bounds_of((drawn, wider), SPACING) == drawn.bounds
+    assert bounds_of((drawn, beside), SPACING) is None
 
 
 def test_a_click_within_a_box_is_counted_from_its_start() -> None:
     assert click((4, 3, 2)).within(Box((1, 1, 1), (6, 6, 5))) == (3, 2, 1)
     assert after((4, 3, 2)) == (5, 4, 3)
+
+
+def test_a_box_around_a_part_that_is_missing_says_nothing_of_the_whole() -> None:
+    before = click((5, 4, 4), extent_mm=50.0)
+    part = click((1, 1, 1), extent_mm=6.0, bounds=Box((0, 0, 1), (3, 3, 2)))
+    assert bounds_of((before, part), SPACING) is None
+    assert extent_of((before, part), SPACING) == 50.0
+    in_space = replace(part, bounds=Box((0, 0, 0), (3, 3, 3)))
+    assert bounds_of((before, in_space), SPACING) == in_space.bounds
+    around = replace(part, bounds=Box((0, 0, 1), (6, 5, 2)), extent_mm=20.0)
+    assert bounds_of((before, part, around), SPACING) == around.bounds
+    assert extent_of((before, part, around), SPACING) == 20.0
+    wrong = replace(before, positive=False)
+    assert bounds_of((wrong, part), SPACING) == part.bounds, "a negative click outside says the same as the box"

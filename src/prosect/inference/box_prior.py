@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.drawn_box import GROWTH, flat_axis
 from prosect.inference.question import Question
 
 __all__ = ["box_prior"]
@@ -16,22 +19,38 @@ WEIGHT = 4.0
 REACH = 1.25
 
 
-def box_prior(question: Question, box: Box) -> NDArray[np.float32] | None:
+def box_prior(question: Question, box: Box, spacing_mm: Sequence[float]) -> NDArray[np.float32] | None:
     """Return logits (i j k) of the ellipsoid in the box that a person drew, on the voxels of another box, or None.
 
-    Every further click says more than the box does, so the box counts less with each.
+    A box in one plane speaks for the ellipse in it, and the less for other planes the farther they are. Every further
+    click says more than the box does, so the box counts less with each.
 
     Args:
         question: The clicks, and the box that was drawn.
         box: Where logits are needed, in voxels of the scan.
+        spacing_mm: Distance of voxels along i, j, k.
     """
     drawn = question.bounds
     if drawn is None or not question.clicks:
         return None
-    squares = []
-    for start, stop, first, size in zip(drawn.start, drawn.stop, box.start, box.shape, strict=True):
-        places = first + np.arange(size) - (start + stop - 1) / 2
-        squares.append((places / ((stop - start) / 2)) ** 2)
-    i, j, k = squares
-    far = i[:, None, None] + j[:, None] + k
-    return np.asarray(WEIGHT / len(question.clicks) * (REACH - far), dtype=np.float32)
+    weight = WEIGHT / len(question.clicks)
+    places_mm, halves_mm = [], []
+    for axis in range(3):
+        start, stop, spacing = drawn.start[axis], drawn.stop[axis], spacing_mm[axis]
+        voxels = box.start[axis] + np.arange(box.shape[axis])
+        shape = [1, 1, 1]
+        shape[axis] = box.shape[axis]
+        places_mm.append(np.abs((voxels - (start + stop - 1) / 2) * spacing).reshape(shape))
+        halves_mm.append((stop - start) / 2 * spacing)
+    normal = flat_axis(drawn)
+    if normal is None:
+        far = sum((place / half) ** 2 for place, half in zip(places_mm, halves_mm, strict=True))
+        return np.asarray(weight * (REACH - far), dtype=np.float32)
+    first, second = (axis for axis in range(3) if axis != normal)
+    wider_mm = GROWTH * places_mm[normal]
+    far = (places_mm[first] / (halves_mm[first] + wider_mm)) ** 2
+    far = far + (places_mm[second] / (halves_mm[second] + wider_mm)) ** 2
+    # Most structures are about as deep as they are wide.
+    depth_mm = np.sqrt(halves_mm[first] * halves_mm[second])
+    near = np.exp(-((places_mm[normal] / depth_mm) ** 2))
+    return np.asarray(weight * near * (REACH - far), dtype=np.float32)

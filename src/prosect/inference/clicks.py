@@ -188,7 +188,7 @@ class ClickResponder:
             first = self._first_step(question, patch, seen[patch])
             return self._answer(patch, seen[patch], first, question.zero_shot)
 
-        expected = box_prior(question, box)
+        expected = box_prior(question, box, self._case.native.spacing_mm)
         return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch, expected)
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Boxes, scribbles and lassos as clicks: what a person drew in another viewer, in the only words that our models know.
+"""Boxes, scribbles and lassos as clicks: what a person drew on a picture, in the only words that our models know.
 
 Everything here is in voxels of the scan as stored (i j k); distances are in mm. The constants stand in one table, and
 `experiments/foreign_prompts.py` measures them against single clicks.
@@ -6,29 +6,33 @@ Everything here is in voxels of the scan as stored (i j k); distances are in mm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
+from prosect.geometry import Grid
 from prosect.morphology import Components, city_block_depth, innermost
+from prosect.prompts import Click, click_at, click_in
 
 __all__ = [
     "RULES",
     "BoxPrompt",
     "Drawing",
+    "Placed",
     "Point",
+    "PointPrompt",
+    "Prompt",
     "Rules",
     "box_centre",
     "box_extent_mm",
     "erasing_points",
     "inner_points",
-    "inside_points",
     "lasso_points",
-    "outside_points",
+    "placed_of",
     "scribble_points",
 ]
 
@@ -48,11 +52,6 @@ class Rules:
         lasso_clicks: Most clicks of a lasso.
         lasso_voxels: A part of a lasso needs more voxels than this.
         lasso_depth: Further clicks lie at least at this share of the depth of the deepest voxel.
-        outside_voxels: A click outside a box lies this many voxels from its edge, or more.
-        outside_mm: And this far, or more.
-        inside_share: The place at this share of the way from the middle of a box to an edge is clicked too, where the
-            answer leaves it out; 0 does without.
-        inside_mm: But only where it lies this far from the middle.
         erasing_clicks: Most clicks of a box that removes.
     """
 
@@ -62,14 +61,23 @@ class Rules:
     lasso_clicks: int = 3
     lasso_voxels: int = 4
     lasso_depth: float = 0.5
-    outside_voxels: int = 2
-    outside_mm: float = 3.0
-    inside_share: float = 0.5
-    inside_mm: float = 8.0
     erasing_clicks: int = 3
 
 
 RULES = Rules()
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """A click.
+
+    Attributes:
+        point: Voxel of the scan as stored (i j k), whole or not.
+        positive: Whether it belongs to the structure.
+    """
+
+    point: Point
+    positive: bool
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,60 @@ class Drawing:
     box: Box
     bits: Mask
     positive: bool
+
+
+Prompt: TypeAlias = PointPrompt | BoxPrompt | Drawing
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A click that a prompt became.
+
+    Attributes:
+        point: Voxel of the scan as stored (i j k), whole or not.
+        positive: Whether it belongs to the structure.
+        box: The box that a person drew around the structure, or None.
+    """
+
+    point: Point
+    positive: bool
+    box: Box | None = None
+
+    def click(self, grid: Grid) -> Click:
+        """Return it as a click on a scan.
+
+        Raises:
+            PromptError: It lies outside the scan (`POINT_OUTSIDE`).
+        """
+        click = click_at(self.point, grid, positive=self.positive, space="voxel")
+        if self.box is None:
+            return click
+        drawn = click_in(self.box.start, [stop - 1 for stop in self.box.stop], grid, space="voxel")
+        return replace(click, extent_mm=drawn.extent_mm, box=drawn.box)
+
+
+def placed_of(prompt: Prompt, read: Callable[[Box], Mask], spacing_mm: Sequence[float]) -> tuple[Placed, ...]:
+    """Return the clicks that a prompt becomes; none where there is nothing to remove.
+
+    Args:
+        prompt: What a person drew.
+        read: Returns what the structure has in a box of the scan (i j k).
+        spacing_mm: Distance of voxels along i, j, k.
+    """
+    if isinstance(prompt, BoxPrompt) and prompt.positive:
+        return (Placed(box_centre(prompt.box), True, prompt.box),)
+    points: tuple[Point, ...]
+    if isinstance(prompt, PointPrompt):
+        points = (prompt.point,)
+    elif isinstance(prompt, BoxPrompt):
+        points = erasing_points(prompt.box, read(prompt.box), spacing_mm)
+    elif prompt.kind == "scribble":
+        points = scribble_points(prompt, read(prompt.box), spacing_mm)
+    else:
+        points = lasso_points(prompt, spacing_mm)
+    # A lasso goes around the structure in its plane, so it says what a box says, too.
+    drawn = prompt.box if isinstance(prompt, Drawing) and prompt.kind == "lasso" and prompt.positive else None
+    return tuple(Placed(point, prompt.positive, drawn) for point in points)
 
 
 def scribble_points(
@@ -169,69 +231,6 @@ def box_extent_mm(box: Box, spacing_mm: Sequence[float]) -> float:
     return max(count * step for count, step in zip(box.shape, spacing_mm, strict=True))
 
 
-def outside_points(
-    box: Box, answer: Mask, where: Box, shape: Sequence[int], spacing_mm: Sequence[float], rules: Rules = RULES
-) -> tuple[Point, ...]:
-    """Return negative clicks beyond those edges of a box that an answer crosses, in the middle of each.
-
-    Along an axis on which the box has one voxel nothing is known of the structure's ends, so there is no click.
-
-    Args:
-        box: What a person drew around the structure.
-        answer: The structure after the click in the middle of the box (i j k).
-        where: The box of the scan that `answer` fills.
-        shape: Voxels of the scan.
-        spacing_mm: Distance of voxels along i, j, k.
-        rules: The constants.
-    """
-    centre = box_centre(box)
-    found = []
-    for axis in range(3):
-        if box.shape[axis] == 1:
-            continue
-        away = max(rules.outside_voxels, int(np.ceil(rules.outside_mm / spacing_mm[axis])))
-        low, high = box.start[axis] - away, box.stop[axis] - 1 + away
-        for place, inside, beyond in (
-            (low, low >= 0, slice(None, max(box.start[axis] - where.start[axis], 0))),
-            (high, high < shape[axis], slice(max(box.stop[axis] - where.start[axis], 0), None)),
-        ):
-            index = [slice(None)] * 3
-            index[axis] = beyond
-            if inside and answer[tuple(index)].any():
-                point = list(centre)
-                point[axis] = float(place)
-                found.append((point[0], point[1], point[2]))
-    return tuple(found)
-
-
-def inside_points(
-    box: Box, answer: Mask, where: Box, spacing_mm: Sequence[float], rules: Rules = RULES
-) -> tuple[Point, ...]:
-    """Return positive clicks between the middle of a box and its edges, where an answer leaves them out.
-
-    A person draws the box close around a structure, so half the way from its middle to an edge is nearly always inside.
-
-    Args:
-        box: What a person drew around the structure.
-        answer: The structure after the click in the middle of the box (i j k).
-        where: The box of the scan that `answer` fills.
-        spacing_mm: Distance of voxels along i, j, k.
-        rules: The constants.
-    """
-    centre = box_centre(box)
-    found = []
-    for axis in range(3):
-        away = round(rules.inside_share * (box.shape[axis] - 1) / 2)
-        if away == 0 or away * spacing_mm[axis] < rules.inside_mm:
-            continue
-        for step in (-away, away):
-            point = list(centre)
-            point[axis] += step
-            if not holds(answer, where, point):
-                found.append((point[0], point[1], point[2]))
-    return tuple(found)
-
-
 def inner_voxels(
     mask: Mask, spacing_mm: Sequence[float], count: int, more_than: int, depth_share: float
 ) -> list[Voxels]:
@@ -258,13 +257,6 @@ def inner_voxels(
         candidates = np.concatenate(deep)
         chosen += spread(candidates, chosen, count - len(chosen), 0.0, spacing_mm)
     return chosen
-
-
-def holds(mask: Mask, where: Box, point: Sequence[float]) -> bool:
-    """Return whether a mask (i j k) that fills a box of the scan holds a point."""
-    voxel = [int(np.rint(part)) - start for part, start in zip(point, where.start, strict=True)]
-    inside = all(0 <= part < size for part, size in zip(voxel, mask.shape, strict=True))
-    return inside and bool(mask[tuple(voxel)])
 
 
 def depth_in(mask: Mask, spacing_mm: Sequence[float]) -> tuple[NDArray[np.float32], list[int]]:

@@ -23,13 +23,13 @@ from prosect.boxes import Box
 from prosect.errors import FormatError, PromptError, ProsectError
 from prosect.io.lps import affine_from_lps
 from prosect.io.payload import inflate
-from prosect.server.converting import Drawing
+from prosect.server.converting import Drawing, PointPrompt, Prompt
 from prosect.server.foreign import blocking, numbers_of, parse_json, route_class
 from prosect.server.forms import Form, form_of
 from prosect.server.leaving import end_forgotten, end_seat, end_session
 from prosect.server.seats import Seat
 from prosect.server.service import Service
-from prosect.server.unnamed import PointPrompt, Prompt, UnnamedObjects
+from prosect.server.unnamed import UnnamedObjects
 from prosect.server.wire import status_of
 
 __all__ = ["LARGE", "dls"]

@@ -14,16 +14,7 @@ from prosect.boxes import Box
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.progress import Watch
-from prosect.prompts import Click, click_at
-from prosect.server.converting import (
-    BoxPrompt,
-    Drawing,
-    Point,
-    box_centre,
-    erasing_points,
-    lasso_points,
-    outside_points,
-)
+from prosect.server.converting import BoxPrompt, Drawing, placed_of
 from prosect.server.view import View
 from prosect.session import Change, Session
 
@@ -102,37 +93,11 @@ def answer_shape(session: Session, watch: Watch, shape: Shape, view: View) -> Ch
     """
     grid = session.volume.grid
     prompt = prompt_of(shape, grid, view)
-    place = partial(clicks_at, grid)
-    clicks = [*session.clicks(shape.structure), *place(points_of(session, shape, prompt), shape.positive)]
-    change = session.set_clicks(shape.structure, clicks, watch=watch)
-    if not isinstance(prompt, BoxPrompt) or not shape.positive or change.box is None:
-        return change
-    answer = session.read(shape.structure, change.box)
-    beyond = outside_points(prompt.box, answer, change.box, grid.shape, grid.spacing_mm)
-    if not beyond:
-        return change
-    # The first answer was needed to see which edges it crosses; for a person all of it is one step.
-    session.undo()
-    return session.set_clicks(shape.structure, [*clicks, *place(beyond, False)], watch=watch)
-
-
-def points_of(session: Session, shape: Shape, prompt: BoxPrompt | Drawing) -> tuple[Point, ...]:
-    """Return where clicks are made for a shape, in voxels."""
-    spacing = session.volume.grid.spacing_mm
-    if isinstance(prompt, Drawing):
-        points = lasso_points(prompt, spacing)
-    elif prompt.positive:
-        points = (box_centre(prompt.box),)
-    else:
-        points = erasing_points(prompt.box, session.read(shape.structure, prompt.box), spacing)
-    if not points:
+    read = partial(session.read, shape.structure)
+    new = [each.click(grid) for each in placed_of(prompt, read, grid.spacing_mm)]
+    if not new:
         raise PromptError(
             f"There is nothing of '{shape.structure}' to remove in the box, or the lasso is too small.",
             code="SHAPE_EMPTY",
         )
-    return points
-
-
-def clicks_at(grid: Grid, points: Sequence[Point], positive: bool) -> list[Click]:
-    """Return clicks at voxels."""
-    return [click_at(list(point), grid, positive=positive, space="voxel") for point in points]
+    return session.set_clicks(shape.structure, [*session.clicks(shape.structure), *new], watch=watch)

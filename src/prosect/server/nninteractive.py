@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 
 import prosect
 from prosect.errors import FormatError, ProsectError, ResourceError
-from prosect.server.converting import BoxPrompt
+from prosect.server.converting import BoxPrompt, PointPrompt, Prompt
 from prosect.server.foreign import (
     blocking,
     body_of,
@@ -34,7 +34,7 @@ from prosect.server.packed import MAX_AXIS, Packed, pack_array, unpack_array
 from prosect.server.reversed_axes import affine_of, box_of, drawing_of, reversed_axes, spacing_of
 from prosect.server.seats import Seat
 from prosect.server.service import Service
-from prosect.server.unnamed import PointPrompt, Prompt, Reply, UnnamedObjects
+from prosect.server.unnamed import Reply, UnnamedObjects
 
 __all__ = ["LARGE", "nninteractive"]
 

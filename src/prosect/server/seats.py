@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from prosect.boxes import Box
 from prosect.errors import PromptError, ResourceError
+from prosect.server.converting import Placed
 from prosect.server.kept import Kind
 
 __all__ = ["Seat", "Seats"]
@@ -39,7 +41,7 @@ class Seat:
         objects: How many objects were begun on this scan.
         steps: Actions on the object that may be undone.
         revision: That of the session after the client's last action; another one means that somebody else acted.
-        waiting: Clicks that were sent but are not to be answered yet: voxel and sign.
+        waiting: Clicks that were sent but are not to be answered yet.
         about: What else its protocol has to remember.
         touched: When it last changed anything, in seconds since 1970.
     """
@@ -51,7 +53,7 @@ class Seat:
     objects: int = 0
     steps: int = 0
     revision: int = 0
-    waiting: tuple[tuple[float, float, float, bool], ...] = ()
+    waiting: tuple[Placed, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     touched: float = 0.0
 
@@ -175,5 +177,18 @@ def read_seats(path: Path) -> dict[str, Seat]:
 
 def seat_of(row: Mapping[str, Any]) -> Seat:
     """Return the seat in a row of the file."""
-    waiting = tuple((float(i), float(j), float(k), bool(sign)) for i, j, k, sign in row["waiting"])
+    waiting = tuple(placed_from(each) for each in row["waiting"])
     return Seat(**{**row, "waiting": waiting})
+
+
+def placed_from(row: Mapping[str, Any] | Sequence[Any]) -> Placed:
+    """Return the click in a part of a row; earlier files have voxel and sign alone."""
+    if not isinstance(row, Mapping):
+        i, j, k, positive = row
+        return Placed((float(i), float(j), float(k)), bool(positive))
+    i, j, k = (float(part) for part in row["point"])
+    box = None
+    if row["box"] is not None:
+        start, stop = (tuple(int(part) for part in row["box"][end]) for end in ("start", "stop"))
+        box = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    return Placed((i, j, k), bool(row["positive"]), box)

@@ -21,22 +21,7 @@ from prosect.errors import FormatError, PromptError
 from prosect.geometry import Grid
 from prosect.io.writing import write
 from prosect.progress import Watch
-from prosect.prompts import Click, click_at, click_in
-from prosect.server.converting import (
-    RULES,
-    BoxPrompt,
-    Drawing,
-    Point,
-    Rules,
-    box_centre,
-    box_extent_mm,
-    erasing_points,
-    inner_points,
-    inside_points,
-    lasso_points,
-    outside_points,
-    scribble_points,
-)
+from prosect.server.converting import Placed, PointPrompt, Prompt, inner_points, placed_of
 from prosect.server.leaving import end_seat, end_session
 from prosect.server.library import Library
 from prosect.server.scans import OpenScan
@@ -45,27 +30,10 @@ from prosect.server.service import Service
 from prosect.session import Session
 from prosect.volume import Volume
 
-__all__ = ["PointPrompt", "Prompt", "Reply", "UnnamedObjects", "keep_array"]
+__all__ = ["Reply", "UnnamedObjects", "keep_array"]
 
 Mask: TypeAlias = NDArray[np.bool_]
-SignedPoint: TypeAlias = tuple[float, float, float, bool]
 LOG = logging.getLogger("prosect.server")
-
-
-@dataclass(frozen=True)
-class PointPrompt:
-    """A click.
-
-    Attributes:
-        point: Voxel of the scan as stored (i j k), whole or not.
-        positive: Whether it belongs to the object.
-    """
-
-    point: Point
-    positive: bool
-
-
-Prompt: TypeAlias = PointPrompt | BoxPrompt | Drawing
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +97,9 @@ class UnnamedObjects:
             if run:
                 return self._answer(seat, prompt)
             with self._library.session(scan_of(seat)).hold() as session:
-                points = points_of(session, current_name(seat), prompt)
-            self._seats.keep(replace(seat, waiting=(*seat.waiting, *points)))
+                read = partial(session.read, current_name(seat))
+                placed = placed_of(prompt, read, session.volume.grid.spacing_mm)
+            self._seats.keep(replace(seat, waiting=(*seat.waiting, *placed)))
             return Reply(False)
 
     def predict(self, identity: str) -> Reply:
@@ -276,91 +245,23 @@ def answer_prompt(
     watch: Watch,
     *,
     name: str,
-    waiting: Sequence[SignedPoint],
+    waiting: Sequence[Placed],
     prompt: Prompt | None,
-    rules: Rules = RULES,
 ) -> Reply:
     """Make prompts the clicks of an object, in one action, and return what came of it."""
-    new = clicks_at(session, waiting)
+    grid = session.volume.grid
+    new = list(waiting)
     if prompt is not None:
-        new += clicks_of(session, name, prompt)
+        new += placed_of(prompt, partial(session.read, name), grid.spacing_mm)
     if not new:
         return Reply(True, revision=session.revision)
     before = session.revision
-    clicks = [*session.clicks(name), *new]
-    change = session.set_clicks(name, clicks, watch=watch)
-    box = change.box
-    if isinstance(prompt, BoxPrompt) and prompt.positive and box is not None:
-        further = correct_box(session, name, prompt.box, box, rules)
-        if further:
-            # The first answer was needed to see where it does not fit; all clicks together are one step for a person.
-            session.undo()
-            change = session.set_clicks(name, [*clicks, *clicks_at(session, further)], watch=watch)
-            box = box if change.box is None else box | change.box
+    clicks = [*session.clicks(name), *(each.click(grid) for each in new)]
+    box = session.set_clicks(name, clicks, watch=watch).box
     acted = session.revision != before
     if box is None:
         return Reply(True, acted=acted, revision=session.revision)
     return Reply(True, box, session.read(name, box), acted, session.revision)
-
-
-def points_of(session: Session, name: str, prompt: Prompt) -> list[SignedPoint]:
-    """Return a prompt as clicks: voxel and sign."""
-    spacing = session.volume.grid.spacing_mm
-    points: tuple[Point, ...]
-    if isinstance(prompt, PointPrompt):
-        points = (prompt.point,)
-    elif isinstance(prompt, BoxPrompt):
-        if prompt.positive:
-            points = (box_centre(prompt.box),)
-        else:
-            points = erasing_points(prompt.box, session.read(name, prompt.box), spacing)
-    elif prompt.kind == "scribble":
-        points = scribble_points(prompt, session.read(name, prompt.box), spacing)
-    else:
-        points = lasso_points(prompt, spacing)
-    return [(*point, prompt.positive) for point in points]
-
-
-def clicks_of(session: Session, name: str, prompt: Prompt) -> list[Click]:
-    """Return a prompt as clicks; a box and a lasso say how large the object is, too."""
-    grid = session.volume.grid
-    if isinstance(prompt, BoxPrompt) and prompt.positive:
-        return [box_click(prompt.box, grid)]
-    extent_mm = None
-    if isinstance(prompt, Drawing) and prompt.kind == "lasso" and prompt.positive:
-        extent_mm = box_extent_mm(prompt.box, grid.spacing_mm)
-    clicks = clicks_at(session, points_of(session, name, prompt))
-    return [replace(click, extent_mm=extent_mm) for click in clicks]
-
-
-def box_click(box: Box, grid: Grid) -> Click:
-    """Return the click in the middle of a box, which says its size.
-
-    Beyond a box in space nothing changes. A flat one says nothing of the planes beside it, so it sets no bounds.
-    """
-    if min(box.shape) > 1:
-        return click_in(box.start, [stop - 1 for stop in box.stop], grid, space="voxel")
-    return click_at(box_centre(box), grid, space="voxel", extent_mm=box_extent_mm(box, grid.spacing_mm))
-
-
-def correct_box(session: Session, name: str, box: Box, changed: Box, rules: Rules) -> list[SignedPoint]:
-    """Return the clicks that fit an answer to a box: beyond edges that it crosses, inside where it falls short."""
-    grid = session.volume.grid
-    where = box | changed  # what the object had before may lie in the box, too
-    answer = session.read(name, where)
-    outside = outside_points(box, answer, where, grid.shape, grid.spacing_mm, rules)
-    inside = inside_points(box, answer, where, grid.spacing_mm, rules)
-    return [*((*point, True) for point in inside), *((*point, False) for point in outside)]
-
-
-def clicks_at(session: Session, points: Sequence[SignedPoint]) -> list[Click]:
-    """Return clicks at voxels.
-
-    Raises:
-        PromptError: One lies outside the scan (`POINT_OUTSIDE`).
-    """
-    grid = session.volume.grid
-    return [click_at((i, j, k), grid, positive=positive, space="voxel") for i, j, k, positive in points]
 
 
 def take_back(session: Session, _watch: Watch, *, name: str, revision: int) -> Reply:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box, SparseMask
+from prosect.drawn_box import flat_axis, holds
 from prosect.geometry import Grid
 from prosect.prompts import Click, Target, click_at, voxel_of
 from prosect.session.bits import box_from_json, pack, packed_from_json, to_json, unpack
@@ -119,29 +120,47 @@ def scale_of(clicks: Sequence[PlacedClick]) -> float:
     return 1.0
 
 
-def extent_of(clicks: Iterable[PlacedClick]) -> float | None:
-    """Return the longest side of a structure in mm as a person said it last, or None."""
-    said = []
-    for each in clicks:
-        if each.extent_mm is not None:
-            said.append(each.extent_mm)
-    if said:
-        return said[-1]
-    return None
+def extent_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> float | None:
+    """Return the longest side of a structure in mm as a person said it last, or None.
+
+    Args:
+        clicks: In their order.
+        spacing_mm: Distance of voxels along i, j, k.
+    """
+    said = None
+    for number, each in enumerate(clicks):
+        if each.extent_mm is not None and not _adds_a_part(each, clicks[:number], spacing_mm):
+            said = each.extent_mm
+    return said
 
 
-def bounds_of(clicks: Iterable[PlacedClick]) -> Box | None:
+def bounds_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> Box | None:
     """Return the box in which a structure lies as a person drew it last, or None.
 
-    A positive click outside says that the structure goes on there, so the box no longer counts.
+    A positive click where the box leaves no room says that the structure goes on there, so the box no longer counts.
+
+    Args:
+        clicks: In their order.
+        spacing_mm: Distance of voxels along i, j, k.
     """
     bounds: Box | None = None
-    for each in clicks:
-        if each.bounds is not None:
+    for number, each in enumerate(clicks):
+        if each.bounds is not None and not _adds_a_part(each, clicks[:number], spacing_mm):
             bounds = each.bounds
-        elif bounds is not None and each.positive and not (bounds & Box(each.voxel, after(each.voxel))).size:
+        elif bounds is not None and each.positive and not holds(bounds, each.voxel, spacing_mm):
             bounds = None
     return bounds
+
+
+def _adds_a_part(click: PlacedClick, before: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> bool:
+    """Return whether a click's box was drawn around a part only: the structure was clicked elsewhere before.
+
+    A box in space is meant for the whole structure, whatever was clicked; one in a plane is what viewers have, and they
+    use it for parts that are missing, too.
+    """
+    if click.bounds is None or flat_axis(click.bounds) is None:
+        return False
+    return any(each.positive and not holds(click.bounds, each.voxel, spacing_mm) for each in before)
 
 
 def after(voxel: Voxel) -> Voxel:

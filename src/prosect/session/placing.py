@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from prosect.inference.scale_choice import LabelledPoint
@@ -15,7 +15,9 @@ __all__ = ["place_click", "scale_for"]
 ONE_SCALE = "this model answers at its own working spacing only; the size is not used"
 
 
-def scale_for(responder: Responder, sheet: Sheet, kept: Clicks, new: PlacedClick, notes: list[str]) -> float:
+def scale_for(
+    responder: Responder, sheet: Sheet, kept: Clicks, new: PlacedClick, spacing_mm: Sequence[float], notes: list[str]
+) -> float:
     """Return the scale at which a structure is asked about with one more click.
 
     A person's word decides. Without it the scale is found where the model has a rule for it, and only for an object of
@@ -26,9 +28,10 @@ def scale_for(responder: Responder, sheet: Sheet, kept: Clicks, new: PlacedClick
         sheet: The structure.
         kept: The clicks that count beside the new one.
         new: The new click.
+        spacing_mm: Distance of the scan's voxels along i, j, k.
         notes: What was assumed is added to these.
     """
-    said = extent_of((*kept, new))
+    said = extent_of((*kept, new), spacing_mm)
     rescaled = rescaled_of(responder)
     if said is None:
         is_unknown = sheet.target.zero_shot and not sheet.draft.count

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box, SparseMask
+from prosect.drawn_box import allowed, reach
 from prosect.errors import GeometryError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.merge import COMPATS, Compat, is_near, merge
@@ -110,7 +111,7 @@ class Planner:
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""
-        if _asks_the_same(sheet, clicks):
+        if self._asks_the_same(sheet, clicks):
             return Action((), {sheet.target.name: (sheet.clicks, clicks)})  # only what waits has changed
         box = self._extent(sheet, sheet.clicks)
         if any(each.positive and sheet.draft[each.voxel] for each in clicks):
@@ -189,7 +190,7 @@ class Planner:
             new = replace(new, turn=next_turn(kept))
         scale = scale_of(kept)
         if new.turn is not None or new.extent_mm is not None:
-            scale = scale_for(self.responder, sheet, kept, new, notes)
+            scale = scale_for(self.responder, sheet, kept, new, self.volume.grid.spacing_mm, notes)
         return place_click(self.responder, sheets, sheet.target.name, kept, new, scale)
 
     def waits(self, sheet: Sheet, click: PlacedClick) -> bool:
@@ -319,23 +320,38 @@ class Planner:
 
     def _extent(self, sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Box:
         """Return the box that the answer to clicks covers."""
-        question = _question(sheet, clicks)
+        question = self._question(sheet, clicks)
         if not question.clicks:
             return EMPTY
         box = responder_at(self.responder, scale_of(clicks)).extent(question, watch)
-        bounds = bounds_of(clicks)
-        return box if bounds is None else box & bounds
+        bounds = question.bounds
+        return box if bounds is None else reach(bounds, box, self.volume.grid.spacing_mm)
 
     def _propose(self, sheet: Sheet, clicks: Clicks, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked about a structure, and where it says yes, both (i j k)."""
-        asked, yes = responder_at(self.responder, scale_of(clicks)).propose(_question(sheet, clicks), box, watch)
-        bounds = bounds_of(clicks)
-        if bounds is not None:
+        question = self._question(sheet, clicks)
+        asked, yes = responder_at(self.responder, scale_of(clicks)).propose(question, box, watch)
+        if question.bounds is not None:
             # Beyond what a person drew around the structure the network has no say.
-            inside = np.zeros_like(asked)
-            inside[(bounds & box).within(box)] = True
-            asked = asked & inside
+            asked = asked & allowed(question.bounds, box, self.volume.grid.spacing_mm)
         return asked, yes
+
+    def _question(self, sheet: Sheet, clicks: Clicks) -> Question:
+        """Return the clicks on a structure that count, as a responder takes them: in the order of their turns."""
+        target = sheet.target
+        counting = [(each.turn, each) for each in clicks if each.turn is not None]
+        counting.sort(key=lambda pair: pair[0])
+        labelled = []
+        for _, each in counting:
+            labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
+        bounds = bounds_of(clicks, self.volume.grid.spacing_mm)
+        return Question(tuple(labelled), target.zero_shot, target.index, bounds)
+
+    def _asks_the_same(self, sheet: Sheet, clicks: Clicks) -> bool:
+        """Return whether clicks ask the network about a structure what its clicks so far ask."""
+        if scale_of(clicks) != scale_of(sheet.clicks):
+            return False
+        return self._question(sheet, clicks) == self._question(sheet, sheet.clicks)
 
 
 def require_rules(overlap: str, compat: str | None) -> None:
@@ -367,24 +383,6 @@ def checked_clicks(sheet: Sheet, clicks: Iterable[Click], grid: Grid) -> list[Pl
     if wanted and not sheet.draft.count and not any(each.positive for each in wanted):
         refuse_only_negative(name)
     return wanted
-
-
-def _question(sheet: Sheet, clicks: Clicks) -> Question:
-    """Return the clicks on a structure that count, as a responder takes them: in the order of their turns."""
-    target = sheet.target
-    counting = [(each.turn, each) for each in clicks if each.turn is not None]
-    counting.sort(key=lambda pair: pair[0])
-    labelled = []
-    for _, each in counting:
-        labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
-    return Question(tuple(labelled), target.zero_shot, target.index, bounds_of(clicks))
-
-
-def _asks_the_same(sheet: Sheet, clicks: Clicks) -> bool:
-    """Return whether clicks ask the network about a structure what its clicks so far ask."""
-    if (scale_of(clicks), bounds_of(clicks)) != (scale_of(sheet.clicks), bounds_of(sheet.clicks)):
-        return False
-    return _question(sheet, clicks) == _question(sheet, sheet.clicks)
 
 
 def _begins_with(wanted: Sequence[PlacedClick], clicks: Clicks) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from prosect.cli.commands.segment_shared import worker_words
 from prosect.cli.main import main
 from prosect.cohort.claims import FolderClaims
+from prosect.cohort.manifest import Scan, stamp
 from prosect.cohort.store import SHARED, FolderStore
 
 Run = Callable[..., tuple[int, str, str]]
@@ -146,3 +148,22 @@ def test_workers_never_replace_results_of_scans_that_have_the_same_names(
     status, _, told = run(tmp_path / "second", "-o", out, "--part", "1/1")
     assert (status, "called a, too" in told) == (3, True)
     assert results(out) == before
+
+
+def test_a_worker_that_joins_looks_once_at_each_scan_that_is_done(
+    run: Run, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file server each look counts, a million times."""
+    out = tmp_path / "out"
+    assert run(scans, "-o", out, "--part", "1/1", "-q")[0] == 0
+    (out / "a.nii.gz").unlink()
+    looks: Counter[str] = Counter()
+
+    def count(scan: Scan) -> str:
+        looks[scan.name] += 1
+        return stamp(scan)
+
+    monkeypatch.setattr("prosect.cohort.plan.stamp", count)
+    assert run(scans, "-o", out, "--part", "1/1", "-q")[0] == 0
+    assert looks["b"] == looks["p1_ct"] == 1
+    assert looks["a"] > 1, "one that is to be done again is looked at when it is"

@@ -167,7 +167,10 @@ def begin_and_run(
     done = shared.union.done_cases()
     again: list[Scan] = []
     for scan in scans:
-        if scan.name in done and not is_same_input(done[scan.name]["input"], scan):
+        # What is settled is remembered so, and not looked at again when the worker comes to it.
+        if scan.name not in done or shared.is_settled(scan):
+            continue
+        if not is_same_input(done[scan.name]["input"], scan):
             again.append(scan)
     refuse_namesakes(again, done)
     whole = {"settings": dict(settings), "total": shared.total, "scans": source, "together": how.together}

@@ -173,9 +173,9 @@ class SharedWork(Generic[V, R]):
                 self.union.add(ledger, events)
 
     def _all_settled(self) -> bool:
-        return all(self._is_settled(scan) for scan in self._scans)
+        return all(self.is_settled(scan) for scan in self._scans)
 
-    def _is_settled(self, scan: Scan) -> bool:
+    def is_settled(self, scan: Scan) -> bool:
         """Return whether a case has an outcome that still stands."""
         if scan.name in self.settled:
             return True
@@ -199,7 +199,7 @@ class SharedWork(Generic[V, R]):
     def _cases_in_company(self) -> Iterator[Scan]:
         """Yield cases that are ours now and that nothing speaks against."""
         for scan in self._scans:
-            if self._is_settled(scan) or self._attempts(scan)[0]:
+            if self.is_settled(scan) or self._attempts(scan)[0]:
                 continue
             # Asked where a case is begun and not for each of a million that are settled.
             if self._store.stop_reason() is not None:
@@ -216,7 +216,7 @@ class SharedWork(Generic[V, R]):
         while self._postponed:
             yield self._postponed.pop(0)
         for scan in self._scans:
-            if self._is_settled(scan) or not self._attempts(scan)[0]:
+            if self.is_settled(scan) or not self._attempts(scan)[0]:
                 continue
             if self._store.stop_reason() is not None:
                 return
@@ -235,7 +235,7 @@ class SharedWork(Generic[V, R]):
         # What its last holder wrote, it wrote before it gave the case back.
         self.refresh()
         self._refuse_mixture()
-        if self._is_settled(scan):
+        if self.is_settled(scan):
             self._store.claims.release(scan.name)
             return False
         with self._lock:

@@ -14,7 +14,7 @@ from prosect.cohort.ledger import digest
 
 pytest.importorskip("boto3", reason="needs the extra `s3`")
 
-from prosect.cohort import objects
+from prosect.cohort import object_ledgers, objects
 
 if TYPE_CHECKING:
     from prosect.cohort.bucket import Bucket
@@ -28,7 +28,7 @@ TIME = "2026-01-01T00:{:02d}:00+00:00"
 @pytest.fixture
 def cohort(bucket: Bucket) -> Bucket:
     """Return a place in which a worker has done twelve cases, one far from the rest, and refused one."""
-    with objects.open_ledger(bucket, "w1") as append:
+    with object_ledgers.open_ledger(bucket, "w1") as append:
         append({"event": "start", "time": TIME.format(0), "settings": SETTINGS, "total": 14})
         for number in range(12):
             case, volume = f"c{number:02d}", 1400 + 20 * number

@@ -81,18 +81,6 @@ def test_claims_of_the_dead_are_broken_and_a_closed_worker_takes_none(bucket: Bu
     assert other.held() == ()
 
 
-def test_events_are_read_once_by_ledger_in_their_order(bucket: Bucket, tmp_path: Path) -> None:
-    writer, reader = (ObjectStore(bucket, name, tmp_path / name) for name in ("w", "r"))
-    with writer.open_ledger() as append:
-        append({"event": "start", "settings": {}})
-        append({"event": "reading", "case": "a"})
-        found = dict(reader.new_events())
-        assert [event["event"] for event in found["w.jsonl"]] == ["start", "reading"]
-        append({"event": "done", "case": "a"})
-        assert [event["event"] for event in dict(reader.new_events())["w.jsonl"]] == ["done"]
-    assert list(reader.new_events()) == []
-
-
 def test_results_are_published_once(bucket: Bucket, tmp_path: Path) -> None:
     store = ObjectStore(bucket, "w", tmp_path / "w")
     (store.work / "a.out").write_bytes(b"labels")
@@ -136,7 +124,6 @@ def test_a_bucket_that_is_not_there_is_refused_in_words(bucket: Bucket, tmp_path
         lambda place, _path: place.get("a"),
         lambda place, _path: place.delete("a"),
         lambda place, _path: list(place.list("a")),
-        lambda place, _path: place.folders("a"),
         lambda place, path: place.download("a", path),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -95,22 +95,6 @@ class Bucket:
             self.client.delete_object(Bucket=self.name, Key=self.key(name))
         except STORE_ERRORS as error:
             raise self.refusal(name, error) from error
-
-    def folders(self, folder: str) -> tuple[str, ...]:
-        """Return the names of what lies right below a folder and holds objects itself.
-
-        Raises:
-            FormatError: The store does not answer (`STORE_UNREADABLE`).
-        """
-        found = []
-        options = {"Bucket": self.name, "Prefix": self.key(folder), "Delimiter": "/"}
-        try:
-            for page in self.client.get_paginator("list_objects_v2").paginate(**options):
-                for entry in page.get("CommonPrefixes", ()):
-                    found.append(PurePosixPath(entry["Prefix"]).name)
-        except STORE_ERRORS as error:
-            raise self.silence(error) from error
-        return tuple(sorted(found))
 
     def download(self, name: str, path: Path) -> None:
         """Write an object into a file.

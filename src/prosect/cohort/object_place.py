@@ -10,7 +10,8 @@ from typing import Any, Self
 from prosect.cohort.bucket import Bucket, connect
 from prosect.cohort.claims import Held
 from prosect.cohort.ledger import Event
-from prosect.cohort.objects import ObjectClaims, new_events, open_ledger, stop_reason
+from prosect.cohort.object_ledgers import new_events, open_ledger
+from prosect.cohort.objects import ObjectClaims, stop_reason
 from prosect.cohort.store import SHARED, STACKS, STOP, own_worker_name
 
 __all__ = ["ObjectPlace"]

@@ -1,16 +1,15 @@
 """A cohort in an object store: scans are fetched from it, and workers meet in it, by conditional puts.
 
-An object appears whole or not at all, so nothing needs a temporary name; it cannot be appended to, so each event of a
-ledger is an object. A claim is an object that is put only where there is none, and renewed only where it is unchanged.
-Ages are told by the dates that the store itself gives, so that the clocks of the machines need not agree.
+An object appears whole or not at all, so nothing needs a temporary name; how ledgers grow is told in `object_ledgers`.
+A claim is an object that is put only where there is none, and renewed only where it is unchanged. Ages are told by the
+dates that the store itself gives, so that the clocks of the machines need not agree.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -20,21 +19,18 @@ from typing import Any
 from prosect.cohort.bucket import Bucket
 from prosect.cohort.claims import LEASE_S, Claims, Held, claim_key, words_in
 from prosect.cohort.holding import OwnClaims
-from prosect.cohort.ledger import Event, replay
+from prosect.cohort.ledger import Event
 from prosect.cohort.manifest import Manifest, Scan, flat_name, promises_image, stem
+from prosect.cohort.object_ledgers import Mark, new_events, open_ledger
 from prosect.cohort.plan import fingerprint
 from prosect.cohort.store import CLAIMS, SHARED, STACKS, STOP, Append, refuse_other_bytes
 from prosect.errors import FormatError
 from prosect.io.atomic import make_folder
-from prosect.io.line_log import encode_line
 from prosect.io.paths import file_name
 from prosect.jobs.segment import utc_now
 
-__all__ = [
-    "ObjectClaims", "ObjectSource", "ObjectStore", "find_objects", "new_events", "open_ledger", "stop_reason",
-]  # fmt: skip
+__all__ = ["ObjectClaims", "ObjectSource", "ObjectStore", "find_objects", "stop_reason"]
 
-LEDGERS = f"{SHARED}/ledgers"
 # A scan larger than this is a mistake, and would fill the disk of the worker.
 MOST_BYTES = 32 << 30
 
@@ -129,39 +125,6 @@ class ObjectClaims(OwnClaims[str]):
         return max(0.0, (now - written).total_seconds())
 
 
-@contextmanager
-def open_ledger(bucket: Bucket, worker: str) -> Iterator[Append]:
-    """Yield what puts an event into the ledger of a worker: one object each."""
-    lock, count = threading.Lock(), 0
-
-    def append(event: Mapping[str, Any]) -> None:
-        nonlocal count
-        with lock:
-            count += 1
-            number = count
-        bucket.put(f"{LEDGERS}/{worker}.jsonl/{number:09d}", encode_line(event))
-
-    yield append
-
-
-def new_events(bucket: Bucket, last: dict[str, str]) -> dict[str, list[Event]]:
-    """Return the events of each ledger that were put since.
-
-    Args:
-        bucket: Where the ledgers lie.
-        last: The object of each ledger that was read last; what is read now is written into it.
-
-    Raises:
-        FormatError: The store does not answer (`STORE_UNREADABLE`).
-    """
-    found: dict[str, list[Event]] = {}
-    for ledger in bucket.folders(f"{LEDGERS}/"):
-        for name, _ in bucket.list(f"{LEDGERS}/{ledger}/", last.get(ledger, "")):
-            found.setdefault(ledger, []).extend(replay(bucket.get(name) or b""))
-            last[ledger] = name
-    return found
-
-
 def stop_reason(bucket: Bucket) -> str | None:
     """Return why everyone was asked to leave, None where nobody was."""
     content = bucket.get(f"{SHARED}/{STOP}")
@@ -184,15 +147,15 @@ class ObjectStore:
         make_folder(work)
         self.worker, self.work, self._bucket = worker, work, bucket
         self.claims: Claims = ObjectClaims(bucket, worker, lease_s)
-        self._last: dict[str, str] = {}
+        self._marks: dict[str, Mark] = {}
 
     def open_ledger(self) -> AbstractContextManager[Append]:
-        """Yield what puts an event into this worker's ledger: one object each."""
+        """Yield what puts an event into this worker's ledger and waits until it is kept."""
         return open_ledger(self._bucket, self.worker)
 
     def new_events(self) -> Iterator[tuple[str, Sequence[Event]]]:
         """Yield, by ledger, the events that were not yielded before."""
-        yield from new_events(self._bucket, self._last).items()
+        yield from new_events(self._bucket, self._marks).items()
 
     def publish(self, name: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
         """Put the file of this name in `work` into the store, and return its size and SHA-256.

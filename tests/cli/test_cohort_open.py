@@ -14,9 +14,10 @@ import pytest
 
 import prosect
 from prosect import vocabulary
-from prosect.cli.commands import cohort_open
+from prosect.cli.commands import own_page
 from prosect.cli.commands.cohort import cases_to_open
 from prosect.cli.commands.cohort_open import open_cases, settings_of_cases
+from prosect.cli.main import main
 from prosect.cohort.opening import CaseFiles
 from prosect.cohort.outliers import Outlier
 from prosect.errors import UsageError
@@ -75,6 +76,38 @@ def test_folders_of_several_series_have_labels_by_series_only(tmp_path: Path) ->
     assert sorted(str(series) for path, series in found if path == tmp_path / "lone") == ["1.3", "None"]
 
 
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_one_scan_is_shown_by_the_same_frame_with_its_labels(
+    cases: dict[str, CaseFiles],
+    shelf: Shelf,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    with_labels: bool,
+) -> None:
+    """`prosect view SCAN LABELS`: nothing can be changed, and the folder it worked in is gone."""
+    works: list[Path] = []
+
+    def pretend(settings: Settings, shelf: Shelf, listening: socket.socket, browser: bool, prepare: Any) -> None:
+        listening.close()
+        works.append(settings.work)
+        assert settings.read_only
+        assert settings.work.is_dir()
+        service = Service(Library(settings, shelf, prosect.read, lambda: 0.0, lambda: 0.0), lambda: 0.0)
+        identity = prepare(service).removeprefix("/?session=")
+        with service.library.session(identity).hold() as held:
+            assert list(held.structures) == (["liver"] if with_labels else [])
+
+    monkeypatch.setattr(own_page, "serve", pretend)
+    monkeypatch.setattr(own_page, "shelf_of", lambda _args: shelf)
+    files = cases["1. ct: liver"]
+    words = ["view", str(files.scan), "--no-browser", "--port", "0"]
+    if with_labels:
+        words.insert(2, str(files.labels))
+    assert main(words) == 0
+    assert not works[0].exists()
+    assert capsys.readouterr().out.startswith("prosect: open http://127.0.0.1:")
+
+
 def test_the_worst_case_is_open_when_the_page_comes(
     cases: dict[str, CaseFiles], shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,8 +122,8 @@ def test_the_worst_case_is_open_when_the_page_comes(
         assert scan is not None
         assert scan.name == "ct.nii.gz"
 
-    monkeypatch.setattr(cohort_open, "serve", pretend)
-    monkeypatch.setattr(cohort_open, "shelf_of", lambda _args: shelf)
+    monkeypatch.setattr(own_page, "serve", pretend)
+    monkeypatch.setattr(own_page, "shelf_of", lambda _args: shelf)
     assert open_cases(argparse.Namespace(port=0, no_browser=True), cases) == 0
     assert capsys.readouterr().out.startswith("prosect: open http://127.0.0.1:")
 

@@ -27,8 +27,8 @@ p{margin:.3rem 0}.quiet{color:var(--quiet)}.bad{color:var(--bad)}
 progress{width:100%;height:.7rem;accent-color:var(--accent)}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.45rem .9rem;border-top:1px solid var(--line);vertical-align:top}
-tr:first-child th{border-top:0}th{color:var(--quiet);font-weight:600;font-size:.85rem}td{overflow-wrap:break-word;max-width:24rem}
-td:last-child{min-width:9rem}
+tr:first-child th{border-top:0}th{color:var(--quiet);font-weight:600;font-size:.85rem}
+td{overflow-wrap:break-word;max-width:24rem}td:last-child{min-width:9rem}
 img{max-width:100%;border-radius:6px;margin-top:.8rem;display:block}
 code{background:var(--code);border-radius:6px;padding:.35rem .6rem;display:block;margin-top:.7rem;overflow-x:auto;
 white-space:pre;font:13px/1.4 ui-monospace,monospace;user-select:all}

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
-from prosect.cli.commands.serve import shelf_of
+from prosect.cli.commands.own_page import half_of_memory, show_page
 from prosect.cohort.opening import CaseFiles
-from prosect.server.running import address, free_port, opened_socket, serve
+from prosect.server.live import LiveSession
 from prosect.server.service import Service
 from prosect.server.settings import Settings, new_token
 
 __all__ = ["open_cases", "settings_of_cases"]
-
-HOST = "127.0.0.1"
 
 
 def settings_of_cases(cases: Mapping[str, CaseFiles], work: Path, port: int) -> Settings:
@@ -48,7 +43,7 @@ def settings_of_cases(cases: Mapping[str, CaseFiles], work: Path, port: int) -> 
         roots=roots,
         token=new_token(),
         port=port,
-        memory_bytes=psutil.virtual_memory().available // 2,
+        memory_bytes=half_of_memory(),
         labels=labels,
     )
 
@@ -58,18 +53,12 @@ def open_cases(args: argparse.Namespace, cases: Mapping[str, CaseFiles]) -> int:
 
     Labels can be corrected there. The results stay as they are, and what was not exported is gone at the end.
     """
-    listening = opened_socket(HOST, args.port)
-    with tempfile.TemporaryDirectory(prefix="prosect-view-") as work:
-        settings = free_port(settings_of_cases(cases, Path(work), args.port), listening)
-        names: Sequence[str] = list(cases)
 
-        def prepare(service: Service) -> str:
-            """Open the first case before the page comes, and return the page's query."""
-            opened = service.library.open_scan(names[0], "", cases[names[0]].series)
-            session = service.library.create_session(opened.entry.identity)
-            path = f"/?session={session.entry.identity}"
-            print(f"prosect: open {address(settings, path)}", flush=True)
-            return path
+    def begin(service: Service) -> LiveSession:
+        """Open the first case."""
+        first = next(iter(cases))
+        opened = service.library.open_scan(first, "", cases[first].series)
+        return service.library.create_session(opened.entry.identity)
 
-        serve(settings, shelf_of(args), listening, browser=not args.no_browser, prepare=prepare)
+    show_page(args, lambda work: settings_of_cases(cases, work, args.port), begin)
     return 0

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
-import psutil
-
-from prosect.cli.commands.serve import shelf_of
+from prosect.cli.commands.own_page import half_of_memory, show_page
 from prosect.errors import FormatError
-from prosect.server.running import address, free_port, opened_socket, serve
+from prosect.server.live import LiveSession
 from prosect.server.service import Service
 from prosect.server.settings import Settings, new_token
 
 __all__ = ["run"]
-
-HOST = "127.0.0.1"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,28 +20,25 @@ def run(args: argparse.Namespace) -> int:
         if path is not None and not path.exists():
             raise FormatError(f"{path}: nothing is there.", code="INPUT_NOT_FOUND")
     scan: Path = args.input.resolve()
-    listening = opened_socket(HOST, args.port)
-    with tempfile.TemporaryDirectory(prefix="prosect-view-") as work:
-        settings = Settings(
-            work=Path(work),
+
+    def settings_in(work: Path) -> Settings:
+        return Settings(
+            work=work,
             roots={scan.name: scan},
             token=new_token(),
             port=args.port,
             read_only=not args.edit,
-            memory_bytes=psutil.virtual_memory().available // 2,
+            memory_bytes=half_of_memory(),
         )
-        settings = free_port(settings, listening)
 
-        def prepare(service: Service) -> str:
-            """Open the scan with its labels before the page comes, and return the page's query."""
-            opened = service.library.open_scan(scan.name, "", args.series)
-            session = service.library.create_session(opened.entry.identity)
-            if args.labels is not None:
-                with session.hold() as held:
-                    held.start_from(args.labels)
-            path = f"/?session={session.entry.identity}"
-            print(f"prosect: open {address(settings, path)}", flush=True)
-            return path
+    def begin(service: Service) -> LiveSession:
+        """Open the scan with its labels."""
+        opened = service.library.open_scan(scan.name, "", args.series)
+        session = service.library.create_session(opened.entry.identity)
+        if args.labels is not None:
+            with session.hold() as held:
+                held.start_from(args.labels)
+        return session
 
-        serve(settings, shelf_of(args), listening, browser=not args.no_browser, prepare=prepare)
+    show_page(args, settings_in, begin)
     return 0

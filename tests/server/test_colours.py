@@ -48,3 +48,9 @@ def test_objects_of_ones_own_are_all_different_while_the_row_lasts() -> None:
 def test_equal_colours_are_no_distance_apart_and_black_and_white_the_most() -> None:
     assert distance((10, 20, 30), (10, 20, 30)) == 0
     assert 760 < distance((0, 0, 0), (255, 255, 255)) < 770
+
+
+def test_a_session_of_thousands_of_structures_has_a_colour_for_each() -> None:
+    found = colours_of([state(f"object {number}") for number in range(3000)], WORDS)
+    assert len(found) == 3000
+    assert set(found.values()) == set(PALETTE)

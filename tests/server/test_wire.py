@@ -69,3 +69,13 @@ def test_a_problem_says_what_the_command_line_says() -> None:
     assert problem["detail"] == "'liver' is locked; unlock it first."
     assert problem["code"] == "STRUCTURE_LOCKED"
     assert problem["status"] == 409
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5), (7, 1, 2), (130, 3, 129)])
+def test_labels_go_out_first_axis_fastest_however_they_lie_in_memory(shape: tuple[int, int, int]) -> None:
+    labels = np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8)
+    turned = np.asfortranarray(labels)[::-1]
+    for each in (labels, turned, labels.transpose(2, 0, 1)):
+        i, j, k = each.shape
+        delta = pack_delta({}, each, Box((0, 0, 0), (i, j, k)))
+        assert delta.endswith(each.tobytes(order="F"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from prosect.session.changes import StructureState
@@ -17,6 +18,7 @@ PALETTE = (
     "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#88ccee", "#44aa99", "#117733",
     "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#6699cc", "#ee8866", "#bbcc33", "#ffaabb", "#77aadd",
 )  # fmt: skip
+DEEP = 200
 ALIKE = 75.0  # anatomical tables give neighbours such as liver and kidney nearly the same brown
 
 
@@ -25,27 +27,38 @@ def colours_of(states: Iterable[StructureState], vocabulary: Vocabulary) -> dict
 
     A structure keeps its colour while others come after it: only those before it are looked at.
     """
-    used: list[Colour] = []
-    found = {}
+    names: list[str] = []
+    wanted: list[Colour | None] = []
     for state in states:
         structure = vocabulary.get(state.index)
         known = structure is not None and structure.status == "supported"
-        wanted = structure.color if structure is not None and known else None
-        if wanted is None or nearest(wanted, used) < ALIKE:
-            wanted = farthest(used)
-        used.append(wanted)
-        found[state.name] = "#{:02x}{:02x}{:02x}".format(*wanted)
-    return found
+        names.append(state.name)
+        wanted.append(structure.color if structure is not None and known else None)
+    for count in range(DEEP, len(wanted), DEEP):
+        choose(tuple(wanted[:count]))  # Python follows no chain of thousands
+    chosen = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in choose(tuple(wanted))]
+    return dict(zip(names, chosen, strict=True))
 
 
-def farthest(used: list[Colour]) -> Colour:
+@lru_cache(maxsize=2048)  # asked at every click; where one structure came, those before it are known
+def choose(wanted: tuple[Colour | None, ...]) -> tuple[Colour, ...]:
+    """Return a colour for each structure: the one that is wanted, unless one before it looks like it."""
+    if not wanted:
+        return ()
+    used, colour = choose(wanted[:-1]), wanted[-1]
+    if colour is None or nearest(colour, used) < ALIKE:
+        colour = farthest(used)
+    return (*used, colour)
+
+
+def farthest(used: Sequence[Colour]) -> Colour:
     """Return the colour of the row that is least like those that are used."""
     row = [parse(text) for text in PALETTE]
     # Of equals the first in the row is taken, as `max` does.
     return max(row, key=lambda colour: nearest(colour, used))
 
 
-def nearest(colour: Colour, used: list[Colour]) -> float:
+def nearest(colour: Colour, used: Sequence[Colour]) -> float:
     """Return how far the most similar of some colours is."""
     return min((distance(colour, each) for each in used), default=float("inf"))
 

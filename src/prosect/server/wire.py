@@ -103,12 +103,24 @@ def pack_delta(header: Mapping[str, Any], labels: NDArray[np.uint8] | None, box:
         box: Where, in voxels of the display copy.
     """
     if labels is None or box is None or not box.size:
-        where, payload = None, b""
+        where, payload = None, np.empty(0, np.uint8)
     else:
         where = {"start": list(box.start), "stop": list(box.stop)}
-        payload = labels.astype(np.uint8, copy=False).tobytes(order="F")
+        payload = turn(labels)
     text = json.dumps({**header, "box": where}, separators=(",", ":"), allow_nan=False).encode()
-    return MAGIC + struct.pack("<I", len(text)) + text + payload
+    return b"".join((MAGIC, struct.pack("<I", len(text)), text, payload.data))
+
+
+def turn(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels (i j k) as (k j i) in one piece of memory, so that the first axis runs fastest.
+
+    Plane by plane, because a plane fits into the processor's cache: at once it takes twice as long.
+    """
+    i, j, k = labels.shape
+    turned = np.empty((k, j, i), dtype=np.uint8)
+    for row in range(j):
+        turned[:, row, :] = labels[:, row, :].T
+    return turned
 
 
 def unpack_delta(data: bytes) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:

@@ -207,11 +207,8 @@ def labels_in(
         mask = sheet.shown.read(where)
         if undone is not None:
             mask ^= undone.difference(sheet.target.name, where)
-        target = sheet.target
-        if values is None:
-            out[where.within(box)][mask] = target.index
-        else:
-            out[where.within(box)][mask] = values[target.name]
+        label = sheet.target.index if values is None else values[sheet.target.name]
+        np.copyto(out[where.within(box)], label, where=mask)
     return out
 
 

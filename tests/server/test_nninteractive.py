@@ -359,6 +359,54 @@ def test_a_lease_survives_the_server(
     assert not client.target_buffer.any()
 
 
+def lose(client: Client, server: Server, voxel: Any) -> None:
+    """Click as the client would, and lose the answer."""
+    said = {"coordinates": list(voxel), "include_interaction": True, "run_prediction": True}
+    headers = {"X-Lease-Token": client._lease_token}
+    assert server.http.post("/add_point_interaction", json=said, headers=headers).status_code == 200
+
+
+def test_a_client_whose_answer_was_lost_with_the_server_gets_all_of_the_object(
+    start: Callable[..., Server], shelf: Shelf, connect: Callable[..., Client]
+) -> None:
+    first = start(shelf)
+    client = connect(first)
+    client.add_point_interaction(MIDDLE, True)
+    lose(client, first, (3, 5, 5))
+    client._http.base_url = start(shelf).address
+    box = client.add_point_interaction((12, 25, 18), True)
+    np.testing.assert_array_equal(client.target_buffer > 0, expected(MIDDLE, (3, 5, 5), (12, 25, 18)))
+    assert box == [[0, size] for size in SHAPE]
+    # From then on it is the box that has changed again.
+    assert client.add_point_interaction((8, 19, 12), True) != box
+
+
+def test_what_the_page_did_to_an_object_reaches_its_client_with_the_next_click(server: Server, client: Client) -> None:
+    client.add_point_interaction(MIDDLE, True)
+    client.add_point_interaction((3, 5, 5), True)
+    assert server.http.post(f"/api/v1/sessions/{newest(server)}/undo").status_code == 200
+    client.add_point_interaction((12, 25, 18), True)
+    np.testing.assert_array_equal(client.target_buffer > 0, expected(MIDDLE, (12, 25, 18)))
+
+
+def test_a_new_buffer_is_filled_by_the_next_click(client: Client) -> None:
+    client.add_point_interaction(MIDDLE, True)
+    client.set_target_buffer(np.zeros(SHAPE, dtype=np.uint8))
+    client.add_point_interaction((3, 5, 5), True)
+    np.testing.assert_array_equal(client.target_buffer > 0, expected(MIDDLE, (3, 5, 5)))
+
+
+def test_clicks_that_wait_survive_the_server(
+    start: Callable[..., Server], shelf: Shelf, connect: Callable[..., Client]
+) -> None:
+    client = connect(start(shelf))
+    for voxel in (MIDDLE, (3, 5, 5)):
+        client.add_point_interaction(voxel, True, run_prediction=False)
+    client._http.base_url = start(shelf).address
+    client._predict()
+    np.testing.assert_array_equal(client.target_buffer > 0, expected(MIDDLE, (3, 5, 5)))
+
+
 def post(server: Server, path: str, body: bytes = b"{}", meta: Any = None, lease: str = "") -> httpx.Response:
     """The answer to a call by hand."""
     headers = {"X-Lease-Token": lease}

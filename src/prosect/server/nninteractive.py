@@ -314,6 +314,7 @@ def keep_buffer(service: Service, lease: str, said: Mapping[str, Any]) -> None:
                 f"shape: the buffer has {shape}, the image {tuple(reversed(scan))}.", code="REQUEST_INVALID"
             )
         service.library.seats.keep(replace(seat, about={**seat.about, "buffer": str(kind)}))
+        service.library.seats.forget_shown(lease)  # the new buffer is empty
 
 
 def prediction(reply: Reply, service: Service, lease: str) -> Response:

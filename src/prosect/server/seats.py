@@ -20,7 +20,7 @@ from prosect.errors import PromptError, ResourceError
 from prosect.server.converting import Placed
 from prosect.server.kept import Kind
 
-__all__ = ["Seat", "Seats"]
+__all__ = ["Seat", "Seats", "current_name", "next_name", "scan_of", "without_object"]
 
 SEATS = Kind("prosect-seats", 1, "the list of clients")
 WAIT_S = 30.0
@@ -73,6 +73,8 @@ class Seats:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._active: dict[str, float] = {}
+        # Not kept over restarts: whether the last answer of a server that died arrived, nobody knows.
+        self._shown: dict[str, int] = {}
 
     def take(self, dialect: str, **known: Any) -> Seat:
         """Return a new seat."""
@@ -107,6 +109,7 @@ class Seats:
             if identity in self._seats:
                 self._save({key: seat for key, seat in self._seats.items() if key != identity})
             self._active.pop(identity, None)
+            self._shown.pop(identity, None)
             self._locks.pop(identity, None)
 
     def of(self, dialect: str) -> list[Seat]:
@@ -134,6 +137,18 @@ class Seats:
         """Return for how many seconds a client has done nothing; since the start where it did nothing yet."""
         since = self._active.setdefault(identity, self._clock())
         return self._clock() - since
+
+    def note_shown(self, identity: str, revision: int) -> None:
+        """Note as of which revision a client shows its object."""
+        self._shown[identity] = revision
+
+    def forget_shown(self, identity: str) -> None:
+        """Note that nobody knows what a client shows."""
+        self._shown.pop(identity, None)
+
+    def shows(self, identity: str, revision: int) -> bool:
+        """Return whether a client shows its object as of a revision."""
+        return self._shown.get(identity) == revision
 
     def active(self, dialect: str, within_s: float) -> int:
         """Return how many clients of a protocol did something lately."""
@@ -163,6 +178,32 @@ class Seats:
         """Keep the seats and bring them to the disk; called with the lock held."""
         SEATS.write(self._path, {"seats": [asdict(seat) for seat in seats.values()]})
         self._seats = seats
+
+
+def scan_of(seat: Seat) -> str:
+    """Return the session that a client works on.
+
+    Raises:
+        PromptError: It has sent no scan yet (`SCAN_MISSING`).
+    """
+    if not seat.session:
+        raise PromptError("There is no image yet; send one first.", code="SCAN_MISSING")
+    return seat.session
+
+
+def current_name(seat: Seat) -> str:
+    """Return the name of the object that a client works on, or of the one that its next prompt begins."""
+    return seat.structure or next_name(seat)
+
+
+def next_name(seat: Seat) -> str:
+    """Return the name of the next new object."""
+    return f"object {seat.objects + 1}"
+
+
+def without_object(seat: Seat) -> Seat:
+    """Return a seat whose next prompt begins an object."""
+    return replace(seat, structure="", steps=0, waiting=())
 
 
 def read_seats(path: Path) -> dict[str, Seat]:

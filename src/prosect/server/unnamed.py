@@ -25,7 +25,7 @@ from prosect.server.converting import Placed, PointPrompt, Prompt, inner_points,
 from prosect.server.leaving import end_seat, end_session
 from prosect.server.library import Library
 from prosect.server.scans import OpenScan
-from prosect.server.seats import Seat
+from prosect.server.seats import Seat, current_name, next_name, scan_of, without_object
 from prosect.server.service import Service
 from prosect.session import Session
 from prosect.volume import Volume
@@ -124,6 +124,7 @@ class UnnamedObjects:
             objects = seat.objects + 1 if found.name == name else seat.objects
             begun = replace(seat, structure=found.name, objects=objects, steps=0, waiting=(), revision=found.revision)
             self._seats.keep(begun)
+            self._seats.note_shown(identity, found.revision)
             if not run:
                 return Reply(False)
             box = Box.of(mask)
@@ -145,6 +146,8 @@ class UnnamedObjects:
             )
             steps = seat.steps - 1 if reply.ran else 0
             self._seats.keep(replace(seat, steps=steps, waiting=(), revision=reply.revision))
+            if reply.ran:
+                self._seats.note_shown(identity, reply.revision)
             return reply
 
     def whole(self, identity: str) -> Mask:
@@ -162,7 +165,13 @@ class UnnamedObjects:
     def _answer(self, seat: Seat, prompt: Prompt | None) -> Reply:
         """Do the prompts that wait and a new one, as one action."""
         name = current_name(seat)
-        act = partial(answer_prompt, name=name, waiting=seat.waiting, prompt=prompt)
+
+        def act(session: Session, watch: Watch) -> Reply:
+            # A client whose last answer was lost, or whose object somebody changed on the page, gets all of it.
+            behind = bool(seat.structure) and not self._seats.shows(seat.identity, session.revision)
+            reply = answer_prompt(session, watch, name=name, waiting=seat.waiting, prompt=prompt)
+            return whole_reply(session, name, reply) if behind else reply
+
         try:
             reply = self._service.perform(scan_of(seat), "click", act)
         except PromptError as error:
@@ -175,6 +184,7 @@ class UnnamedObjects:
             seat = replace(seat, structure=name, objects=seat.objects + 1)
         steps = seat.steps + 1 if reply.acted else seat.steps
         self._seats.keep(replace(seat, steps=steps, waiting=(), revision=reply.revision))
+        self._seats.note_shown(seat.identity, reply.revision)
         return reply
 
 
@@ -214,32 +224,6 @@ def keep_array(library: Library, array: NDArray[Any], affine: NDArray[np.float64
     return library.keep_upload(path, name)
 
 
-def scan_of(seat: Seat) -> str:
-    """Return the session that a client works on.
-
-    Raises:
-        PromptError: It has sent no scan yet (`SCAN_MISSING`).
-    """
-    if not seat.session:
-        raise PromptError("There is no image yet; send one first.", code="SCAN_MISSING")
-    return seat.session
-
-
-def current_name(seat: Seat) -> str:
-    """Return the name of the object that a client works on, or of the one that its next prompt begins."""
-    return seat.structure or next_name(seat)
-
-
-def next_name(seat: Seat) -> str:
-    """Return the name of the next new object."""
-    return f"object {seat.objects + 1}"
-
-
-def without_object(seat: Seat) -> Seat:
-    """Return a seat whose next prompt begins an object."""
-    return replace(seat, structure="", steps=0, waiting=())
-
-
 def answer_prompt(
     session: Session,
     watch: Watch,
@@ -262,6 +246,12 @@ def answer_prompt(
     if box is None:
         return Reply(True, acted=acted, revision=session.revision)
     return Reply(True, box, session.read(name, box), acted, session.revision)
+
+
+def whole_reply(session: Session, name: str, reply: Reply) -> Reply:
+    """Return a reply with the object in the whole scan instead of where it has changed just now."""
+    box = Box((0, 0, 0), session.volume.grid.shape)
+    return replace(reply, ran=True, box=box, mask=session.read(name, box))
 
 
 def take_back(session: Session, _watch: Watch, *, name: str, revision: int) -> Reply:

@@ -40,7 +40,7 @@ def colours_of(states: Iterable[StructureState], vocabulary: Vocabulary) -> dict
     return dict(zip(names, chosen, strict=True))
 
 
-@lru_cache(maxsize=2048)  # asked at every click; where one structure came, those before it are known
+@lru_cache(maxsize=512)  # asked at every click; where one structure came, those before it are known
 def choose(wanted: tuple[Colour | None, ...]) -> tuple[Colour, ...]:
     """Return a colour for each structure: the one that is wanted, unless one before it looks like it."""
     if not wanted:
@@ -53,12 +53,15 @@ def choose(wanted: tuple[Colour | None, ...]) -> tuple[Colour, ...]:
 
 def farthest(used: Sequence[Colour]) -> Colour:
     """Return the colour of the row that is least like those that are used."""
+    different = set(used)
     row = [parse(text) for text in PALETTE]
+    if different.issuperset(row):
+        return row[0]
     # Of equals the first in the row is taken, as `max` does.
-    return max(row, key=lambda colour: nearest(colour, used))
+    return max(row, key=lambda colour: nearest(colour, different))
 
 
-def nearest(colour: Colour, used: Sequence[Colour]) -> float:
+def nearest(colour: Colour, used: Iterable[Colour]) -> float:
     """Return how far the most similar of some colours is."""
     return min((distance(colour, each) for each in used), default=float("inf"))
 

@@ -106,6 +106,26 @@ def test_the_server_says_what_slicer_looks_for(client: Any) -> None:
     assert client.train_status(True) is False
 
 
+def test_what_is_not_done_for_a_web_request_is_refused_in_a_sentence(client: Any, server: Server) -> None:
+    for ask in (lambda: client.train_start("model", {}), client.train_stop, client.train_status):
+        with pytest.raises(theirs.MONAILabelClientException) as caught:
+            ask()
+        assert "Status: 404" in str(caught.value)
+        assert "prosect finetune" in str(caught.value)
+    for path in (
+        "/batch/infer/prosect",
+        "/scoring/dice",
+        "/model/prosect",
+        "/logs/",
+        "/logs/gpu",
+        "/proxy/dicom/x",
+        "/ohif/",
+    ):
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            answer = server.http.request(method, path)
+            assert (answer.status_code, list(answer.json())) == (404, ["detail"]), path
+
+
 def test_slicer_paints_each_structure_into_its_own_segment(client: Any, scans: Path) -> None:
     # The spleen is not found, and the liver has index 1; asked in this order the liver must still be liver.
     file, said = client.infer("prosect", "ct", {"label_prompt": [SPLEEN, LIVER], "result_extension": ".nrrd"})
@@ -195,6 +215,16 @@ def test_a_session_on_a_scan_that_is_sent(client: Any, scans: Path, server: Serv
     with pytest.raises(theirs.MONAILabelClientException) as caught:
         client.get_session(identity)
     assert caught.value.status_code == 404
+
+
+def test_a_scan_is_taken_under_the_header_of_the_form_before(client: Any, scans: Path) -> None:
+    # Once it has logged in, the client keeps the header of its last form, and a session's form has another boundary.
+    client.infer("prosect", "ct", {"label_prompt": [LIVER]})
+    assert "lImIt" in client._headers["content-type"]
+    identity = client.create_session(str(scans / "ct.nii.gz"))["session_id"]
+    assert client.get_session(identity)["image"] == "ct.nii.gz"
+    file, said = client.infer("prosect", "", {"label_prompt": [LIVER]}, session_id=identity)
+    np.testing.assert_array_equal(slicer_masks(file, said["label_names"])["liver"], draft(scans))
 
 
 def test_a_file_may_be_sent_with_the_question(client: Any, scans: Path) -> None:

@@ -359,6 +359,19 @@ def test_a_lease_survives_the_server(
     assert not client.target_buffer.any()
 
 
+def test_a_session_that_the_page_has_ended_has_expired_and_the_viewer_comes_back(
+    server: Server, connect: Callable[..., Client]
+) -> None:
+    client = connect(server)
+    client.add_point_interaction(MIDDLE, True)
+    assert server.http.delete(f"/api/v1/sessions/{newest(server)}").status_code == 204
+    with pytest.raises(SessionExpiredError):
+        client.add_point_interaction(MIDDLE, True)
+    again = connect(server)
+    again.add_point_interaction(MIDDLE, True)
+    np.testing.assert_array_equal(again.target_buffer > 0, expected(MIDDLE))
+
+
 def lose(client: Client, server: Server, voxel: Any) -> None:
     """Click as the client would, and lose the answer."""
     said = {"coordinates": list(voxel), "include_interaction": True, "run_prediction": True}

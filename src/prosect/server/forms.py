@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from prosect.errors import FormatError
 from prosect.server.service import Service
-from prosect.server.uploads import client_name, ending_of, keep_part, too_large
+from prosect.server.uploads import client_name, ending_of, keep_part, too_large, with_true_boundary
 
 __all__ = ["Form", "form_of"]
 
@@ -75,7 +75,7 @@ async def read_form(request: Request, folder: Path, max_bytes: int) -> Form:
     """
     place = folder / secrets.token_hex(8)
     place.mkdir(mode=0o700)
-    counted = Request(request.scope, counting(request.receive, max_bytes))
+    counted = await with_true_boundary(Request(request.scope, counting(request.receive, max_bytes)))
     fields: dict[str, str] = {}
     files: dict[str, Path] = {}
     try:

@@ -41,6 +41,12 @@ __all__ = ["LARGE", "monailabel"]
 
 DIALECT = "monailabel"
 LARGE = ("/session/?", "/infer/[^/]+/?", "/datastore(/image|/label)?/?")  # paths whose bodies are files
+# What their server does for a web request and ours never does: train, run programs, read logs, replace models.
+REFUSED = (
+    "/train", "/train/{model}", "/batch/{rest:path}", "/scoring/{rest:path}", "/model/{rest:path}", "/logs",
+    "/logs/{rest:path}", "/proxy/{rest:path}", "/ohif", "/ohif/{rest:path}",
+)  # fmt: skip
+ABSENT = "This server does not do that. `prosect finetune` trains, from sets that the page writes."
 STRATEGY = "first"
 EXPIRY_S = 3600
 DELAY_S = 0.5  # after a wrong password
@@ -99,9 +105,11 @@ def add_information(router: APIRouter, service: Service, store: Datastore) -> No
     async def info() -> Response:
         return JSONResponse(await blocking(describe, service, store))
 
-    @router.get("/train")
-    async def train() -> Response:
-        return JSONResponse({"detail": "Nothing is trained here."}, 404)  # clients read this as "not running"
+    async def absent() -> Response:
+        return JSONResponse({"detail": ABSENT}, 404)  # of training, clients read this as "not running"
+
+    for path in REFUSED:
+        router.add_api_route(path, absent, methods=["GET", "POST", "PUT", "DELETE"])
 
     @router.post("/activelearning/{strategy}")
     async def next_sample(strategy: str, request: Request) -> Response:

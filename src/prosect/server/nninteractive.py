@@ -82,7 +82,7 @@ def nninteractive(service: Service) -> APIRouter:
 
 def refusal(error: ProsectError) -> Response:
     """Return an error as clients read it: 410 is a lost session, 503 a full server, and nothing else is either."""
-    if error.code == "SEAT_UNKNOWN":
+    if error.code in ("SEAT_UNKNOWN", "SESSION_UNKNOWN"):  # the page may have ended the session of a lease
         status = 410
     elif error.code == "SERVER_FULL":
         return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "10"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from anyio import to_thread
 from starlette.datastructures import UploadFile
@@ -16,13 +16,17 @@ from starlette.requests import Request
 
 from prosect.errors import FormatError, ResourceError
 
-__all__ = ["SAFE", "client_name", "ending_of", "keep_part", "receive", "too_large"]
+__all__ = ["SAFE", "client_name", "ending_of", "keep_part", "receive", "too_large", "with_true_boundary"]
+
+Message = MutableMapping[str, Any]
 
 MAX_PARTS = 20_000
 MAX_FIELDS = 64
 CHUNK = 1 << 20
 SPARE = 64 << 20  # bytes of the disk that stay free
 ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".zip", ".dcm", ".safetensors", ".pt", ".pth", ".json")
+# What a multipart body begins with: its boundary, in the characters that one may have, and those that clients use.
+FIRST_LINE = re.compile(rb"--([\w'()+,./:=?$ -]{1,70})\r\n")
 SAFE = re.compile(r"[^0-9A-Za-z._ -]+")
 
 
@@ -58,8 +62,9 @@ async def receive(request: Request, folder: Path, max_bytes: int) -> tuple[Path,
 async def receive_parts(request: Request, place: Path, max_bytes: int) -> tuple[Path, str]:
     """Store the parts of a multipart body as numbered files."""
     total, count, name = 0, 0, "folder"
+    told = await with_true_boundary(request)
     try:
-        async with request.form(max_files=MAX_PARTS, max_fields=MAX_FIELDS) as form:
+        async with told.form(max_files=MAX_PARTS, max_fields=MAX_FIELDS) as form:
             for part in form.getlist("files"):
                 if not isinstance(part, UploadFile):
                     continue
@@ -76,6 +81,26 @@ async def receive_parts(request: Request, place: Path, max_bytes: int) -> tuple[
         raise FormatError("The upload has no part named `files`.", code="REQUEST_INVALID")
     single = next(place.iterdir())
     return (single, name) if count == 1 else (place, f"{count} files")
+
+
+async def with_true_boundary(request: Request) -> Request:
+    """Return a multipart request whose header names the boundary that its body begins with.
+
+    Once it has logged in, MONAI Label's client sends the header of its last form with the body of the next one.
+    """
+    first = await request.receive()
+    later = request.receive
+    scope, waiting = request.scope, [first]
+
+    async def receiving() -> Message:
+        return waiting.pop() if waiting else await later()
+
+    found = FIRST_LINE.match(first.get("body", b""))
+    if found is not None:
+        headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+        kind = b'multipart/form-data; boundary="%s"' % found[1]
+        scope = {**scope, "headers": [*headers, (b"content-type", kind)]}
+    return Request(scope, receiving)
 
 
 async def store(stream: AsyncIterator[bytes], target: Path, max_bytes: int) -> None:

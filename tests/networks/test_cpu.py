@@ -49,6 +49,21 @@ def test_the_fast_point_head_equals_the_module(width: int, shape: tuple[int, int
     assert float((found - expected).abs().max() / expected.std()) < 1e-4
 
 
+def test_the_number_of_threads_does_not_change_a_bit_of_a_click() -> None:
+    torch.manual_seed(4)
+    head = vista3d(Architecture(width=16, blocks=(1, 1), automatic=False)).point_head.eval()
+    tokens, vector, before = torch.randn(6, 5, 4, 16), torch.randn(16), torch.get_num_threads()
+    arranged, found = CpuPointHead(head), []
+    try:
+        with torch.inference_mode():
+            for threads in (1, 3):
+                torch.set_num_threads(threads)
+                found.append(arranged._upscale(tokens, vector))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
     torch.manual_seed(3)
     network = vista3d(Architecture(width=32, blocks=(1, 1, 1), interactive=False)).eval()

@@ -12,6 +12,7 @@ from running import digest, loop, scans
 
 from prosect.training import patches
 from prosect.training.augment import augment_intensities
+from prosect.training.loop import TrainingLoop
 from prosect.training.patches import PatchSampler, TrainingScan
 
 
@@ -69,6 +70,29 @@ def test_augmented_intensities_stay_in_range() -> None:
         out = augment_intensities(torch.rand(1, 1, 12, 10, 8), generator)
         assert out.shape == (1, 1, 12, 10, 8)
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+def test_a_run_begun_by_an_earlier_version_goes_on_with_its_own_rule_step_by_step(tmp_path: Path) -> None:
+    def unfused(run: TrainingLoop) -> TrainingLoop:
+        for group in run.optimizer.param_groups:
+            group["fused"] = None
+        return run
+
+    whole = unfused(loop(tmp_path / "whole"))
+    whole.run()
+    fused = loop(tmp_path / "fused")
+    fused.run()
+    for slow, fast in zip(whole.network.parameters(), fused.network.parameters(), strict=True):
+        torch.testing.assert_close(slow, fast, rtol=1e-3, atol=1e-5)
+    first = unfused(loop(tmp_path / "parts"))
+    for _ in range(3):
+        first._one_step()
+    first.save()
+    second = loop(tmp_path / "parts")
+    assert second.resume()
+    assert [group["fused"] for group in second.optimizer.param_groups] == [None]
+    second.run()
+    assert digest(second) == digest(whole)
 
 
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:

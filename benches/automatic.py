@@ -1,7 +1,8 @@
 """Automatic segmentation against MONAI's own pipeline: same weights, same scan, same profile, one process per run.
 
 `python benches/automatic.py --width 48 --size 160 --classes 117 --runs 2` interleaves the two and prints wall and CPU
-seconds, peak memory above the loaded model, the ratio run by run, and how many voxels agree. Needs `official`.
+seconds, peak memory above the loaded model, the ratio run by run, and how many voxels agree. `--precisions float32
+bfloat16` runs ours in both, by the engine that a model takes itself. Needs `official`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def child(which: str, folder: Path, classes: list[int], patch: int) -> None:
 
         import prosect
 
-        model = prosect.load("vista3d", weights=weights, device="cpu", profile="bundle")
+        model = prosect.load("vista3d", weights=weights, device="cpu", profile="bundle", precision=which)
+        report["engine"] = model.engine_used
         model = replace(model, spec=replace(model.spec, window=(patch,) * 3))
 
         def work() -> np.ndarray:
@@ -109,7 +111,8 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=117)
     parser.add_argument("--patch", type=int, default=128)
     parser.add_argument("--runs", type=int, default=2)
-    parser.add_argument("--child", choices=["official", "prosect"])
+    parser.add_argument("--precisions", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     from prosect import vocabulary
@@ -122,21 +125,24 @@ def main() -> None:
         folder = Path(name)
         make_scan(folder / "scan.nii.gz", args.size)
         make_weights(folder / "weights.pt", args.width)
-        ratios = []
+        ratios: dict[str, list[float]] = {which: [] for which in args.precisions}
         for _ in range(args.runs):
             found = {}
-            for which in ("official", "prosect"):
+            for which in ("official", *args.precisions):
                 same = ["--width", str(args.width), "--classes", str(args.classes), "--patch", str(args.patch)]
                 command = [sys.executable, __file__, "--child", which, "--folder", name, *same]
                 out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
                 found[which] = json.loads(out.strip().splitlines()[-1])
                 print(which, json.dumps(found[which]), flush=True)
-            ratios.append(found["official"]["wall"] / found["prosect"]["wall"])
-        equal = float((np.load(folder / "official.npy") == np.load(folder / "prosect.npy")).mean())
-        print(
-            f"width {args.width}, {args.size}^3, {args.classes} classes: official over prosect "
-            f"{', '.join(f'{r:.2f}' for r in ratios)}; equal voxels {100 * equal:.4f} %"
-        )
+            for which, so_far in ratios.items():
+                so_far.append(found["official"]["wall"] / found[which]["wall"])
+        official = np.load(folder / "official.npy")
+        for which, each in ratios.items():
+            equal = float((official == np.load(folder / f"{which}.npy")).mean())
+            print(
+                f"width {args.width}, {args.size}^3, {args.classes} classes, {which}: official over prosect "
+                f"{', '.join(f'{r:.2f}' for r in each)}; equal voxels {100 * equal:.4f} %"
+            )
 
 
 if __name__ == "__main__":

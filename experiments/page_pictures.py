@@ -51,7 +51,7 @@ def main() -> None:
         started = Started(settings, stack)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        for theme, size, pictures in (("dark", SIZE, DARK), ("dark", TABLET, HELD), ("light", SIZE, LIGHT)):
+        for theme, size, pictures in THEMES:
             context = browser.new_context(viewport=size, color_scheme=theme, has_touch=size is TABLET)
             page = Page(context.new_page(), started.server, args.patience)
             page.open(started.session)
@@ -135,6 +135,13 @@ def press(page: Page, *keys: str) -> None:
     page.idle()
 
 
+def begin(page: Page, started: Started) -> None:
+    """Show what the page offers before anything is open."""
+    page.ask("sessionStorage.removeItem('prosect-session')")
+    page.tab.goto(f"{started.server.address}/#t={TOKEN}")
+    page.wait("document.querySelectorAll('#begin button').length === 2")
+
+
 def draft(page: Page, _started: Started) -> None:
     """Show what the models found."""
     go(page, "middle")
@@ -151,8 +158,8 @@ def click(page: Page, _started: Started) -> None:
 def new_object(page: Page, _started: Started) -> None:
     """Show an object of one's own after one click."""
     page.ask("document.getElementById('toasts').replaceChildren()")
-    page.name("right back muscle")
-    go(page, "muscle")
+    page.name("vertebral body")
+    go(page, "vertebra")
     press(page, "p", "Enter")
 
 
@@ -174,6 +181,7 @@ def save(page: Page, _started: Started) -> None:
 def lost(page: Page, started: Started) -> None:
     """Show that the server is gone."""
     page.tab.click("#save-dialog [data-close]")
+    page.tab.mouse.move(0, 0)  # over the list it would show another row's buttons
     started.stop()
     page.wait("!document.getElementById('banner').hidden")
 
@@ -182,9 +190,10 @@ def lost(page: Page, started: Started) -> None:
 PLACES: Places = {
     "middle": (256, 256, 20),
     "air": (176, 331, 20),
-    "muscle": (316, 166, 18),
+    "vertebra": (274, 224, 20),
     "spleen": (126, 281, 15),
 }
+BEGIN: dict[str, Callable[[Page, Started], None]] = {"begin": begin}
 DARK: dict[str, Callable[[Page, Started], None]] = {"draft_dark": draft}
 HELD: dict[str, Callable[[Page, Started], None]] = {"tablet": draft}
 LIGHT: dict[str, Callable[[Page, Started], None]] = {
@@ -195,6 +204,7 @@ LIGHT: dict[str, Callable[[Page, Started], None]] = {
     "save": save,
     "lost": lost,
 }
+THEMES = (("light", SIZE, BEGIN), ("dark", SIZE, DARK), ("dark", TABLET, HELD), ("light", SIZE, LIGHT))
 
 
 if __name__ == "__main__":

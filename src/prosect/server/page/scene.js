@@ -10,7 +10,7 @@ const QUARTERS = [[AXIAL, [0, 0, 0.5, 0.5]], [CORONAL, [0.5, 0, 0.5, 0.5]], [SAG
 const NONE = 0, PAN = 3, CROSSHAIR = 8, WINDOW = 9; // what NiiVue calls its drags
 const CLOSEST = 16; // times
 const CHANGED = 255; // the slot that shows what the last action changed
-const LINE = 1.1; // pixels that the crosshair is wide
+const PROBE = 10; // mm, by which the scale of the picture is found
 const FULL = 255, FAINT = 0; // what encloses others, such as the body, would veil the scan
 const NEVER = "F24"; // no keyboard of today has it: NiiVue's own keys would clash with ours
 
@@ -193,14 +193,23 @@ export class Scene {
     this.drawCrosshair();
   }
 
-  /** Draw the crosshair a pixel or two wide, whatever the voxels, the size of the picture and the zoom. */
+  /** Draw the crosshair one pixel wide, whatever the voxels, the size of the picture and the zoom. */
   drawCrosshair() {
-    const nv = this.niivue;
     if (!this.loaded || !this.shape) return;
-    const extent = Math.max(...this.shape.map((count, axis) => count * nv.back.pixDims[axis + 1]));
-    const side = Math.min(this.canvas.clientWidth, this.canvas.clientHeight);
-    const pixels = this.layout === "all" ? side / 1.5 : side;
-    nv.setCrosshairWidth(this.crosshair ? (LINE * extent) / pixels / nv.scene.pan2Dxyzmm[3] : 0);
+    // A little more than a pixel would cover two of them in some places and one in others.
+    this.niivue.setCrosshairWidth(this.crosshair ? 1 / this.scale() : 0);
+  }
+
+  /** Return how many CSS pixels a millimetre has on the first plane that is shown. */
+  scale() {
+    const nv = this.niivue, here = Array.from(nv.frac2mm(nv.scene.crosshairPos, 0, true)).slice(0, 3);
+    for (const axis of [0, 1, 2]) {
+      const there = here.map((each, other) => (other === axis ? each + PROBE : each));
+      const [[one], [other]] = [this.project(here), this.project(there)];
+      const pixels = one && other ? Math.hypot(one[0] - other[0], one[1] - other[1]) : 0;
+      if (pixels > 0) return pixels / PROBE;
+    }
+    return 1; // nothing is drawn yet
   }
 
   draw() {

@@ -164,3 +164,18 @@ def test_work_that_takes_too_long_is_stopped_and_says_so(device: Device) -> None
         result_in_time(job, 0.05)
     assert refused.value.code == "MODEL_SLOW"
     assert result_in_time(device.submit("a", lambda _watch: 3), WAIT_S) == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is what is tried
+def test_a_device_whose_thread_has_died_refuses_instead_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_job: Job[int]) -> None:
+        raise ZeroDivisionError
+
+    device = Device()
+    # As a bug of ours would: whatever a job itself raises is caught.
+    monkeypatch.setattr(device, "_run", die)
+    device.submit("somebody", lambda _watch: 1)
+    device._thread.join(WAIT_S)
+    assert not device.is_alive
+    with pytest.raises(ResourceError, match="model's thread has ended"):
+        device.submit("somebody", lambda _watch: 1)

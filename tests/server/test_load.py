@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from prosect.errors import ResourceError
 from prosect.server.device import CAPACITY
 from prosect.server.settings import Settings
 from worlds.serving import Server
+from worlds.serving_process import served
 
 API = "/api/v1"
 WAIT_S = 20.0
@@ -93,3 +96,15 @@ def test_an_upload_that_fills_the_disk_is_refused_and_leaves_nothing(
     assert response.status_code == 507
     assert "full" in response.json()["detail"]
     assert list(server.service.library.uploads.iterdir()) == []
+
+
+def test_a_server_that_is_told_to_end_has_done_so_well(scans: Path, tmp_path: Path) -> None:
+    with served(tmp_path / "work", scans) as (http, process):
+        scan = http.post(f"{API}/scans", json={"root": "scans", "path": "ct.nii.gz"}).json()["scan_id"]
+        session = http.post(f"{API}/sessions", json={"scan_id": scan}).json()["session_id"]
+        with http.stream("GET", f"{API}/sessions/{session}/events") as events:  # a page that looks on
+            lines = events.iter_lines()
+            assert next(lines) == ": connected"
+            process.send_signal(signal.SIGTERM)
+            assert "event: bye" in list(lines)
+        assert process.wait(WAIT_S) == 0

@@ -98,7 +98,7 @@ def test_a_thread_that_has_ended_is_said(tmp_path: Path) -> None:
     checked = Readiness(shelf_of(BallModel()), device, tmp_path / "answers.json")
     assert checked.wait(WAIT_S) == ""
     device.stop()
-    assert "thread of the model has ended" in checked.reason
+    assert "model's thread has ended" in checked.reason
 
 
 def test_a_server_is_not_ready_before_its_model_is(start: Callable[[Shelf], Server]) -> None:

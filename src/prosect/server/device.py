@@ -161,6 +161,8 @@ class Device:
         with self._changed:
             if self._stopping:
                 raise ResourceError("The server stops; try again when it is back.", code="SERVER_STOPPING")
+            if not self.is_alive:
+                raise ResourceError("The model's thread has ended; start the server again.", code="SERVER_STOPPING")
             waiting = sum(len(queue) for queue in self._queues.values())
             if waiting >= self._capacity:
                 raise ResourceError(

@@ -60,7 +60,7 @@ class Readiness:
     @property
     def reason(self) -> str:
         """Why the server is not ready; empty where it is."""
-        return self._reason if self._device.is_alive else "the thread of the model has ended; start the server again"
+        return self._reason if self._device.is_alive else "the model's thread has ended; start the server again"
 
     def wait(self, timeout_s: float) -> str:
         """Return the reason when the check is over, or after some time."""

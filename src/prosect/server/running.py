@@ -80,6 +80,13 @@ class AnnouncingServer(uvicorn.Server):
         super().__init__(config)
         self._announce = announce
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end a server; it was asked to end and has, so they are no failure afterwards."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell pages, then finish what runs."""
         self._announce()

@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import prosect
 from prosect.boxes import Box
 from prosect.errors import OutputError
+from prosect.geometry import Grid
 from prosect.server import live
 from prosect.server.library import Library
 from prosect.server.seats import KEPT_S, Seats
 from prosect.server.wire import refusal_of, unpack_delta
+from prosect.volume import Volume
 from worlds.serving import Server
 
 API = "/api/v1"
@@ -162,3 +165,12 @@ def test_labels_leave_out_structures_without_a_value(server: Server) -> None:
         whole = Box((0, 0, 0), held.volume.grid.shape)
         assert held.read_labels(whole, values={"one": 7}).max() == 7
         assert held.read_labels(whole, values={}).max() == 0
+
+
+@pytest.mark.parametrize(("length", "status"), [(4096, 201), (4097, 413)])
+def test_a_scan_is_at_most_4096_voxels_long(server: Server, scans: Path, length: int, status: int) -> None:
+    grid = Grid((1, length, 2), np.eye(4))
+    prosect.write(Volume(np.zeros(grid.shape, dtype=np.float32), grid, "CT"), scans / "long.nii")
+    opened = server.http.post(f"{API}/scans", json={"root": "scans", "path": "long.nii"})
+    assert opened.status_code == status
+    assert (str(length) in opened.json().get("detail", "")) == (status == 413)

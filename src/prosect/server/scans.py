@@ -21,6 +21,7 @@ from prosect.volume import Volume
 __all__ = ["OpenScan", "Reader", "Scans"]
 
 BYTES_PER_VOXEL = 4 + 4  # float32 intensities, and what resampling for a model holds beside them
+MAX_AXIS = 4096  # voxels; other viewers' arrays have the same limit
 Reader = Callable[..., Volume]
 
 
@@ -98,6 +99,12 @@ class Scans:
         if entry.sha256 and volume.source.sha256 != entry.sha256:
             raise FormatError(
                 f"{entry.name}: the file has changed since this scan was opened; open it anew.", code="SCAN_CHANGED"
+            )
+        longest = max(volume.grid.shape)
+        if longest > MAX_AXIS:
+            raise FormatError(
+                f"{entry.name}: {longest} voxels along one axis; a server takes at most {MAX_AXIS}. Crop the scan.",
+                code="INPUT_TOO_LARGE",
             )
         count = volume.grid.voxel_count
         if count > self._max_voxels:

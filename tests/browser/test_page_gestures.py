@@ -146,3 +146,13 @@ def test_a_drag_with_the_right_button_zooms_and_does_nothing_else(page: Page, mi
     page.idle()
     assert page.ask("window.prosect.state.revision") == 0
     assert page.complaints == []
+
+
+def test_a_double_click_while_looking_shows_one_plane_and_then_all(page: Page, middle: Place) -> None:
+    page.tab.focus("#canvas")
+    page.tab.keyboard.press("s")
+    for layout in ("axial", "all"):
+        page.tab.mouse.dblclick(*middle)
+        page.wait(f"window.prosect.scene.layout === '{layout}'")
+    assert page.ask("window.prosect.state.revision") == 0
+    assert page.complaints == []

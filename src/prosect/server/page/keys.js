@@ -5,7 +5,7 @@ export const KEYS = [
   ["E", "next object"], ["R, F2", "removes the selected structure (undo brings it back), renames it"], ["Ctrl+Z, Ctrl+Y", "undo, redo"],
   ["G", "goes to where a click would tell most"], ["L", "locks the selected structure"], ["V", "shows or hides all"], ["H", "outline or filled"],
   ["[ and ]", "opacity"], ["X", "crosshair on or off"], ["arrows, PageUp, PageDown", "move the crosshair; with Shift by ten"],
-  ["wheel, two fingers up or down", "next slice; with Shift by ten"], ["right drag, Ctrl + wheel, two fingers apart, Z, Shift + Z", "closer, farther, around the crosshair"], ["middle drag, Shift + drag", "moves the picture"], ["F", "the whole picture again"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"],
+  ["wheel, two fingers up or down", "next slice; with Shift by ten"], ["right drag, Ctrl + wheel, two fingers apart, Z, Shift + Z", "closer, farther, around the crosshair"], ["middle drag, Shift + drag", "moves the picture"], ["F", "the whole picture again"], ["0", "window as at first"], ["1 2 3 4 5", "axial, coronal, sagittal, all, with 3D"], ["double click", "while looking or changing the window: one plane, or all"],
   ["O", "opens a scan"], ["Esc", "cancels what runs"], ["?", "this list"],
 ];
 

@@ -43,6 +43,10 @@ const tools = new Tools(canvas, scene, {
   stroke: (stroke) => actions.paint(stroke, tools.radius),
   draw: (shape) => actions.draw(shape),
   zoom: (factor) => { scene.zoom(factor); display.marks(); },
+  enlarge: (axis) => {
+    if (scene.layout !== "all") run("all");
+    else if (axis !== undefined) run(["sagittal", "coronal", "axial"][axis]);
+  },
   slices: (axis, steps) => scene.move(...[0, 1, 2].map((each) => (each === axis ? steps : 0))),
 });
 const sessions = new Sessions({ scene, structures, display, actions });

@@ -15,7 +15,7 @@ const LOOKS = new Set(["look", "windowing"]);
 const STROKES = new Set(["paint", "erase", "box", "lasso"]);
 
 export class Tools {
-  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `zoom`, `slices`, `may`, `named`. */
+  /** `scene` tells what is under the pointer; `asked` holds what to call: `click`, `stroke`, `draw`, `zoom`, `slices`, `enlarge`, `may`, `named`. */
   constructor(canvas, scene, asked) {
     this.canvas = canvas;
     this.scene = scene;
@@ -36,6 +36,7 @@ export class Tools {
     for (const kind of ["mousedown", "mousemove", "touchstart", "touchmove"]) {
       canvas.addEventListener(kind, (event) => { if (this.owns) event.stopImmediatePropagation(); }, { capture: true });
     }
+    canvas.addEventListener("dblclick", (event) => this.twice(event));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
@@ -71,6 +72,11 @@ export class Tools {
     const steps = Math.trunc(this.rolled / NOTCH);
     this.rolled -= steps * NOTCH;
     if (steps) this.asked.slices(plane.axis, -steps * (event.shiftKey ? MANY : 1));
+  }
+
+  /** Twice on a plane enlarges it, or shows all again; with a tool that clicks, it is two clicks. */
+  twice(event) {
+    if (this.scene.loaded && LOOKS.has(this.name)) this.asked.enlarge(this.scene.at(event.clientX, event.clientY)?.axis);
   }
 
   /** Return how far two fingers are apart, where their middle is, and which plane is under it; null without two. */

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import prosect
 from prosect.cohort.inputs import scans_of
 from prosect.cohort.manifest import Manifest
-from prosect.cohort.pipeline import SLOTS, Outcome, Pipeline
+from prosect.cohort.pipeline import GPU_SLOTS, Outcome, Pipeline
 from prosect.cohort.running import run_cohort
 from prosect.cohort.running_part import Sharing, run_part
 from prosect.cohort.worker import Worker
@@ -39,8 +40,9 @@ from worlds.cohort_models import FatefulModel, write_fateful
 
 @dataclass
 class TimedModel(FatefulModel):
-    """Waits as long as a device would compute, then labels a threshold."""
+    """Waits as long as a GPU would compute, then labels a threshold."""
 
+    device: torch.device = field(default_factory=lambda: torch.device("cuda"))
     seconds: float = 1.0
     spans: list[tuple[float, float]] = field(default_factory=list)
 
@@ -58,7 +60,7 @@ def main() -> int:
     parser.add_argument("--scans", type=int, default=12)
     parser.add_argument("--size", type=int, default=256, help="voxels of an axis (default: 256)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of the device for a scan (default: 3)")
-    parser.add_argument("--at-once", type=int, default=SLOTS, help=f"scans in memory at once (default: {SLOTS})")
+    parser.add_argument("--at-once", type=int, help=f"scans in memory at once (default: {GPU_SLOTS}, that of a GPU)")
     parser.add_argument("--small", type=int, default=200, help="tiny scans for the overhead (default: 200)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -106,19 +108,19 @@ def manifest_of(job: CohortJob) -> Manifest:
     return found
 
 
-def alone(job: CohortJob, manifest: Manifest, model: TimedModel, _at_once: int) -> None:
+def alone(job: CohortJob, manifest: Manifest, model: TimedModel, _at_once: int | None) -> None:
     """Do one step after another."""
     worker = Worker(job, model)
     for scan in manifest.scans:
         worker.do(scan)
 
 
-def together(job: CohortJob, manifest: Manifest, model: TimedModel, at_once: int) -> None:
+def together(job: CohortJob, manifest: Manifest, model: TimedModel, at_once: int | None) -> None:
     """Read, compute and save side by side."""
     run_cohort(job, manifest, model, slots=at_once)
 
 
-def shared(job: CohortJob, manifest: Manifest, model: TimedModel, at_once: int = SLOTS) -> None:
+def shared(job: CohortJob, manifest: Manifest, model: TimedModel, at_once: int | None = None) -> None:
     """Do the same as one of many workers."""
     assert run_part(job, manifest, None, model, Sharing(slots=at_once)).finished
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import prosect
 from prosect.cli.main import main
@@ -20,10 +21,12 @@ from prosect.cohort.running import run_cohort
 from prosect.cohort.running_part import Sharing, run_part
 from prosect.cohort.status import busy_of
 from prosect.cohort.store import read_all_events
+from prosect.cohort.worker import slots_for
 from prosect.errors import FormatError, ResourceError
 from prosect.jobs import CohortJob, ModelChoice
 from prosect.models.vista3d import Vista3DModel
 from worlds.batching import as_on_a_gpu, sweep_in_groups
+from worlds.cohort_models import FatefulModel
 from worlds.scans import noise
 
 Patch = pytest.MonkeyPatch
@@ -201,3 +204,10 @@ def test_the_busy_share_of_a_worker_counts_scans_at_once_once() -> None:
         {"event": "done", "time": times[1], "case": "b", "seconds": {"segmenting": 10.0}},
     ]
     assert busy_of([ledger]) == pytest.approx(75.0)
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 3), ("cuda", 5), ("mps", 5)])
+def test_a_gpu_gets_room_for_two_that_are_read_and_two_that_are_saved(device: str, expected: int) -> None:
+    model = FatefulModel(device=torch.device(device))
+    assert slots_for(model, None) == expected  # type: ignore[arg-type]
+    assert slots_for(model, 7) == 7  # type: ignore[arg-type]

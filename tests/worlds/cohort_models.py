@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 import prosect
 from prosect import vocabulary
@@ -29,6 +30,8 @@ class FatefulModel:
 
     vocabulary: vocabulary.Vocabulary = field(default_factory=lambda: vocabulary.load("vista3d-ct"))
     spec: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="fake", weights_sha256="0" * 64))
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def segment(self, volume: Volume, **_options: Any) -> prosect.LabelMap:
         time.sleep(STEP_S)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 import prosect
 from prosect import vocabulary
@@ -19,6 +20,8 @@ class LiverEverywhere:
 
     vocabulary: vocabulary.Vocabulary = field(default_factory=lambda: vocabulary.load("vista3d-ct"))
     spec: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="fake", weights_sha256="0" * 64))
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def segment(self, volume, **_options):
         labels = (volume.array > 0).astype(np.uint8)

@@ -19,9 +19,11 @@ from typing import Any, Generic, TypeVar
 from prosect.cohort.manifest import Scan
 from prosect.errors import ProsectError
 
-__all__ = ["SLOTS", "Outcome", "Pipeline", "Work", "run"]
+__all__ = ["GPU_SLOTS", "SLOTS", "Outcome", "Pipeline", "Work", "run"]
 
 SLOTS = 3
+# A GPU is as fast as the reading of a scan, and waits for each that takes longer to read than it takes to compute.
+GPU_SLOTS = 5
 # For one scan that is read and one that is saved, beside those that are computed.
 ROOM_BESIDE = 2
 # Too large beside the scans before and after it: worth a second try, alone.

@@ -17,11 +17,11 @@ from prosect.cohort.joined import JOINED, joined_tables, require_joined
 from prosect.cohort.ledger import History, Ledger, history, open_ledger
 from prosect.cohort.local import segment_all
 from prosect.cohort.manifest import LEDGER, Manifest, refuse_clashes
-from prosect.cohort.pipeline import SLOTS, Outcome
+from prosect.cohort.pipeline import Outcome
 from prosect.cohort.places import FolderPlace
 from prosect.cohort.plan import Plan, plan, refuse_changed_settings, refuse_foreign, refuse_inputs
 from prosect.cohort.store import read_all_events, refuse_workers
-from prosect.cohort.worker import Worker, batching, settings_of
+from prosect.cohort.worker import Worker, batching, settings_of, slots_for
 from prosect.io.atomic import make_folder
 from prosect.io.temporary import sweep
 from prosect.jobs.cohort import CohortJob
@@ -109,7 +109,7 @@ def run_cohort(
     *,
     watching: Callable[[int], AbstractContextManager[CohortWatch]] = silence,
     on_stop: Callable[[int, int], None] = ignore,
-    slots: int = SLOTS,
+    slots: int | None = None,
     together: int = 1,
     now: Callable[[], datetime] = utc_now,
     clock: Callable[[], float] = time.monotonic,
@@ -122,7 +122,7 @@ def run_cohort(
         model: Who answers; by default the one that the job names is loaded.
         watching: Yields, for the number of scans that are left to do, who is told of each.
         on_stop: Told, where the run ends before its time, how many scans of how many are done.
-        slots: How many scans may be in memory at once; see `pipeline`.
+        slots: How many scans may be in memory at once; None for what the device gains from, see `pipeline`.
         together: How many of them are computed at once, their windows in the same batches; see `Batches`.
         now: The time of day.
         clock: Seconds.
@@ -147,7 +147,7 @@ def run_cohort(
                 steps = worker.steps(watch.on_window if together == 1 else None)
                 segment_all(
                     todo, steps, ledger, job.output, settings, watch.outcome,
-                    source=job.scans_folder, slots=slots, together=together,
+                    source=job.scans_folder, slots=slots_for(worker.model, slots), together=together,
                 )  # fmt: skip
         except BaseException:
             on_stop(len(known_of(ledger, settings).done), len(manifest.scans))

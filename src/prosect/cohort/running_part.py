@@ -17,13 +17,13 @@ from prosect.cohort.claims import LEASE_S, RENEWALS_PER_LEASE, heartbeat
 from prosect.cohort.joined import joined_tables
 from prosect.cohort.ledger import START, History, digest
 from prosect.cohort.manifest import Manifest, Scan
-from prosect.cohort.pipeline import SLOTS, Work
+from prosect.cohort.pipeline import Work
 from prosect.cohort.plan import Plan, is_same_input, refuse_changed_settings, refuse_namesakes
 from prosect.cohort.running import REPORT, STATISTICS, CohortWatch, refuse_names, silence
 from prosect.cohort.sharing import Part, SharedWork, order_of
 from prosect.cohort.store import FolderStore, Store, own_worker_name
 from prosect.cohort.union import Union
-from prosect.cohort.worker import Worker, batching, settings_of
+from prosect.cohort.worker import Worker, batching, settings_of, slots_for
 from prosect.errors import OutputError, UsageError
 from prosect.jobs.cohort import CohortJob
 from prosect.jobs.segment import utc_now
@@ -57,7 +57,7 @@ class Sharing:
         part: Which cases it does first.
         lease_s: Seconds after which a claim that is not renewed is stale.
         case_time_s: Seconds that one step of a case may take; None for an hour, or ten times the slowest step so far.
-        slots: How many scans may be in memory at once.
+        slots: How many scans may be in memory at once; None for what the device gains from.
         poll_s: Seconds between looks at what others do, where nothing is left to claim.
         together: How many scans are computed at once, their windows in the same batches; see `Batches`.
     """
@@ -65,7 +65,7 @@ class Sharing:
     part: Part = field(default_factory=Part)
     lease_s: float = LEASE_S
     case_time_s: float | None = None
-    slots: int = SLOTS
+    slots: int | None = None
     poll_s: float = 2.0
     together: int = 1
 
@@ -138,8 +138,9 @@ def run_part(
             steps = with_source(steps, source)
         shared = SharedWork(
             order_of(manifest.scans, how.part), steps, place, append, digest(settings),
-            watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s, slots=how.slots,
-            together=how.together, poll_s=how.poll_s, now=lambda: now().isoformat(timespec="seconds"), clock=clock,
+            watch=watch.outcome, planned=job.planned_names, case_time_s=how.case_time_s,
+            slots=slots_for(worker.model, how.slots), together=how.together, poll_s=how.poll_s,
+            now=lambda: now().isoformat(timespec="seconds"), clock=clock,
         )  # fmt: skip
         finished = begin_and_run(shared, place, manifest.scans, settings, how, job.scans_folder)
         found = summary_of(manifest, shared.union, settings, shared.changed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import prosect
 from prosect.cohort.manifest import Scan
-from prosect.cohort.pipeline import Work
+from prosect.cohort.pipeline import GPU_SLOTS, SLOTS, Work
 from prosect.jobs.cohort import CohortJob
 from prosect.jobs.segment import SegmentJob, machine_facts, utc_now
 from prosect.labelmap import LabelLayers, LabelMap
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     protocols = lazy_module("prosect.models.protocols")
 
-__all__ = ["Worker", "batching", "settings_of"]
+__all__ = ["Worker", "batching", "settings_of", "slots_for"]
 
 
 def batching(model: Finds, scans: int) -> Finds:
@@ -41,6 +41,15 @@ def batching(model: Finds, scans: int) -> Finds:
     if scans == 1:
         return model
     return protocols.require_batches(model).batching()
+
+
+def slots_for(model: Finds, asked: int | None) -> int:
+    """Return how many scans may be in memory at once: as many as were asked for, or what its device gains from."""
+    if asked is not None:
+        return asked
+    if model.device.type == "cpu":
+        return SLOTS
+    return GPU_SLOTS
 
 
 def settings_of(job: CohortJob, model: Finds, scans: int) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def add_executors(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--case-time", type=positive, metavar="S", help=limit)
     joined = "with -s: more tables of all scans: wide (one row each), parquet (default: neither)"
     group.add_argument("--tables", nargs="+", choices=("wide", "parquet"), default=[], metavar="KIND", help=joined)
-    room = "scans in memory at once; with 5 a fast GPU waits less for reading and saving (default: 3)"
-    group.add_argument("--at-once", type=at_least_one, default=3, metavar="N", help=room)
+    room = "scans in memory at once: read, computed and saved side by side (default: 5 with a GPU, else 3)"
+    group.add_argument("--at-once", type=at_least_one, metavar="N", help=room)
     mixed = "on a GPU: scans computed at once, whose windows share batches; for scans of few windows (default: 1)"
     group.add_argument("--batch-scans", type=at_least_one, default=1, metavar="N", help=mixed)
     lease = "seconds after which a silent worker's scans go to others (default: 300)"

@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="in each process; the fastest counts")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--branches", nargs="+", default=["automatic", "interactive"])
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -160,7 +161,7 @@ def main() -> None:
     sides = SIDES if args.bfloat16 else SIDES[:2]
     with tempfile.TemporaryDirectory() as name:
         make_weights(Path(name) / "weights.pt", args.width)
-        for branch in ("automatic", "interactive"):
+        for branch in args.branches:
             runs = [{side: measure(side, branch, Path(name), args) for side in sides} for _ in range(args.runs)]
             for side in sides:
                 seconds, peak = (np.median([run[side][key] for run in runs]) for key in ("seconds", "peak_gib"))

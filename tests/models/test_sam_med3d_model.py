@@ -18,6 +18,7 @@ from prosect.errors import CheckpointError, FormatError, PromptError, ResourceEr
 from prosect.geometry import Grid
 from prosect.inference.question import Question
 from prosect.models import require_finds
+from prosect.models import sam_med3d as sam_med3d_model
 from prosect.models.sam_med3d import SamMed3DModel
 from prosect.networks.sam_med3d import Architecture, SamMed3D, sam_med3d
 from prosect.prompts import LabelledClick
@@ -312,3 +313,32 @@ def test_the_command_line_clicks(weights: Path, tmp_path: Path, capsys: pytest.C
     assert main([str(w) for w in words]) == 6
     assert "MODEL_NO_AUTOMATIC" in capsys.readouterr().err
     assert not (tmp_path / "organs.nii.gz").exists()
+
+
+@pytest.mark.parametrize(("device", "low"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_a_crop_is_encoded_in_bfloat16_on_a_gpu_alone(device: str, low: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU has run it: the image only says that it lies on one."""
+    asked = []
+
+    class Mixed:
+        def __init__(self, kind: str, **options: Any) -> None:
+            asked.append((kind, options))
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Image:
+        def __init__(self) -> None:
+            self.device = torch.device(device)
+
+    class Encoder:
+        blank = upsample = None
+
+        def embed(self, image: Image) -> torch.Tensor:
+            return torch.ones(2, dtype=torch.bfloat16)
+
+    monkeypatch.setattr(torch, "autocast", Mixed)
+    features = sam_med3d_model._Branch(Encoder()).embed(Image())  # type: ignore[arg-type]
+    assert asked == [(device, {"dtype": torch.bfloat16, "enabled": low})]
+    assert features.dtype == torch.float32, "what is kept of a crop is as it was"

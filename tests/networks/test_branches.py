@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
@@ -92,7 +93,8 @@ def test_engine_and_precision_are_told_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "device"), [("fast", "cuda"), ("openvino", "mps"), ("gpu", "cpu"), ("gpu", "mps"), ("fast", "mps")]
+    ("engine", "device"),
+    [("fast", "cuda"), ("compiled", "cpu"), ("openvino", "mps"), ("gpu", "cpu"), ("gpu", "mps"), ("fast", "mps")],
 )
 def test_an_engine_of_another_device_is_refused(engine: Engine, device: str) -> None:
     with pytest.raises(ResourceError, match=f"'{engine}' does not run on the device '{device}'") as caught:
@@ -112,6 +114,31 @@ def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch: pytest.Mo
     with pytest.raises(ResourceError, match="AVX512-BF16") as caught:
         branches_of(network(8), CPU, "modules", "bfloat16")
     assert caught.value.code == "PRECISION_MISSING"
+
+
+def test_a_compiled_sweep_is_one_graph_for_each_shape_and_its_results_outlive_the_next_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No GPU has run it: torch's compiler is replaced by one that writes to the same memory each time, as graphs do."""
+    asked: list[dict[str, object]] = []
+    memory: dict[torch.Size, torch.Tensor] = {}
+
+    def replay(function: Callable[[torch.Tensor], torch.Tensor], **options: object) -> Callable[..., torch.Tensor]:
+        asked.append(options)
+
+        def run(windows: torch.Tensor) -> torch.Tensor:
+            return memory.setdefault(windows.shape, torch.empty(windows.shape)).copy_(windows)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", replay)
+    branches = ways.ENGINES["compiled"](network(8), CPU, "float32")
+    assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
+    assert branches.engine == "compiled"
+    first = branches.automatic_features(torch.ones(1, 1, 8, 8, 8))
+    second = branches.automatic_features(torch.zeros(1, 1, 8, 8, 8))
+    assert bool((first == 1).all())
+    assert bool((second == 0).all())
 
 
 @pytest.mark.skipif(not ways.multiplies_bfloat16(), reason="this processor has neither AMX nor AVX512-BF16")

@@ -86,8 +86,11 @@ class _Branch:
 
     @refuse_exhaustion_of_click()
     def embed(self, image: Tensor) -> Tensor:
-        """Return what every click on a crop shares."""
-        return self._network.embed(image)
+        """Return what every click on a crop shares, float32; on a GPU it is made in mixed bfloat16."""
+        kind = image.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+            features = self._network.embed(image)
+        return features.float()
 
     @refuse_exhaustion_of_click()
     def refine(self, features: Tensor, points: Tensor, labels: Tensor, previous: Tensor) -> Tensor:

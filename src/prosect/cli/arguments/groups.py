@@ -33,7 +33,7 @@ __all__ = [
 
 LIST = "data list: the official JSON form, a .csv or .tsv with columns image and label, or a folder with images, labels"
 PROFILES = ("prosect", "bundle", "research")
-ENGINES = ("auto", "modules", "fast", "openvino")
+ENGINES = ("auto", "modules", "fast", "openvino", "compiled")
 PRECISIONS = ("auto", "float32", "bfloat16")
 PHANTOMS = ("torso", "head-neck")
 INTENSITIES = ("auto", "model", "percentile")
@@ -99,7 +99,7 @@ def add_device(group: argparse._ActionsContainer) -> None:
 
 def add_engine(model: argparse._ActionsContainer) -> None:
     """Add the flags that say how the network runs."""
-    ways = "how the network runs: modules, fast, openvino, or auto (default), the fastest of those installed"
+    ways = "how the network runs: modules, fast, openvino, on a GPU compiled, or auto (default), the fastest installed"
     model.add_argument("--engine", choices=ENGINES, default="auto", help=ways)
     exact = "in what it multiplies: float32, bfloat16, or auto (default), which is bfloat16 on a GPU only"
     model.add_argument("--precision", choices=PRECISIONS, default="auto", help=exact)

@@ -29,7 +29,7 @@ else:
 
 __all__ = ["Branches", "Engine", "PointLogits", "Precision", "branches_of", "refuse_engine"]
 
-Engine = Literal["auto", "modules", "fast", "openvino", "gpu"]
+Engine = Literal["auto", "modules", "fast", "openvino", "gpu", "compiled"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 # Below this many channels nothing is gained by another arrangement than the modules'.
@@ -97,7 +97,8 @@ def branches_of(
         network: In evaluation mode on `device`; its weights are read when they are first used.
         device: Where it runs.
         engine: `modules` runs the modules as they are, the slow twin of the others; `fast` the arrangement for
-            processors; `openvino` that library; `gpu` the modules with what a GPU gains from.
+            processors; `openvino` that library; `gpu` the modules with what a GPU gains from; `compiled` these,
+            compiled for each shape of windows.
         precision: `float32` or `bfloat16`; `auto` is bfloat16 on a GPU and float32 elsewhere.
 
     Raises:
@@ -121,7 +122,7 @@ def refuse_engine(engine: str, precision: str, device: torch.device) -> None:
             bfloat16 arithmetic (`PRECISION_MISSING`).
     """
     on_gpu = device.type != "cpu"
-    homes = {"fast": "cpu", "openvino": "cpu", "gpu": "cuda"}
+    homes = {"fast": "cpu", "openvino": "cpu", "gpu": "cuda", "compiled": "cuda"}
     if homes.get(engine, device.type) != device.type:
         raise ResourceError(
             f"The engine '{engine}' does not run on the device '{device.type}'. Use --engine auto.",
@@ -226,9 +227,27 @@ def _gpu(network: Vista3D, device: torch.device, precision: Precision) -> Branch
     return replace(_modules(network, device, precision), engine="gpu")
 
 
+def _compiled(network: Vista3D, device: torch.device, precision: Precision) -> Branches:
+    """Return what `_gpu` does, its sweep compiled once for each shape of windows and replayed as one CUDA graph.
+
+    The first window of a shape takes minutes, so that it is for those who ask for it. Clicks stay as they are: their
+    number of points changes.
+    """
+    modules = _gpu(network, device, precision)
+    run = torch.compile(modules.automatic_features, mode="reduce-overhead", dynamic=False)
+
+    def automatic_features(windows: Tensor) -> Tensor:
+        # A graph writes to the same memory each time, and the features of air are kept for later windows.
+        features: Tensor = run(windows)
+        return features.clone(memory_format=torch.preserve_format)
+
+    return replace(modules, engine="compiled", automatic_features=automatic_features)
+
+
 ENGINES: dict[str, Callable[[Vista3D, torch.device, Precision], Branches]] = {
     "modules": _modules,
     "fast": _fast,
     "openvino": _openvino,
     "gpu": _gpu,
+    "compiled": _compiled,
 }

@@ -17,6 +17,7 @@ from prosect.boxes import Box
 from prosect.case import Case, Preparation
 from prosect.errors import CancelledError, PromptError
 from prosect.geometry import Grid
+from prosect.inference.appearance import Appearance
 from prosect.inference.clicks import MILESTONE, ClickResponder, place_patch
 from prosect.inference.feature_budget import FeatureBudget, Remembered, Shelf
 from prosect.inference.patch_images import PaddedImage
@@ -323,3 +324,20 @@ def test_each_patch_is_told_and_what_the_watch_raises_comes_out() -> None:
 def test_a_click_outside_the_scan_is_refused() -> None:
     with pytest.raises(PromptError, match="outside the scan"):
         responder(scan()).place((1e4, 0, 0), [])
+
+
+def test_intensities_count_beside_the_network_where_the_model_says_so() -> None:
+    grid = scan((40, 40, 40), np.eye(4)).grid
+    middle = np.array([20.0, 20.0, 20.0])
+    lesion = distances(Volume(np.zeros(grid.shape, dtype=np.float32), grid), middle) <= 7
+    volume = Volume(np.where(lesion, 200, -200).astype(np.float32), grid)
+    case = Case.prepare(volume, Preparation(spacing_mm=(1.0,) * 3))
+    plan = plan_windows(case.grid.shape, ROI, 0.25)
+    image = PaddedImage(case, plan, "replicate")
+    answering = ClickResponder(case, Near(), plan, image, FeatureBudget(), appearance=Appearance())
+    question = ask((middle, answering.place(middle, [])))
+    _, found = answering.propose(question, whole(volume))
+    _, plain = responder(volume, spacing=1.0).propose(question, whole(volume))
+    assert (found ^ lesion).sum() < 0.3 * (plain ^ lesion).sum()
+    _, again = answering.propose(question, whole(volume))
+    assert np.array_equal(found, again)

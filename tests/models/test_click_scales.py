@@ -14,6 +14,7 @@ import prosect
 from prosect import vocabulary
 from prosect.case import Intensity
 from prosect.geometry import Grid
+from prosect.inference.appearance import Appearance
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.scale_choice import ScaleRule
@@ -157,6 +158,12 @@ def test_the_shipped_model_has_a_rule_and_official_ones_have_none() -> None:
     assert rule is not None
     assert 1.0 in rule.tried
     assert ModelSpec("vista3d", vocabulary.load("vista3d-ct")).click_scales.rule is None
+
+
+def test_intensities_count_for_the_shipped_model_and_not_for_official_ones() -> None:
+    shipped: Any = prosect.load("prosect-small", device="cpu")
+    assert shipped.spec.appearance == Appearance(weight=2.0, reach=3.0)
+    assert ModelSpec("vista3d", vocabulary.load("vista3d-ct")).appearance is None
 
 
 def test_models_that_answer_as_one_have_the_scales_of_the_one_that_takes_clicks() -> None:

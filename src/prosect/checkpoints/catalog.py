@@ -71,6 +71,8 @@ class Entry:
             what both know.
         fast_cost: What a coarser grid costs; None where nobody measured it.
         click_scales: Working spacings at which clicks may be answered: what differs from `prosect.inference.scales`.
+        appearance: Where intensities count beside the network: what differs from `prosect.inference.appearance`. None
+            where they do not.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Entry:
     dice: Mapping[str, float] = field(default_factory=dict)
     fast_cost: FastCost | None = None
     click_scales: Mapping[str, Any] = field(default_factory=dict)
+    appearance: Mapping[str, Any] | None = None
 
 
 def read_catalog(text: str) -> tuple[dict[str, Entry], str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prosect.boxes import EMPTY, Box
 from prosect.case import Placement
+from prosect.inference.appearance import Appearance, PatchClick, appearance_logits
 from prosect.inference.box_prior import box_prior
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.patch_images import PatchImage
@@ -121,6 +122,7 @@ class ClickResponder:
         image: Shows patches.
         kept: Memory for what is remembered; by default the one that the whole process shares.
         rescaled: Responders of the same scan at other working spacings; None where there are none.
+        appearance: How much intensities count beside the network; None where they do not.
     """
 
     def __init__(
@@ -131,13 +133,15 @@ class ClickResponder:
         image: PatchImage,
         kept: FeatureBudget | None = None,
         rescaled: Rescaled[ClickResponder] | None = None,
+        appearance: Appearance | None = None,
     ) -> None:
-        self.rescaled = rescaled
+        self.rescaled, self._appearance = rescaled, appearance
         self._case, self._network, self._plan, self._image = case, network, plan, image
         self._in_order = network.sequential
         budget = shared_budget() if kept is None else kept
         self.features: Remembered[Tensor] = Remembered(budget.features)
         self.answers: Remembered[Tensor] = Remembered(budget.answers)
+        self._images: Remembered[Tensor] = Remembered(budget.answers)
         self._milestones: Remembered[Tensor] = Remembered(budget.milestones)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
@@ -186,7 +190,10 @@ class ClickResponder:
         def answer(start: Start) -> Tensor:
             patch = asked_of[start]
             first = self._first_step(question, patch, seen[patch])
-            return self._answer(patch, seen[patch], first, question.zero_shot)
+            logits = self._answer(patch, seen[patch], first, question.zero_shot)
+            if self._appearance is None:
+                return logits
+            return self._with_appearance(patch, seen[patch], logits, self._appearance)
 
         expected = box_prior(question, box, self._case.native.spacing_mm)
         return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch, expected)
@@ -204,14 +211,9 @@ class ClickResponder:
         if not self._in_order:
             seen = tuple(sorted(seen))
         logits = self._answer(patch, seen, 1 if self._in_order else len(seen), zero_shot)
-        inside = []
-        for start, before, size, count in zip(
-            patch, self._plan.pad_before, self._plan.shape, self._plan.window, strict=True
-        ):
-            inside.append(slice(max(before - start, 0), min(before + size - start, count)))
         x, y, z = (self._position(points[0][0]) - patch).tolist()
         image = self._image.patch(patch)[0, 0].cpu().numpy()
-        return View(image, logits.cpu().numpy(), (inside[0], inside[1], inside[2]), (x, y, z))
+        return View(image, logits.cpu().numpy(), self._in_scan(patch), (x, y, z))
 
     def value_at(self, points: Sequence[LabelledPoint], zero_shot: bool, position_ras: Sequence[float]) -> float | None:
         """Return the logit at a place of the answer to clicks in the patch of the first; None where it is not shown."""
@@ -222,6 +224,27 @@ class ClickResponder:
         place = np.floor(self._position(position_ras) - patch + 0.5).astype(int)
         i, j, k = place.clip(0, np.asarray(logits.shape) - 1).tolist()
         return float(logits[i, j, k])
+
+    def _in_scan(self, patch: Start) -> tuple[slice, slice, slice]:
+        """Return the part of a patch that lies in the scan."""
+        inside = []
+        for start, before, size, count in zip(
+            patch, self._plan.pad_before, self._plan.shape, self._plan.window, strict=True
+        ):
+            inside.append(slice(max(before - start, 0), min(before + size - start, count)))
+        return inside[0], inside[1], inside[2]
+
+    def _with_appearance(
+        self, patch: Start, points: tuple[LabelledPoint, ...], logits: Tensor, rules: Appearance
+    ) -> Tensor:
+        """Return the logits (i j k) of a patch with what intensities around its clicks say."""
+        image = self._images.get(patch, lambda: self._image.patch(patch)[0, 0])
+        places = self._positions([position for position, _ in points]) - patch
+        clicks = []
+        for (x, y, z), (_, label) in zip(places.tolist(), points, strict=True):
+            clicks.append(PatchClick((x, y, z), label % 2 == 1))
+        added = appearance_logits(image.cpu().numpy(), logits.cpu().numpy(), self._in_scan(patch), clicks, rules)
+        return logits + torch.from_numpy(added).to(logits.device)
 
     def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:
         """Return for each patch the clicks that it sees, each once, in the order in which the network takes them."""

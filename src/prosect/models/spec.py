@@ -10,6 +10,7 @@ from prosect.case import Intensity, Preparation
 from prosect.checkpoints.model_facts import ModelFacts
 from prosect.errors import PromptError
 from prosect.inference.accumulate import Padding
+from prosect.inference.appearance import Appearance
 from prosect.inference.automatic import Interpolation
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import Blending
@@ -110,6 +111,7 @@ class ModelSpec:
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
         click_scales: Working spacings at which clicks may be answered.
+        appearance: How much intensities count beside the network where something is clicked; None: not at all.
         label_values: Label value in files by class, where it is not the class itself: those of the scans that a
             finetuned model learnt from.
     """
@@ -129,6 +131,7 @@ class ModelSpec:
     base: str = ""
     one_piece: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)
+    appearance: Appearance | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
     label_values: Mapping[int, int] = field(default_factory=dict)
 

@@ -121,13 +121,14 @@ def answer_clicks(
     case = replace(case, image=case.image.to(device))
     plan = windows(case.grid.shape)
     rule = spec.click_scales.rule if profile.rescales else None
+    appearance = spec.appearance if profile.rescales else None
 
     def rescaled(scale: float) -> ClickResponder:
         """Return what answers at another working spacing; intensities are scaled as at the model's own."""
         placement = Placement.spaced(volume.grid, scaled_spacing(spec, scale))
         there = windows(placement.grid.shape)
         image = ResampledImage(volume.array, placement, there, intensity, device)
-        return ClickResponder(placement, branch, there, image, kept)
+        return ClickResponder(placement, branch, there, image, kept, appearance=appearance)
 
     def find(points: Sequence[LabelledPoint], zero_shot: bool) -> float:
         """Return the scale that clicks speak for."""
@@ -138,5 +139,5 @@ def answer_clicks(
         return find_scale(at, points, zero_shot, rule, margin)
 
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)
-    answering = ClickResponder(case, branch, plan, PaddedImage(case, plan, profile.padding), kept, others)
+    answering = ClickResponder(case, branch, plan, PaddedImage(case, plan, profile.padding), kept, others, appearance)
     return answering

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prosect.boxes import Box
 from prosect.geometry import Grid
 from prosect.prompts import Target, click_at
+from prosect.session.asking import bounds_of, extent_of
 from prosect.session.bits import pack, unpack
 from prosect.session.edits import (
     LAYERS,
@@ -23,10 +24,8 @@ from prosect.session.edits import (
     Sheet,
     after,
     apply_action,
-    bounds_of,
     changes_between,
     count_from_now,
-    extent_of,
     join_actions,
     next_turn,
     plan_mask,

@@ -51,6 +51,10 @@ class SetResponder:
         """Return where in a box the network was asked, and where it says yes, both (i j k)."""
         return self._answers.propose(self._in_its_words(question), box, watch)
 
+    def knows(self, structure: int) -> bool:
+        """Return whether the model was taught a structure."""
+        return structure in self._known
+
     def _in_its_words(self, question: Question) -> Question:
         is_stranger = question.structure not in self._known
         return replace(question, zero_shot=question.zero_shot or is_stranger)

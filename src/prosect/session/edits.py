@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box, SparseMask
-from prosect.drawn_box import flat_axis, holds
 from prosect.geometry import Grid
 from prosect.prompts import Click, Target, click_at, voxel_of
 from prosect.session.bits import box_from_json, pack, packed_from_json, to_json, unpack
@@ -26,10 +25,8 @@ __all__ = [
     "Sheet",
     "after",
     "apply_action",
-    "bounds_of",
     "changes_between",
     "count_from_now",
-    "extent_of",
     "join_actions",
     "plan_mask",
     "scale_of",
@@ -57,6 +54,8 @@ class PlacedClick:
         extent_mm: The longest side of the structure, where the person said it with this click.
         bounds: The box of the scan's voxels in which the structure lies, where the person drew it with this click.
         scale: The working spacing of its patch, as a multiple of the model's; that of all clicks of its structure.
+        anchor_ras: A place deep in the structure that the network is shown with a negative click alone in its patch, in
+            mm; see `session.anchors`.
     """
 
     position_ras: tuple[float, float, float]
@@ -67,6 +66,7 @@ class PlacedClick:
     extent_mm: float | None = None
     bounds: Box | None = None
     scale: float = 1.0
+    anchor_ras: tuple[float, float, float] | None = None
 
     @classmethod
     def of(cls, click: Click, grid: Grid) -> PlacedClick:
@@ -93,6 +93,8 @@ class PlacedClick:
             plain["extent_mm"] = self.extent_mm
         if self.bounds is not None:
             plain["bounds"] = [list(self.bounds.start), list(self.bounds.stop)]
+        if self.anchor_ras is not None:
+            plain["anchor_ras"] = list(self.anchor_ras)
         return plain
 
     @classmethod
@@ -106,6 +108,9 @@ class PlacedClick:
             start, stop = ([int(n) for n in corner] for corner in entry["bounds"])
             click = replace(click, box=Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
         placed = cls.of(click, grid)
+        if "anchor_ras" in entry:
+            r, a, s = (float(part) for part in entry["anchor_ras"])
+            placed = replace(placed, anchor_ras=(r, a, s))
         scale = float(entry.get("scale", 1.0))
         return replace(placed, patch=(i, j, k), turn=None if turn is None else int(turn), scale=scale)
 
@@ -118,49 +123,6 @@ def scale_of(clicks: Sequence[PlacedClick]) -> float:
     if clicks:
         return clicks[-1].scale
     return 1.0
-
-
-def extent_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> float | None:
-    """Return the longest side of a structure in mm as a person said it last, or None.
-
-    Args:
-        clicks: In their order.
-        spacing_mm: Distance of voxels along i, j, k.
-    """
-    said = None
-    for number, each in enumerate(clicks):
-        if each.extent_mm is not None and not _adds_a_part(each, clicks[:number], spacing_mm):
-            said = each.extent_mm
-    return said
-
-
-def bounds_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> Box | None:
-    """Return the box in which a structure lies as a person drew it last, or None.
-
-    A positive click where the box leaves no room says that the structure goes on there, so the box no longer counts.
-
-    Args:
-        clicks: In their order.
-        spacing_mm: Distance of voxels along i, j, k.
-    """
-    bounds: Box | None = None
-    for number, each in enumerate(clicks):
-        if each.bounds is not None and not _adds_a_part(each, clicks[:number], spacing_mm):
-            bounds = each.bounds
-        elif bounds is not None and each.positive and not holds(bounds, each.voxel, spacing_mm):
-            bounds = None
-    return bounds
-
-
-def _adds_a_part(click: PlacedClick, before: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> bool:
-    """Return whether a click's box was drawn around a part only: the structure was clicked elsewhere before.
-
-    A box in space is meant for the whole structure, whatever was clicked; one in a plane is what viewers have, and they
-    use it for parts that are missing, too.
-    """
-    if click.bounds is None or flat_axis(click.bounds) is None:
-        return False
-    return any(each.positive and not holds(click.bounds, each.voxel, spacing_mm) for each in before)
 
 
 def after(voxel: Voxel) -> Voxel:

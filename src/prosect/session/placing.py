@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from prosect.inference.scale_choice import LabelledPoint
 from prosect.prompts import click_label
-from prosect.session.edits import Clicks, PlacedClick, Sheet, extent_of, scale_of
+from prosect.session.asking import extent_of
+from prosect.session.edits import Clicks, PlacedClick, Sheet, scale_of
 from prosect.session.protocols import Responder, rescaled_of, responder_at
 
 __all__ = ["place_click", "scale_for"]

@@ -14,18 +14,17 @@ from prosect.drawn_box import allowed, reach
 from prosect.errors import GeometryError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.merge import COMPATS, Compat, is_near, merge
-from prosect.inference.question import Question
 from prosect.progress import Watch
 from prosect.prompts import (
     MAX_CLICKS,
     Click,
-    LabelledClick,
     click_at,
-    click_label,
     clicks_beside,
     refuse_only_negative,
 )
+from prosect.session.asking import asks_the_same, question_of
 from prosect.session.changes import Suggestion, find_dispute
+from prosect.session.correcting import anchor_of, near_clicks
 from prosect.session.drafts import Draft
 from prosect.session.edits import (
     LAYERS,
@@ -37,7 +36,6 @@ from prosect.session.edits import (
     Sheet,
     after,
     apply_action,
-    bounds_of,
     changes_between,
     count_from_now,
     join_actions,
@@ -46,7 +44,7 @@ from prosect.session.edits import (
     scale_of,
 )
 from prosect.session.placing import place_click, scale_for
-from prosect.session.protocols import ClickModel, Responder, responder_at
+from prosect.session.protocols import ClickModel, Responder, knows, responder_at
 from prosect.volume import Volume
 
 __all__ = ["Planner", "checked_clicks", "require_rules"]
@@ -111,7 +109,7 @@ class Planner:
 
     def clicks(self, sheets: Mapping[str, Sheet], sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Action:
         """Return the action that makes these the clicks of a structure."""
-        if self._asks_the_same(sheet, clicks):
+        if asks_the_same(sheet, clicks, self.volume.grid.spacing_mm):
             return Action((), {sheet.target.name: (sheet.clicks, clicks)})  # only what waits has changed
         box = self._extent(sheet, sheet.clicks)
         if any(each.positive and sheet.draft[each.voxel] for each in clicks):
@@ -191,7 +189,12 @@ class Planner:
         scale = scale_of(kept)
         if new.turn is not None or new.extent_mm is not None:
             scale = scale_for(self.responder, sheet, kept, new, self.volume.grid.spacing_mm, notes)
-        return place_click(self.responder, sheets, sheet.target.name, kept, new, scale)
+        placed = place_click(self.responder, sheets, sheet.target.name, kept, new, scale)
+        if new.positive or self.compat == "official":
+            return placed
+        patch = responder_at(self.responder, scale).box(placed[-1].patch)
+        anchor = anchor_of(placed, sheet.edited, patch, self.volume.grid)
+        return (*placed[:-1], replace(placed[-1], anchor_ras=anchor))
 
     def waits(self, sheet: Sheet, click: PlacedClick) -> bool:
         """Return whether a click has nothing to remove: a negative one where the structure has no voxel near."""
@@ -320,7 +323,7 @@ class Planner:
 
     def _extent(self, sheet: Sheet, clicks: Clicks, watch: Watch | None = None) -> Box:
         """Return the box that the answer to clicks covers."""
-        question = self._question(sheet, clicks)
+        question = question_of(sheet, clicks, self.volume.grid.spacing_mm)
         if not question.clicks:
             return EMPTY
         box = responder_at(self.responder, scale_of(clicks)).extent(question, watch)
@@ -329,29 +332,16 @@ class Planner:
 
     def _propose(self, sheet: Sheet, clicks: Clicks, box: Box, watch: Watch | None = None) -> tuple[Mask, Mask]:
         """Return where in a box the network was asked about a structure, and where it says yes, both (i j k)."""
-        question = self._question(sheet, clicks)
+        question = question_of(sheet, clicks, self.volume.grid.spacing_mm)
         asked, yes = responder_at(self.responder, scale_of(clicks)).propose(question, box, watch)
         if question.bounds is not None:
             # Beyond what a person drew around the structure the network has no say.
             asked = asked & allowed(question.bounds, box, self.volume.grid.spacing_mm)
+        if sheet.draft.count and self.compat != "official":
+            counting = [each for each in clicks if each.turn is not None]
+            is_known = sheet.target.zero_shot or knows(self.responder, sheet.target.index)
+            asked = asked & near_clicks(counting, box, self.volume.grid.spacing_mm, is_known)
         return asked, yes
-
-    def _question(self, sheet: Sheet, clicks: Clicks) -> Question:
-        """Return the clicks on a structure that count, as a responder takes them: in the order of their turns."""
-        target = sheet.target
-        counting = [(each.turn, each) for each in clicks if each.turn is not None]
-        counting.sort(key=lambda pair: pair[0])
-        labelled = []
-        for _, each in counting:
-            labelled.append(LabelledClick(each.position_ras, click_label(each.positive, target.ambiguous), each.patch))
-        bounds = bounds_of(clicks, self.volume.grid.spacing_mm)
-        return Question(tuple(labelled), target.zero_shot, target.index, bounds)
-
-    def _asks_the_same(self, sheet: Sheet, clicks: Clicks) -> bool:
-        """Return whether clicks ask the network about a structure what its clicks so far ask."""
-        if scale_of(clicks) != scale_of(sheet.clicks):
-            return False
-        return self._question(sheet, clicks) == self._question(sheet, sheet.clicks)
 
 
 def require_rules(overlap: str, compat: str | None) -> None:

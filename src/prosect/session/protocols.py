@@ -22,9 +22,11 @@ from prosect.volume import Volume
 __all__ = [
     "ClickModel",
     "Drafts",
+    "HasStrangers",
     "NumbersLabels",
     "Rescales",
     "Responder",
+    "knows",
     "label_values_by",
     "refuse_automatic",
     "require_drafts",
@@ -65,6 +67,19 @@ class Rescales(Responder, Protocol):
     @property
     def rescaled(self) -> Rescaled[Any] | None:
         """The responders of the same scan at these, or None."""
+
+
+@runtime_checkable
+class HasStrangers(Responder, Protocol):
+    """A responder that was not taught all structures of the session's vocabulary."""
+
+    def knows(self, structure: int) -> bool:
+        """Return whether it was taught a structure."""
+
+
+def knows(responder: Responder, structure: int) -> bool:
+    """Return whether a responder was taught a structure of the vocabulary, or makes no difference between them."""
+    return not isinstance(responder, HasStrangers) or responder.knows(structure)
 
 
 def rescaled_of(responder: Responder) -> Rescaled[Responder] | None:

@@ -6,8 +6,7 @@ no positive click lies in the patch of a negative one, the deepest place of the 
 with the click, in the journal too, so that the same clicks always ask the same.
 
 A draft may be better than what the click branch finds, most of all where another model made it. So a click on a drafted
-structure changes the draft near the click only: that costs nothing on structures that the
-click branch was taught, and on others it keeps what was right.
+structure changes the draft near the click only (`experiments/corrections.py` measures what that is worth).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import prosect
 from prosect import vocabulary
@@ -38,7 +39,7 @@ class FakeModel:
     vocabulary: vocabulary.Vocabulary = WORDS
     weights_sha256: str = "0" * 64
 
-    device: str = "cpu"
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
     name: str = "fake"
 
     @property

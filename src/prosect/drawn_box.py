@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prosect.boxes import EMPTY, Box, Voxel
 
-__all__ = ["FLAT_LENGTH", "GROWTH", "allowed", "flat_axis", "holds", "likely_extent_mm", "reach"]
+__all__ = ["FLAT_LENGTH", "GROWTH", "allowed", "along", "flat_axis", "holds", "likely_extent_mm", "reach"]
 
 Mask = NDArray[np.bool_]
 
@@ -66,7 +66,7 @@ def allowed(drawn: Box, box: Box, spacing_mm: Sequence[float]) -> Mask:
         if shared.size:
             inside[shared.within(box)] = True
         return inside
-    wider_mm = GROWTH * _along(_off_plane_mm(drawn, box, spacing_mm, normal), normal)
+    wider_mm = GROWTH * along(_off_plane_mm(drawn, box, spacing_mm, normal), normal)
     inside = np.ones(box.shape, dtype=np.bool_)
     for axis in range(3):
         if axis == normal:
@@ -74,7 +74,7 @@ def allowed(drawn: Box, box: Box, spacing_mm: Sequence[float]) -> Mask:
         places = box.start[axis] + np.arange(box.shape[axis])
         before = (drawn.start[axis] - places) * spacing_mm[axis]
         behind = (places - (drawn.stop[axis] - 1)) * spacing_mm[axis]
-        inside &= _along(np.maximum(before, behind), axis) <= wider_mm
+        inside &= along(np.maximum(before, behind), axis) <= wider_mm
     return inside
 
 
@@ -106,7 +106,7 @@ def _off_plane_mm(drawn: Box, box: Box, spacing_mm: Sequence[float], normal: int
     return np.asarray(np.abs(planes - drawn.start[normal]) * spacing_mm[normal], dtype=np.float64)
 
 
-def _along(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def along(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Return values (n,) so that they run along one of three axes."""
     shape = [1, 1, 1]
     shape[axis] = len(values)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prosect.boxes import Box
-from prosect.drawn_box import GROWTH, flat_axis
+from prosect.drawn_box import GROWTH, along, flat_axis
 from prosect.inference.question import Question
 
 __all__ = ["box_prior"]
@@ -38,9 +38,7 @@ def box_prior(question: Question, box: Box, spacing_mm: Sequence[float]) -> NDAr
     for axis in range(3):
         start, stop, spacing = drawn.start[axis], drawn.stop[axis], spacing_mm[axis]
         voxels = box.start[axis] + np.arange(box.shape[axis])
-        shape = [1, 1, 1]
-        shape[axis] = box.shape[axis]
-        places_mm.append(np.abs((voxels - (start + stop - 1) / 2) * spacing).reshape(shape))
+        places_mm.append(along(np.abs((voxels - (start + stop - 1) / 2) * spacing), axis))
         halves_mm.append((stop - start) / 2 * spacing)
     normal = flat_axis(drawn)
     if normal is None:

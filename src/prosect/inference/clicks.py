@@ -212,8 +212,7 @@ class ClickResponder:
             seen = tuple(sorted(seen))
         logits = self._answer(patch, seen, 1 if self._in_order else len(seen), zero_shot)
         x, y, z = (self._position(points[0][0]) - patch).tolist()
-        image = self._image.patch(patch)[0, 0].cpu().numpy()
-        return View(image, logits.cpu().numpy(), self._in_scan(patch), (x, y, z))
+        return View(self._shown(patch), logits.cpu().numpy(), self._in_scan(patch), (x, y, z))
 
     def value_at(self, points: Sequence[LabelledPoint], zero_shot: bool, position_ras: Sequence[float]) -> float | None:
         """Return the logit at a place of the answer to clicks in the patch of the first; None where it is not shown."""
@@ -234,16 +233,20 @@ class ClickResponder:
             inside.append(slice(max(before - start, 0), min(before + size - start, count)))
         return inside[0], inside[1], inside[2]
 
+    def _shown(self, patch: Start) -> NDArray[np.float32]:
+        """Return the intensities of a patch (i j k)."""
+        image: NDArray[np.float32] = self._images.get(patch, lambda: self._image.patch(patch)[0, 0]).cpu().numpy()
+        return image
+
     def _with_appearance(
         self, patch: Start, points: tuple[LabelledPoint, ...], logits: Tensor, rules: Appearance
     ) -> Tensor:
         """Return the logits (i j k) of a patch with what intensities around its clicks say."""
-        image = self._images.get(patch, lambda: self._image.patch(patch)[0, 0])
         places = self._positions([position for position, _ in points]) - patch
         clicks = []
         for (x, y, z), (_, label) in zip(places.tolist(), points, strict=True):
             clicks.append(PatchClick((x, y, z), label % 2 == 1))
-        added = appearance_logits(image.cpu().numpy(), logits.cpu().numpy(), self._in_scan(patch), clicks, rules)
+        added = appearance_logits(self._shown(patch), logits.cpu().numpy(), self._in_scan(patch), clicks, rules)
         return logits + torch.from_numpy(added).to(logits.device)
 
     def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:

@@ -28,7 +28,6 @@ __all__ = [
     "Prompt",
     "Rules",
     "box_centre",
-    "box_extent_mm",
     "erasing_points",
     "inner_points",
     "lasso_points",
@@ -224,11 +223,6 @@ def box_centre(box: Box) -> Point:
     """Return the middle of a box, which may lie between voxels."""
     i, j, k = ((low + high - 1) / 2 for low, high in zip(box.start, box.stop, strict=True))
     return i, j, k
-
-
-def box_extent_mm(box: Box, spacing_mm: Sequence[float]) -> float:
-    """Return how large what lies in a box is about: its longest side, in mm."""
-    return max(count * step for count, step in zip(box.shape, spacing_mm, strict=True))
 
 
 def inner_voxels(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prosect.boxes import Box, SparseMask
 from prosect.geometry import Grid
 from prosect.morphology import innermost
-from prosect.session.edits import PlacedClick
+from prosect.session.edits import PlacedClick, after
 
 __all__ = ["anchor_of", "near_clicks"]
 
@@ -43,7 +43,7 @@ def anchor_of(clicks: Sequence[PlacedClick], mask: SparseMask, patch: Box, grid:
     """
     wrong = []
     for each in clicks:
-        if (patch & Box(each.voxel, _after(each.voxel))).size:
+        if (patch & Box(each.voxel, after(each.voxel))).size:
             if each.positive:
                 return None
             wrong.append(each.within(patch))
@@ -84,8 +84,3 @@ def near_clicks(clicks: Sequence[PlacedClick], box: Box, spacing_mm: Sequence[fl
         i, j, k = squares
         near |= i[:, None, None] + j[:, None] + k <= radius_mm**2
     return near
-
-
-def _after(voxel: tuple[int, int, int]) -> tuple[int, int, int]:
-    i, j, k = voxel
-    return i + 1, j + 1, k + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,3 +86,14 @@ def bucket(whole_bucket: Bucket, request: pytest.FixtureRequest) -> Bucket:
     """Return a place of this test in it."""
     plain = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
     return replace(whole_bucket, prefix=plain)
+
+
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
+    """Ask that every thread of ours has ended when a test has."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("prosect-"):
+            thread.join(10)
+            assert not thread.is_alive()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import torch
 
 import prosect
 from prosect.cli.main import main
-from prosect.cohort.inputs import scans_of
 from prosect.cohort.ledger import READING, START
-from prosect.cohort.manifest import Manifest, Scan
+from prosect.cohort.manifest import Scan
 from prosect.cohort.pipeline import Outcome, Work, run
 from prosect.cohort.running import run_cohort
 from prosect.cohort.running_part import Sharing, run_part
@@ -23,12 +22,13 @@ from prosect.cohort.status import busy_of
 from prosect.cohort.store import read_all_events
 from prosect.cohort.worker import slots_for
 from prosect.errors import FormatError, ResourceError
-from prosect.jobs import CohortJob, ModelChoice
 from prosect.models.vista3d import Vista3DModel
 from worlds.batching import as_on_a_gpu, sweep_in_groups
+from worlds.cohort_jobs import job_of, results
 from worlds.cohort_models import FatefulModel
 from worlds.scans import noise
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 Patch = pytest.MonkeyPatch
 SCANS = [Scan(f"c{n}", Path(f"c{n}.nii")) for n in range(12)]
 
@@ -50,17 +50,6 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
         volume = noise(shape, np.diag([3.0, 3.0, 4.0, 1.0]), seed=number, modality="CT")
         prosect.write(volume, folder / f"c{number}.nii.gz")
     return folder
-
-
-def job_of(scans: Path, out: Path) -> tuple[CohortJob, Manifest]:
-    job = CohortJob(scans, out, model=ModelChoice(weights=scans, device="cpu"), statistics=True)
-    found = scans_of(scans, out)
-    assert found is not None
-    return job, found
-
-
-def results(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and "cohort" not in path.name}
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +113,6 @@ def test_where_a_batch_holds_one_window_it_is_refused_before_anything_is_done(
 
 def nothing(scan: Scan, *_rest: object) -> Mapping[str, Any]:
     return {"files": [scan.name]}
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        if thread.name.startswith("prosect-"):
-            thread.join(10)
-            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("together", [2, 3])

@@ -14,9 +14,7 @@ import pytest
 
 from prosect.cohort import running_part
 from prosect.cohort.claims import FolderClaims
-from prosect.cohort.inputs import scans_of
 from prosect.cohort.ledger import DONE, READING, REFUSED, START
-from prosect.cohort.manifest import Manifest
 from prosect.cohort.places import FolderPlace
 from prosect.cohort.running import run_cohort
 from prosect.cohort.running_part import Sharing, run_part
@@ -24,8 +22,8 @@ from prosect.cohort.sharing import SharedWork
 from prosect.cohort.status import look
 from prosect.cohort.store import SHARED, FolderStore, read_all_events
 from prosect.cohort.worker import Worker
-from prosect.jobs import CohortJob, ModelChoice
 from worlds import cohort_models
+from worlds.cohort_jobs import job_of, results
 from worlds.cohort_models import FatefulModel, write_fateful
 
 pytestmark = pytest.mark.skipif(
@@ -67,17 +65,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byt
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cohort_models, "STEP_S", 0.0)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def job_of(scans: Path, out: Path) -> tuple[CohortJob, Manifest]:
-    job = CohortJob(scans, out, model=ModelChoice(weights=scans, device="cpu"), statistics=True)
-    found = scans_of(scans, out)
-    assert found is not None
-    return job, found
-
-
-def results(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and "cohort" not in path.name}
 
 
 def killing(step: Callable[..., Any], call: int) -> Callable[..., Any]:

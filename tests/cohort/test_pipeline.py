@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from prosect.cohort.plan import Plan
 from prosect.cohort.report import pace
 from prosect.errors import FormatError, ResourceError
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 SCANS = [Scan(f"c{n}", Path(f"c{n}.nii")) for n in range(12)]
 
 
@@ -31,16 +32,6 @@ class Counted:
 
     def __del__(self) -> None:
         Counted.alive -= 1
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        if thread.name.startswith("prosect-"):
-            thread.join(10)
-            assert not thread.is_alive()
 
 
 def nothing(scan: Scan, *rest: object) -> Mapping[str, Any]:

@@ -177,6 +177,31 @@ def test_few_shots_are_told_by_number_of_scans_beside_table_3(run: Run, tmp_path
     assert "[RUN_CHANGED]" in run(*words, "--steps", "3")[2]
 
 
+def test_few_shots_with_several_seeds_give_their_mean_and_each(run: Run, tmp_path: Path) -> None:
+    boxes(tmp_path / "data", 5)
+    weights = random_weights(tmp_path / "start.safetensors")
+    words = few(tmp_path / "data", tmp_path, weights, "--seeds", "2", "--seed", "3", "--shots", "1")
+    status, said, err = run(*words)
+    assert (status, err) == (0, "")
+    assert "1 scan, from scratch, seed 4: mean Dice" in said
+    assert "1 scan, finetuned, 2 seeds" in said
+    found = json.loads((tmp_path / "few" / "results.json").read_text())
+    assert [(arm["start"], arm["seed"]) for arm in found["arms"]] == [
+        ("finetuned", 3), ("scratch", 3), ("finetuned", 4), ("scratch", 4),
+    ]  # fmt: skip
+    for way in found["over_seeds"]:
+        each = [arm["means"]["dice"]["value"] for arm in found["arms"] if arm["start"] == way["start"]]
+        assert way["seeds"] == 2
+        assert way["means"]["dice"]["value"] == pytest.approx(sum(each) / 2)
+    report = (tmp_path / "few" / "report.md").read_text()
+    assert "## Mean Dice of each seed" in report
+    assert "over the seeds, each drawn by itself" in report
+    with (tmp_path / "few" / "summary.csv").open() as table:
+        assert len(list(csv.DictReader(table))) == 2 * 3, "finetuned and from scratch: the mean and two structures"
+    with (tmp_path / "few" / "cases.csv").open() as table:
+        assert {row["seed"] for row in csv.DictReader(table)} == {"3", "4"}
+
+
 def test_more_scans_than_there_are_and_leaks_are_refused(run: Run, tmp_path: Path) -> None:
     images, labels = boxes(tmp_path / "data", 5)
     weights = random_weights(tmp_path / "start.safetensors")

@@ -99,10 +99,11 @@ def test_a_finetuning_without_words_has_the_published_settings() -> None:
 
 
 def test_a_few_shot_curve_takes_the_settings_of_a_finetuning_with_its_own_seed() -> None:
-    words = "evaluate fewshot list.json -o out --shots 1,5 --seed 3 --nsd-mm 1"
+    words = "evaluate fewshot list.json -o out --shots 1,5 --seed 3 --seeds 4 --nsd-mm 1"
     job = job_of(evaluate_fewshot.job_of, *words.split())
     assert isinstance(job, FewShotJob)
-    assert (job.shots, job.nsd_mm, job.settings.seed) == ((1, 5), 1.0, 3)
+    assert (job.shots, job.nsd_mm, job.settings.seed, job.seeds) == ((1, 5), 1.0, 3, 4)
+    assert job.each_seed() == [3, 4, 5, 6]
     usual = job_of(
         finetune.job_of, *["finetune", "--images", "i", "--labels", "l", "--classes", "1=x", "-o", "m.safetensors"]
     )

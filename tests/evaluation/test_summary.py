@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prosect.evaluation.scores import Row
-from prosect.evaluation.summary import after, challenge_areas, curve, mean_of, over_all, structures
+from prosect.evaluation.summary import after, challenge_areas, curve, mean_of, mean_of_seeds, over_all, structures
 
 
 def row(
@@ -60,6 +60,28 @@ def test_structures_of_one_scan_stand_or_fall_together() -> None:
     assert alone is not None
     assert many is not None
     assert many.high - many.low == pytest.approx(alone.high - alone.low, rel=0.05), "40 structures are not 40 scans"
+
+
+def test_seeds_widen_the_interval_where_they_differ_and_only_there() -> None:
+    scans = np.linspace(0.4, 0.8, 20)[:, None]
+    alone = mean_of(scans, draws())
+    alike = mean_of_seeds([scans, scans, scans], draws())
+    apart = mean_of_seeds([scans - 0.15, scans, scans + 0.15], draws())
+    assert alone
+    assert alike
+    assert apart
+    assert alike.value == pytest.approx(alone.value)
+    assert apart.value == pytest.approx(alone.value)
+    assert alike.high - alike.low == pytest.approx(alone.high - alone.low, rel=0.15)
+    assert apart.high - apart.low > 1.5 * (alone.high - alone.low)
+
+
+def test_a_seed_without_a_value_for_a_scan_counts_with_its_others() -> None:
+    missing = np.array([[0.5], [np.nan]])
+    found = mean_of_seeds([missing, np.array([[0.7], [0.9]])], draws())
+    assert found
+    assert (found.value, found.count) == (pytest.approx(0.7), 3)
+    assert mean_of_seeds([np.full((2, 1), np.nan)] * 2, draws()) is None
 
 
 def test_no_value_has_no_mean_and_one_scan_no_width() -> None:

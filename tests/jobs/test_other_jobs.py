@@ -65,7 +65,8 @@ EXAMPLES: list[Job] = [
     PhantomJob(Path("people"), 3, "head-neck", 7, (1.0, 1.5, 2.5), 0.0, True),
     FewShotJob(ListInput(Path("list.json")), Path("out"), (1, 5)),
     FewShotJob(
-        ListInput(Path("list.json")), Path("out"), (1,), True, 4, FinetuneSettings(steps=9), 1.0, True, ModelChoice("x")
+        ListInput(Path("list.json")), Path("out"), (1,), True, 4, FinetuneSettings(steps=9), 1.0, True,
+        ModelChoice("x"), 3,
     ),
     EvaluateJob("auto", ListInput(Path("list.json")), Path("out")),
     EvaluateJob(
@@ -93,6 +94,12 @@ def test_a_key_that_no_field_has_is_refused(job: Job) -> None:
 def test_a_value_of_another_type_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="job 'evaluate'"):
         EvaluateJob.from_json({**EXAMPLES[-1].to_json(), **change})
+
+
+def test_few_shots_are_trained_once_at_least() -> None:
+    job = FewShotJob(ListInput(Path("list.json")), Path("out"), (1, 5), seeds=0)
+    with pytest.raises(RecipeError, match="0 seeds"):
+        job.each_seed()
 
 
 def test_every_public_name_is_there() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "curve",
     "latest",
     "mean_of",
+    "mean_of_seeds",
     "over_all",
     "structures",
     "table",
@@ -162,6 +163,31 @@ def mean_of(values: Floats, generator: np.random.Generator, resamples: int = RES
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(means, [tail, 100 - tail])
     return Mean(plain_mean(values), float(low), float(high), int(known.sum()))
+
+
+def mean_of_seeds(columns: Sequence[Floats], generator: np.random.Generator, resamples: int = RESAMPLES) -> Mean | None:
+    """Return the mean of trainings that differ in their seed alone; None where there is no value.
+
+    The interval draws seeds and scans with replacement, each by itself: another seed may do otherwise, and other scans.
+
+    Args:
+        columns: Of each seed (scans, structures), the same scans in the same order; NaN where there is no value.
+        generator: Draws both.
+        resamples: How often.
+    """
+    values = np.stack(columns)
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    filled = np.where(known, values, 0.0)
+    seeds, scans, _ = values.shape
+    drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples).astype(np.float64)
+    drawn_scans = generator.multinomial(scans, np.full(scans, 1 / scans), size=resamples).astype(np.float64)
+    sums = np.einsum("ns,nc,sck->nk", drawn_seeds, drawn_scans, filled, optimize=True)
+    counts = np.einsum("ns,nc,sck->nk", drawn_seeds, drawn_scans, known.astype(np.float64), optimize=True)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(by_structure(sums, counts), [tail, 100 - tail])
+    return Mean(plain_mean(values.reshape(seeds * scans, -1)), float(low), float(high), int(known.sum()))
 
 
 def by_structure(sums: Floats, counts: Floats) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from prosect.data.check import check_datalist, refuse_unfit
 from prosect.data.datalist import DataList
+from prosect.errors import RecipeError
 from prosect.evaluation.protocols import Rules
 from prosect.io.atomic import make_folder
 from prosect.jobs.inputs import ModelChoice
@@ -84,6 +85,7 @@ class FewShotJob(Job):
         nsd_mm: Tolerance of the normalised surface Dice.
         overlap: Judge one layer per structure, not the flat map.
         model: Where it starts.
+        seeds: How often each is trained, with seeds that follow that of the settings.
     """
 
     kind: ClassVar[str] = "few-shots"
@@ -97,18 +99,35 @@ class FewShotJob(Job):
     nsd_mm: float = 2.0
     overlap: bool = False
     model: ModelChoice = field(default_factory=ModelChoice)
+    seeds: int = 1
 
     def identity(self, model: Learns, test: DataList) -> Mapping[str, Any]:
         """Return what decides the figures, as the report gives it; paths, threads and devices do not."""
         settings = settings_as_data(self.settings)
+        repeated = {}
+        if self.seeds > 1:
+            repeated["seeds"] = self.seeds
         return {
             "protocol": "fewshot",
             **dict(model.identity),
             "list": self.scans.path.name,
             "shots": list(self.shots),
+            **repeated,
             "test_scans": len(test),
             **{name: settings[name] for name in settings if name in REPORTED},
         }
+
+    def each_seed(self) -> list[int | None]:
+        """Return the seed of each training by as many scans; None alone is that of the settings.
+
+        Raises:
+            RecipeError: It is to be trained less than once (`RECIPE_INVALID`).
+        """
+        if self.seeds < 1:
+            raise RecipeError(f"each number of scans is trained with {self.seeds} seeds; ask for 1 or more.")
+        if self.seeds == 1:
+            return [None]
+        return list(range(self.settings.seed, self.settings.seed + self.seeds))
 
     def run(self, model: Model | None = None, *, say: Say = ignore, stop_at: float | None = None) -> FewShots:
         """Train and test by number of scans, and write the report.
@@ -123,7 +142,7 @@ class FewShotJob(Job):
         """
         start = require_learns(model or self.model.load_one())
         train, test = pools(self.scans.read(words_of(start)), self.limit)
-        chosen = arms(self.shots, self.from_scratch, len(train))
+        chosen = arms(self.shots, self.from_scratch, len(train), self.each_seed())
         refuse_unfit(check_datalist(test, self.scans.tolerance_mm))
         make_folder(self.output)
         rules = Rules(tolerance_mm=self.nsd_mm, overlap=self.overlap)

@@ -100,6 +100,8 @@ def add_few_shots(parser: argparse.ArgumentParser) -> None:
     numbers = "labelled scans to learn from, the first of the list (default: 1,5,10,20,40)"
     few.add_argument("--shots", type=shots, default=(1, 5, 10, 20, 40), metavar="N,N", help=numbers)
     few.add_argument("--from-scratch", action="store_true", help="also train from random weights, to compare with")
+    again = "train each so often, with seeds that follow --seed, and tell how far chance moves it (default: 1)"
+    few.add_argument("--seeds", type=at_least_one, default=1, metavar="K", help=again)
     stop = "stop after this time; the same command goes on (default: no limit)"
     few.add_argument("--minutes", type=not_negative, metavar="M", help=stop)
     add_learning(few)

@@ -14,6 +14,7 @@ from prosect.cli.learning import settings_of
 from prosect.evaluation.report import interval
 from prosect.jobs.few_shots import FewShotJob
 from prosect.training.finetuning.fewshot import Outcome
+from prosect.training.finetuning.seeds import ways
 
 __all__ = ["run"]
 
@@ -46,6 +47,7 @@ def job_of(args: argparse.Namespace) -> FewShotJob:
         output=args.output,
         shots=tuple(args.shots),
         from_scratch=args.from_scratch,
+        seeds=args.seeds,
         limit=args.limit,
         settings=settings_of(args, seed=args.seed),
         nsd_mm=args.nsd_mm,
@@ -60,6 +62,6 @@ def summarise(found: Sequence[Outcome]) -> None:
     table.add_column("training")
     for head in ("Dice [95 %]", "NSD [95 %]"):
         table.add_column(head, justify="right")
-    for each in found:
-        table.add_row(each.arm.title, interval(each.section.means["dice"]), interval(each.section.means["nsd"]))
+    for way in ways(found):
+        table.add_row(way.title, interval(way.mean("dice")), interval(way.mean("nsd")))
     open_console().print(table)

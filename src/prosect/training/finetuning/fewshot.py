@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -39,20 +40,28 @@ class Arm:
     Attributes:
         shots: Scans it learns from.
         scratch: Whether it starts from random weights.
+        seed: Its seed, where the protocol is carried out with several; None is that of the settings.
     """
 
     shots: int
     scratch: bool
+    seed: int | None = None
 
     @property
     def key(self) -> str:
         """Its name in files."""
-        return f"{'scratch' if self.scratch else 'finetuned'}_{self.shots:03d}"
+        name = f"{'scratch' if self.scratch else 'finetuned'}_{self.shots:03d}"
+        if self.seed is None:
+            return name
+        return f"{name}_seed{self.seed}"
 
     @property
     def title(self) -> str:
         """Its name for people."""
-        return f"{self.shots} scan{'s' if self.shots > 1 else ''}, {'from scratch' if self.scratch else 'finetuned'}"
+        name = f"{self.shots} scan{'s' if self.shots > 1 else ''}, {'from scratch' if self.scratch else 'finetuned'}"
+        if self.seed is None:
+            return name
+        return f"{name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,14 @@ def pools(datalist: DataList, most: int | None = None) -> tuple[DataList, DataLi
     return replace(datalist, entries=own), replace(test, entries=test.entries[:most])
 
 
-def arms(shots: Sequence[int], scratch: bool, available: int) -> list[Arm]:
-    """Return the trainings, fewest scans first.
+def arms(shots: Sequence[int], scratch: bool, available: int, seeds: Sequence[int | None] = (None,)) -> list[Arm]:
+    """Return the trainings, fewest scans first within a seed: whoever stops early has whole curves of the first seeds.
+
+    Args:
+        shots: Numbers of scans.
+        scratch: Also train each number from random weights.
+        available: How many scans there are to learn from.
+        seeds: One training each; None is the seed of the settings.
 
     Raises:
         RecipeError: There are not so many scans to learn from (`SHOTS_TOO_MANY`).
@@ -97,7 +112,8 @@ def arms(shots: Sequence[int], scratch: bool, available: int) -> list[Arm]:
             f"{max(shots)} scans to learn from are asked for, and the list has {available}; ask for fewer.",
             code="SHOTS_TOO_MANY",
         )
-    return [Arm(n, own) for n in sorted(set(shots)) for own in ([False, True] if scratch else [False])]
+    starts = [False, True] if scratch else [False]
+    return [Arm(n, own, seed) for seed, n, own in itertools.product(seeds, sorted(set(shots)), starts)]
 
 
 def few_shots(
@@ -138,7 +154,7 @@ def few_shots(
     largest = replace(train, entries=train.entries[: max(arm.shots for arm in chosen)])
     settings = settle(model, largest, settings)
     for arm in chosen:
-        own = replace(settings, from_scratch=arm.scratch, validate_every=0)
+        own = replace(settings, from_scratch=arm.scratch, validate_every=0, seed=seed_of(arm, settings))
         part = replace(train, entries=train.entries[: arm.shots])
         make_folder(folder / arm.key)
         about = {
@@ -158,6 +174,13 @@ def few_shots(
         mean = done[-1].section.means["dice"]
         say(f"{arm.title}: mean Dice {mean.value if mean else 0.0:.3f} on {len(ledger.rows)} scans")
     return done
+
+
+def seed_of(arm: Arm, settings: FinetuneSettings) -> int:
+    """Return the seed of a training."""
+    if arm.seed is None:
+        return settings.seed
+    return arm.seed
 
 
 def settle(model: Learns, largest: DataList, settings: FinetuneSettings) -> FinetuneSettings:

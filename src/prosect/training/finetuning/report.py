@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from prosect.evaluation.plots import BLUE, GREY, ORANGE, overlap_axis, png
 from prosect.evaluation.published import table3_rows
 from prosect.evaluation.report import NONE, as_csv, figure, interval, section_json, setting_lines, table_lines
-from prosect.evaluation.summary import Mean, StructureSummary
+from prosect.evaluation.summary import Mean
 from prosect.io.atomic import write_atomically
 from prosect.training.finetuning.fewshot import Outcome
+from prosect.training.finetuning.seeds import Way, ways
 
 __all__ = ["curve_rows", "markdown", "write_few_shots"]
 
@@ -27,8 +28,12 @@ FAIR = (
     "Both ways take the same steps on the same scans, the first of the list, and are tested on the same others, on "
     "the scans' own voxels. Finetuning fits its class head to the features it has first, which costs little. Neither "
     "way stops early nor chooses a step by looking at further scans, and where steps are few more scans do not help. "
-    "Intervals: 95 %, percentile bootstrap over test scans; they do not tell how another draw of training scans, or "
-    "another seed, would have done."
+    "Intervals: 95 %, percentile bootstrap over test scans"
+)
+ONE_SEED = "; they do not tell how another draw of training scans, or another seed, would have done."
+SEEDS = (
+    " and over the seeds, each drawn by itself; they do not tell how another draw of training scans would have done. "
+    "A seed decides sampling, augmentation and random weights."
 )
 OTHERS = "Other structures, other scans, other machines: a yardstick for the shape of the curve, not a comparison."
 
@@ -58,8 +63,9 @@ def as_json(found: Sequence[Outcome], settings: Mapping[str, Any]) -> dict[str, 
         "schema": SCHEMA,
         "settings": dict(settings),
         "arms": list(map(arm_json, found)),
+        "over_seeds": list(map(way_json, ways(found))),
         "published": table3_rows(),
-        "notes": [FAIR, OTHERS],
+        "notes": [fairness(found), OTHERS],
     }
 
 
@@ -69,11 +75,33 @@ def arm_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "shots": outcome.arm.shots,
         "start": start_of(outcome),
+        "seed": outcome.training["settings"]["seed"],
         "means": section["means"],
         "structures": section["structures"],
         "training": dict(outcome.training),
         "refused": list(map(asdict, outcome.refused)),
     }
+
+
+def way_json(way: Way) -> dict[str, Any]:
+    """Return what the trainings of all seeds came to as plain data."""
+    means = {}
+    for column in ("dice", "nsd"):
+        mean = way.mean(column)
+        means[column] = None if mean is None else asdict(mean)
+    return {"shots": way.shots, "start": way.start, "seeds": len(way.outcomes), "means": means}
+
+
+def fairness(found: Sequence[Outcome]) -> str:
+    """Return what makes the ways comparable, and what the intervals tell."""
+    if several_seeds(found):
+        return FAIR + SEEDS
+    return FAIR + ONE_SEED
+
+
+def several_seeds(found: Sequence[Outcome]) -> bool:
+    """Return whether a number of scans was trained with more than one seed."""
+    return any(len(way.outcomes) > 1 for way in ways(found))
 
 
 def start_of(each: Outcome) -> str:
@@ -87,16 +115,24 @@ def case_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
     """Yield a row for every training, test scan and structure."""
     for each in found:
         for row in each.section.rows:
-            yield {"shots": each.arm.shots, "start": start_of(each), **row.to_json()}
+            yield {**head_of(each), **row.to_json()}
+
+
+def head_of(each: Outcome) -> dict[str, Any]:
+    """Return the columns that tell which training a row is of."""
+    head: dict[str, Any] = {"shots": each.arm.shots, "start": start_of(each)}
+    if each.arm.seed is not None:
+        head["seed"] = each.arm.seed
+    return head
 
 
 def curve_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
-    """Yield a row for every training, over all structures and by structure."""
-    for each in found:
-        head = {"shots": each.arm.shots, "start": start_of(each)}
-        yield {**head, "structure": "mean", **spread(each.section.means["dice"], each.section.means["nsd"])}
-        for summary in each.section.structures:
-            yield {**head, "structure": summary.structure, **spread(summary.dice, summary.nsd)}
+    """Yield a row for every number of scans and start, over all structures and by structure, the mean of its seeds."""
+    for way in ways(found):
+        head = {"shots": way.shots, "start": way.start}
+        yield {**head, "structure": "mean", **spread(way.mean("dice"), way.mean("nsd"))}
+        for name in way.structures:
+            yield {**head, "structure": name, **spread(way.mean("dice", name), way.mean("nsd", name))}
 
 
 def spread(dice: Mean | None, nsd: Mean | None) -> dict[str, Any]:
@@ -114,7 +150,9 @@ def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
     """Return the report for people."""
     lines = ["# Evaluation: fewshot", ""]
     lines += setting_lines({key: value for key, value in settings.items() if value != 0})
-    lines += ["", FAIR, "", "## Mean Dice [95 %] by number of scans", "", *mean_lines(found), ""]
+    lines += ["", fairness(found), "", "## Mean Dice [95 %] by number of scans", "", *mean_lines(found), ""]
+    if several_seeds(found):
+        lines += ["## Mean Dice of each seed", "", *seed_lines(found), ""]
     for name in dict.fromkeys(s.structure for each in found for s in each.section.structures):
         lines += [f"## {name}: Dice [95 %]", "", *structure_lines(found, name), ""]
     body = []
@@ -127,11 +165,9 @@ def markdown(found: Sequence[Outcome], settings: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def both(found: Sequence[Outcome]) -> Iterator[tuple[int, Outcome | None, Outcome | None]]:
+def both(found: Sequence[Outcome]) -> Iterator[tuple[int, Way | None, Way | None]]:
     """Yield for each number of scans what finetuning and training from scratch came to."""
-    by = {}
-    for each in found:
-        by[(each.arm.shots, each.arm.scratch)] = each
+    by = {(way.shots, way.scratch): way for way in ways(found)}
     for shots in sorted({each.arm.shots for each in found}):
         yield shots, by.get((shots, False)), by.get((shots, True))
 
@@ -142,34 +178,35 @@ def mean_lines(found: Sequence[Outcome]) -> list[str]:
     for shots, tuned, scratch in both(found):
         cells = [str(shots)]
         for key in ("dice", "nsd"):
-            for outcome in (tuned, scratch):
+            for way in (tuned, scratch):
                 # A training that is not done yet leaves its cell open.
-                cells.append(NONE if outcome is None else interval(outcome.section.means[key]))
+                cells.append(NONE if way is None else interval(way.mean(key)))
         body.append(cells)
     return table_lines(["scans", "finetuned", "from scratch", "NSD, finetuned", "NSD, from scratch"], body)
+
+
+def seed_lines(found: Sequence[Outcome]) -> list[str]:
+    """Return the table of each seed's mean, in the order of the seeds."""
+    body = []
+    for shots, *both_ways in both(found):
+        cells = [str(shots)]
+        for way in both_ways:
+            values = [] if way is None else way.by_seed("dice")
+            cells.append(", ".join(map(figure, values)) or NONE)
+        body.append(cells)
+    return table_lines(["scans", "finetuned", "from scratch"], body)
 
 
 def structure_lines(found: Sequence[Outcome], name: str) -> list[str]:
     """Return the table of one structure."""
     body = []
-    for shots, *ways in both(found):
+    for shots, *both_ways in both(found):
         means, medians = [], []
-        for outcome in ways:
-            own = summary_of(outcome, name)
-            means.append(NONE if own is None else interval(own.dice))
-            medians.append(NONE if own is None else figure(own.median))
+        for way in both_ways:
+            means.append(NONE if way is None else interval(way.mean("dice", name)))
+            medians.append(NONE if way is None else figure(way.median(name)))
         body.append([str(shots), *means, *medians])
     return table_lines(["scans", "finetuned", "from scratch", "median, finetuned", "median, from scratch"], body)
-
-
-def summary_of(outcome: Outcome | None, name: str) -> StructureSummary | None:
-    """Return the summary of one structure in what a training came to; None where there is none."""
-    if outcome is None:
-        return None
-    for summary in outcome.section.structures:
-        if summary.structure == name:
-            return summary
-    return None
 
 
 def curve_of(found: Sequence[Outcome]) -> Figure:
@@ -184,7 +221,8 @@ def curve_of(found: Sequence[Outcome]) -> Figure:
     axes.set_xticks(numbers, [str(n) for n in numbers])
     axes.minorticks_off()
     axes.set_xlabel("labelled scans to learn from")
-    axes.set_title("Mean Dice over structures, with the 95 % interval over test scans", fontsize=9)
+    over = "test scans and seeds" if several_seeds(found) else "test scans"
+    axes.set_title(f"Mean Dice over structures, with the 95 % interval over {over}", fontsize=9)
     overlap_axis(axes, "y")
     axes.legend(fontsize=7, loc="lower right")
     return drawn
@@ -204,10 +242,10 @@ def draw_published(axes: Axes) -> None:
 def draw_own(axes: Axes, found: Sequence[Outcome], *, scratch: bool, colour: str, label: str) -> None:
     """Draw the means of our trainings that began in one way, with their intervals; nothing where there are none."""
     shots, values, low, high = [], [], [], []
-    for each in found:
-        mean = each.section.means["dice"]
-        if each.arm.scratch is scratch and mean is not None:
-            shots.append(each.arm.shots)
+    for way in ways(found):
+        mean = way.mean("dice")
+        if way.scratch is scratch and mean is not None:
+            shots.append(way.shots)
             values.append(mean.value)
             low.append(mean.low)
             high.append(mean.high)

@@ -20,6 +20,7 @@ from prosect.geometry import Grid
 from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.volume import Source, Volume
+from worlds.label_objects import labelled_series
 
 WORDS = vocabulary.load("prosect")
 
@@ -108,6 +109,13 @@ def scan_path(tmp_path: Path) -> Path:
     affine = np.diag([3.0, 3.0, 5.0, 1.0])
     volume = Volume(array, Grid(array.shape, affine), "CT", Source("scan", "array"))
     return prosect.write(volume, tmp_path / "scan.nii.gz")
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    """Return the folder of a DICOM series that results can be written for."""
+    labelled_series(tmp_path / "ct", StudyDate="20200304")
+    return tmp_path / "ct"
 
 
 @pytest.fixture

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pydicom
 import pytest
 
 from worlds.label_objects import labelled_series
-
-
-@pytest.fixture
-def series(tmp_path: Path) -> Path:
-    """Return the folder of a series."""
-    labelled_series(tmp_path / "ct", StudyDate="20200304")
-    return tmp_path / "ct"
 
 
 def test_a_segmentation_is_written_and_made_again_byte_for_byte(run, model, series, tmp_path) -> None:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pydicom
-import pytest
 
 import prosect
 from worlds.label_objects import labelled_series
 
 KINDS = ("dicom_seg", "dicom_rtstruct", "dicom_sr")
-
-
-@pytest.fixture
-def series(tmp_path: Path) -> Path:
-    """Return the folder of a series."""
-    labelled_series(tmp_path / "ct", StudyDate="20200304")
-    return tmp_path / "ct"
 
 
 def test_all_kinds_are_made_again_and_a_changed_one_is_named(run, model, series, tmp_path) -> None:

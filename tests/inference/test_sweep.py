@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from prosect.inference.accumulate import pad_volume, sweep
-from prosect.inference.windows import WindowPlan, blend_weights, plan_windows
+from prosect.inference.windows import WindowPlan, blend_weights, fit_window, plan_windows
 
 SHAPES = st.tuples(*[st.integers(1, 23)] * 3)
 WINDOWS = st.tuples(*[st.sampled_from([4, 6, 8])] * 3)
@@ -51,6 +51,32 @@ def test_windows_are_placed_as_specified_and_cover_everything(
 )
 def test_published_window_counts(shape: tuple[int, int, int], overlap: float, count: int) -> None:
     assert plan_windows(shape, (128, 128, 128), overlap).count == count
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(*[st.integers(1, 300)] * 3), st.sampled_from([0.0, 0.25, 0.5, 0.625]))
+def test_a_fitted_window_is_no_larger_and_needs_no_more_of_them(shape: tuple[int, int, int], overlap: float) -> None:
+    window, least = (64, 64, 64), (48, 48, 32)
+    fitted = fit_window(shape, window, least, 16, overlap)
+    before, now = plan_windows(shape, window, overlap), plan_windows(shape, fitted, overlap)
+    for axis in range(3):
+        assert fitted[axis] % 16 == 0
+        assert len(now.starts[axis]) <= len(before.starts[axis])
+        if shape[axis] > window[axis]:
+            assert least[axis] <= fitted[axis] <= window[axis]
+        else:
+            assert fitted[axis] - 16 < max(shape[axis], 32) <= max(fitted[axis], 32)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"), [(10, 32), (33, 48), (64, 64), (65, 48), (84, 48), (85, 64), (112, 64), (113, 48), (121, 64)]
+)
+def test_a_volume_that_needs_several_windows_takes_the_smallest_that_do(size: int, fitted: int) -> None:
+    assert fit_window((size,) * 3, (64,) * 3, (48,) * 3, 16, 0.25) == (fitted,) * 3
+    whole = (64 if size > 64 else fitted,) * 3
+    assert fit_window((size,) * 3, (64,) * 3, (64,) * 3, 16, 0.25) == whole, (
+        "a network that knows no other keeps its own"
+    )
 
 
 def features(windows: Tensor) -> Tensor:

@@ -178,6 +178,19 @@ def test_clicks_have_a_patch_of_their_own_where_the_weights_say_so(tmp_path: Pat
     assert model._windows((60, 60, 40)).window == (32, 32, 32)
 
 
+@pytest.mark.parametrize(
+    ("name", "fitted"), [("prosect-small", 64), ("prosect-torso", 48), ("vista3d", 64)], ids=lambda value: str(value)
+)
+def test_a_sweep_takes_smaller_windows_only_where_those_were_measured(tmp_path: Path, name: str, fitted: int) -> None:
+    weights = tmp_path / "model.safetensors"
+    said = {"patch": [64, 64, 64], "click_patch": [64, 64, 64], "spacing_mm": [2, 2, 2]}
+    metadata = {"model": name, "vocabulary": "prosect", "preprocessing": said}
+    write_weights(weights, vista3d(Architecture(width=8, blocks=(1, 1, 1, 1, 1))).state_dict(), metadata)
+    model = prosect.load(weights=weights, device="cpu")
+    assert model._windows((76, 92, 60)).window == (fitted, 64, 64)
+    assert model._click_windows((76, 92, 60)).window == (64, 64, 64), "the patch of clicks stays as it was taught"
+
+
 @pytest.mark.parametrize(("slope", "inter"), [(1.0, 0.0), (7.0, 900.0)])
 def test_an_mr_is_scaled_by_its_own_percentiles_and_that_is_said(slope: float, inter: float) -> None:
     model, ct = random_model(), replace(scan(), array=scan().array - 600)  # air and fat, as a CT has them

@@ -59,6 +59,7 @@ class Entry:
         vocabulary: Name of its vocabulary; empty for an encoder, which segments nothing by itself.
         network: Which network the weights belong to: `vista3d`, `sam-med3d` or `sam`.
         window: Shape of a window the weights were trained with.
+        least_window: The smallest window that answers as well, where that was measured.
         spacing_mm: Working spacing.
         intensity: Kind, low and high of the intensity scaling (SAM-Med3D: of CT only); see `prosect.case.Intensity`.
         everything: The vocabulary's list segmented when no class is named.
@@ -80,6 +81,7 @@ class Entry:
     vocabulary: str = ""
     network: str = "vista3d"
     window: tuple[int, int, int] = (128, 128, 128)
+    least_window: tuple[int, int, int] | None = None
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
     intensity: tuple[str, float, float] = ("window", -963.8247715525971, 1053.678477684517)
     everything: str | None = None
@@ -108,7 +110,7 @@ def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
     entries = {}
     for name, row in found["model"].items():
         values: dict[str, Any] = dict(row)
-        for key in ("window", "spacing_mm", "intensity"):
+        for key in ("window", "least_window", "spacing_mm", "intensity"):
             if key in values:
                 values[key] = tuple(values[key])
         if "fast_cost" in values:

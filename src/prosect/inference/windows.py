@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Blending", "Shape", "WindowPlan", "blend_weights", "plan_windows"]
+__all__ = ["Blending", "Shape", "WindowPlan", "blend_weights", "fit_window", "plan_windows"]
 
 Shape = tuple[int, int, int]
 Blending = Literal["constant", "gaussian"]
@@ -64,6 +64,33 @@ def plan_windows(shape: Shape, window: Shape, overlap: float) -> WindowPlan:
     before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
     starts = tuple(_axis_starts(n, r, overlap) for n, r in zip(padded, window, strict=True))
     return WindowPlan(shape, before, padded, window, starts)  # type: ignore[arg-type]
+
+
+def fit_window(shape: Shape, window: Shape, least: Shape, divisor: int, overlap: float) -> Shape:
+    """Return the window that a volume is to be swept with, at most the given one along each axis.
+
+    A volume shorter than the window takes a window of its own length. A longer one takes the smallest window with which
+    it needs no more of them: two windows of 64 over 70 voxels would do nearly all of the work twice.
+
+    Args:
+        shape: Volume.
+        window: The largest window.
+        least: The smallest that a longer volume may take; the largest itself where the network knows no other.
+        divisor: Windows are multiples of it.
+        overlap: See `plan_windows`.
+    """
+    fitted = []
+    for size, most, fewest in zip(shape, window, least, strict=True):
+        if size <= most:
+            # Two strides at least: an instance norm over a single voxel is not defined.
+            fitted.append(min(most, max(math.ceil(size / divisor), 2) * divisor))
+            continue
+        count = len(_axis_starts(size, most, overlap))
+        smaller = range(math.ceil(fewest / divisor) * divisor, most, divisor)
+        enough = (length for length in smaller if len(_axis_starts(size, length, overlap)) <= count)
+        fitted.append(next(enough, most))
+    a, b, c = fitted
+    return a, b, c
 
 
 def _axis_starts(size: int, window: int, overlap: float) -> tuple[int, ...]:

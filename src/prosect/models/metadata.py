@@ -80,6 +80,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         name=name,
         vocabulary=vocabulary,
         window=_three(said.get("patch", base.window)),
+        least_window=own.least_window,
         click_patch=_three(said["click_patch"]) if "click_patch" in said else None,
         **preprocessing_of(base, metadata),
         everything=everything,

@@ -96,6 +96,8 @@ class ModelSpec:
         vocabulary: Its structures; those it was not trained for are marked unsupported.
         spacing_mm: Working spacing.
         window: Shape of a window of the automatic sweep.
+        least_window: The smallest that answers as well; a scan that needs several windows may take smaller ones down to
+            this. None: only `window` itself, as for official weights.
         intensity: Scaling to [0, 1].
         everything: Name of the vocabulary's list that is segmented when no class is named.
         exclusive: Classes that were trained against one another: a voxel belongs to the strongest of them, whichever
@@ -128,6 +130,7 @@ class ModelSpec:
     weights_sha256: str = ""
     automatic_only: bool = False
     click_patch: tuple[int, int, int] | None = None
+    least_window: tuple[int, int, int] | None = None
     base: str = ""
     one_piece: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)

@@ -20,7 +20,7 @@ from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.gauge import Gauge
 from prosect.inference.memory import MemoryPlan, attempts, available_bytes, plan_memory, refuse_exhaustion
 from prosect.inference.probabilities import Probabilities, ProbabilityPainter
-from prosect.inference.windows import Shape, WindowPlan, plan_windows
+from prosect.inference.windows import Shape, WindowPlan, fit_window, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.batching import SharesBatches
 from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
@@ -335,13 +335,14 @@ class Vista3DModel(SharesBatches, ShownModel):
         return self.vocabulary.resolve(classes)
 
     def _windows(self, shape: Shape, wanted: Shape | None = None) -> WindowPlan:
-        window = wanted or self.spec.window
+        """Return how a grid is covered: by windows of the automatic sweep, or by patches of a wanted shape."""
+        window, overlap = wanted or self.spec.window, self.profile.overlap
         if self.profile.fit_windows:
-            divisor = self.network.architecture.divisor
-            # Two strides at least: an instance norm over a single voxel is not defined.
-            a, b, c = (min(p, max(-(-n // divisor), 2) * divisor) for p, n in zip(window, shape, strict=True))
-            window = (a, b, c)
-        return plan_windows(shape, window, self.profile.overlap)
+            least = window
+            if wanted is None and self.spec.least_window is not None:
+                least = self.spec.least_window
+            window = fit_window(shape, window, least, self.network.architecture.divisor, overlap)
+        return plan_windows(shape, window, overlap)
 
     def _memory(self, grid: Grid, plan: WindowPlan, layers: int) -> MemoryPlan:
         highest = max(s.index for s in self.vocabulary)

@@ -18,9 +18,11 @@ from prosect.case import Case, Preparation
 from prosect.errors import CancelledError, PromptError
 from prosect.geometry import Grid
 from prosect.inference.appearance import Appearance
-from prosect.inference.clicks import MILESTONE, ClickResponder, place_patch
+from prosect.inference.clicks import MILESTONE, ClickResponder
 from prosect.inference.feature_budget import FeatureBudget, Remembered, Shelf
+from prosect.inference.lasting import Lasting
 from prosect.inference.patch_images import PaddedImage
+from prosect.inference.patch_places import place_patch
 from prosect.inference.question import Question
 from prosect.inference.windows import plan_windows
 from prosect.progress import cancel_when
@@ -60,12 +62,17 @@ class Near:
 
 
 def responder(
-    volume: Volume, network: Near | None = None, spacing: float = 2.0, kept: FeatureBudget | None = None
+    volume: Volume,
+    network: Near | None = None,
+    spacing: float = 2.0,
+    kept: FeatureBudget | None = None,
+    lasting: Lasting | None = None,
 ) -> ClickResponder:
     """Return a responder for a volume, with memory of its own."""
     case = Case.prepare(volume, Preparation(spacing_mm=(spacing,) * 3))
     plan = plan_windows(case.grid.shape, ROI, 0.25)
-    return ClickResponder(case, network or Near(), plan, PaddedImage(case, plan, "replicate"), kept or FeatureBudget())
+    image = PaddedImage(case, plan, "replicate")
+    return ClickResponder(case, network or Near(), plan, image, kept or FeatureBudget(), lasting=lasting)
 
 
 def ask(*clicks: tuple[Sequence[float], Start], label: int = 1) -> Question:
@@ -241,10 +248,11 @@ class Building(Near):
         return now if previous is None else now + previous / 10
 
 
-def test_a_click_costs_as_much_as_the_first_however_many_came_before() -> None:
+@pytest.mark.parametrize("lasting", [None, Lasting(clicks=3)])
+def test_a_click_costs_as_much_as_the_first_however_many_came_before(lasting: Lasting | None) -> None:
     volume, network = scan(), Building()
     answer_bytes = 4 * 16**3
-    answers = responder(volume, network, kept=FeatureBudget(answer_bytes=2 * 10 * answer_bytes))
+    answers = responder(volume, network, kept=FeatureBudget(answer_bytes=2 * 10 * answer_bytes), lasting=lasting)
     rng = np.random.default_rng(0)
     patch = answers.place(volume.grid.to_world((20, 18, 9)), [])
     clicks = [(volume.grid.to_world(rng.uniform((16, 14, 6), (24, 22, 12))), patch) for _ in range(80)]
@@ -324,6 +332,49 @@ def test_each_patch_is_told_and_what_the_watch_raises_comes_out() -> None:
 def test_a_click_outside_the_scan_is_refused() -> None:
     with pytest.raises(PromptError, match="outside the scan"):
         responder(scan()).place((1e4, 0, 0), [])
+
+
+class Fickle(Near):
+    """Says yes everywhere to one click, and a weaker no everywhere to more."""
+
+    sequential = True
+
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return one value for the whole patch."""
+        self.asked += 1
+        return torch.full((1, 1, *features.shape[2:]), 3.0 if points.shape[1] == 1 else -1.0)
+
+
+def test_of_a_structure_with_a_name_the_answer_before_lasts_far_from_the_last_click() -> None:
+    volume, network = scan((16, 16, 16), np.eye(4)), Fickle()
+    answering = responder(volume, network, spacing=1.0, lasting=Lasting(share=0.5, reach=2.0))
+    first, second = LabelledClick((12, 12, 12), 1, (0, 0, 0)), LabelledClick((2, 2, 2), 0, (0, 0, 0))
+    masks = {}
+    for clicks, zero_shot in itertools.product([(first,), (first, second)], [False, True]):
+        masks[len(clicks), zero_shot] = answering.propose(Question(clicks, zero_shot), whole(volume))[1]
+    assert masks[1, False].all()
+    assert not masks[2, True].any(), "an object of its own takes the newest answer as it is"
+    assert masks[2, False][12, 12, 12]
+    assert not masks[2, False][2, 2, 2]
+    assert network.asked == 4, "the answer before was remembered"
+
+
+def test_what_lasts_goes_back_over_a_few_clicks_and_not_before_the_first_positive_one() -> None:
+    volume = scan((16, 16, 16), np.eye(4))
+    places: list[tuple[float, float, float]] = [(12, 12, 12), (2, 2, 2), (2, 12, 2), (12, 2, 2)]
+    positive_first = tuple(LabelledClick(place, int(n == 0), (0, 0, 0)) for n, place in enumerate(places))
+    negative_first = tuple(LabelledClick(place, int(n == 2), (0, 0, 0)) for n, place in enumerate(places))
+    far = (6, 6, 14)
+    found = {}
+    for clicks in (1, 2, 3):
+        answering = responder(volume, Fickle(), spacing=1.0, lasting=Lasting(share=0.8, reach=1.0, clicks=clicks))
+        for clicked in (positive_first, negative_first):
+            _, yes = answering.propose(Question(clicked, False), whole(volume))
+            found[clicks, clicked[0].label] = bool(yes[far])
+    assert [found[clicks, 1] for clicks in (1, 2, 3)] == [False, False, True], "3 * 0.8 ** 3 outweighs the rest"
+    assert not any(found[clicks, 0] for clicks in (1, 2, 3)), "no answer was made before a positive click"
 
 
 def test_intensities_count_beside_the_network_where_the_model_says_so() -> None:

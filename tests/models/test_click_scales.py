@@ -17,6 +17,7 @@ from prosect.geometry import Grid
 from prosect.inference.appearance import Appearance
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
+from prosect.inference.lasting import Lasting
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import plan_windows
@@ -160,10 +161,12 @@ def test_the_shipped_model_has_a_rule_and_official_ones_have_none() -> None:
     assert ModelSpec("vista3d", vocabulary.load("vista3d-ct")).click_scales.rule is None
 
 
-def test_intensities_count_for_the_shipped_model_and_not_for_official_ones() -> None:
+def test_what_was_measured_for_the_shipped_model_does_not_count_for_official_ones() -> None:
     shipped: Any = prosect.load("prosect-small", device="cpu")
     assert shipped.spec.appearance == Appearance(weight=2.0, reach=3.0)
-    assert ModelSpec("vista3d", vocabulary.load("vista3d-ct")).appearance is None
+    assert shipped.spec.lasting == Lasting(share=0.7, reach=5.0, clicks=3)
+    official = ModelSpec("vista3d", vocabulary.load("vista3d-ct"))
+    assert (official.appearance, official.lasting) == (None, None)
 
 
 def test_models_that_answer_as_one_have_the_scales_of_the_one_that_takes_clicks() -> None:

@@ -74,6 +74,8 @@ class Entry:
         click_scales: Working spacings at which clicks may be answered: what differs from `prosect.inference.scales`.
         appearance: Where intensities count beside the network: what differs from `prosect.inference.appearance`. None
             where they do not.
+        lasting: Where the answer before the last click lasts: what differs from `prosect.inference.lasting`. None
+            where it does not.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Entry:
     fast_cost: FastCost | None = None
     click_scales: Mapping[str, Any] = field(default_factory=dict)
     appearance: Mapping[str, Any] | None = None
+    lasting: Mapping[str, Any] | None = None
 
 
 def read_catalog(text: str) -> tuple[dict[str, Entry], str]:

@@ -19,20 +19,21 @@ from prosect.case import Placement
 from prosect.inference.appearance import Appearance, PatchClick, appearance_logits
 from prosect.inference.box_prior import box_prior
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
+from prosect.inference.lasting import Lasting, lasting_logits
 from prosect.inference.patch_images import PatchImage
+from prosect.inference.patch_places import Start, place_patch
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question
 from prosect.inference.scale_choice import LabelledPoint
 from prosect.inference.scale_cues import View
 from prosect.inference.scales import Rescaled
-from prosect.inference.windows import Shape, WindowPlan
+from prosect.inference.windows import WindowPlan
 from prosect.progress import Watch
 
-__all__ = ["MILESTONE", "ClickResponder", "PointNetwork", "central", "place_patch"]
+__all__ = ["MILESTONE", "ClickResponder", "PointNetwork"]
 
 Mask = NDArray[np.bool_]
-Start = tuple[int, int, int]
 
 MILESTONE = 8  # clicks from one answer that is kept apart to the next, see `ClickResponder`
 
@@ -57,56 +58,6 @@ class PointNetwork(Protocol):
         """
 
 
-def place_patch(point: Sequence[float], shape: Shape, patch: Shape, existing: Sequence[Start] = ()) -> Start:
-    """Return the start of the patch for a click.
-
-    A patch that exists serves where the click lies in its central half, or beside a face that is the scan's own
-    border: near clicks share a patch. Otherwise the patch is centred on the click, moved inward at the border, which
-    is the official placement.
-
-    Args:
-        point: Position in voxels.
-        shape: The whole grid, at least `patch` on every axis.
-        patch: Voxels of a patch.
-        existing: Starts of patches to prefer; the most central one serves, the first at a tie.
-    """
-    found = central(point, existing, patch, shape)
-    if found is not None:
-        return found
-    i, j, k = (min(max(int(np.floor(x)) - n // 2, 0), size - n) for x, n, size in zip(point, patch, shape, strict=True))
-    return i, j, k
-
-
-def central(
-    point: Sequence[float], existing: Sequence[Start], patch: Shape, shape: Shape | None = None
-) -> Start | None:
-    """Return the patch in whose central half a position lies, the most central one, the first at a tie; or None.
-
-    Args:
-        point: Position in voxels.
-        existing: Starts of patches.
-        patch: Voxels of a patch.
-        shape: The grid, where patches end at its border: beside a face that is the border itself, any place is central.
-    """
-    sizes = shape or (None, None, None)
-    serving = []
-    for number, start in enumerate(existing):
-        axes = list(zip(point, start, patch, sizes, strict=True))
-        if all(_serves(x, s, n, size) for x, s, n, size in axes):
-            off_centre = max(abs(x - s - (n - 1) / 2) / n for x, s, n, _ in axes)
-            serving.append((off_centre, number))
-    if serving:
-        return existing[min(serving)[1]]
-    return None
-
-
-def _serves(x: float, start: int, patch: int, size: int | None) -> bool:
-    """Return whether a patch sees enough around a position along one axis."""
-    after_start = (size is not None and start == 0) or x >= start + patch / 4
-    before_stop = (size is not None and start + patch == size) or x <= start + patch - 1 - patch / 4
-    return after_start and before_stop
-
-
 class ClickResponder:
     """Answers clicks on one scan. Sessions of one scan may share it: it holds the scan made ready, and no mask.
 
@@ -123,6 +74,8 @@ class ClickResponder:
         kept: Memory for what is remembered; by default the one that the whole process shares.
         rescaled: Responders of the same scan at other working spacings; None where there are none.
         appearance: How much intensities count beside the network; None where they do not.
+        lasting: How much lasts of the answers before the last click on a structure that the network was taught, or that
+            began with a box; None where nothing does. Of other objects the first answers are worth less.
     """
 
     def __init__(
@@ -134,8 +87,9 @@ class ClickResponder:
         kept: FeatureBudget | None = None,
         rescaled: Rescaled[ClickResponder] | None = None,
         appearance: Appearance | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
-        self.rescaled, self._appearance = rescaled, appearance
+        self.rescaled, self._appearance, self._lasting = rescaled, appearance, lasting
         self._case, self._network, self._plan, self._image = case, network, plan, image
         self._in_order = network.sequential
         budget = shared_budget() if kept is None else kept
@@ -191,6 +145,9 @@ class ClickResponder:
             patch = asked_of[start]
             first = self._first_step(question, patch, seen[patch])
             logits = self._answer(patch, seen[patch], first, question.zero_shot)
+            has_lasting = not question.zero_shot or question.bounds is not None
+            if self._lasting is not None and self._in_order and has_lasting:
+                logits = self._with_lasting(patch, seen[patch], first, question.zero_shot, self._lasting)
             if self._appearance is None:
                 return logits
             return self._with_appearance(patch, seen[patch], logits, self._appearance)
@@ -237,6 +194,28 @@ class ClickResponder:
         """Return the intensities of a patch (i j k)."""
         image: NDArray[np.float32] = self._images.get(patch, lambda: self._image.patch(patch)[0, 0]).cpu().numpy()
         return image
+
+    def _with_lasting(
+        self, patch: Start, points: tuple[LabelledPoint, ...], first: int, zero_shot: bool, rules: Lasting
+    ) -> Tensor:
+        """Return the logits (i j k) of a patch with what lasts of the answers before the last of its clicks.
+
+        Args:
+            patch: Its start on the padded network grid.
+            points: The clicks that it sees.
+            first: How many of them the network was shown in the first pass.
+            zero_shot: Whether the structure is an object of its own.
+            rules: How much lasts.
+        """
+        objects = [count for count, (_, label) in enumerate(points, 1) if label % 2 == 1]
+        # Before the first positive click there was no answer that could last.
+        begin = max(first, len(points) - rules.clicks, min(objects, default=len(points)))
+        found = self._answer(patch, points[:begin], first, zero_shot)
+        for count in range(begin + 1, len(points) + 1):
+            newest = self._answer(patch, points[:count], first, zero_shot)
+            place = (self._position(points[count - 1][0]) - patch).tolist()
+            found = lasting_logits(newest, found, place, rules)
+        return found
 
     def _with_appearance(
         self, patch: Start, points: tuple[LabelledPoint, ...], logits: Tensor, rules: Appearance

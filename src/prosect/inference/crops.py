@@ -24,10 +24,11 @@ from torch import Tensor
 from prosect.boxes import EMPTY, Box
 from prosect.case import Case
 from prosect.errors import ProsectWarning
-from prosect.inference.clicks import MILESTONE, central
+from prosect.inference.clicks import MILESTONE
 from prosect.inference.crop_places import nearest_voxel, reaching, shared_voxels
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.intensities import mean_and_spread
+from prosect.inference.patch_places import central
 from prosect.inference.patch_to_scan import patch_box
 from prosect.inference.patches_in_box import patches_in_box
 from prosect.inference.question import Question

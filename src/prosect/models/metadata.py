@@ -12,6 +12,7 @@ from prosect.checkpoints.model_facts import facts_of
 from prosect.checkpoints.offers import offering, with_structures
 from prosect.errors import CheckpointError
 from prosect.inference.appearance import Appearance
+from prosect.inference.lasting import Lasting
 from prosect.inference.scale_choice import ScaleRule
 from prosect.inference.scales import ClickScales
 from prosect.models.spec import ModelSpec
@@ -93,6 +94,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         base=str(metadata.get("base", "")),
         click_scales=click_scales_of(own.click_scales),
         appearance=None if own.appearance is None else Appearance(**own.appearance),
+        lasting=None if own.lasting is None else Lasting(**own.lasting),
         # Finetuned weights have a name of their own, and of their structures nothing is known.
         facts=facts_of(str(metadata.get("model", base.name))),
         label_values=label_values_of(metadata),

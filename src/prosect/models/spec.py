@@ -12,6 +12,7 @@ from prosect.errors import PromptError
 from prosect.inference.accumulate import Padding
 from prosect.inference.appearance import Appearance
 from prosect.inference.automatic import Interpolation
+from prosect.inference.lasting import Lasting
 from prosect.inference.scales import ClickScales
 from prosect.inference.windows import Blending
 from prosect.vocabulary import Vocabulary
@@ -114,6 +115,7 @@ class ModelSpec:
             official weights.
         click_scales: Working spacings at which clicks may be answered.
         appearance: How much intensities count beside the network where something is clicked; None: not at all.
+        lasting: How much lasts of the answers before the last click; None: nothing.
         label_values: Label value in files by class, where it is not the class itself: those of the scans that a
             finetuned model learnt from.
     """
@@ -135,6 +137,7 @@ class ModelSpec:
     one_piece: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)
     appearance: Appearance | None = None
+    lasting: Lasting | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
     label_values: Mapping[int, int] = field(default_factory=dict)
 

@@ -122,13 +122,14 @@ def answer_clicks(
     plan = windows(case.grid.shape)
     rule = spec.click_scales.rule if profile.rescales else None
     appearance = spec.appearance if profile.rescales else None
+    lasting = spec.lasting if profile.rescales else None
 
     def rescaled(scale: float) -> ClickResponder:
         """Return what answers at another working spacing; intensities are scaled as at the model's own."""
         placement = Placement.spaced(volume.grid, scaled_spacing(spec, scale))
         there = windows(placement.grid.shape)
         image = ResampledImage(volume.array, placement, there, intensity, device)
-        return ClickResponder(placement, branch, there, image, kept, appearance=appearance)
+        return ClickResponder(placement, branch, there, image, kept, None, appearance, lasting)
 
     def find(points: Sequence[LabelledPoint], zero_shot: bool) -> float:
         """Return the scale that clicks speak for."""
@@ -139,5 +140,6 @@ def answer_clicks(
         return find_scale(at, points, zero_shot, rule, margin)
 
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)
-    answering = ClickResponder(case, branch, plan, PaddedImage(case, plan, profile.padding), kept, others, appearance)
+    shown = PaddedImage(case, plan, profile.padding)
+    answering = ClickResponder(case, branch, plan, shown, kept, others, appearance, lasting)
     return answering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prosect.inference.appearance import Appearance, PatchClick, appearance_logits
+from prosect.inference.appearance import Appearance, PatchClick, appearance_in_box, appearance_logits
 
 SHAPE = (24, 24, 24)
 WHOLE = (slice(0, 24), slice(0, 24), slice(0, 24))
@@ -92,3 +92,23 @@ def test_a_greater_weight_says_the_same_louder() -> None:
     once = appearance_logits(world(0.02), guess(5), WHOLE, clicks, Appearance(weight=1.0))
     twice = appearance_logits(world(0.02), guess(5), WHOLE, clicks, Appearance(weight=2.0))
     assert np.allclose(2 * once, twice, atol=1e-5)
+
+
+def ellipsoid() -> np.ndarray:
+    """What a box around the lower half of the ball says, and around as much beside it: logits of its ellipsoid."""
+    i, j, k = np.indices(SHAPE)
+    far = ((i - 12) / 7.5) ** 2 + ((j - 12) / 7.5) ** 2 + ((k - 8.5) / 4) ** 2
+    return np.asarray(4 * (1.25 - far), dtype=np.float32)
+
+
+def test_in_a_box_intensities_find_the_object_that_the_network_does_not() -> None:
+    image = world(noise=0.02)
+    truth = ball(7) & (np.arange(24) < 13)
+    image[ball(7) & ~truth] = 0.2
+    blind = np.full(SHAPE, -1.0, dtype=np.float32)
+    click = [PatchClick((12.0, 12.0, 8.0), True)]
+    box = ellipsoid()
+    after = blind + appearance_logits(image, blind, WHOLE, click, RULES) + box > 0
+    before = blind + appearance_in_box(image, blind + box, WHOLE, click, RULES) + box > 0
+    assert (before ^ truth).sum() < 0.5 * ((blind + box > 0) ^ truth).sum()
+    assert (before ^ truth).sum() < (after ^ truth).sum(), "the box says where to look before intensities do"

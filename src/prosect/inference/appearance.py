@@ -9,13 +9,13 @@ it in two dimensions (Rother et al., 2004), and a voxel is won only near that an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Appearance", "PatchClick", "appearance_logits"]
+__all__ = ["Appearance", "PatchClick", "appearance_in_box", "appearance_logits"]
 
 Array = NDArray[np.float32]
 Inside = tuple[slice, slice, slice]
@@ -26,6 +26,8 @@ SMOOTH = (0.06, 0.24, 0.4, 0.24, 0.06)  # over neighbouring bins
 FLOOR = 0.01  # of the mean bin: what was never seen is unlikely, not impossible
 SEED_VOXELS = 2.5  # squared distance up to which voxels are taken to look like the click
 SEED = 0.5  # what such a voxel counts beside those of the answer
+# Within a drawn box: what intensities weigh beside without one, and how often they are looked at.
+IN_BOX, LOOKS_IN_BOX = 1.5, 2
 THINNED = 3  # every third voxel along each axis is enough for percentiles
 
 
@@ -88,6 +90,28 @@ def appearance_logits(
     said = np.asarray(ratio, dtype=np.float32)[numbers]
     won = said * _falloff(logits > 0, rules.reach)
     return np.asarray(rules.weight * np.where(said > 0, won, said), dtype=np.float32)
+
+
+def appearance_in_box(
+    image: Array, likely: Array, inside: Inside, clicks: Sequence[PatchClick], rules: Appearance
+) -> Array:
+    """Return what intensities add in a box that a person drew; see `appearance_logits`.
+
+    A box tells what is the object and what is not far better than a click does, so intensities count for more, and
+    what they say is looked at once more.
+
+    Args:
+        image: Intensities of the patch (i j k).
+        likely: The network's answer and what the box says (i j k).
+        inside: The part of the patch that lies in the scan.
+        clicks: Those that the patch sees.
+        rules: How much intensities count.
+    """
+    stronger = replace(rules, weight=IN_BOX * rules.weight)
+    added = np.zeros_like(likely)
+    for _ in range(LOOKS_IN_BOX):
+        added = appearance_logits(image, likely + added, inside, clicks, stronger)
+    return added
 
 
 def _histogram(numbers: NDArray[np.intp], weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from prosect.boxes import EMPTY, Box
 from prosect.case import Placement
-from prosect.inference.appearance import Appearance, PatchClick, appearance_logits
-from prosect.inference.box_prior import box_prior
+from prosect.inference.appearance import Appearance, PatchClick, appearance_in_box, appearance_logits
+from prosect.inference.box_prior import box_prior, box_prior_on_patch
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.lasting import Lasting, lasting_logits
 from prosect.inference.patch_images import PatchImage
@@ -150,9 +150,10 @@ class ClickResponder:
                 logits = self._with_lasting(patch, seen[patch], first, question.zero_shot, self._lasting)
             if self._appearance is None:
                 return logits
-            return self._with_appearance(patch, seen[patch], logits, self._appearance)
+            filled = box_prior_on_patch(question, self._case, start, self._plan.window)
+            return self._with_appearance(patch, seen[patch], logits, self._appearance, filled)
 
-        expected = box_prior(question, box, self._case.native.spacing_mm)
+        expected = box_prior(question, box, self._case.native)
         return patches_in_box(self._case, list(asked_of), self._plan.window, answer, box, watch, expected)
 
     @torch.inference_mode()
@@ -218,14 +219,31 @@ class ClickResponder:
         return found
 
     def _with_appearance(
-        self, patch: Start, points: tuple[LabelledPoint, ...], logits: Tensor, rules: Appearance
+        self,
+        patch: Start,
+        points: tuple[LabelledPoint, ...],
+        logits: Tensor,
+        rules: Appearance,
+        filled: NDArray[np.float32] | None = None,
     ) -> Tensor:
-        """Return the logits (i j k) of a patch with what intensities around its clicks say."""
+        """Return the logits (i j k) of a patch with what intensities around its clicks say.
+
+        Args:
+            patch: Its start on the padded network grid.
+            points: The clicks that it sees.
+            logits: The network's answer (i j k).
+            rules: How much intensities count.
+            filled: Logits of a box that a person drew (i j k): it, too, says where the object is. Not added here.
+        """
         places = self._positions([position for position, _ in points]) - patch
         clicks = []
         for (x, y, z), (_, label) in zip(places.tolist(), points, strict=True):
             clicks.append(PatchClick((x, y, z), label % 2 == 1))
-        added = appearance_logits(self._shown(patch), logits.cpu().numpy(), self._in_scan(patch), clicks, rules)
+        shown, inside, found = self._shown(patch), self._in_scan(patch), logits.cpu().numpy()
+        if filled is None:
+            added = appearance_logits(shown, found, inside, clicks, rules)
+        else:
+            added = appearance_in_box(shown, found + filled, inside, clicks, rules)
         return logits + torch.from_numpy(added).to(logits.device)
 
     def _seen(self, question: Question) -> dict[Start, tuple[LabelledPoint, ...]]:

@@ -338,9 +338,7 @@ class Vista3DModel(SharesBatches, ShownModel):
         """Return how a grid is covered: by windows of the automatic sweep, or by patches of a wanted shape."""
         window, overlap = wanted or self.spec.window, self.profile.overlap
         if self.profile.fit_windows:
-            least = window
-            if wanted is None and self.spec.least_window is not None:
-                least = self.spec.least_window
+            least = window if wanted else self.spec.least_window or window
             window = fit_window(shape, window, least, self.network.architecture.divisor, overlap)
         return plan_windows(shape, window, overlap)
 

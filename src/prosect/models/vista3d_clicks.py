@@ -11,11 +11,13 @@ from torch import Tensor
 
 from prosect.case import Case, Intensity, Placement, Preparation
 from prosect.errors import CheckpointError, ProsectWarning
+from prosect.inference.appearance import Appearance
 from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
+from prosect.inference.lasting import Lasting
 from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.patch_images import PaddedImage, ResampledImage
-from prosect.inference.scale_choice import LabelledPoint, Views, find_scale
+from prosect.inference.scale_choice import LabelledPoint, ScaleRule, Views, find_scale
 from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan
 from prosect.models.checks import not_hounsfield
@@ -120,9 +122,7 @@ def answer_clicks(
     intensity = case.intensity
     case = replace(case, image=case.image.to(device))
     plan = windows(case.grid.shape)
-    rule = spec.click_scales.rule if profile.rescales else None
-    appearance = spec.appearance if profile.rescales else None
-    lasting = spec.lasting if profile.rescales else None
+    rule, appearance, lasting = measured_rules(spec, profile)
 
     def rescaled(scale: float) -> ClickResponder:
         """Return what answers at another working spacing; intensities are scaled as at the model's own."""
@@ -140,6 +140,13 @@ def answer_clicks(
         return find_scale(at, points, zero_shot, rule, margin)
 
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)
-    shown = PaddedImage(case, plan, profile.padding)
-    answering = ClickResponder(case, branch, plan, shown, kept, others, appearance, lasting)
+    image = PaddedImage(case, plan, profile.padding)
+    answering = ClickResponder(case, branch, plan, image, kept, others, appearance, lasting)
     return answering
+
+
+def measured_rules(spec: ModelSpec, profile: Profile) -> tuple[ScaleRule | None, Appearance | None, Lasting | None]:
+    """Return what was measured for a model beside its network; nothing under the official profiles."""
+    if not profile.rescales:
+        return None, None, None
+    return spec.click_scales.rule, spec.appearance, spec.lasting

@@ -16,11 +16,13 @@ from prosect.inference.clicks import ClickResponder
 from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.merge import Compat
 from prosect.inference.patch_images import PaddedImage, ResampledImage
-from prosect.inference.scales import ClickScales, Rescaled
+from prosect.inference.scales import ClickScales, Find, Rescaled
 from prosect.inference.windows import plan_windows
+from prosect.models.set_clicks import SetResponder
 from prosect.prompts import Click, click_at
 from prosect.session import Session, read_record
 from prosect.session.journal import Record
+from prosect.session.protocols import Responder
 from prosect.volume import Volume
 from session.test_session import Ball
 from session.test_session_server import Building
@@ -37,10 +39,12 @@ class Model:
 
     def __init__(self, scales: ClickScales | None = SCALES) -> None:
         self.scales, self.network = scales, Ball()
+        self.find: Find | None = None
+        self.strangers = False
         self.vocabulary = vocabulary.load("vista3d-ct")
         self.identity = {"model": "balls", "weights_sha256": "0" * 64, "profile": "prosect"}
 
-    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> ClickResponder:
+    def responder(self, volume: Volume, kept: FeatureBudget | None = None) -> Responder:
         """Return patches of 16 voxels, of 2 mm times the scale."""
         budget = FeatureBudget()
         case = Case.prepare(volume, Preparation(spacing_mm=(2.0, 2.0, 2.0)))
@@ -52,8 +56,12 @@ class Model:
             image = ResampledImage(volume.array, placement, there, case.intensity, case.image.device)
             return ClickResponder(placement, self.network, there, image, budget)
 
-        others = None if self.scales is None else Rescaled(self.scales, rescaled)
-        return ClickResponder(case, self.network, plan, PaddedImage(case, plan, "replicate"), budget, others)
+        others = None if self.scales is None else Rescaled(self.scales, rescaled, self.find)
+        image = PaddedImage(case, plan, "replicate")
+        answers = ClickResponder(case, self.network, plan, image, budget, others)
+        if self.strangers:
+            return SetResponder(answers, frozenset())
+        return answers
 
 
 def scan() -> Volume:
@@ -78,6 +86,22 @@ def test_the_answer_grows_with_the_size_that_is_said(
 ) -> None:
     session.click(MIDDLE, structure="object", space="voxel", extent_mm=extent_mm)
     assert radius_mm(session.mask("object")) == pytest.approx(expected_mm, rel=0.1)
+
+
+@pytest.mark.parametrize(("has_rule", "expected_mm"), [(True, 20), (False, 10)])
+def test_the_draft_of_a_stranger_says_how_large_it_is_where_the_model_has_a_rule(
+    has_rule: bool, expected_mm: float
+) -> None:
+    model = Model()
+    model.strangers = True
+    if has_rule:
+        model.find = lambda points, zero_shot: 1.0
+    session = Session(scan(), model, compat="official")  # so that the click may change all of the draft
+    draft = np.zeros(SHAPE, dtype=np.bool_)
+    draft[2:28, 2:12, 2:12] = True  # 39 mm long
+    session.start_from(draft, name="liver")
+    session.click((45, 40, 35), structure="liver", space="voxel")
+    assert radius_mm(session.mask("liver") & ~draft) == pytest.approx(expected_mm, rel=0.1)
 
 
 def test_a_size_of_scale_one_answers_bit_for_bit_as_no_size(session: Session) -> None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from prosect.inference.scale_choice import LabelledPoint, ScaleRule
 
-__all__ = ["ClickScales", "Rescaled"]
+__all__ = ["ClickScales", "Find", "Rescaled"]
 
 STEPS = 2  # scales of sizes that are said, in one factor of two: near sizes share what is remembered of patches
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from prosect.boxes import Box, SparseMask
 from prosect.inference.scale_choice import LabelledPoint
 from prosect.prompts import click_label
 from prosect.session.asking import extent_of
 from prosect.session.edits import Clicks, PlacedClick, Sheet, scale_of
-from prosect.session.protocols import Responder, rescaled_of, responder_at
+from prosect.session.protocols import Responder, knows, rescaled_of, responder_at
 
 __all__ = ["place_click", "scale_for"]
 
@@ -22,7 +23,8 @@ def scale_for(
     """Return the scale at which a structure is asked about with one more click.
 
     A person's word decides. Without it the scale is found where the model has a rule for it, and only for an object of
-    its own that began with a click: a structure that the model knows, or a draft, has the size that it was trained on.
+    its own that began with a click. The draft of a structure that the click branch was never taught says how large it
+    is. Anything else has the size that the model was trained on: an object of one's own may begin with a dab of paint.
 
     Args:
         responder: Answers clicks on the scan.
@@ -35,15 +37,25 @@ def scale_for(
     said = extent_of((*kept, new), spacing_mm)
     rescaled = rescaled_of(responder)
     if said is None:
-        is_unknown = sheet.target.zero_shot and not sheet.draft.count
-        if rescaled is None or rescaled.find is None or not is_unknown:
+        if rescaled is None or rescaled.find is None:
             return scale_of(kept)
-        return rescaled.find(_points((*kept, new)), True)
+        if sheet.target.zero_shot and not sheet.draft.count:
+            return rescaled.find(_points((*kept, new)), True)
+        is_stranger = not sheet.target.zero_shot and not knows(responder, sheet.target.index)
+        if is_stranger and sheet.draft.count:
+            return rescaled.scales.for_extent(_longest_mm(sheet.draft, spacing_mm))
+        return scale_of(kept)
     if rescaled is not None:
         return rescaled.scales.for_extent(said)
     if new.extent_mm is not None and new.bounds is None:
         notes.append(ONE_SCALE)
     return 1.0
+
+
+def _longest_mm(draft: SparseMask, spacing_mm: Sequence[float]) -> float:
+    """Return the longest side of a draft in mm."""
+    filled = Box.of(draft.read(draft.box))
+    return max(count * spacing for count, spacing in zip(filled.shape, spacing_mm, strict=True))
 
 
 def _points(clicks: Clicks) -> list[LabelledPoint]:

@@ -35,7 +35,8 @@ Seen = dict[int, dict[str, float]]
 NECK, TRUNK, ABDOMEN = "head and neck", "trunk", "abdomen"
 ORGANS = (
     "liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas", "aorta",
-    "inferior vena cava", "esophagus", "right adrenal gland", "left adrenal gland",
+    "inferior vena cava", "portal vein and splenic vein", "esophagus", "right adrenal gland", "left adrenal gland",
+    "vertebrae", "ribs",
 )  # fmt: skip
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "prosect-small": {

@@ -220,7 +220,8 @@ def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> No
 @pytest.mark.parametrize("model", ["prosect-small", "prosect-torso"])
 def test_the_shipped_facts_are_about_structures_that_the_model_offers(model: str) -> None:
     facts = facts_of(model)
-    offered = set(catalog.entry(model).dice) | {"lung"}
+    never_judged = {"lung", "vertebrae", "ribs"}  # no labelled scan was left for them
+    offered = set(catalog.entry(model).dice) | never_judged
     assert {WORDS[index].name for index in facts.structures} <= offered
     for row in facts.structures.values():
         assert 0 < row.volume_ml.low < row.volume_ml.high

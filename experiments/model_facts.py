@@ -36,19 +36,19 @@ NECK, TRUNK, ABDOMEN = "head and neck", "trunk", "abdomen"
 ORGANS = (
     "liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas", "aorta",
     "inferior vena cava", "portal vein and splenic vein", "esophagus", "right adrenal gland", "left adrenal gland",
-    "vertebrae", "ribs",
 )  # fmt: skip
 PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "prosect-small": {
         **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
         **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
     },
-    "prosect-torso": dict.fromkeys(ORGANS, (ABDOMEN,)),
+    # A spine and ribs are no witness of an abdomen.
+    "prosect-torso": {**dict.fromkeys(ORGANS, (ABDOMEN,)), **dict.fromkeys(("vertebrae", "ribs"), (TRUNK, ABDOMEN))},
 }
 # A trunk is as wide as this; thighs and necks are not.
 REGIONS: dict[str, dict[str, dict[str, float]]] = {
     "prosect-small": {NECK: {}, TRUNK: {"girth_cm2": 300.0}},
-    "prosect-torso": {ABDOMEN: {}},
+    "prosect-torso": {ABDOMEN: {}, TRUNK: {"girth_cm2": 300.0}},
 }
 # Scans clipped to a narrow range do not say how dark or bright a structure is.
 CLIPPED = ("prosect-torso",)

@@ -231,6 +231,18 @@ def test_the_shipped_facts_are_about_structures_that_the_model_offers(model: str
         assert row.median_hu is None or row.median_hu.low < row.median_hu.high
 
 
+def test_a_spine_and_ribs_are_no_witness_of_an_abdomen() -> None:
+    facts = facts_of("prosect-torso")
+    index = {WORDS[number].name: number for number in facts.structures}
+    spine = {index["vertebrae"]: Evidence(500, 0.88, 700), index["ribs"]: Evidence(200, 0.88, 700)}
+    doubtful = {index["liver"]: Evidence(90, 0.6, 700), index["stomach"]: Evidence(40, 0.55, 700)}
+    chest = judge({**spine, **doubtful}, facts, 700, CT)
+    assert set(chest.withheld) == set(doubtful)
+    assert not judge(spine, facts, 700, CT).withheld, "a chest keeps its spine and ribs"
+    sure = {index["liver"]: Evidence(1800, 0.97, 700), index["spleen"]: Evidence(200, 0.97, 700)}
+    assert not judge({**spine, **sure}, facts, 700, CT).withheld
+
+
 def test_a_model_without_a_file_has_no_facts_and_unknown_keys_are_refused() -> None:
     assert facts_of("vista3d").structures == {}
     with pytest.raises(TypeError):

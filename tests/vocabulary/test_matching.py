@@ -103,6 +103,11 @@ def test_a_name_with_one_letter_too_many_is_near_itself(name: str, place: int, l
     assert name in nearest(typed, spellings(), 5)
 
 
+@pytest.mark.parametrize("typed", ["cheek aright", "cheek rigt", "Cheek_Righht", "aright cheek"])
+def test_a_side_that_is_misspelt_is_a_side(typed: str) -> None:
+    assert nearest(typed, spellings(), 1) == ("cheek right",)
+
+
 def test_the_nearest_come_best_first_each_once_and_no_more_than_asked() -> None:
     aliases = {"spleen": "spleen", "splen": "spleen", "spline": "spine", "liver": "liver"}
     found = nearest("spleenn", aliases, 2)

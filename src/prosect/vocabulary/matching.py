@@ -17,6 +17,7 @@ JOINT = re.compile(r"(?:(?<=[^\W_])|(?<=[)\]]))-+(?=[^\W_]|[(\[])|(?<=\s)-+(?=\s
 ASIDE = re.compile(r"[(\[,]?\s*\b(left|right)\b\s*[)\]]?")
 SPACE_NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 SIDE_WORDS = ("left", "right")
+NEARLY = 0.85  # of a word with one letter too many or too few; `eight` has 0.8
 
 
 def spelling(text: str) -> str:
@@ -51,9 +52,23 @@ def nearest(text: str, names: Mapping[str, str], count: int = 3) -> tuple[str, .
         names: Name by spelling; several spellings (aliases) may lead to one name.
         count: How many to return.
     """
-    wanted = spelling(text)
-    close = difflib.get_close_matches(wanted, names, n=4 * count, cutoff=0.0)
-    return tuple(unique(names[key] for key in close))[:count]
+    found: list[tuple[float, str]] = []
+    # A side that is misspelt is not moved to the front, where the names have it: `cheek rigth`.
+    for wanted in unique((spelling(text), spelling(with_sides(text)))):
+        for key in difflib.get_close_matches(wanted, names, n=4 * count, cutoff=0.0):
+            found.append((difflib.SequenceMatcher(None, key, wanted).ratio(), key))
+    found.sort(key=lambda pair: -pair[0])
+    return tuple(unique(names[key] for _, key in found))[:count]
+
+
+def with_sides(text: str) -> str:
+    """Return a text with words that are nearly `left` or `right` put right."""
+
+    def mended(word: re.Match[str]) -> str:
+        near = difflib.get_close_matches(word[0].casefold(), SIDE_WORDS, n=1, cutoff=NEARLY)
+        return near[0] if near else word[0]
+
+    return WORD.sub(mended, text)
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -42,13 +42,12 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
         **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
     },
-    # A spine and ribs are no witness of an abdomen.
-    "prosect-torso": {**dict.fromkeys(ORGANS, (ABDOMEN,)), **dict.fromkeys(("vertebrae", "ribs"), (TRUNK, ABDOMEN))},
+    "prosect-torso": dict.fromkeys(ORGANS, (ABDOMEN,)),
 }
 # A trunk is as wide as this; thighs and necks are not.
 REGIONS: dict[str, dict[str, dict[str, float]]] = {
     "prosect-small": {NECK: {}, TRUNK: {"girth_cm2": 300.0}},
-    "prosect-torso": {ABDOMEN: {}, TRUNK: {"girth_cm2": 300.0}},
+    "prosect-torso": {ABDOMEN: {}},
 }
 # Scans clipped to a narrow range do not say how dark or bright a structure is.
 CLIPPED = ("prosect-torso",)

@@ -48,9 +48,16 @@ class Arm:
     seed: int | None = None
 
     @property
+    def start(self) -> str:
+        """Where it starts, in one word."""
+        if self.scratch:
+            return "scratch"
+        return "finetuned"
+
+    @property
     def key(self) -> str:
         """Its name in files."""
-        name = f"{'scratch' if self.scratch else 'finetuned'}_{self.shots:03d}"
+        name = f"{self.start}_{self.shots:03d}"
         if self.seed is None:
             return name
         return f"{name}_seed{self.seed}"

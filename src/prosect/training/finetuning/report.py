@@ -74,7 +74,7 @@ def arm_json(outcome: Outcome) -> dict[str, Any]:
     section = section_json(outcome.section)
     return {
         "shots": outcome.arm.shots,
-        "start": start_of(outcome),
+        "start": outcome.arm.start,
         "seed": outcome.training["settings"]["seed"],
         "means": section["means"],
         "structures": section["structures"],
@@ -104,13 +104,6 @@ def several_seeds(found: Sequence[Outcome]) -> bool:
     return any(len(way.outcomes) > 1 for way in ways(found))
 
 
-def start_of(each: Outcome) -> str:
-    """Return where a training started, in one word."""
-    if each.arm.scratch:
-        return "scratch"
-    return "finetuned"
-
-
 def case_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
     """Yield a row for every training, test scan and structure."""
     for each in found:
@@ -120,7 +113,7 @@ def case_rows(found: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
 
 def head_of(each: Outcome) -> dict[str, Any]:
     """Return the columns that tell which training a row is of."""
-    head: dict[str, Any] = {"shots": each.arm.shots, "start": start_of(each)}
+    head: dict[str, Any] = {"shots": each.arm.shots, "start": each.arm.start}
     if each.arm.seed is not None:
         head["seed"] = each.arm.seed
     return head

@@ -32,9 +32,7 @@ class Way:
     @property
     def start(self) -> str:
         """Where they started, in one word."""
-        if self.scratch:
-            return "scratch"
-        return "finetuned"
+        return self.outcomes[0].arm.start
 
     @property
     def title(self) -> str:

@@ -112,3 +112,13 @@ def test_in_a_box_intensities_find_the_object_that_the_network_does_not() -> Non
     before = blind + appearance_in_box(image, blind + box, WHOLE, click, RULES) + box > 0
     assert (before ^ truth).sum() < 0.5 * ((blind + box > 0) ^ truth).sum()
     assert (before ^ truth).sum() < (after ^ truth).sum(), "the box says where to look before intensities do"
+
+
+def test_voxels_far_from_a_box_count_as_no_part_of_it_without_a_warning() -> None:
+    """Logits of a box fall without end, and warnings are errors here."""
+    image, logits = world(), guess(5)
+    far, farther = np.where(ball(9), logits, -80.0), np.where(ball(9), logits, -1000.0)
+    clicks = [PatchClick(MIDDLE, True)]
+    expected = appearance_in_box(image, far.astype(np.float32), WHOLE, clicks, RULES)
+    found = appearance_in_box(image, farther.astype(np.float32), WHOLE, clicks, RULES)
+    assert np.allclose(found, expected, atol=1e-5)

@@ -76,7 +76,9 @@ def appearance_logits(
     positive = [each.place for each in clicks if each.positive]
     if not positive:
         return np.zeros_like(logits)
-    chance = 1 / (1 + np.exp(-logits))
+    # Far from a box logits are so low that the exponential is infinite, which gives the right chance: none.
+    with np.errstate(over="ignore"):
+        chance = 1 / (1 + np.exp(-logits))
     of_object = chance * _closeness(positive, rules.core, logits.shape)
     of_rest = (1 - chance) * _closeness(positive, rules.near, logits.shape)
     for each in clicks:

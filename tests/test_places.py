@@ -9,7 +9,7 @@ from prosect.boxes import Box
 from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.places import parse_box
-from prosect.prompts import click_in
+from prosect.prompts import click_at, click_in
 
 GRID = Grid((20, 20, 20), np.diag([-2.0, 2.0, 3.0, 1.0]))
 
@@ -44,3 +44,18 @@ def test_any_two_opposite_corners_make_the_same_box(space: str) -> None:
     assert click.positive
     assert click.extent_mm == pytest.approx(0.85 * (12 * 14 * 24) ** (1 / 3))
     assert np.allclose(GRID.to_voxel(np.asarray(click.position_ras)), (5.5, 7, 5.5))
+
+
+@pytest.mark.parametrize("space", ["voxel", "ras", "lps"])
+@pytest.mark.parametrize("far", [1e19, 1e300, 1.7e308])
+def test_a_box_may_reach_beyond_the_scan_by_any_number(space: str, far: float) -> None:
+    assert click_in((-far, -far, -far), (far, far, far), GRID, space=space).box == Box((0, 0, 0), (20, 20, 20))
+
+
+@pytest.mark.parametrize("space", ["voxel", "ras", "lps"])
+@pytest.mark.parametrize("far", [1e19, 1.7e308])
+def test_what_lies_beside_the_scan_is_refused_however_far_it_is(space: str, far: float) -> None:
+    for refused in (lambda: click_in((far, 0, 0), (far, 5, 5), GRID, space=space), lambda: click_at((far, 0, 0), GRID)):
+        with pytest.raises(PromptError) as caught:
+            refused()
+        assert caught.value.code == "POINT_OUTSIDE"

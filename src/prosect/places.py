@@ -21,6 +21,7 @@ Corners: TypeAlias = tuple[Point, Point]
 Floats: TypeAlias = NDArray[np.float64]
 
 SPACES: tuple[str, ...] = get_args(Space)
+FARTHEST = 1e15  # farther than any scan reaches, and still a number that whole numbers hold
 
 
 def place_of(position: Sequence[float], grid: Grid, space: str) -> tuple[Floats, Floats, Floats]:
@@ -32,11 +33,12 @@ def place_of(position: Sequence[float], grid: Grid, space: str) -> tuple[Floats,
     if space not in SPACES:
         raise PromptError(f"There is no space {space!r}; use {', '.join(SPACES)}.", code="SPACE_UNKNOWN")
     given = np.asarray(three_numbers(position), dtype=np.float64)
+    bounded = given.clip(-FARTHEST, FARTHEST)
     if space == "voxel":
-        return given, given, np.asarray(grid.to_world(given))
-    world = given
+        return given, bounded, np.asarray(grid.to_world(bounded))
+    world = bounded
     if space == "lps":
-        world = given * (-1, -1, 1)
+        world = bounded * (-1, -1, 1)
     return given, np.asarray(grid.to_voxel(world)), world
 
 
@@ -53,7 +55,7 @@ def box_between(corner: Sequence[float], opposite: Sequence[float], grid: Grid, 
     high = np.floor(indices.max(axis=0).round(6) + 0.5).astype(int)
     last = np.asarray(grid.shape) - 1
     if (high < 0).any() or (low > last).any():
-        middle = (ends[0][0] + ends[1][0]) / 2
+        middle = ends[0][0] / 2 + ends[1][0] / 2
         raise PromptError(
             outside(middle.tolist(), indices.mean(axis=0).round(2).tolist(), grid, space), code="POINT_OUTSIDE"
         )

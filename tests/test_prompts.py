@@ -139,17 +139,16 @@ def test_beside_a_thousand_clicks_no_other_counts_but_a_correction() -> None:
     with pytest.raises(PromptError, match="no more are taken") as caught:
         clicks_beside(clicks, At((1000, 0, 0)), "liver", False, notes)
     assert caught.value.code == "CLICKS_TOO_MANY"
-    assert clicks_beside(clicks, At((7, 0, 0)), "liver", False, notes) is None
+    assert len(clicks_beside(clicks, At((7, 0, 0)), "liver", False, notes)) == 999
     assert not notes
-    kept = clicks_beside(clicks, At((7, 0, 0), False), "liver", False, notes)
-    assert kept is not None
-    assert len(kept) == 999
+    assert len(clicks_beside(clicks, At((7, 0, 0), False), "liver", False, notes)) == 999
     assert "last click counts" in notes[0]
 
 
 def test_turning_the_only_positive_click_needs_a_draft() -> None:
-    with pytest.raises(PromptError, match="nothing to remove"):
+    with pytest.raises(PromptError, match="only positive click on 'liver'") as caught:
         clicks_beside([At((0, 0, 0))], At((0, 0, 0), False), "liver", False, [])
+    assert caught.value.code == "CLICKS_ONLY_NEGATIVE"
     assert clicks_beside([At((0, 0, 0))], At((0, 0, 0), False), "liver", True, []) == ()
 
 

@@ -155,6 +155,19 @@ def refuse_only_negative(structure: str | int | None) -> None:
     )
 
 
+def refuse_last_positive(structure: str) -> None:
+    """Refuse a negative click in the place of the only positive one.
+
+    Raises:
+        PromptError: Always (`CLICKS_ONLY_NEGATIVE`).
+    """
+    raise PromptError(
+        f"This voxel holds the only positive click on '{structure}', perhaps the middle of its box. With a negative "
+        "one in its place nothing would be left. Click inside the structure elsewhere first, or undo.",
+        code="CLICKS_ONLY_NEGATIVE",
+    )
+
+
 def click_at(
     position: Sequence[float],
     grid: Grid,
@@ -369,21 +382,19 @@ AnyClick = TypeVar("AnyClick", bound=SignedVoxel)
 
 def clicks_beside(
     clicks: Sequence[AnyClick], new: AnyClick, structure: str, drafted: bool, notes: list[str]
-) -> tuple[AnyClick, ...] | None:
-    """Return the clicks that still count beside a new one, or None where it says nothing new.
-
-    In one voxel the last click wins, and a note says so.
+) -> tuple[AnyClick, ...]:
+    """Return the clicks that still count beside a new one: in one voxel the last click does, and a note says so.
 
     Raises:
         PromptError: Too many clicks (`CLICKS_TOO_MANY`), or only negative ones and no draft (`CLICKS_ONLY_NEGATIVE`).
     """
     kept = tuple(each for each in clicks if each.voxel != new.voxel)
-    if any(each.voxel == new.voxel and each.positive == new.positive for each in clicks):
-        return None
     if len(kept) + 1 > MAX_CLICKS:
         raise PromptError(f"'{structure}' has {MAX_CLICKS} clicks; no more are taken.", code="CLICKS_TOO_MANY")
     if not drafted and not any(each.positive for each in (*kept, new)):
+        if len(kept) < len(clicks):
+            refuse_last_positive(structure)
         refuse_only_negative(structure)
-    if len(kept) < len(clicks):
+    if any(each.voxel == new.voxel and each.positive != new.positive for each in clicks):
         notes.append("this voxel was clicked the other way before; the last click counts")
     return kept

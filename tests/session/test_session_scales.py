@@ -274,3 +274,103 @@ def test_a_box_that_reaches_beyond_the_scan_is_cut(session: Session) -> None:
     session.box((-10, -10, -10), (9, 9, 9), structure="object", space="voxel")
     (click,) = session.clicks("object")
     assert click.box == Box((0, 0, 0), (10, 10, 10))
+
+
+SMALL, LARGE = ((26, 24, 20), (34, 32, 30)), ((20, 18, 15), (40, 38, 35))  # boxes with one middle
+
+
+def in_box(corners: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Session:
+    """Return a session in which nothing was done but to draw a box."""
+    session = Session(scan(), Model())
+    session.box(*corners, structure="object", space="voxel")
+    return session
+
+
+@pytest.mark.parametrize(("first", "second"), [(SMALL, LARGE), (LARGE, SMALL)])
+def test_a_box_that_is_drawn_anew_around_the_same_middle_counts(
+    first: tuple[tuple[int, int, int], tuple[int, int, int]], second: tuple[tuple[int, int, int], tuple[int, int, int]]
+) -> None:
+    session = in_box(first)
+    assert session.box(*second, structure="object", space="voxel").box is not None
+    assert np.array_equal(session.mask("object"), in_box(second).mask("object"))
+    assert len(session.clicks("object")) == 1
+
+
+def test_a_box_or_a_size_counts_where_its_middle_was_clicked_before(session: Session) -> None:
+    session.click(MIDDLE, structure="object", space="voxel")
+    session.box(*SMALL, structure="object", space="voxel")
+    assert np.array_equal(session.mask("object"), in_box(SMALL).mask("object"))
+    session.click(MIDDLE, structure="other", space="voxel")
+    session.click(MIDDLE, structure="other", space="voxel", extent_mm=40)
+    assert radius_mm(session.mask("other")) == pytest.approx(20, rel=0.1)
+
+
+@pytest.mark.parametrize("extent_mm", [None, 10])
+def test_a_click_in_the_middle_of_a_box_leaves_the_box(extent_mm: float | None) -> None:
+    session = in_box(SMALL)
+    session.click(MIDDLE, structure="object", space="voxel", extent_mm=extent_mm)
+    (click,) = session.clicks("object")
+    assert click.box == Box((26, 24, 20), (35, 33, 31))
+    assert click.extent_mm == (extent_mm or in_box(SMALL).clicks("object")[0].extent_mm)
+
+
+def test_the_same_box_or_click_again_changes_nothing(session: Session) -> None:
+    session.box(*SMALL, structure="object", space="voxel")
+    session.click((28, 28, 25), structure="object", space="voxel")
+    revision = session.revision
+    for change in (
+        session.box(*SMALL, structure="object", space="voxel"),
+        session.click((28, 28, 25), structure="object", space="voxel"),
+    ):
+        assert change.notes == ("this voxel was clicked so before",)
+    assert session.revision == revision
+
+
+def test_a_negative_click_in_the_middle_of_a_box_keeps_box_and_size(tmp_path: Path) -> None:
+    session = Session(scan(), Model(), journal=tmp_path / "journal")
+    session.box(*LARGE, structure="object", space="voxel")
+    session.click((26, 28, 25), structure="object", space="voxel")
+    session.click(MIDDLE, False, structure="object", space="voxel")
+    last = session.clicks("object")[-1]
+    assert not last.positive
+    assert last.box == Box((20, 18, 15), (41, 39, 36))
+    outside = session.mask("object")
+    outside[20:41, 18:39, 15:36] = False
+    assert not outside.any()
+    again = Session(scan(), Model()).replay(read_record(tmp_path / "journal"), recompute=True)
+    assert again.clicks("object") == session.clicks("object")
+
+
+def test_a_voxel_that_a_later_box_took_away_can_be_clicked_again(session: Session) -> None:
+    far = (50, 48, 44)
+    session.click(far, structure="object", space="voxel")
+    change = session.box(*SMALL, structure="object", space="voxel")
+    assert any("clicks outside it (1) no longer add" in note for note in change.notes)
+    assert not session.mask("object")[far]
+    session.click(far, structure="object", space="voxel")
+    assert session.mask("object")[far]
+
+
+def test_of_clicks_that_are_sent_together_the_last_in_a_voxel_counts() -> None:
+    model = Model()
+    model.find = lambda points, zero_shot: 1.0 if points[0][1] else 0.5
+    session, sent = Session(scan(), model), []
+    for voxel, positive in (((5, 5, 5), True), ((5, 5, 5), False), (MIDDLE, True)):
+        sent.append(click_at(voxel, GRID, positive=positive, space="voxel"))
+    with pytest.raises(PromptError) as caught:
+        session.set_clicks("object", sent[:2])
+    assert caught.value.code == "CLICKS_ONLY_NEGATIVE"
+    session.set_clicks("object", sent)
+    assert [click.positive for click in session.clicks("object")] == [False, True]
+    record = Record(session.header, tuple(session._board.entries))
+    again = Session(scan(), model).replay(record, recompute=True)
+    assert np.array_equal(again.mask("object"), session.mask("object"))
+
+
+def test_merged_like_the_official_code_a_negative_click_may_come_first() -> None:
+    model = Model()
+    model.find = lambda points, zero_shot: 1.0 if points[0][1] else 0.5
+    session = Session(scan(), model, compat="official")
+    first = click_at(MIDDLE, GRID, positive=False, space="voxel")
+    session.set_clicks("object", [first, click_at((40, 28, 25), GRID, space="voxel")])
+    assert session.mask("object")[40, 28, 25]

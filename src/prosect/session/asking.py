@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prosect.boxes import Box
 from prosect.drawn_box import flat_axis, holds
@@ -10,7 +11,7 @@ from prosect.inference.question import Question
 from prosect.prompts import LabelledClick, click_label
 from prosect.session.edits import Clicks, PlacedClick, Sheet, scale_of
 
-__all__ = ["asks_the_same", "bounds_of", "extent_of", "question_of"]
+__all__ = ["asks_the_same", "bounds_of", "extent_of", "in_its_place", "notes_on_box", "question_of"]
 
 
 def extent_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> float | None:
@@ -54,6 +55,48 @@ def _adds_a_part(click: PlacedClick, before: Sequence[PlacedClick], spacing_mm: 
     if click.bounds is None or flat_axis(click.bounds) is None:
         return False
     return any(each.positive and not holds(click.bounds, each.voxel, spacing_mm) for each in before)
+
+
+def in_its_place(clicks: Sequence[PlacedClick], new: PlacedClick, spacing_mm: Sequence[float]) -> PlacedClick | None:
+    """Return a new click as it counts beside others, or None where it says nothing new.
+
+    In one voxel the last click counts. Size and box of the one before stay, where they count and the new one says none.
+
+    Args:
+        clicks: In their order.
+        new: The new click.
+        spacing_mm: Distance of voxels along i, j, k.
+    """
+    old = next((each for each in clicks if each.voxel == new.voxel), None)
+    if old is None:
+        return new
+    bounds, extent_mm = bounds_of(clicks, spacing_mm), extent_of(clicks, spacing_mm)
+    says_so_again = new.positive == old.positive and new.bounds in (None, bounds) and new.extent_mm in (None, extent_mm)
+    # A box drawn later may have taken the voxel away, which a positive click there gives back.
+    is_cut_off = new.positive and bounds is not None and not holds(bounds, new.voxel, spacing_mm)
+    if says_so_again and not is_cut_off:
+        return None
+    if new.bounds is None and old.bounds == bounds:
+        new = replace(new, bounds=bounds)
+    if new.extent_mm is None and old.extent_mm == extent_mm:
+        new = replace(new, extent_mm=extent_mm)
+    return new
+
+
+def notes_on_box(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> list[str]:
+    """Return what to say of the box that was drawn last: that positive clicks lie where it leaves no room.
+
+    Args:
+        clicks: In their order.
+        spacing_mm: Distance of voxels along i, j, k.
+    """
+    bounds = bounds_of(clicks, spacing_mm)
+    if bounds is None:
+        return []
+    count = sum(each.positive and not holds(bounds, each.voxel, spacing_mm) for each in clicks)
+    if not count:
+        return []
+    return [f"the box holds the whole structure: clicks outside it ({count}) no longer add to it"]
 
 
 def question_of(sheet: Sheet, clicks: Clicks, spacing_mm: Sequence[float]) -> Question:

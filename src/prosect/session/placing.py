@@ -40,7 +40,9 @@ def scale_for(
         if rescaled is None or rescaled.find is None:
             return scale_of(kept)
         if sheet.target.zero_shot and not sheet.draft.count:
-            return rescaled.find(_points((*kept, new)), True)
+            points = _points((*kept, new))
+            # Where nothing is said to belong to it there is no size to find yet.
+            return rescaled.find(points, True) if points else scale_of(kept)
         is_stranger = not sheet.target.zero_shot and not knows(responder, sheet.target.index)
         if is_stranger and sheet.draft.count:
             return rescaled.scales.for_extent(_longest_mm(sheet.draft, spacing_mm))
@@ -59,7 +61,7 @@ def _longest_mm(draft: SparseMask, spacing_mm: Sequence[float]) -> float:
 
 
 def _points(clicks: Clicks) -> list[LabelledPoint]:
-    """Return the clicks that count in the order of their turns, from the first positive one."""
+    """Return the clicks that count in the order of their turns, from the first positive one; none where none is."""
     counting = []
     for each in clicks:
         if each.turn is not None:
@@ -68,7 +70,9 @@ def _points(clicks: Clicks) -> list[LabelledPoint]:
     points = []
     for _, each in counting:
         points.append((each.position_ras, click_label(each.positive, ambiguous=False)))
-    first = next(n for n, (_, label) in enumerate(points) if label)
+    first = next((n for n, (_, label) in enumerate(points) if label), None)
+    if first is None:
+        return []
     return [points[first], *points[:first], *points[first + 1 :]]
 
 

@@ -22,7 +22,7 @@ from prosect.prompts import (
     clicks_beside,
     refuse_only_negative,
 )
-from prosect.session.asking import asks_the_same, question_of
+from prosect.session.asking import asks_the_same, in_its_place, notes_on_box, question_of
 from prosect.session.changes import Suggestion, find_dispute
 from prosect.session.correcting import anchor_of, near_clicks
 from prosect.session.drafts import Draft
@@ -178,9 +178,12 @@ class Planner:
             PromptError: The click cannot be taken; see `clicks_beside`.
         """
         notes = [] if notes is None else notes
-        kept = clicks_beside(clicks, new, sheet.target.name, may_begin or bool(sheet.draft.count), notes)
-        if kept is None:
+        spacing_mm = self.volume.grid.spacing_mm
+        counting = in_its_place(clicks, new, spacing_mm)
+        if counting is None:
             return None
+        new = counting
+        kept = clicks_beside(clicks, new, sheet.target.name, may_begin or bool(sheet.draft.count), notes)
         # A click that takes the place of another counts: without that one the mask is another already.
         if len(kept) == len(clicks) and self.waits(sheet, new):
             notes.append("there is nothing to remove here; the click counts once the mask grows over it")
@@ -188,11 +191,17 @@ class Planner:
             new = replace(new, turn=next_turn(kept))
         scale = scale_of(kept)
         if new.turn is not None or new.extent_mm is not None:
-            scale = scale_for(self.responder, sheet, kept, new, self.volume.grid.spacing_mm, notes)
+            scale = scale_for(self.responder, sheet, kept, new, spacing_mm, notes)
+        if new.bounds is not None:
+            notes += notes_on_box((*kept, new), spacing_mm)
         placed = place_click(self.responder, sheets, sheet.target.name, kept, new, scale)
         if new.positive or self.compat == "official":
             return placed
-        patch = responder_at(self.responder, scale).box(placed[-1].patch)
+        return self._anchored(sheet, placed)
+
+    def _anchored(self, sheet: Sheet, placed: Clicks) -> Clicks:
+        """Return clicks of which the last, a negative one, has the place that is shown with it; see `anchor_of`."""
+        patch = responder_at(self.responder, scale_of(placed)).box(placed[-1].patch)
         anchor = anchor_of(placed, sheet.edited, patch, self.volume.grid)
         return (*placed[:-1], replace(placed[-1], anchor_ras=anchor))
 
@@ -357,16 +366,18 @@ def require_rules(overlap: str, compat: str | None) -> None:
 
 
 def checked_clicks(sheet: Sheet, clicks: Iterable[Click], grid: Grid) -> list[PlacedClick]:
-    """Return clicks with their voxels, as those that a structure is to have.
+    """Return clicks with their voxels, as those that a structure is to have; in one voxel the last one counts.
 
     Raises:
         PromptError: One lies outside the scan, there are too many (`CLICKS_TOO_MANY`), or only negative ones where
             there is no draft (`CLICKS_ONLY_NEGATIVE`).
     """
-    wanted = []
+    wanted: list[PlacedClick] = []
     for each in clicks:
         click = click_at(each.position_ras, grid, positive=each.positive, extent_mm=each.extent_mm)
-        wanted.append(PlacedClick.of(replace(click, box=each.box), grid))
+        placed = in_its_place(wanted, PlacedClick.of(replace(click, box=each.box), grid), grid.spacing_mm)
+        if placed is not None:
+            wanted = [*(one for one in wanted if one.voxel != placed.voxel), placed]
     name = sheet.target.name
     if len(wanted) > MAX_CLICKS:
         raise PromptError(f"{len(wanted)} clicks on '{name}'; at most {MAX_CLICKS} are taken.", code="CLICKS_TOO_MANY")

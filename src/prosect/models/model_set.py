@@ -80,12 +80,9 @@ class ModelSet(ShownModel):
 
     @property
     def identity(self) -> dict[str, str]:
-        """What decides its answers: the names joined, one hash over those of all weights, the profile."""
-        return {
-            "model": self.spec.name,
-            "weights_sha256": self.spec.weights_sha256,
-            "profile": self.members[0].identity["profile"],
-        }
+        """What decides its answers: the names joined, one hash over those of all weights, profile and grid."""
+        shared = {**self.members[0].identity}
+        return {**shared, "model": self.spec.name, "weights_sha256": self.spec.weights_sha256}
 
     @property
     def engine_used(self) -> str:

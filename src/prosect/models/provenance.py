@@ -13,7 +13,7 @@ from prosect.stopwatch import Stopwatch
 from prosect.vocabulary import Resolution
 from prosect.volume import Volume
 
-__all__ = ["provenance_of"]
+__all__ = ["identity_of", "provenance_of"]
 
 
 class Asked(Protocol):
@@ -38,6 +38,15 @@ class Asked(Protocol):
     @property
     def precision_used(self) -> str:
         """In what it multiplies."""
+
+
+def identity_of(spec: ModelSpec, profile: Profile) -> dict[str, str]:
+    """Return what decides the answers of a model, as plain data."""
+    said = {"model": spec.name, "weights_sha256": spec.weights_sha256, "profile": profile.name}
+    # Only where it is so, because earlier records do not say it.
+    if spec.fast:
+        said["fast"] = "yes"
+    return said
 
 
 def provenance_of(

@@ -42,7 +42,10 @@ def resume(
     """
     record = read_record(path)
     name, profile, options = _model_of(path, record)
-    chosen = model or require_clicks(load(name, None if weights is None else Path(weights), device, profile))
+    place = None if weights is None else Path(weights)
+    # Another grid would answer otherwise; a model that is given with another one is refused with its record below.
+    fast = "fast" in record.header["model"]
+    chosen = model or require_clicks(load(name, place, device, profile, fast=fast))
     sha256 = chosen.identity["weights_sha256"]
     said = record.header["model"].get("weights_sha256")
     if said != sha256:

@@ -118,6 +118,7 @@ class ModelSpec:
         lasting: How much lasts of the answers before the last click; None: nothing.
         label_values: Label value in files by class, where it is not the class itself: those of the scans that a
             finetuned model learnt from.
+        fast: Whether `spacing_mm` is coarser than what it was trained at.
     """
 
     name: str
@@ -140,6 +141,7 @@ class ModelSpec:
     lasting: Lasting | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
     label_values: Mapping[int, int] = field(default_factory=dict)
+    fast: bool = False
 
     def preparation(self, chosen: Profile) -> Preparation:
         """Return how a volume is prepared for this model under a profile."""

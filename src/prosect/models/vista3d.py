@@ -27,7 +27,7 @@ from prosect.models.checks import blank, implausible, keep_pieces, unlike_traini
 from prosect.models.decisions import Decisions
 from prosect.models.engine_choice import choose_engine
 from prosect.models.plausibility import take_out_implausible
-from prosect.models.provenance import provenance_of
+from prosect.models.provenance import identity_of, provenance_of
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
@@ -111,7 +111,7 @@ class Vista3DModel(SharesBatches, ShownModel):
     def coarser(self) -> Vista3DModel:
         """Return the model on voxels 1.5 times as large: a third of the windows."""
         a, b, c = (FAST * spacing for spacing in self.spec.spacing_mm)
-        return replace(self, spec=replace(self.spec, spacing_mm=(a, b, c)))
+        return replace(self, spec=replace(self.spec, spacing_mm=(a, b, c), fast=True))
 
     def keeping_all(self) -> Vista3DModel:
         """Return the model that keeps what cannot be in a scan, too."""
@@ -292,7 +292,7 @@ class Vista3DModel(SharesBatches, ShownModel):
     @property
     def identity(self) -> dict[str, str]:
         """What decides its answers."""
-        return {"model": self.spec.name, "weights_sha256": self.spec.weights_sha256, "profile": self.profile.name}
+        return identity_of(self.spec, self.profile)
 
     @property
     def label_values(self) -> Mapping[int, int]:

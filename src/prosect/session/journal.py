@@ -50,13 +50,22 @@ def refuse_other(record: Record, header: Entry) -> None:
         SessionError: Something differs (`SESSION_OTHER`).
     """
     for key, value in header.items():
-        if record.header.get(key) != value:
-            what = WORDS.get(key, f"option {key}")
-            raise SessionError(
-                f"The {what} differs: the session was recorded with {record.header.get(key)!r:.90}, and {value!r:.90} "
-                "was given. Resume it with the scan, the weights and the options that it was recorded with.",
-                code="SESSION_OTHER",
-            )
+        recorded = record.header.get(key)
+        if recorded == value:
+            continue
+        what = WORDS.get(key, f"option {key}")
+        if isinstance(recorded, Mapping) and isinstance(value, Mapping):
+            recorded, value = differing(recorded, value), differing(value, recorded)
+        raise SessionError(
+            f"The {what} differs: the session was recorded with {recorded!r:.90}, and {value!r:.90} "
+            "was given. Resume it with the scan, the weights and the options that it was recorded with.",
+            code="SESSION_OTHER",
+        )
+
+
+def differing(said: Entry, other: Entry) -> Entry:
+    """Return what an entry says that another one does not say."""
+    return {key: value for key, value in said.items() if other.get(key) != value}
 
 
 class Journal:

@@ -21,7 +21,7 @@ from prosect.inference.windows import plan_windows
 from prosect.models.set_clicks import SetResponder
 from prosect.prompts import click_at
 from prosect.session import Session
-from prosect.session.correcting import KNOWN_MM, STRANGE_MM, anchor_of, near_clicks
+from prosect.session.correcting import KNOWN_MM, STRANGE_MM, anchor_of, near_clicks, selecting_voxel
 from prosect.session.edits import PlacedClick
 from prosect.session.journal import read_record
 from prosect.volume import Volume
@@ -54,6 +54,18 @@ class OnlyNear:
         yes = 10.1 - distance.where(labels[0] % 2 == 1, torch.tensor(99.0)).amin(1)
         no = distance.where(labels[0] % 2 == 0, torch.tensor(99.0)).amin(1)
         return torch.minimum(yes, no - 3).reshape(1, 1, *features.shape[2:])
+
+
+class Hollow(OnlyNear):
+    """Says yes in a shell around the first click, and never at that click itself."""
+
+    def point_logits(
+        self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
+    ) -> Tensor:
+        """Return 9 from four to seven voxels from the first click, else -9: more than a box that was drawn says."""
+        voxels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in features.shape[2:]), indexing="ij"), -1)
+        distance = (voxels - points[0, 0]).norm(dim=-1)
+        return (18.0 * ((distance > 4) & (distance < 7)) - 9)[None, None]
 
 
 class Model:
@@ -187,3 +199,57 @@ def test_a_positive_click_reaches_twice_as_far() -> None:
     assert Box.of(near) == Box((22, 22, 26), (39, 39, 35))
     assert Box.of(twice) == Box((14, 14, 22), (47, 47, 39))
     assert not near_clicks([], WHOLE, GRID.spacing_mm, is_known=True).any()
+
+
+DRAWN = Box((10, 10, 10), (31, 31, 31))
+ASKED = Box((5, 5, 5), (40, 40, 40))
+
+
+def in_the_middle(bounds: Box | None = DRAWN) -> PlacedClick:
+    """Return a click in the middle of a box that a person drew."""
+    placed = PlacedClick.of(click_at((20, 20, 20), GRID, space="voxel"), GRID)
+    return replace(placed, bounds=bounds)
+
+
+def found_at(*boxes: Box) -> np.ndarray:
+    """Return what was found in `ASKED`."""
+    found = np.zeros(ASKED.shape, dtype=bool)
+    for each in boxes:
+        found[each.within(ASKED)] = True
+    return found
+
+
+def test_the_middle_of_a_box_selects_itself_where_it_was_found() -> None:
+    speck, body = Box((20, 20, 20), (21, 21, 21)), Box((11, 11, 11), (16, 30, 30))
+    assert selecting_voxel(in_the_middle(), found_at(speck, body), ASKED) == (15, 15, 15)
+
+
+def test_the_largest_part_in_a_box_stands_for_a_middle_that_was_not_found() -> None:
+    small, large, outside = (
+        Box((23, 20, 20), (24, 21, 21)),
+        Box((11, 11, 11), (14, 30, 30)),
+        Box((32, 5, 5), (40, 40, 40)),
+    )
+    i, j, k = selecting_voxel(in_the_middle(), found_at(small, large, outside), ASKED)
+    assert found_at(large)[i, j, k]
+
+
+def test_nothing_stands_for_a_click_without_a_box_nor_in_a_flat_one_nor_where_nothing_was_found() -> None:
+    body = found_at(Box((11, 11, 11), (14, 30, 30)))
+    flat = Box((10, 10, 20), (31, 31, 21))
+    for bounds in (None, flat):
+        assert selecting_voxel(in_the_middle(bounds), body, ASKED) == (15, 15, 15)
+    assert selecting_voxel(in_the_middle(), found_at(), ASKED) == (15, 15, 15)
+    assert selecting_voxel(in_the_middle(), found_at(Box((32, 32, 32), (36, 36, 36))), ASKED) == (15, 15, 15)
+
+
+def test_a_negative_click_in_the_hollow_of_a_structure_that_began_with_a_box_does_not_empty_it() -> None:
+    model = Model()
+    model.network = Hollow()
+    session = Session(Volume(np.zeros(SHAPE, dtype=np.float32), GRID), model)
+    session.box((15, 15, 20), (45, 45, 40), structure="my shell", space="voxel")
+    whole = session.mask("my shell")
+    assert whole.any()
+    assert not whole[30, 30, 30]
+    session.click((33, 30, 30), False, structure="my shell", space="voxel")
+    assert session.mask("my shell").sum() > 0.5 * whole.sum()

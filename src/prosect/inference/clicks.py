@@ -7,6 +7,8 @@ the clicks, so it is computed once and kept: every later click in the same patch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 from prosect.boxes import EMPTY, Box
 from prosect.case import Placement
 from prosect.inference.appearance import Appearance, PatchClick, appearance_in_box, appearance_logits
+from prosect.inference.box_places import best_place, box_fit, places_in
 from prosect.inference.box_prior import box_prior, box_prior_on_patch
 from prosect.inference.feature_budget import FeatureBudget, Remembered, shared_budget
 from prosect.inference.lasting import Lasting, lasting_logits
@@ -29,7 +32,9 @@ from prosect.inference.scale_choice import LabelledPoint
 from prosect.inference.scale_cues import View
 from prosect.inference.scales import Rescaled
 from prosect.inference.windows import WindowPlan
+from prosect.places import Point
 from prosect.progress import Watch
+from prosect.prompts import LabelledClick
 
 __all__ = ["MILESTONE", "ClickResponder", "PointNetwork"]
 
@@ -97,6 +102,7 @@ class ClickResponder:
         self.answers: Remembered[Tensor] = Remembered(budget.answers)
         self._images: Remembered[Tensor] = Remembered(budget.answers)
         self._milestones: Remembered[Tensor] = Remembered(budget.milestones)
+        self._aims: Remembered[Tensor] = Remembered(budget.answers)
 
     def place(self, position_ras: Sequence[float], existing: Sequence[Start]) -> Start:
         """Return the patch for a click, as its start on the padded network grid; see `place_patch`.
@@ -138,6 +144,7 @@ class ClickResponder:
             box: In voxels of the scan.
             watch: Called after each patch.
         """
+        question = self._aimed(question)
         seen = self._seen(question)
         asked_of = {self._on_grid(patch): patch for patch in seen}
 
@@ -181,6 +188,48 @@ class ClickResponder:
         place = np.floor(self._position(position_ras) - patch + 0.5).astype(int)
         i, j, k = place.clip(0, np.asarray(logits.shape) - 1).tolist()
         return float(logits[i, j, k])
+
+    def _aimed(self, question: Question) -> Question:
+        """Return a question whose click in the middle of a box in space lies where the answer fits that box best."""
+        drawn, rules = question.bounds, self._appearance
+        if drawn is None or 1 in drawn.shape or rules is None or not self._in_order:
+            return question
+        places = places_in(drawn, self._case.native)
+        clicks = []
+        for click in question.clicks:
+            if click.label % 2 == 1 and np.allclose(click.position_ras, places[0], rtol=0, atol=1e-6):
+                key = (drawn, click, question.zero_shot)
+                taken = self._aims.get(key, partial(self._aim, drawn, places, click, question.zero_shot, rules))
+                if taken.item() > 0:
+                    click = click._replace(position_ras=places[int(taken.item())])
+            clicks.append(click)
+        return replace(question, clicks=tuple(clicks))
+
+    def _aim(
+        self, drawn: Box, places: Sequence[Point], click: LabelledClick, zero_shot: bool, rules: Appearance
+    ) -> Tensor:
+        """Return at which of some places in a box its click is asked (scalar).
+
+        Args:
+            drawn: In voxels of the scan.
+            places: In mm.
+            click: In its middle.
+            zero_shot: Whether the structure is an object of its own.
+            rules: How much intensities count.
+        """
+        ends = self._case.native.to_world(np.stack([drawn.start, np.asarray(drawn.stop) - 1]))
+        corners = self._positions(np.asarray(ends).tolist()) - click.patch
+        low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+
+        def fit_at(place: Point) -> float:
+            if not self.sees(click.patch, place):
+                return 0.0
+            points = ((place, click.label),)
+            logits = self._answer(click.patch, points, 1, zero_shot)
+            answer = self._with_appearance(click.patch, points, logits, rules)
+            return box_fit((answer > 0).cpu().numpy(), low, high)
+
+        return torch.tensor(best_place(places, fit_at))
 
     def _in_scan(self, patch: Start) -> tuple[slice, slice, slice]:
         """Return the part of a patch that lies in the scan."""

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prosect.boxes import Box, SparseMask
+from prosect.boxes import Box, SparseMask, Voxel
 from prosect.geometry import Grid
-from prosect.morphology import innermost
+from prosect.morphology import Components, innermost
 from prosect.session.edits import PlacedClick, after
 
-__all__ = ["anchor_of", "near_clicks"]
+__all__ = ["anchor_of", "near_clicks", "selecting_voxel"]
 
 Mask = NDArray[np.bool_]
 Point = tuple[float, float, float]
@@ -62,6 +62,33 @@ def anchor_of(clicks: Sequence[PlacedClick], mask: SparseMask, patch: Box, grid:
     place = [start + n * index for start, n, index in zip(patch.start, steps, deepest, strict=True)]
     r, a, s = np.asarray(grid.to_world(np.asarray(place, dtype=np.float64))).tolist()
     return r, a, s
+
+
+def selecting_voxel(click: PlacedClick, found: Mask, box: Box) -> Voxel:
+    """Return the voxel, counted as in a box, by which a click selects parts of what was found there.
+
+    It is the click's own. The middle of a box that a person drew need not lie in the structure; where it does not, a
+    voxel of the largest part found in that box stands for it.
+
+    Args:
+        click: A positive click.
+        found: The network's answer in `box` (i j k).
+        box: In voxels of the scan.
+    """
+    place = click.within(box)
+    if click.bounds is None or 1 in click.bounds.shape:
+        return place
+    shared = click.bounds & box
+    middle = Box(click.voxel, after(click.voxel))
+    if not shared.size or ((middle & box).size and found[place]):
+        return place
+    inside = found[shared.within(box)]
+    if not inside.any():
+        return place
+    parts = Components.of(inside)
+    largest = parts.mask({int(parts.sizes.argmax())})
+    i, j, k = (start + int(n) for start, n in zip(shared.start, np.argwhere(largest)[0], strict=True))
+    return i - box.start[0], j - box.start[1], k - box.start[2]
 
 
 def near_clicks(clicks: Sequence[PlacedClick], box: Box, spacing_mm: Sequence[float], is_known: bool) -> Mask:

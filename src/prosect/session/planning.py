@@ -24,7 +24,7 @@ from prosect.prompts import (
 )
 from prosect.session.asking import asks_the_same, in_its_place, notes_on_box, question_of
 from prosect.session.changes import Suggestion, find_dispute
-from prosect.session.correcting import anchor_of, near_clicks
+from prosect.session.correcting import anchor_of, near_clicks, selecting_voxel
 from prosect.session.drafts import Draft
 from prosect.session.edits import (
     LAYERS,
@@ -325,7 +325,7 @@ class Planner:
         if not counting:
             return draft
         asked, yes = self._propose(sheet, clicks, box, watch)
-        positive = [each.within(box) for each in counting if each.positive]
+        positive = [selecting_voxel(each, yes, box) for each in counting if each.positive]
         negative = [each.within(box) for each in counting if not each.positive]
         axes = self.volume.grid.affine[:3, :3]
         return merge(draft, np.where(asked, yes, draft), positive, negative, axes, self.near_miss_mm, self.compat)

@@ -329,6 +329,24 @@ def test_each_patch_is_told_and_what_the_watch_raises_comes_out() -> None:
         answers.propose(question, whole(volume), cancel_when(lambda: True))
 
 
+def test_a_place_shown_with_a_click_that_its_patch_does_not_see_is_left_out() -> None:
+    """On a sheared grid the box around a patch, in which such a place is looked for, is larger than the patch."""
+    affine = np.array([[2.0, 0, 0, 0], [0, 2.0, 1.2, 0], [0, 0, 2.0, 0], [0, 0, 0, 1.0]])
+    volume = scan((40, 50, 40), affine)
+    answers = responder(volume, Building())
+    click = LabelledClick(tuple(volume.grid.to_world((20, 25, 20)).tolist()), 0, (0, 0, 0))
+    click = click._replace(patch=answers.place(click.position_ras, []))
+    corners = itertools.product(*zip(answers.box(click.patch).start, answers.box(click.patch).stop, strict=True))
+    places = [volume.grid.to_world(np.minimum(corner, (39, 49, 39))).tolist() for corner in corners]
+    unseen = [tuple(place) for place in places if not answers.sees(click.patch, place)]
+    assert unseen
+    alone = answers.propose(Question((click,), False), whole(volume))
+    for place in unseen:
+        found = answers.propose(Question((click._replace(position_ras=place, label=1), click), False), whole(volume))
+        for a, b in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_a_click_outside_the_scan_is_refused() -> None:
     with pytest.raises(PromptError, match="outside the scan"):
         responder(scan()).place((1e4, 0, 0), [])

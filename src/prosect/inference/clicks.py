@@ -313,8 +313,9 @@ class ClickResponder:
         """Return how many of the clicks that a patch sees are shown to the network in the first pass."""
         if not self._in_order:
             return len(points)
-        first_own = next(click for click in question.clicks if click.patch == patch)
-        before = points.index((first_own.position_ras, first_own.label))
+        own = {(click.position_ras, click.label) for click in question.clicks if click.patch == patch}
+        # On a sheared grid a place that is shown with a click may lie beyond its patch, whose box is larger than it.
+        before = next(number for number, point in enumerate(points) if point in own)
         return max(1, before - MILESTONE + 1)
 
     def _answer(self, patch: Start, points: tuple[LabelledPoint, ...], first: int, zero_shot: bool) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prosect.inference.scale_choice import ScaleRule, find_scale
+from prosect.inference.scale_choice import Known, ScaleRule, find_scale
 from prosect.inference.scale_cues import CUES, View, cues_of
 
 SIZE = 32
@@ -133,3 +133,25 @@ def test_the_same_clicks_find_the_same_scale() -> None:
     clicks: list[Labelled] = [((0, 0, 0), 1), ((8, 0, 0), 1), ((0, 12, 0), 0)]
     found = {find_scale(scales(radius), clicks, True, RULE, 0.0) for radius, _ in itertools.product([9.0], range(3))}
     assert len(found) == 1
+
+
+def test_with_each_click_only_the_answers_to_those_before_it_are_asked_for() -> None:
+    known: Known = {}
+    clicks: list[Labelled] = [((0.0, 0.0, 0.0), 1)]
+    find_scale(scales(REACH * 2), clicks, True, RULE, 0.0, known)
+    for n in range(6):
+        clicks.append(((float(n), 1.0, 0.0), 1))
+        at = scales(REACH * 2)
+        found = find_scale(at, clicks, True, RULE, 0.0, known)
+        asked = [count for each in at.values() for count in each.asked]
+        assert set(asked) == {len(clicks) - 1}
+        assert found == find_scale(scales(REACH * 2), clicks, True, RULE, 0.0)
+
+
+def test_what_is_known_of_other_clicks_does_not_count() -> None:
+    weak, known = replace(RULE, contradicted=2.0), {}
+    first, against, agreed = ((0.0, 0.0, 0.0), 1), ((8.0, 0.0, 0.0), 0), ((1.0, 0.0, 0.0), 1)
+    for clicks in ([first, against], [first, agreed], [first], [first, agreed, against]):
+        expected = find_scale(scales(REACH * 2), clicks, True, weak, 0.0)
+        assert find_scale(scales(REACH * 2), clicks, True, weak, 0.0, known) == expected
+    assert len({found.chosen for found in known.values()}) == 2

@@ -9,14 +9,14 @@ contradicts the scale that made it, and some other scale is always silent there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from prosect.inference.scale_cues import View, cues_of
 from prosect.places import Point
 
-__all__ = ["LabelledPoint", "ScaleRule", "Views", "find_scale"]
+__all__ = ["Known", "LabelledPoint", "ScaleRule", "Views", "find_scale"]
 
 LabelledPoint = tuple[Point, int]  # where a click is, in RAS mm, and its label
 
@@ -54,8 +54,30 @@ class Views(Protocol):
         """Return the logit of that answer at a place; None where the patch does not show it."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What clicks speak for.
+
+    Attributes:
+        chosen: The scale.
+        worth: Of each scale that is tried.
+    """
+
+    chosen: float
+    worth: Mapping[float, float]
+
+
+# What was found, by the clicks and whether the structure is an object of its own.
+Known = MutableMapping[tuple[tuple[LabelledPoint, ...], bool], Found]
+
+
 def find_scale(
-    at: Mapping[float, Views], points: Sequence[LabelledPoint], zero_shot: bool, rule: ScaleRule, margin: float
+    at: Mapping[float, Views],
+    points: Sequence[LabelledPoint],
+    zero_shot: bool,
+    rule: ScaleRule,
+    margin: float,
+    known: Known | None = None,
 ) -> float:
     """Return the scale that the clicks on one structure speak for.
 
@@ -68,24 +90,53 @@ def find_scale(
         zero_shot: Whether the structure is an object of its own.
         rule: How the scale is chosen.
         margin: By how much another scale must be better than 1.
+        known: What was found of clicks before, with the same of all else; what is found now is added. Without it the
+            answers to all clicks are needed again at each, which after a hundred clicks nobody remembers.
     """
+    asked = tuple(points)
+    memory: Known = {} if known is None else known
+    begin, found = 1, None
+    for count in range(len(asked), 0, -1):
+        found = memory.get((asked[:count], zero_shot))
+        if found is not None:
+            begin = count
+            break
+    if found is None:
+        found = _first(at, asked[:1], zero_shot, rule, margin)
+        memory[asked[:1], zero_shot] = found
+    for count in range(begin, len(asked)):
+        found = _after(found, at, asked[: count + 1], zero_shot, rule)
+        memory[asked[: count + 1], zero_shot] = found
+    return found.chosen
+
+
+def _first(
+    at: Mapping[float, Views], points: Sequence[LabelledPoint], zero_shot: bool, rule: ScaleRule, margin: float
+) -> Found:
+    """Return what the first click speaks for; see `find_scale`."""
     worth = {}
     for scale in rule.tried:
-        cues = cues_of(at[scale].view(points[:1], zero_shot))
+        cues = cues_of(at[scale].view(points, zero_shot))
         worth[scale] = sum(weight * cues[name] for name, weight in rule.weights.items())
     # The model was trained at its own scale, so another one must be clearly better.
     worth[1.0] += margin
-    chosen = _best(worth)
-    for count in range(1, len(points)):
-        if chosen == 1:
-            break
-        position, label = points[count]
-        for scale in (chosen, 1.0):
-            value = at[scale].value_at(points[:count], zero_shot, position)
-            worth[scale] -= rule.contradicted * _contradiction(value, label % 2 == 1)
-        if worth[1.0] > worth[chosen] + rule.steady:
-            chosen = 1.0
-    return chosen
+    return Found(_best(worth), worth)
+
+
+def _after(
+    before: Found, at: Mapping[float, Views], points: Sequence[LabelledPoint], zero_shot: bool, rule: ScaleRule
+) -> Found:
+    """Return what clicks speak for, given what all but the last of them did; see `find_scale`."""
+    if before.chosen == 1:
+        return before
+    worth = dict(before.worth)
+    position, label = points[-1]
+    for scale in (before.chosen, 1.0):
+        value = at[scale].value_at(points[:-1], zero_shot, position)
+        worth[scale] -= rule.contradicted * _contradiction(value, label % 2 == 1)
+    if worth[1.0] > worth[before.chosen] + rule.steady:
+        return Found(1.0, worth)
+    return Found(before.chosen, worth)
 
 
 def _contradiction(value: float | None, positive: bool) -> float:

@@ -17,7 +17,7 @@ from prosect.inference.feature_budget import FeatureBudget
 from prosect.inference.lasting import Lasting
 from prosect.inference.memory import refuse_exhaustion_of_click
 from prosect.inference.patch_images import PaddedImage, ResampledImage
-from prosect.inference.scale_choice import LabelledPoint, ScaleRule, Views, find_scale
+from prosect.inference.scale_choice import Known, LabelledPoint, ScaleRule, Views, find_scale
 from prosect.inference.scales import Rescaled
 from prosect.inference.windows import Shape, WindowPlan
 from prosect.models.checks import not_hounsfield
@@ -119,7 +119,6 @@ def answer_clicks(
         kept: Memory for what is remembered; by default the one that the whole process shares.
     """
     case = Case.prepare(volume, click_preparation(volume, spec, profile))
-    intensity = case.intensity
     case = replace(case, image=case.image.to(device))
     plan = windows(case.grid.shape)
     rule, appearance, lasting = measured_rules(spec, profile)
@@ -128,20 +127,21 @@ def answer_clicks(
         """Return what answers at another working spacing; intensities are scaled as at the model's own."""
         placement = Placement.spaced(volume.grid, scaled_spacing(spec, scale))
         there = windows(placement.grid.shape)
-        image = ResampledImage(volume.array, placement, there, intensity, device)
+        image = ResampledImage(volume.array, placement, there, case.intensity, device)
         return ClickResponder(placement, branch, there, image, kept, None, appearance, lasting)
 
     def find(points: Sequence[LabelledPoint], zero_shot: bool) -> float:
         """Return the scale that clicks speak for."""
         assert rule is not None  # else this is not handed on
-        at: dict[float, Views] = {1.0: answering}
-        at.update({scale: others.at(scale) for scale in rule.tried if scale != 1})
+        at: dict[float, Views] = {scale: others.at(scale) for scale in rule.tried if scale != 1}
+        at[1.0] = answering
         margin = rule.margin if not_hounsfield(volume, spec) else rule.margin_hu
-        return find_scale(at, points, zero_shot, rule, margin)
+        return find_scale(at, points, zero_shot, rule, margin, known)
 
+    known: Known = {}
     others = Rescaled(spec.click_scales, rescaled, None if rule is None else find)
-    image = PaddedImage(case, plan, profile.padding)
-    answering = ClickResponder(case, branch, plan, image, kept, others, appearance, lasting)
+    whole = PaddedImage(case, plan, profile.padding)
+    answering = ClickResponder(case, branch, plan, whole, kept, others, appearance, lasting)
     return answering
 
 

@@ -14,7 +14,15 @@ import prosect
 from prosect import vocabulary
 from prosect.case import Intensity
 from prosect.checkpoints.files import write_weights
-from prosect.errors import CancelledError, FormatError, PromptError, ProsectWarning, ResourceError, VocabularyError
+from prosect.errors import (
+    CancelledError,
+    CheckpointError,
+    FormatError,
+    PromptError,
+    ProsectWarning,
+    ResourceError,
+    VocabularyError,
+)
 from prosect.geometry import Grid
 from prosect.inference.memory import attempts
 from prosect.inference.one_piece import CRUMB
@@ -27,7 +35,7 @@ from prosect.progress import cancel_when
 from prosect.volume import Volume
 from worlds.orders import ORDERS, stored
 from worlds.scans import smooth_noise
-from worlds.weights import tiny_vista3d
+from worlds.weights import tiny_vista3d, write_vista3d
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +216,14 @@ def test_a_file_says_what_it_was_trained_with(tmp_path: Path) -> None:
     assert loaded.vocabulary.everything() == (1, 347)
     with pytest.raises(VocabularyError, match="official VISTA3D weights"):
         loaded.segment(scan(), ["spleen"])
+
+
+@pytest.mark.parametrize("shape", [{"patch": [16, 15, 16]}, {"patch": [16, 16, 16], "click_patch": [7, 8, 8]}])
+def test_windows_that_the_network_cannot_take_are_refused(tmp_path: Path, shape: dict[str, list[int]]) -> None:
+    path = write_vista3d(tmp_path / "odd.safetensors", {"preprocessing": {**shape, "spacing_mm": [2.0, 2.0, 2.0]}})
+    with pytest.raises(CheckpointError, match=r"needs a multiple of 2 along each axis") as refused:
+        prosect.load(weights=path, device="cpu")
+    assert refused.value.code == "MODEL_WRONG_NETWORK"
 
 
 def test_plain_weights_are_taken_for_the_official_model(tmp_path: Path) -> None:

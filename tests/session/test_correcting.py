@@ -59,13 +59,15 @@ class OnlyNear:
 class Hollow(OnlyNear):
     """Says yes in a shell around the first click, and never at that click itself."""
 
+    outer = 7
+
     def point_logits(
         self, features: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor, previous: Tensor | None = None
     ) -> Tensor:
-        """Return 9 from four to seven voxels from the first click, else -9: more than a box that was drawn says."""
+        """Return 9 from four voxels of the first click to `outer`, else -9: more than a box that was drawn says."""
         voxels = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in features.shape[2:]), indexing="ij"), -1)
         distance = (voxels - points[0, 0]).norm(dim=-1)
-        return (18.0 * ((distance > 4) & (distance < 7)) - 9)[None, None]
+        return (18.0 * ((distance > 4) & (distance < self.outer)) - 9)[None, None]
 
 
 class Model:
@@ -253,3 +255,18 @@ def test_a_negative_click_in_the_hollow_of_a_structure_that_began_with_a_box_doe
     assert not whole[30, 30, 30]
     session.click((33, 30, 30), False, structure="my shell", space="voxel")
     assert session.mask("my shell").sum() > 0.5 * whole.sum()
+
+
+def test_a_box_around_a_drafted_structure_selects_what_was_found_where_the_draft_may_change() -> None:
+    model = Model(frozenset())
+    hollow = Hollow()
+    hollow.outer = 20  # far beyond the voxels that a click may change here
+    model.network = hollow
+    session = Session(Volume(np.zeros(SHAPE, dtype=np.float32), GRID), model)
+    draft = np.zeros(SHAPE, dtype=bool)
+    draft[56:, 56:, 56:] = True
+    session.start_from(draft, name="liver")
+    change = session.box((10, 10, 12), (50, 50, 48), structure="liver", space="voxel")
+    assert change.added > 100
+    away_mm = np.linalg.norm((np.argwhere(session.mask("liver") & ~draft) - 30) * GRID.spacing_mm, axis=1)
+    assert away_mm.max() <= 2 * STRANGE_MM

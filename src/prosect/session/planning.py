@@ -325,7 +325,7 @@ class Planner:
         if not counting:
             return draft
         asked, yes = self._propose(sheet, clicks, box, watch)
-        positive = [selecting_voxel(each, yes, box) for each in counting if each.positive]
+        positive = [selecting_voxel(each, asked & yes, box) for each in counting if each.positive]
         negative = [each.within(box) for each in counting if not each.positive]
         axes = self.volume.grid.affine[:3, :3]
         return merge(draft, np.where(asked, yes, draft), positive, negative, axes, self.near_miss_mm, self.compat)

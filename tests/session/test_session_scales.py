@@ -374,3 +374,17 @@ def test_merged_like_the_official_code_a_negative_click_may_come_first() -> None
     first = click_at(MIDDLE, GRID, positive=False, space="voxel")
     session.set_clicks("object", [first, click_at((40, 28, 25), GRID, space="voxel")])
     assert session.mask("object")[40, 28, 25]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_click_that_changes_nothing_says_so(together: bool) -> None:
+    session = Session(scan(), Model(), overlap="keep")
+    session.click(MIDDLE, structure="first", space="voxel", extent_mm=40)
+    if together:
+        change = session.set_clicks("second", [click_at(MIDDLE, GRID, space="voxel")])
+    else:
+        change = session.click(MIDDLE, structure="second", space="voxel")
+    assert change.box is None
+    assert "the mask stays as it is" in change.notes[-1]
+    again = session.set_clicks("second", session.clicks("second"))
+    assert again.notes == ("the structure has these clicks already",)

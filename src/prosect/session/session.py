@@ -211,7 +211,11 @@ class Session(Reading):
             notes.append("this voxel was clicked so before")
             return self._nothing(target, started, notes)
         action = self._planner.clicks(self._board.sheets, sheet, clicks, watch)
-        return self._timed(self._board.do(click_entry(clicks, action), action, [sheet], notes), started)
+        change = self._board.do(click_entry(clicks, action), action, [sheet], notes)
+        # A click that waits was told of already.
+        if clicks[-1].turn is not None:
+            change = explain(change)
+        return self._timed(change, started)
 
     def set_clicks(self, structure: str | int, clicks: Iterable[Click], *, watch: Watch | None = None) -> Change:
         """Make these all the clicks of a structure, in one action; the mask is as if they were clicked in turn.
@@ -234,9 +238,9 @@ class Session(Reading):
         action = self._planner.all_clicks(self._board.sheets, sheet, wanted, watch)
         notes = self._board.notes_on(target, structure)
         if not action.edits and not action.clicks:
-            return self._nothing(target, started, notes)
+            return self._nothing(target, started, [*notes, "the structure has these clicks already"])
         about = {"do": "clicks", "clicks": clicks_to_json(action)}
-        return self._timed(self._board.do(about, action, [sheet], notes), started)
+        return self._timed(explain(self._board.do(about, action, [sheet], notes)), started)
 
     def paint(self, structure: str | int, box: Box, bits: Mask, positive: bool = True) -> Change:
         """Add voxels to a structure by hand, or remove them; the network is not asked.
@@ -379,3 +383,11 @@ class Session(Reading):
     def _timed(self, change: Change, started: float) -> Change:
         """Return a change with how long it took."""
         return replace(change, seconds=self._clock() - started)
+
+
+def explain(change: Change) -> Change:
+    """Return the change of a click, with a note where no mask changed."""
+    if change.box is not None:
+        return change
+    note = "the mask stays as it is; more clicks near this one may change it, or the brush"
+    return replace(change, notes=(*change.notes, note))

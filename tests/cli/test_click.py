@@ -56,10 +56,10 @@ def test_a_negative_position_is_a_value_not_a_flag(click) -> None:
 
 
 def test_a_box_bounds_what_is_found(click, scan_path, tmp_path) -> None:
-    status, out, err = click(
-        "--structure", "my lesion", "--space", "voxel", "--box", "2,3,2:6,7,5", "--extent-mm", "30"
-    )
+    words = ["--structure", "my lesion", "--space", "voxel", "--box", "2,3,2:6,7,5", "--extent-mm", "30"]
+    status, out, err = click(*words, "--journal", tmp_path / "j")
     assert (status, err) == (0, "")
+    assert '"extent_mm":30.0' in (tmp_path / "j").read_text(), "what is said goes before what the box says"
     assert "my lesion +:" in out
     found = prosect.read_labels(tmp_path / "out.nii.gz").array != 0
     found[2:7, 3:8, 2:6] = False

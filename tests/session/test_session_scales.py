@@ -388,3 +388,13 @@ def test_a_click_that_changes_nothing_says_so(together: bool) -> None:
     assert "the mask stays as it is" in change.notes[-1]
     again = session.set_clicks("second", session.clicks("second"))
     assert again.notes == ("the structure has these clicks already",)
+
+
+def test_a_size_that_is_said_with_a_box_goes_before_what_the_box_says(session: Session) -> None:
+    session.box(*LARGE, structure="said", space="voxel", extent_mm=10)
+    session.box(*LARGE, structure="unsaid", space="voxel")
+    assert [click.extent_mm for click in session.clicks("said")] == [10]
+    assert session.mask("said").sum() < session.mask("unsaid").sum()
+    with pytest.raises(PromptError) as caught:
+        session.box(*SMALL, structure="said", space="voxel", extent_mm=0)
+    assert caught.value.code == "EXTENT_INVALID"

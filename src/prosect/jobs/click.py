@@ -220,7 +220,8 @@ def answer(session: Session, click: Click) -> Change:
     if click.box is None:
         return session.click(click.position_ras, click.positive, click.structure, extent_mm=click.extent_mm)
     i, j, k = click.box.stop
-    return session.box(click.box.start, (i - 1, j - 1, k - 1), click.structure, space="voxel")
+    last = (i - 1, j - 1, k - 1)
+    return session.box(click.box.start, last, click.structure, space="voxel", extent_mm=click.extent_mm)
 
 
 def make_drafts(session: Session, clicks: Sequence[Click], draft: str) -> Iterator[Change]:

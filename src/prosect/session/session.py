@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prosect.boxes import Box
 from prosect.inference.merge import NEAR_MISS_MM, Compat
 from prosect.progress import Watch
-from prosect.prompts import Click, Target, click_at, click_in
+from prosect.prompts import Click, Target, click_at, click_in, size_of
 from prosect.session.board import Board
 from prosect.session.changes import Change, Suggestion
 from prosect.session.drafts import Draft, Masks, drafts_of
@@ -179,6 +179,7 @@ class Session(Reading):
         structure: str | int | None = None,
         space: str = "ras",
         *,
+        extent_mm: float | None = None,
         watch: Watch | None = None,
     ) -> Change:
         """Find the structure that a person drew a box around.
@@ -192,12 +193,17 @@ class Session(Reading):
             opposite: The opposite corner.
             structure: As for `click`.
             space: `ras`, `lps` or `voxel`.
+            extent_mm: As for `click`; by default the box says it.
             watch: Called while the network is asked.
 
         Raises:
             PromptError: The box lies beside the scan, or the click cannot be honoured; see `click`. Nothing changes.
         """
-        return self._click(click_in(corner, opposite, self.volume.grid, space=space), structure, watch)
+        click = click_in(corner, opposite, self.volume.grid, space=space)
+        said = size_of(extent_mm)
+        if said is not None:
+            click = replace(click, extent_mm=said)
+        return self._click(click, structure, watch)
 
     def _click(self, click: Click, structure: str | int | None, watch: Watch | None) -> Change:
         """Take one more click on a structure; see `click`."""

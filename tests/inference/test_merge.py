@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prosect.inference.merge import merge
+from prosect.inference.merge import is_near, merge
 from prosect.inference.merge_official import merge_official
 from reference.alg1 import alg1
 
@@ -148,3 +148,13 @@ def test_clicks_beyond_the_masks_select_nothing_in_them(beyond: tuple[int, int, 
     np.testing.assert_array_equal(found, automatic)
     both = merge(automatic, interactive, [beyond, (3, 3, 3)], [beyond], near_miss_mm=0, compat=compat)
     np.testing.assert_array_equal(both, automatic | interactive)
+
+
+@pytest.mark.parametrize("axes", [np.eye(3) / 10, [[0.4, 0, 0], [0, 0.5, 0.2], [0, 0, 2.0]], np.diag([1.5, 1.5, 9.0])])
+def test_a_voxel_is_near_a_click_by_its_distance_in_mm_however_fine_the_grid(axes: Any) -> None:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((40, 20, 20), dtype=bool)
+    mask[20, 10, 10] = True
+    for click in rng.integers((-20, 0, 0), (60, 20, 20), (20, 3)).tolist():
+        distance_mm = np.linalg.norm(np.asarray(axes) @ (np.asarray(click) - (20, 10, 10)))
+        assert is_near(mask, tuple(click), axes, 2.2501) == (distance_mm < 2.2501)

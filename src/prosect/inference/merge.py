@@ -10,7 +10,6 @@ count as a click inside the mask, and joins components across objects. `compat="
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -133,8 +132,12 @@ def _offsets(voxel_axes_mm: ArrayLike, near_miss_mm: float) -> list[NDArray[np.i
     # The distance between neighbouring planes of voxels bounds how many voxels may lie within.
     planes_per_mm = np.linalg.norm(np.linalg.inv(axes), axis=1)
     reach = np.floor(near_miss_mm * planes_per_mm + 1e-6).astype(int)
-    steps = [range(-n, n + 1) for n in reach]
-    box = np.array(list(itertools.product(*steps)))
+    sides = 2 * reach + 1
+    box = np.stack(np.unravel_index(np.arange(sides.prod()), sides), axis=-1) - reach
     distance_mm = np.linalg.norm(box @ axes.T, axis=1).round(6)
-    rings = np.unique(distance_mm[distance_mm <= near_miss_mm + 1e-6])
-    return [box[distance_mm == ring] for ring in rings]
+    inside = distance_mm <= near_miss_mm + 1e-6
+    box, distance_mm = box[inside], distance_mm[inside]
+    # Sorted once: of voxels of 0.05 mm there are a million within 3 mm, at thousands of distances.
+    order = np.argsort(distance_mm, kind="stable")
+    begins = np.flatnonzero(np.diff(distance_mm[order])) + 1
+    return np.split(box[order], begins)

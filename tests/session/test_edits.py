@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prosect.boxes import Box
+from prosect.errors import PromptError
 from prosect.geometry import Grid
 from prosect.prompts import Target, click_at
 from prosect.session.asking import bounds_of, extent_of
@@ -250,6 +251,26 @@ def test_a_click_survives_the_journal(bounds: Box | None, turn: int | None, scal
     plain = json.loads(json.dumps(placed.to_json()))
     assert PlacedClick.from_json(plain, GRID) == placed
     assert ("scale" in plain) == (scale != 1), "journals without scales say nothing of them"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scale", 0.0),
+        ("scale", -2.0),
+        ("scale", float("nan")),
+        ("scale", float("inf")),
+        ("bounds", [[0, 0, 0], [1, 1, 1000]]),
+        ("bounds", [[-1, 0, 0], [1, 1, 1]]),
+        ("bounds", [[2, 2, 2], [1, 3, 3]]),
+        ("bounds", [[0, 0], [1, 1]]),
+        ("anchor_ras", [1e6, 0.0, 0.0]),
+        ("anchor_ras", [float("nan"), 0.0, 0.0]),
+    ],
+)
+def test_a_click_that_no_session_wrote_is_refused(key: str, value: object) -> None:
+    with pytest.raises((ValueError, PromptError)):
+        PlacedClick.from_json({**click((1, 2, 3)).to_json(), key: value}, GRID)
 
 
 def test_a_click_from_before_clicks_could_wait_counts_after_the_others() -> None:

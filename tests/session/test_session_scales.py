@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -398,3 +399,14 @@ def test_a_size_that_is_said_with_a_box_goes_before_what_the_box_says(session: S
     with pytest.raises(PromptError) as caught:
         session.box(*SMALL, structure="said", space="voxel", extent_mm=0)
     assert caught.value.code == "EXTENT_INVALID"
+
+
+def test_a_box_of_ones_own_is_cut_to_the_scan_or_refused(session: Session, tmp_path: Path) -> None:
+    click = click_at((2, 2, 2), GRID, space="voxel")
+    session.set_clicks("object", [replace(click, box=Box((-4, -4, -4), (9, 9, 9)))])
+    assert [each.box for each in session.clicks("object")] == [Box((0, 0, 0), (9, 9, 9))]
+    again = Session(scan(), Model()).replay(read_record(session.save(tmp_path / "saved")), recompute=True)
+    assert again.clicks("object") == session.clicks("object")
+    with pytest.raises(PromptError) as caught:
+        session.set_clicks("object", [replace(click, box=Box((90, 0, 0), (95, 5, 5)))])
+    assert caught.value.code == "POINT_OUTSIDE"

@@ -7,11 +7,31 @@ from dataclasses import replace
 
 from prosect.boxes import Box
 from prosect.drawn_box import flat_axis, holds
+from prosect.errors import PromptError
+from prosect.geometry import Grid
 from prosect.inference.question import Question
 from prosect.prompts import LabelledClick, click_label
 from prosect.session.edits import Clicks, PlacedClick, Sheet, scale_of
 
-__all__ = ["asks_the_same", "bounds_of", "extent_of", "in_its_place", "notes_on_box", "question_of"]
+__all__ = ["asks_the_same", "bounds_of", "box_in_scan", "extent_of", "in_its_place", "notes_on_box", "question_of"]
+
+
+def box_in_scan(box: Box | None, grid: Grid) -> Box | None:
+    """Return the part of a box that lies in a scan, or None where there is no box.
+
+    Raises:
+        PromptError: No part does (`POINT_OUTSIDE`).
+    """
+    if box is None:
+        return None
+    inside = box & Box((0, 0, 0), grid.shape)
+    if not inside.size:
+        raise PromptError(
+            f"The box from voxel {box.start} to {box.stop} lies outside the scan of {grid.shape} voxels; draw it over "
+            "the scan.",
+            code="POINT_OUTSIDE",
+        )
+    return inside
 
 
 def extent_of(clicks: Sequence[PlacedClick], spacing_mm: Sequence[float]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -99,23 +100,40 @@ class PlacedClick:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], grid: Grid, clicks: Clicks = ()) -> PlacedClick:
-        """Return a click from the journal; one from before clicks could wait counts after those given."""
+        """Return a click from the journal; one from before clicks could wait counts after those given.
+
+        Raises:
+            PromptError, LookupError, TypeError, ValueError: It is damaged.
+        """
         i, j, k = (int(n) for n in entry["patch"])
         turn = entry.get("turn", next_turn(clicks))
         extent_mm = entry.get("extent_mm")
         click = click_at(entry["position_ras"], grid, positive=entry["positive"], extent_mm=extent_mm)
         if "bounds" in entry:
-            start, stop = ([int(n) for n in corner] for corner in entry["bounds"])
-            click = replace(click, box=Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
+            click = replace(click, box=bounds_from(entry["bounds"], grid))
         placed = cls.of(click, grid)
         if "anchor_ras" in entry:
-            r, a, s = (float(part) for part in entry["anchor_ras"])
-            placed = replace(placed, anchor_ras=(r, a, s))
+            placed = replace(placed, anchor_ras=click_at(entry["anchor_ras"], grid).position_ras)
         scale = float(entry.get("scale", 1.0))
+        if not 0 < scale < math.inf:
+            raise ValueError(f"a click has the scale {scale}")
         return replace(placed, patch=(i, j, k), turn=None if turn is None else int(turn), scale=scale)
 
 
 Clicks: TypeAlias = tuple[PlacedClick, ...]
+
+
+def bounds_from(corners: Any, grid: Grid) -> Box:
+    """Return the box of a click from the journal.
+
+    Raises:
+        TypeError, ValueError: It is none of the scan.
+    """
+    (a, b, c), (i, j, k) = ([int(n) for n in corner] for corner in corners)
+    box = Box((a, b, c), (i, j, k))
+    if not box.size or box & Box((0, 0, 0), grid.shape) != box:
+        raise ValueError(f"a click has the box {corners}")
+    return box
 
 
 def scale_of(clicks: Sequence[PlacedClick]) -> float:

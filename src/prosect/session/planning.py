@@ -22,7 +22,7 @@ from prosect.prompts import (
     clicks_beside,
     refuse_only_negative,
 )
-from prosect.session.asking import asks_the_same, in_its_place, notes_on_box, question_of
+from prosect.session.asking import asks_the_same, box_in_scan, in_its_place, notes_on_box, question_of
 from prosect.session.changes import Suggestion, find_dispute
 from prosect.session.correcting import anchor_of, near_clicks, selecting_voxel
 from prosect.session.drafts import Draft
@@ -375,7 +375,8 @@ def checked_clicks(sheet: Sheet, clicks: Iterable[Click], grid: Grid) -> list[Pl
     wanted: list[PlacedClick] = []
     for each in clicks:
         click = click_at(each.position_ras, grid, positive=each.positive, extent_mm=each.extent_mm)
-        placed = in_its_place(wanted, PlacedClick.of(replace(click, box=each.box), grid), grid.spacing_mm)
+        click = replace(click, box=box_in_scan(each.box, grid))
+        placed = in_its_place(wanted, PlacedClick.of(click, grid), grid.spacing_mm)
         if placed is not None:
             wanted = [*(one for one in wanted if one.voxel != placed.voxel), placed]
     name = sheet.target.name

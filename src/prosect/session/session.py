@@ -184,9 +184,9 @@ class Session(Reading):
     ) -> Change:
         """Find the structure that a person drew a box around.
 
-        It is a positive click in the middle that says the size. Outside the box nothing changes, until a positive click
-        there says that the structure goes on. A box of one voxel along an axis was drawn in a plane: it says where the
-        structure ends in that plane, and in the planes beside it the less the farther they are.
+        It is a positive click in the middle that says the size. Outside the box nothing is found, until a positive
+        click there says that the structure goes on. A box of one voxel along an axis was drawn in a plane: it says
+        where the structure ends in that plane, and in the planes beside it the less the farther they are.
 
         Args:
             corner: A corner of the box, in mm or voxels.

@@ -5,7 +5,10 @@ runs the model on the scans of a list (`--every N`: each Nth of them; `--fold N`
 keeps of each structure that was found its volume, the area of the body in the axial plane through its middle, the
 mean probability, and for prosect-small the median intensity (what prosect-torso learnt from is clipped). Where the list
 labels the structure, the label must agree (Dice of 0.4 or more); else a piece of 5 mL counts. Ranges are the 2nd to the
-98th percentile. That of prosect-torso: `lists/btcv.json --fold 0 --every 3`.
+98th percentile. `--chests` names lists of which all scans are taken, for what lies in the trunk: an abdomen shows only
+a part of a heart. That of prosect-torso, with LISTS for `models/prosect-torso/lists`:
+
+`LISTS/btcv.json --fold 0 --every 3 --chests LISTS/chests_own.json LISTS/torso.json -m prosect-torso`
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ from prosect.models.spec import ModelSpec
 Seen = dict[int, dict[str, float]]
 # The regions in which a model's structures lie; the first one is that which a structure bears witness of. What a model
 # of the abdomen knows of an oesophagus is its lower end.
-NECK, TRUNK, ABDOMEN = "head and neck", "trunk", "abdomen"
+NECK, TRUNK, CHEST, ABDOMEN = "head and neck", "trunk", "chest", "abdomen"
 ORGANS = (
     "liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas", "aorta",
     "inferior vena cava", "portal vein and splenic vein", "esophagus", "right adrenal gland", "left adrenal gland",
@@ -42,14 +45,20 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
         **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
     },
-    "prosect-torso": dict.fromkeys(ORGANS, (ABDOMEN,)),
+    # A spine is no witness of an abdomen. In necks up to 100 mL of a heart are found, and nothing bears witness of a
+    # chest. So a heart is shown with an abdomen only: the scan of a chest shows its upper end.
+    "prosect-torso": {
+        **dict.fromkeys(ORGANS, (ABDOMEN,)),
+        "heart": (CHEST, ABDOMEN),
+        "vertebrae": (TRUNK, ABDOMEN),
+    },
 }
 # A trunk is as wide as this; thighs and necks are not.
 REGIONS: dict[str, dict[str, dict[str, float]]] = {
     "prosect-small": {NECK: {}, TRUNK: {"girth_cm2": 300.0}},
-    "prosect-torso": {ABDOMEN: {}},
+    "prosect-torso": {ABDOMEN: {}, TRUNK: {"girth_cm2": 300.0}},
 }
-# Scans clipped to a narrow range do not say how dark or bright a structure is.
+# Scans clipped to a narrow range do not say how dark or bright a structure is; those of `--chests` are not clipped.
 CLIPPED = ("prosect-torso",)
 LEAST_DICE, LEAST_ML = 0.4, 5.0
 KEYS = ("volume_ml", "section_cm2", "probability", "median_hu")
@@ -62,6 +71,7 @@ def main() -> None:
     parser.add_argument("--split", default="training")
     parser.add_argument("--fold", type=int)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--chests", type=Path, nargs="*", default=[])
     parser.add_argument("-m", "--model", default="prosect-small", choices=sorted(PLACES))
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
@@ -71,9 +81,25 @@ def main() -> None:
     seen: list[Seen] = []
     for entry in list(data)[:: args.every]:
         scan = read_labelled(entry, data)
-        seen.append(agreeing(model.segment(scan.volume), scan))
+        found = agreeing(model.segment(scan.volume), scan)
+        if args.model in CLIPPED:
+            found = {index: without_intensity(evidence) for index, evidence in found.items()}
+        seen.append(found)
         print(entry.name, flush=True)
+    organs = {loaded.spec.vocabulary[name].index for name in ORGANS}
+    for path in args.chests:
+        chests = read_datalist(path)
+        for entry in chests:
+            scan = read_labelled(entry, chests)
+            found = agreeing(model.segment(scan.volume), scan)
+            seen.append({index: evidence for index, evidence in found.items() if index not in organs})
+            print(entry.name, flush=True)
     args.output.write_text(json.dumps(facts_from(seen, loaded.spec), indent=1) + "\n")
+
+
+def without_intensity(evidence: Mapping[str, float]) -> dict[str, float]:
+    """Return evidence that does not say how bright a structure is."""
+    return {key: value for key, value in evidence.items() if key != "median_hu"}
 
 
 def anything(spec: ModelSpec) -> ModelFacts:
@@ -109,9 +135,11 @@ def facts_from(seen: Sequence[Seen], spec: ModelSpec) -> dict[str, Any]:
     for name, regions in places_of(spec).items():
         index = spec.vocabulary[name].index
         rows = [found[index] for found in seen if index in found]
-        ranges = {key: span([row[key] for row in rows]) for key in KEYS}
-        if spec.name in CLIPPED:
-            del ranges["median_hu"]
+        ranges = {}
+        for key in KEYS:
+            values = [row[key] for row in rows if key in row]
+            if values:
+                ranges[key] = span(values)
         structures[str(index)] = {"name": name, "scans": len(rows), **ranges, "regions": list(regions)}
     return {"scans": len(seen), "regions": REGIONS[spec.name], "structures": structures}
 

@@ -220,14 +220,30 @@ def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> No
 @pytest.mark.parametrize("model", ["prosect-small", "prosect-torso"])
 def test_the_shipped_facts_are_about_structures_that_the_model_offers(model: str) -> None:
     facts = facts_of(model)
-    offered = set(catalog.entry(model).dice) | {"lung"}
+    never_judged = {"lung", "heart", "vertebrae"}  # no labelled scan was left for them
+    offered = set(catalog.entry(model).dice) | never_judged
     assert {WORDS[index].name for index in facts.structures} <= offered
     for row in facts.structures.values():
         assert 0 < row.volume_ml.low < row.volume_ml.high
         assert 0 < row.section_cm2.low < row.section_cm2.high
         assert 0.8 < row.probability.low < row.probability.high < 1
-        assert set(row.regions) <= set(facts.regions)
+        # A chest, of which nothing bears witness, is never shown by itself.
+        assert set(row.regions) - {"chest"} <= set(facts.regions)
+        assert set(row.regions) & set(facts.regions)
         assert row.median_hu is None or row.median_hu.low < row.median_hu.high
+
+
+def test_a_spine_is_no_witness_of_an_abdomen_and_a_heart_is_shown_with_one_only() -> None:
+    facts = facts_of("prosect-torso")
+    index = {WORDS[number].name: number for number in facts.structures}
+    spine = {index["vertebrae"]: Evidence(500, 0.92, 700)}
+    heart = {index["heart"]: Evidence(90, 0.92, 700)}
+    doubtful = {index["liver"]: Evidence(90, 0.6, 700), index["stomach"]: Evidence(40, 0.55, 700)}
+    neck = judge({**spine, **heart, **doubtful}, facts, 700, CT)
+    assert set(neck.withheld) == {*doubtful, *heart}
+    assert not judge(spine, facts, 700, CT).withheld, "a neck keeps its spine"
+    sure = {index["liver"]: Evidence(1800, 0.97, 700), index["spleen"]: Evidence(200, 0.97, 700)}
+    assert not judge({**spine, **heart, **sure}, facts, 700, CT).withheld
 
 
 def test_a_model_without_a_file_has_no_facts_and_unknown_keys_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,13 @@ def real_scans() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: the examples are tiny, and waiting for a second one costs more on a busy machine."""
+    """Compute on one thread: the examples are tiny, and waiting for a second one costs more on a busy machine.
+
+    Commands that tests start in processes of their own do so, too, where nobody says otherwise.
+    """
     import torch
 
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -70,6 +70,15 @@ def test_every_layer_costs_a_label_array(layers: int) -> None:
     assert plan_of(layers=layers).parts["labels"] == layers * plan_of().parts["labels"]
 
 
+def test_weights_that_an_engine_has_for_itself_are_alive_while_windows_are_swept() -> None:
+    windows = plan_windows((96, 96, 96), (32, 32, 32), 0.25)
+    without = plan_memory((96,) * 3, windows, 8, 4.0, 1, 1, 0)
+    with_them = plan_memory((96,) * 3, windows, 8, 4.0, 1, 1, 0, 10**9)
+    assert "engine" not in without.parts, "other engines read the weights of the model"
+    assert with_them.peak == without.peak + 10**9
+    assert "engine" in str(with_them)
+
+
 def test_more_channels_and_larger_windows_never_cost_less() -> None:
     windows = plan_windows((96, 96, 96), (32, 32, 32), 0.25)
     peaks = [plan_memory((96,) * 3, windows, channels, 4.0, 1, 1, 0).peak for channels in (4, 8, 48)]

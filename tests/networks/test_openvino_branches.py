@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -41,6 +42,15 @@ def test_both_branches_equal_the_modules(head: str) -> None:
             assert float((found - expected).abs().max() / expected.std()) < 3e-3
             labels = [each.argmax(1) for each in (expected, found)]
             assert float((labels[0] == labels[1]).float().mean()) > 0.999
+
+
+def test_graphs_share_the_weights_of_the_network_and_what_openvino_arranges_anew_is_told() -> None:
+    module = load_module("prosect.networks.vista3d.openvino_branches")
+    net = network(interactive=False)
+    weight = net.class_head.image_post_mapping[0].layer.conv1.conv.weight  # type: ignore[index,union-attr]
+    assert np.shares_memory(module.constant(module.values(weight)).data, weight.detach().numpy())
+    counted = sum(each.numel() for each in net.image_encoder.parameters())
+    assert module.OpenVinoBranches(net).weights_alive == 4 * counted
 
 
 def test_a_result_outlives_the_window_after_it() -> None:

@@ -53,7 +53,7 @@ class MemoryPlan:
         """Bytes at the peak: the largest of preparing, sweeping and writing."""
         p = self.parts
         preparing = p["scan"] + max(p["preparing"], p["prepared"])
-        sweeping = p["scan"] + p["prepared"] + p["slab"] + p["window"] + p["labels"]
+        sweeping = p["scan"] + p["prepared"] + p["slab"] + p["window"] + p["labels"] + p.get("engine", 0)
         return max(preparing, sweeping) + p["libraries"]
 
     def __str__(self) -> str:
@@ -79,7 +79,14 @@ class MemoryPlan:
 
 
 def plan_memory(
-    native: Shape, plan: WindowPlan, channels: int, window_maps: float, layers: int, label_bytes: int, preparing: int
+    native: Shape,
+    plan: WindowPlan,
+    channels: int,
+    window_maps: float,
+    layers: int,
+    label_bytes: int,
+    preparing: int,
+    weights: int = 0,
 ) -> MemoryPlan:
     """Return the memory plan of one automatic run.
 
@@ -91,6 +98,7 @@ def plan_memory(
         layers: Label arrays on the scan's grid: 1, or one per class with overlap.
         label_bytes: Bytes per label.
         preparing: Most bytes held beside the scan while it is prepared.
+        weights: Bytes of the weights as an engine has them for itself, beside those of the model.
     """
     voxels = _count(native)
     prepared = _count(plan.padded)
@@ -110,6 +118,8 @@ def plan_memory(
         "labels": voxels * layers * label_bytes,
         "libraries": LIBRARIES,
     }
+    if weights:
+        parts["engine"] = weights
     return MemoryPlan(native, plan.shape, plan.count, parts)
 
 

@@ -346,7 +346,8 @@ class Vista3DModel(SharesBatches, ShownModel):
         highest = max(s.index for s in self.vocabulary)
         preparing = preparing_bytes(grid, plan.shape, self._preparation)
         label_bytes = 1 if highest < 256 else 2
-        return plan_memory(grid.shape, plan, self.channels, self.branches.maps_alive, layers, label_bytes, preparing)
+        needs = (layers, label_bytes, preparing, self.branches.weights_alive)
+        return plan_memory(grid.shape, plan, self.channels, self.branches.maps_alive, *needs)
 
     @property
     def _decisions(self) -> Decisions:

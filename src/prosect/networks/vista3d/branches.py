@@ -71,6 +71,7 @@ class Branches:
         sequential: Whether an answer to clicks builds on the answer before the last of them.
         first_batch: Windows per batch to begin with.
         maps_alive: Full-resolution feature maps alive at once inside one window, for the memory plan.
+        weights_alive: Bytes of the weights as an engine arranges them for itself, beside those of the network.
         release: Returns memory that is kept between windows to the system.
         taking_part: Held by a sweep as long as it asks for features of windows of a shape (i j k); see
             `inference.shared_batches`.
@@ -84,6 +85,7 @@ class Branches:
     sequential: bool
     first_batch: int
     maps_alive: float
+    weights_alive: int = 0
     release: Callable[[], None] = keep
     taking_part: Callable[[tuple[int, int, int]], AbstractContextManager[None]] = by_itself
 
@@ -215,6 +217,7 @@ def _openvino(network: Vista3D, device: torch.device, precision: Precision) -> B
         automatic_features=graphs.automatic_features,
         interactive_features=graphs.interactive_features,
         maps_alive=MODULE_MAPS,
+        weights_alive=graphs.weights_alive,
         release=graphs.release,
     )
 

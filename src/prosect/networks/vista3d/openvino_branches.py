@@ -65,6 +65,18 @@ class OpenVinoBranches:
         out: Tensor = self.network.point_head.downsample(self._run("interactive", image))
         return out
 
+    @property
+    def weights_alive(self) -> int:
+        """Bytes of the weights of the automatic branch, which OpenVINO arranges anew for its kernels."""
+        encoder: Any = self.network.image_encoder
+        parts = [encoder.encoder]
+        if self.network.architecture.automatic:
+            parts.append(encoder.up_layers_auto)
+        total = 0
+        for part in parts:
+            total += sum(weight.numel() * weight.element_size() for weight in part.parameters())
+        return total
+
     def release(self) -> None:
         """Return the memory of results that nobody holds to the system."""
         self._buffers.release()
@@ -191,5 +203,5 @@ def values(weight: Tensor) -> np.ndarray[Any, Any]:
 
 
 def constant(array: np.ndarray[Any, Any]) -> Any:
-    """Return an array as a constant of a graph."""
-    return ops.constant(array)
+    """Return an array as a constant of a graph, which shares its memory: a copy of all weights would be kept."""
+    return ops.constant(array, shared_memory=True)

@@ -72,7 +72,10 @@ def test_two_names_at_once_are_refused(server: Server) -> None:
     connection.putheader("Host", "evil.example")
     connection.putheader("Authorization", f"Bearer {TOKEN}")
     connection.endheaders()
-    assert connection.getresponse().status == 400
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    assert response.status == 400
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Origin": "null"}])

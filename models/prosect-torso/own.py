@@ -31,6 +31,7 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 import prosect
+from data import largest_part
 from prosect import vocabulary
 from prosect.data.datalist import DataList, Entry, read_datalist, write_datalist
 from prosect.geometry import Grid
@@ -84,16 +85,6 @@ class Found:
         """Return intensities without noise, in HU."""
         sigma = [CALM_MM / 2 / each for each in self.volume.grid.spacing_mm]
         return np.asarray(ndimage.gaussian_filter(self.volume.array, sigma))
-
-
-def largest_part(mask: Mask) -> Mask:
-    """Return the largest connected part of a mask."""
-    parts, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
 
 
 def heart_of(found: Found) -> Mask | None:

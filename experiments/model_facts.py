@@ -33,9 +33,8 @@ from prosect.models.spec import ModelSpec
 
 # Of each structure its evidence, by index.
 Seen = dict[int, dict[str, float]]
-# The regions in which a model's structures lie; the first one is that which a structure bears witness of. What a model
-# of the abdomen knows of an oesophagus is its lower end.
-NECK, TRUNK, CHEST, ABDOMEN = "head and neck", "trunk", "chest", "abdomen"
+# The regions in which a model's structures lie. What a model of the abdomen knows of an oesophagus is its lower end.
+NECK, TRUNK, ABDOMEN = "head and neck", "trunk", "abdomen"
 ORGANS = (
     "liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas", "aorta",
     "inferior vena cava", "portal vein and splenic vein", "esophagus", "right adrenal gland", "left adrenal gland",
@@ -45,13 +44,18 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("left parotid", "right parotid", "larynx", "Brain-Stem", "mandible"), (NECK,)),
         **dict.fromkeys(("lung", "esophagus", "spinal cord"), (TRUNK, NECK)),
     },
-    # A spine is no witness of an abdomen. In necks up to 100 mL of a heart are found, and nothing bears witness of a
-    # chest. So a heart is shown with an abdomen only: the scan of a chest shows its upper end.
+    # In necks up to 100 mL of a heart are found, and of a lung they show the tip, which another model knows better. So
+    # both are shown with an abdomen only: the scan of a chest shows its upper end.
     "prosect-torso": {
         **dict.fromkeys(ORGANS, (ABDOMEN,)),
-        "heart": (CHEST, ABDOMEN),
+        **dict.fromkeys(("heart", "lung"), (ABDOMEN,)),
         "vertebrae": (TRUNK, ABDOMEN),
     },
+}
+# What a structure bears witness of is the first of its regions, except for these. A spine is no witness of an abdomen.
+WITNESS_OF: dict[str, dict[str, str]] = {
+    "prosect-small": {},
+    "prosect-torso": {"heart": "", "lung": ""},
 }
 # A trunk is as wide as this; thighs and necks are not.
 REGIONS: dict[str, dict[str, dict[str, float]]] = {
@@ -106,7 +110,9 @@ def anything(spec: ModelSpec) -> ModelFacts:
     """Return facts by which everything that a model knows may be anywhere."""
     wide = Range(0.0, math.inf)
     offered = places_of(spec)
-    places = {spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",)) for name in offered}
+    places = {
+        spec.vocabulary[name].index: StructureFacts(wide, wide, wide, ("any",), witness_of="any") for name in offered
+    }
     return ModelFacts(places, {"any": Region()})
 
 
@@ -140,7 +146,9 @@ def facts_from(seen: Sequence[Seen], spec: ModelSpec) -> dict[str, Any]:
             values = [row[key] for row in rows if key in row]
             if values:
                 ranges[key] = span(values)
-        structures[str(index)] = {"name": name, "scans": len(rows), **ranges, "regions": list(regions)}
+        witness = WITNESS_OF[spec.name].get(name, regions[0])
+        where = {"regions": list(regions), "witness_of": witness}
+        structures[str(index)] = {"name": name, "scans": len(rows), **ranges, **where}
     return {"scans": len(seen), "regions": REGIONS[spec.name], "structures": structures}
 
 

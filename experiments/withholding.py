@@ -145,7 +145,9 @@ def find(data: Path, cache: Path, name: str) -> None:
 def anything(model: Vista3DModel) -> ModelFacts:
     """Return facts by which everything that a model knows may be anywhere."""
     wide = Range(0.0, float("inf"))
-    places = {s.index: StructureFacts(wide, wide, wide, ("any",)) for s in model.vocabulary if s.supported}
+    places = {
+        s.index: StructureFacts(wide, wide, wide, ("any",), witness_of="any") for s in model.vocabulary if s.supported
+    }
     return ModelFacts(places, {"any": Region()})
 
 

@@ -16,13 +16,24 @@ from prosect.checkpoints.model_facts import ModelFacts, Range, Region, Structure
 from prosect.errors import ProsectWarning
 from prosect.inference.canvas import Canvas, FlatCanvas, LayeredCanvas
 from prosect.models.evidence import Evidence
-from prosect.models.plausibility import Judgement, belief_in, judge, sentences, wholes_of, withhold
+from prosect.models.plausibility import (
+    Belief,
+    Judgement,
+    belief_in,
+    judge,
+    sentences,
+    support_of,
+    wholes_of,
+    withhold,
+)
 
 WORDS = vocabulary.load("prosect")
 NAMES_USED = ("body", "lung", "larynx", "mandible", "spinal cord", "left parotid")
 BODY, LUNG, LARYNX, MANDIBLE, CORD, PAROTID = (WORDS[name].index for name in NAMES_USED)
-NECK = StructureFacts(Range(10, 40), Range(100, 300), Range(0.88, 0.95), ("neck",), Range(-50, 50))
-TRUNK = StructureFacts(Range(200, 1500), Range(300, 900), Range(0.94, 0.97), ("trunk", "neck"), Range(-880, -720))
+NECK = StructureFacts(Range(10, 40), Range(100, 300), Range(0.88, 0.95), ("neck",), Range(-50, 50), "neck")
+TRUNK = StructureFacts(
+    Range(200, 1500), Range(300, 900), Range(0.94, 0.97), ("trunk", "neck"), Range(-880, -720), "trunk"
+)
 TISSUE = replace(TRUNK, median_hu=Range(-30, 30))
 FACTS = ModelFacts(
     {LARYNX: NECK, MANDIBLE: NECK, PAROTID: NECK, LUNG: TRUNK, CORD: TISSUE},
@@ -166,6 +177,19 @@ def test_size_and_place_are_not_asked_of_what_lies_in_several_regions() -> None:
     assert (belief.size, belief.place) == (0.0, 0.0)
 
 
+def test_what_bears_witness_of_no_region_is_judged_by_itself_where_its_region_is_shown() -> None:
+    """As a heart: whatever was found of it, it says nothing for the abdomen that it is shown with."""
+    heart = replace(NECK, witness_of="")
+    facts = ModelFacts({MANDIBLE: heart, LARYNX: NECK}, FACTS.regions)
+    large = Evidence(9000, 0.96, 5000)
+    assert belief_in(large, heart, CT).size == 0
+    alone = judge({MANDIBLE: large}, facts, 150, CT)
+    assert (alone.regions, set(alone.withheld)) == ((), {MANDIBLE})
+    beside = judge({MANDIBLE: large, LARYNX: TRUE}, facts, 150, CT)
+    assert (beside.regions, dict(beside.withheld)) == (("neck",), {})
+    assert support_of(MANDIBLE, {MANDIBLE: Belief(1.0), LARYNX: Belief(1.0)}, facts) == 0
+
+
 def test_reasons_name_what_speaks_against_the_strongest_first() -> None:
     belief = belief_in(Evidence(80, 0.6, 150, median_hu=250), NECK, CT)
     assert belief.against == (
@@ -227,9 +251,8 @@ def test_the_shipped_facts_are_about_structures_that_the_model_offers(model: str
         assert 0 < row.volume_ml.low < row.volume_ml.high
         assert 0 < row.section_cm2.low < row.section_cm2.high
         assert 0.8 < row.probability.low < row.probability.high < 1
-        # A chest, of which nothing bears witness, is never shown by itself.
-        assert set(row.regions) - {"chest"} <= set(facts.regions)
-        assert set(row.regions) & set(facts.regions)
+        assert row.regions
+        assert {*row.regions, row.witness_of} <= {*facts.regions, ""}
         assert row.median_hu is None or row.median_hu.low < row.median_hu.high
 
 
@@ -252,3 +275,6 @@ def test_a_model_without_a_file_has_no_facts_and_unknown_keys_are_refused() -> N
         read_facts('{"regions": {"a": {"girt": 1}}, "structures": {}}')
     with pytest.raises(KeyError):
         read_facts('{"regions": {}}')
+    row: dict[str, Any] = {"volume_ml": [1, 2], "section_cm2": [1, 2], "probability": [0, 1], "regions": ["a"]}
+    with pytest.raises(KeyError, match="witness_of"):
+        read_facts(json.dumps({"regions": {"a": {}}, "structures": {"1": row}}))

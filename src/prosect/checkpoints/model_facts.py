@@ -40,6 +40,8 @@ class StructureFacts:
         probability: The model's mean probability where it found the structure.
         regions: Regions of the body, one of which a scan must show for it to be there.
         median_hu: The median intensity of its voxels; None where training scans say nothing of it.
+        witness_of: The region that a scan shows where the structure was rightly found; empty where it tells of none, as
+            a heart, parts of which a model finds in necks, too.
     """
 
     volume_ml: Range
@@ -47,6 +49,12 @@ class StructureFacts:
     probability: Range
     regions: tuple[str, ...] = ()
     median_hu: Range | None = None
+    witness_of: str = ""
+
+    @property
+    def fills_one_region(self) -> bool:
+        """Whether it lies in one region alone and training scans of that show it whole, so that its size tells."""
+        return self.regions == (self.witness_of,)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,9 @@ def read_facts(text: str) -> ModelFacts:
         intensity = None
         if "median_hu" in row:
             intensity = Range(*row["median_hu"])
-        structures[int(index)] = StructureFacts(**ranges, regions=tuple(row["regions"]), median_hu=intensity)
+        structures[int(index)] = StructureFacts(
+            **ranges, regions=tuple(row["regions"]), median_hu=intensity, witness_of=row["witness_of"]
+        )
     return ModelFacts(structures, regions)
 
 

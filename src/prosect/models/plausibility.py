@@ -184,7 +184,7 @@ def wholes_of(judgement: Judgement, canvas: Canvas, spec: ModelSpec) -> dict[int
 def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
     """Return what the evidence says of a structure.
 
-    Of what may lie in several regions neither size nor place is asked: training scans of one do not show all of it.
+    Of what does not fill one region neither size nor place is asked: training scans do not show all of it.
 
     Args:
         evidence: What was found.
@@ -201,7 +201,7 @@ def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
         most = 0.0
     sureness = min(max((share - EVEN) / STEP, LEAST_SURE), most)
     intensity = intensity_says(evidence.median_hu, facts.median_hu, span)
-    if len(facts.regions) > 1:
+    if not facts.fills_one_region:
         return Belief(sureness, intensity=intensity)
     return Belief(sureness, size_says(evidence, facts.volume_ml), place_says(evidence, facts.section_cm2), intensity)
 
@@ -294,22 +294,23 @@ def region_scores(beliefs: Mapping[int, Belief], facts: ModelFacts, girth_cm2: f
     for name, region in facts.regions.items():
         said = []
         for index, belief in beliefs.items():
-            if facts.structures[index].regions[:1] == (name,):
+            if facts.structures[index].witness_of == name:
                 said.append(belief.said)
         if not said:
             continue
-        # What lies in several regions bears witness of the first alone.
         is_wide = bool(region.girth_cm2) and girth_cm2 >= region.girth_cm2
         scores[name] = sum(said) + (GIRTH_SAYS if is_wide else 0.0)
     return scores
 
 
 def support_of(index: int, beliefs: Mapping[int, Belief], facts: ModelFacts) -> float:
-    """Return what the other structures of a structure's region say for it."""
-    region = facts.structures[index].regions[:1]
+    """Return what the other witnesses of a structure's region say for it."""
+    region = facts.structures[index].witness_of
+    if not region:
+        return 0.0
     others: list[float] = []
     for other, belief in beliefs.items():
-        if other != index and facts.structures[other].regions[:1] == region:
+        if other != index and facts.structures[other].witness_of == region:
             others.append(belief.said)
     if others:
         return NEIGHBOURS * sum(others) / len(others)

@@ -57,6 +57,23 @@ def test_what_is_dropped_is_gone_from_one_structure_only(canvas: Canvas) -> None
     assert labels.provenance["made"] == "here"
 
 
+def test_what_is_added_was_nobodys_or_the_containers_in_a_flat_map(canvas: Canvas) -> None:
+    box = Box((0, 0, 0), (6, 3, 4))
+    voxels = np.zeros(box.shape, dtype=np.bool_)
+    voxels[0] = True  # nobody's
+    voxels[5, 0:2, 0] = True  # the spleen's
+    voxels[3, 1:3, 3] = True  # the liver's
+    taken = canvas.add(BRAIN, box, voxels, SPLEEN)
+    labels = canvas.finish(GRID, WORDS, {})
+    expected = np.zeros(GRID.shape, dtype=np.bool_)
+    expected[box.slices] = voxels
+    if isinstance(labels, LabelMap):
+        expected &= painted() != LIVER
+    np.testing.assert_array_equal(labels.own_mask(BRAIN), expected)
+    assert taken == expected.sum()
+    assert labels.own_mask(LIVER).sum() == 12
+
+
 def test_a_canvas_finishes_as_what_it_is() -> None:
     flat = FlatCanvas.of([painted()], ASKED).finish(GRID, WORDS, {})
     assert isinstance(flat, LabelMap)

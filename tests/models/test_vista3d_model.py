@@ -286,6 +286,25 @@ def test_crumbs_of_what_is_one_piece_in_everybody_are_left_out_and_told_of(model
     np.testing.assert_array_equal(official.segment(volume).array, expected.array)
 
 
+def test_the_outline_of_what_is_filled_with_air_follows_it_and_is_told_of(model: Vista3DModel) -> None:
+    array = scan().array.copy()
+    array[:, :, ::3] = -900
+    volume = replace(scan(), array=array)
+    before = model.segment(volume)
+    largest = max(before.present, key=lambda index: int(before.mask(index).sum()))
+    filled = replace(model, spec=replace(model.spec, air_filled=(largest,)))
+    after = filled.segment(volume)
+    assert (after.array != before.array).any()
+    notes = " ".join(map(str, after.provenance["notes"]))  # type: ignore[call-overload]
+    assert f"{model.vocabulary[largest].name}: its outline follows the air of the scan (" in notes
+    official = replace(filled, profile=profile("research"))
+    expected = replace(model, profile=profile("research")).segment(volume)
+    np.testing.assert_array_equal(official.segment(volume).array, expected.array)
+    with pytest.warns(ProsectWarning, match="MR"):
+        other = filled.segment(replace(volume, modality="MR"))
+    assert "follows the air" not in str(other.provenance["notes"])
+
+
 def test_every_window_is_told_with_the_total(model: Vista3DModel) -> None:
     told: list[tuple[int, int]] = []
     labels = model.segment(scan(), ["liver"], watch=lambda done, total: told.append((done, total)))

@@ -71,6 +71,7 @@ class Entry:
         dice: Mean Dice on validation by structure, as its model card has it; decides which of several models finds
             what both know.
         fast_cost: What a coarser grid costs; None where nobody measured it.
+        air_filled: Structures whose outline follows the air of a CT.
         click_scales: Working spacings at which clicks may be answered: what differs from `prosect.inference.scales`.
         appearance: Where intensities count beside the network: what differs from `prosect.inference.appearance`. None
             where they do not.
@@ -94,6 +95,7 @@ class Entry:
     no_classes: str = ""
     dice: Mapping[str, float] = field(default_factory=dict)
     fast_cost: FastCost | None = None
+    air_filled: tuple[str, ...] = ()
     click_scales: Mapping[str, Any] = field(default_factory=dict)
     appearance: Mapping[str, Any] | None = None
     lasting: Mapping[str, Any] | None = None
@@ -113,7 +115,7 @@ def read_catalog(text: str) -> tuple[dict[str, Entry], str]:
     entries = {}
     for name, row in found["model"].items():
         values: dict[str, Any] = dict(row)
-        for key in ("window", "least_window", "spacing_mm", "intensity"):
+        for key in ("window", "least_window", "spacing_mm", "intensity", "air_filled"):
             if key in values:
                 values[key] = tuple(values[key])
         if "fast_cost" in values:

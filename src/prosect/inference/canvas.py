@@ -51,6 +51,17 @@ class Canvas(Protocol):
     def mask(self, index: int, box: Box) -> Mask:
         """Return where a structure is in a box (i j k)."""
 
+    def add(self, index: int, box: Box, voxels: Mask, over: int) -> int:
+        """Give voxels to a structure, in place, and return how many it took.
+
+        Args:
+            index: The structure.
+            box: Where.
+            voxels: Which voxels of the box (i j k); none of them is the structure's.
+            over: The structure that contains it. Where only one can have a voxel, it takes those of this one and of
+                nobody's; 0 is none.
+        """
+
     def drop(self, index: int, box: Box, voxels: Mask, fall_to: int) -> None:
         """Take voxels from a structure, in place.
 
@@ -105,6 +116,13 @@ class FlatCanvas:
         """Return where a structure is in a box (i j k)."""
         return np.asarray(self.array[box.slices] == index)
 
+    def add(self, index: int, box: Box, voxels: Mask, over: int) -> int:
+        """Give voxels of nobody, or of the structure that contains it, to a structure, in place."""
+        view = self.array[box.slices]
+        taken = voxels & ((view == 0) | (view == over))
+        view[taken] = index
+        return int(np.count_nonzero(taken))
+
     def drop(self, index: int, box: Box, voxels: Mask, fall_to: int) -> None:
         """Give voxels of a structure to the one that contains them, in place."""
         # A slice is a view, so this writes into the array itself.
@@ -154,6 +172,11 @@ class LayeredCanvas:
     def mask(self, index: int, box: Box) -> Mask:
         """Return where a structure is in a box (i j k)."""
         return np.asarray(self.masks[index][box.slices] != 0)
+
+    def add(self, index: int, box: Box, voxels: Mask, over: int) -> int:
+        """Give voxels to a structure, in place; what contains it keeps them in its own mask."""
+        self.masks[index][box.slices][voxels] = 1
+        return int(np.count_nonzero(voxels))
 
     def drop(self, index: int, box: Box, voxels: Mask, fall_to: int) -> None:
         """Take voxels from a structure, in place; what contains them has them in its own mask already."""

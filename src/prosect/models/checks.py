@@ -1,7 +1,7 @@
 """What cannot be right in a scan or a result.
 
-Scans that are not what a model was trained on, and structures larger than any it has seen, are warned of. Crumbs of
-what is one piece in everybody are left out. Whatever is done is told, in words that the result keeps.
+Scans that are not what a model was trained on, and structures larger than any it has seen, are warned of, in words
+that the result keeps.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from prosect.display import millilitres
 from prosect.errors import ProsectWarning
 from prosect.geometry import Grid, odd_size
 from prosect.inference.canvas import Canvas
-from prosect.inference.one_piece import leave_out_crumbs
-from prosect.labelmap import smallest_container
-from prosect.models.spec import ModelSpec, Profile
+from prosect.models.spec import ModelSpec
 from prosect.volume import Volume
 
-__all__ = ["blank", "implausible", "keep_pieces", "not_hounsfield", "unlike_training"]
+__all__ = ["blank", "implausible", "not_hounsfield", "unlike_training", "volumes_ml"]
 
 # Bodies differ by less than this; a scan of another region, mistaken voxel by voxel, soon exceeds it.
 TIMES_LARGEST = 2.0
@@ -54,6 +52,16 @@ def implausible(found_ml: Mapping[int, float], spec: ModelSpec) -> list[str]:
         warnings.warn(f"{doubt}.", ProsectWarning, stacklevel=2)
         doubts.append(doubt)
     return doubts
+
+
+def volumes_ml(canvas: Canvas, grid: Grid, spec: ModelSpec) -> dict[int, float]:
+    """Return the volume in mL of each structure that was found; nothing where the model knows no volumes.
+
+    Counting takes a pass over the labels.
+    """
+    if not spec.largest_ml:
+        return {}
+    return {index: count * grid.voxel_volume_ml for index, count in canvas.counts().items()}
 
 
 def blank(image: Tensor) -> list[str]:
@@ -110,35 +118,3 @@ def not_hounsfield(volume: Volume, spec: ModelSpec) -> str:
         f"intensities from {low:g} to {high:g} have hardly any air or fat below {FAT_HU:g}, so they are hardly "
         "Hounsfield units (stored values without their offset, an 8-bit export, or another modality?)"
     )
-
-
-def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -> list[str]:
-    """Leave out crumbs of each class that was one piece in training, in place; return in words what is left out.
-
-    In a flat map a voxel left out falls to the smallest structure asked for that contains the class, such as the body.
-    The official profiles keep every piece.
-
-    Args:
-        canvas: Painted labels.
-        grid: Their grid.
-        spec: Says which classes are one piece.
-        profile: How results are made.
-    """
-    single = [index for index in spec.one_piece if index in canvas.indices]
-    if not profile.leaves_out_crumbs or not single:
-        return []
-    containers = {index: smallest_container(index, canvas.indices, spec) for index in single}
-    names = {}
-    for structure in spec.vocabulary:
-        names[structure.index] = structure.name
-    notes = []
-    for index, (count, voxels) in leave_out_crumbs(canvas, containers).items():
-        volume_ml = voxels * grid.voxel_volume_ml
-        verb = "were"
-        if count == 1:
-            verb = "was"
-        notes.append(
-            f"{names[index]}: it is one piece in everybody, "
-            f"so {count} far smaller ({millilitres(volume_ml)}) {verb} left out"
-        )
-    return notes

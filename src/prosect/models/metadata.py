@@ -73,6 +73,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         CheckpointError: The rows are too few for the vocabulary (`MODEL_WRONG_NETWORK`).
     """
     vocabulary, everything = _vocabulary(base, metadata, rows)
+    known = {structure.name for structure in vocabulary if structure.supported}
     said = metadata.get("preprocessing", {})
     name = str(metadata.get("model", base.name))
     # A file says of which entry its network is; the scales were fitted to the weights of its own name.
@@ -87,6 +88,7 @@ def spec_of(base: Entry, metadata: Mapping[str, Any], sha256: str, rows: int) ->
         everything=everything,
         exclusive=tuple(int(index) for index in metadata.get("exclusive", ())),
         one_piece=tuple(int(index) for index in metadata.get("one_piece", ())),
+        air_filled=tuple(vocabulary[name].index for name in own.air_filled if name in known),
         largest_ml={int(index): float(ml) for index, ml in metadata.get("largest_ml", {}).items()},
         licence=str(metadata.get("licence", base.licence)),
         weights_sha256=sha256,

@@ -39,6 +39,7 @@ class Profile:
             scan are others, so what lies outside the crop would change the answer.
         rescales: Whether clicks see a scan that is not in the model's units scaled by its own percentiles.
         leaves_out_crumbs: Whether crumbs beside a structure that is one piece in everybody are left out.
+        follows_air: Whether the outline of what is filled with air follows the air of a CT, where the model says so.
         withholds: Whether structures that cannot be in a scan are taken out, where facts of the model are known.
     """
 
@@ -53,6 +54,7 @@ class Profile:
     crops_percentiles: bool = False
     rescales: bool = False
     leaves_out_crumbs: bool = False
+    follows_air: bool = False
     withholds: bool = False
 
 
@@ -62,6 +64,7 @@ PROFILES: dict[str, Profile] = {
         Preparation(reorient_first=True, crop_above=0.0),
         rescales=True,
         leaves_out_crumbs=True,
+        follows_air=True,
         withholds=True,
     ),
     # official: the bundle's configured overlap (0.3) and blending never reach its sliding window; these values do.
@@ -113,6 +116,7 @@ class ModelSpec:
         facts: What training scans say of its structures; empty for weights of which nothing is known.
         one_piece: Classes that were one piece in the training scans; crumbs of a result are left out. Empty for
             official weights.
+        air_filled: Classes whose outline follows the air of a CT, such as lung. Empty for official weights.
         click_scales: Working spacings at which clicks may be answered.
         appearance: How much intensities count beside the network where something is clicked; None: not at all.
         lasting: How much lasts of the answers before the last click; None: nothing.
@@ -136,6 +140,7 @@ class ModelSpec:
     least_window: tuple[int, int, int] | None = None
     base: str = ""
     one_piece: tuple[int, ...] = ()
+    air_filled: tuple[int, ...] = ()
     click_scales: ClickScales = field(default_factory=ClickScales)
     appearance: Appearance | None = None
     lasting: Lasting | None = None

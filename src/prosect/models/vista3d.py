@@ -23,9 +23,10 @@ from prosect.inference.probabilities import Probabilities, ProbabilityPainter
 from prosect.inference.windows import Shape, WindowPlan, fit_window, plan_windows
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.batching import SharesBatches
-from prosect.models.checks import blank, implausible, keep_pieces, unlike_training
+from prosect.models.checks import blank, implausible, unlike_training, volumes_ml
 from prosect.models.decisions import Decisions
 from prosect.models.engine_choice import choose_engine
+from prosect.models.mending import mend
 from prosect.models.plausibility import take_out_implausible
 from prosect.models.provenance import identity_of, provenance_of
 from prosect.models.shown import ShownModel
@@ -242,12 +243,10 @@ class Vista3DModel(SharesBatches, ShownModel):
             else:
                 arrays, fallbacks = self._label(case, windows, paintings, clock, watch, gauges, weighers)
         canvas = kind.of(arrays, resolution.indices)
-        pieces = keep_pieces(canvas, volume.grid, self.spec, self.profile)
+        mended = mend(canvas, volume, self.spec, self.profile)
         judged, withheld = take_out_implausible(canvas, volume, case.grid, gauges, self.spec)
-        # Counting takes a pass over the labels, which only a model that knows volumes needs.
-        counts = canvas.counts() if self.spec.largest_ml else {}
-        found_ml = {index: count * volume.grid.voxel_volume_ml for index, count in counts.items()}
-        notes = [*doubts, *nothing, *fallbacks, *pieces, *withheld, *implausible(found_ml, self.spec)]
+        large = implausible(volumes_ml(canvas, volume.grid, self.spec), self.spec)
+        notes = [*doubts, *nothing, *fallbacks, *mended, *withheld, *large]
         provenance = {**provenance_of(self, volume, resolution, windows, clock, notes), **judged}
         return canvas.finish(volume.grid, self.vocabulary, provenance)
 

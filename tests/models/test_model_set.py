@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,9 +19,10 @@ from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
 from prosect.labelmap import LabelLayers, LabelMap
 from prosect.models.model_set import ModelSet, set_of
-from prosect.models.protocols import require_both, require_learns
+from prosect.models.protocols import Withholds, require_both, require_learns
 from prosect.models.set_labels import merge_flat
-from prosect.models.spec import ModelSpec
+from prosect.models.spec import ModelSpec, profile
+from prosect.models.withholding import WithholdsByFacts
 from prosect.prompts import LabelledClick
 from prosect.session import Session
 from prosect.volume import Volume
@@ -319,3 +320,19 @@ def test_batches_are_shared_in_each_model_of_a_set_or_in_none() -> None:
     with pytest.raises(CheckpointError) as refused:
         set_of([neck, Painter("abdomen", ["liver"])], figures).batching()
     assert refused.value.code == "MODEL_WRONG_NETWORK"
+
+
+class Judging(WithholdsByFacts, Painter):
+    """A painter that withholds."""
+
+    profile = profile("prosect")
+
+
+def test_all_but_the_first_are_quiet_of_what_the_first_finds_too() -> None:
+    first, second = Judging("neck", ["esophagus", "larynx"]), Judging("trunk", ["esophagus", "liver"])
+    models = set_of([first, second], [{}, {}])
+    assert models.members[0].spec.found_by_others == ()
+    assert set(models.members[1].spec.found_by_others) == {ESOPHAGUS, LARYNX}
+    assert second.spec.found_by_others == (), "the model itself is not changed"
+    everything = cast(Withholds, models.members[1]).keeping_all()
+    assert everything.spec.found_by_others == models.members[1].spec.found_by_others

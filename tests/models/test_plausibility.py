@@ -233,6 +233,19 @@ def test_a_warning_is_one_short_sentence_and_the_report_has_the_reasons() -> Non
     assert set(kept["confidence"]) == {str(LARYNX)}
 
 
+def test_of_what_another_model_finds_too_a_missing_region_is_not_said_and_doubts_are() -> None:
+    judged = verdict({LARYNX: FALSE, MANDIBLE: FALSE, LUNG: Evidence(3000, 0.96, 800)}, 700)
+    with pytest.warns(ProsectWarning):
+        said = sentences(judged, {LARYNX: 3.0, MANDIBLE: 0.5}, NAMES, [LARYNX])
+    assert said == ["The scan shows no neck: withheld mandible (0.50 mL)"]
+    assert sentences(judged, {LARYNX: 3.0}, NAMES, [LARYNX]) == []
+    fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
+    with pytest.warns(ProsectWarning, match="too little"):
+        assert sentences(fat, {LUNG: 2000}, NAMES, [LUNG])
+    with pytest.warns(ProsectWarning, match="hardly CT"):
+        assert sentences(verdict({LARYNX: TRUE}, doubt="the scan is MR"), {LARYNX: 20}, NAMES, [LARYNX])
+
+
 def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> None:
     fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
     with pytest.warns(ProsectWarning, match=r"too little speaks for it: lung \(2000 mL\)"):

@@ -17,12 +17,12 @@ from prosect.models.model_set import ModelSet, set_of
 from prosect.models.protocols import (
     Finds,
     FindsAndTakesClicks,
-    KeepsAll,
     Learns,
     LoadedModel,
     Model,
     RunsEngines,
     TakesClicks,
+    Withholds,
     require_both,
     require_clicks,
     require_coarser,
@@ -189,6 +189,6 @@ def load_one(
 
 def keeping_all(model: LoadedModel) -> LoadedModel:
     """Return a model that withholds nothing; one that never does is that already."""
-    if isinstance(model, KeepsAll):
+    if isinstance(model, Withholds):
         return model.keeping_all()
     return model

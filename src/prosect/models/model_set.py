@@ -20,8 +20,8 @@ from prosect.inference.probabilities import Probabilities
 from prosect.labelmap import LabelArray, LabelLayers, LabelMap, smallest_container
 from prosect.models.protocols import (
     FindsAndTakesClicks,
-    KeepsAll,
     RunsEngines,
+    Withholds,
     require_batches,
     require_coarser,
     require_engines,
@@ -306,7 +306,7 @@ class ModelSet(ShownModel):
     @staticmethod
     def _keeping(member: FindsAndTakesClicks) -> FindsAndTakesClicks:
         """Return a member that withholds nothing."""
-        return cast(FindsAndTakesClicks, member.keeping_all()) if isinstance(member, KeepsAll) else member
+        return cast(FindsAndTakesClicks, member.keeping_all()) if isinstance(member, Withholds) else member
 
     def _provenance(
         self, resolution: Resolution, found: Mapping[int, LabelMap | LabelLayers], owners: Mapping[int, int]
@@ -389,4 +389,8 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
         label_values={},
     )
-    return ModelSet(tuple(members), offers, {index: max(row.values()) for index, row in known.items()}, spec)
+    # What the first model finds too, the others need not miss aloud: an oesophagus of a neck is no news to an abdomen.
+    first, *rest = members
+    shared = [structure.index for structure in first.vocabulary if structure.supported]
+    quiet = [cast(FindsAndTakesClicks, each.beside(shared)) if isinstance(each, Withholds) else each for each in rest]
+    return ModelSet((first, *quiet), offers, {index: max(row.values()) for index, row in known.items()}, spec)

@@ -162,7 +162,7 @@ def take_out_implausible(
     taken_ml = {}
     for index, voxels in taken.items():
         taken_ml[index] = voxels * volume.grid.voxel_volume_ml
-    return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec)
+    return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec, spec.found_by_others)
 
 
 def wholes_of(judgement: Judgement, canvas: Canvas, spec: ModelSpec) -> dict[int, str]:
@@ -335,15 +335,27 @@ def withhold(canvas: Canvas, judgement: Judgement, names: HasVocabulary) -> dict
     return taken
 
 
-def sentences(judgement: Judgement, taken_ml: Mapping[int, float], names: HasVocabulary) -> list[str]:
-    """Return, and warn of, what was withheld: a sentence on regions that are not there, one on single structures."""
-    if not taken_ml:
-        return []
+def sentences(
+    judgement: Judgement, taken_ml: Mapping[int, float], names: HasVocabulary, by_others: Sequence[int] = ()
+) -> list[str]:
+    """Return, and warn of, what was withheld: a sentence on regions that are not there, one on single structures.
+
+    Args:
+        judgement: What cannot be there.
+        taken_ml: The volume of each structure that was taken out.
+        names: Their names.
+        by_others: Structures that other models find, too: of these a region that is not there is not said.
+    """
     elsewhere: dict[int, float] = {}
     single: dict[int, float] = {}
     for index, volume_ml in taken_ml.items():
-        is_single = not judgement.doubt and not judgement.withheld[index].startswith(NOT_SHOWN)
-        (single if is_single else elsewhere)[index] = volume_ml
+        is_of_region = judgement.withheld[index].startswith(NOT_SHOWN)
+        if is_of_region and index in by_others:
+            continue
+        if judgement.doubt or is_of_region:
+            elsewhere[index] = volume_ml
+        else:
+            single[index] = volume_ml
     said: list[str] = []
     if elsewhere:
         if judgement.doubt:

@@ -5,7 +5,7 @@ A new network becomes a model by having these methods. It needs no base class an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -30,7 +30,6 @@ __all__ = [
     "Finds",
     "FindsAndTakesClicks",
     "GivesFeatures",
-    "KeepsAll",
     "Learns",
     "LoadedModel",
     "Model",
@@ -38,6 +37,7 @@ __all__ = [
     "RunsEngines",
     "TakesClicks",
     "Weighs",
+    "Withholds",
     "require_batches",
     "require_both",
     "require_clicks",
@@ -147,11 +147,14 @@ class RunsCoarser(LoadedModel, Protocol):
 
 
 @runtime_checkable
-class KeepsAll(LoadedModel, Protocol):
+class Withholds(LoadedModel, Protocol):
     """A model that withholds what cannot be in a scan, unless it is told to keep all."""
 
     def keeping_all(self) -> LoadedModel:
         """Return the model that withholds nothing."""
+
+    def beside(self, others: Iterable[int]) -> LoadedModel:
+        """Return the model as one of several; others find these structures, too."""
 
 
 @runtime_checkable

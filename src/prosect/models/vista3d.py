@@ -32,6 +32,7 @@ from prosect.models.provenance import identity_of, provenance_of
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec, Profile
 from prosect.models.vista3d_clicks import PointBranch, answer_clicks, refuse_clicks, warn_of_scaling
+from prosect.models.withholding import WithholdsByFacts
 from prosect.networks.vista3d import Vista3D
 from prosect.networks.vista3d.branches import Branches, Engine, Precision, branches_of, refuse_engine
 from prosect.progress import Watch
@@ -47,7 +48,7 @@ FAST = 1.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Vista3DModel(SharesBatches, ShownModel):
+class Vista3DModel(SharesBatches, WithholdsByFacts, ShownModel):
     """A loaded VISTA3D.
 
     Attributes:
@@ -113,10 +114,6 @@ class Vista3DModel(SharesBatches, ShownModel):
         """Return the model on voxels 1.5 times as large: a third of the windows."""
         a, b, c = (FAST * spacing for spacing in self.spec.spacing_mm)
         return replace(self, spec=replace(self.spec, spacing_mm=(a, b, c), fast=True))
-
-    def keeping_all(self) -> Vista3DModel:
-        """Return the model that keeps what cannot be in a scan, too."""
-        return replace(self, profile=replace(self.profile, withholds=False))
 
     @property
     def _preparation(self) -> Preparation:

@@ -38,13 +38,13 @@ MODELS = ("prosect-small", "prosect-torso")
 LIST = Path(__file__).with_name("withholding.tsv")
 WORDS = prosect.vocabulary.load("prosect")
 # Whatever else is found in a scan of a region is not there.
-TRUNK = {"lung", "esophagus", "spinal cord", "aorta", "inferior vena cava", "body"}
+TRUNK = {"lung", "esophagus", "spinal cord", "vertebrae", "aorta", "inferior vena cava", "heart", "body"}
 HAS = {
     "neck": {"left parotid", "right parotid", "larynx", "Brain-Stem", "mandible", "lung", "esophagus", "spinal cord",
-             "aorta", "body"},
+             "aorta", "vertebrae", "body"},
     "chest": TRUNK,
     "abdomen": TRUNK | {"liver", "spleen", "right kidney", "left kidney", "stomach", "gallbladder", "pancreas",
-                        "right adrenal gland", "left adrenal gland"},
+                        "portal vein and splenic vein", "right adrenal gland", "left adrenal gland"},
     "thigh": {"body"},
     "MR": {"body"},
 }  # fmt: skip
@@ -52,8 +52,8 @@ LABELS = {
     "openkbp": {1: "Brain-Stem", 2: "spinal cord", 3: "right parotid", 4: "left parotid", 5: "esophagus", 6: "larynx",
                 7: "mandible"},
     "btcv_sabs": {1: "spleen", 2: "right kidney", 3: "left kidney", 4: "gallbladder", 5: "esophagus", 6: "liver",
-                  7: "stomach", 8: "aorta", 9: "inferior vena cava", 11: "pancreas", 12: "right adrenal gland",
-                  13: "left adrenal gland"},
+                  7: "stomach", 8: "aorta", 9: "inferior vena cava", 10: "portal vein and splenic vein",
+                  11: "pancreas", 12: "right adrenal gland", 13: "left adrenal gland"},
 }  # fmt: skip
 ELSEWHERE, AIR_HU, LEAST_ML = 0.1, -400.0, 0.5
 

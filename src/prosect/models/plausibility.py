@@ -3,7 +3,8 @@
 A network that has only ever seen necks finds something of a neck in a thigh. Four things tell that apart: it is less
 sure, the thing has another size, the body around it another girth, the voxels another intensity. Each of them speaks
 for or against a structure. One alone never decides: a slab cuts what it shows, a coarse or noisy scan makes a network
-less sure, and people differ. To lose a true structure is worse than to keep a little of a false one.
+less sure, and people differ. Only a speck in the midst of a scan is of use to nobody, true or false. To lose a true
+structure is worse than to keep a little of a false one.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ __all__ = ["Belief", "Judgement", "belief_in", "judge", "sentences", "take_out_i
 VOLUME_SCALE, SECTION_SCALE = 0.7, 0.35
 # People differ more than a few dozen training scans show: a neck of 320 cm2 was taken for a trunk once.
 WIDER, NARROWER = 1.25, 1.6
-# A structure smaller than this share of the smallest in training is a crumb.
-CRUMB = 0.2
+# A structure smaller than this share of the smallest in training is a crumb; smaller than that, nobody has use for it.
+CRUMB, SPECK = 0.2, 0.1
 # A probability of this share of the lowest in training speaks neither for nor against; each step more or less does.
 EVEN, STEP = 0.90, 0.05
 # What one kind of evidence may say at most. Sureness is the one that speaks for: hardly anything false is sure.
@@ -220,6 +221,11 @@ def is_crumb(evidence: Evidence, usual: Range) -> bool:
     return evidence.volume_ml < CRUMB * usual.low
 
 
+def is_speck(evidence: Evidence, usual: Range) -> bool:
+    """Return whether so little was found in the midst of a scan that it is false, or of no use where it is true."""
+    return evidence.volume_ml < SPECK * usual.low and not evidence.touches_border
+
+
 def place_says(evidence: Evidence, usual: Range) -> float:
     """Return what the area of the body around a structure says; of a plane that cuts the body too small an area says
     nothing."""
@@ -281,6 +287,8 @@ def judge(
     for index, row in rows.items():
         if not set(row.regions) & possible:
             withheld[index] = f"{NOT_SHOWN} the {' or the '.join(row.regions)}"
+        elif row.fills_one_region and is_speck(evidence[index], row.volume_ml):
+            withheld[index] = f"so little of it was found, where people have {row.volume_ml.low:.3g} mL or more"
         elif beliefs[index].total + support_of(index, beliefs, facts) <= STRUCTURE_LIMIT:
             withheld[index] = beliefs[index].against
     shown = tuple(name for name, score in scores.items() if score > 0)

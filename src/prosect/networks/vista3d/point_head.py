@@ -103,17 +103,25 @@ class PointHead(nn.Module):
     def attend(self, image: Tensor, points: Tensor, labels: Tensor, zero_shot: Tensor) -> tuple[Tensor, Tensor]:
         """Return image tokens (q s d) and the mask token (q d) after mutual attention; arguments as for `forward`."""
         half = (int(image.shape[2]), int(image.shape[3]), int(image.shape[4]))
+        tokens = self.prompt_tokens(half, points, labels, zero_shot)
+        image_pe = self.position_codes(half).to(image.dtype).unsqueeze(0)
+        image_tokens = image.flatten(2).transpose(1, 2).expand(len(tokens), -1, -1)
+        tokens, image_tokens = self.transformer(image_tokens, image_pe, tokens)
+        return image_tokens, tokens[:, 0]
+
+    def prompt_tokens(self, half: tuple[int, int, int], points: Tensor, labels: Tensor, zero_shot: Tensor) -> Tensor:
+        """Return mask token, clicks and kind of each object (q t d); `half` is the shape of the image features."""
         clicks = self.embed_points(points, labels, (2 * half[0], 2 * half[1], 2 * half[2]))
         objects = clicks.shape[0]
         kind = torch.where(zero_shot.view(-1, 1, 1), self.zeroshot_embed.weight, self.supported_embed.weight)
         mask_token = self.mask_tokens.weight.expand(objects, 1, -1)
         # The mask token first: it is the one that comes back.
-        tokens = torch.cat([mask_token, clicks, kind.expand(objects, 1, -1)], dim=1)
-        positions = self.pe_layer.grid(half).to(image.dtype)
-        image_pe = positions.flatten(1).T.unsqueeze(0)
-        image_tokens = image.flatten(2).transpose(1, 2).expand(objects, -1, -1)
-        tokens, image_tokens = self.transformer(image_tokens, image_pe, tokens)
-        return image_tokens, tokens[:, 0]
+        return torch.cat([mask_token, clicks, kind.expand(objects, 1, -1)], dim=1)
+
+    def position_codes(self, half: tuple[int, int, int]) -> Tensor:
+        """Return the position codes of image features of a shape (s d)."""
+        codes: Tensor = self.pe_layer.grid(half)
+        return codes.flatten(1).T
 
     def upscale(self, image: Tensor, mask_token: Tensor) -> Tensor:
         """Return logits (q 1 i j k) of image tokens (q d i/2 j/2 k/2) against the mask token (q d).

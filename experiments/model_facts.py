@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ import numpy as np
 
 import prosect
 from prosect.checkpoints.model_facts import ModelFacts, Range, Region, StructureFacts
-from prosect.data.datalist import read_datalist
+from prosect.data.datalist import DataList, Entry, read_datalist
 from prosect.data.labelled import LabelledScan
 from prosect.data.labels import read_labelled
 from prosect.labelmap import Labels
+from prosect.models.protocols import Learns
 from prosect.models.spec import ModelSpec
 
 # Of each structure its evidence, by index.
@@ -83,27 +84,33 @@ def main() -> None:
     loaded = prosect.require_learns(prosect.load(args.model))
     model = replace(loaded, spec=replace(loaded.spec, facts=anything(loaded.spec)))
     seen: list[Seen] = []
-    for entry in list(data)[:: args.every]:
-        scan = read_labelled(entry, data)
-        found = agreeing(model.segment(scan.volume), scan)
+    for found in found_in(model, data, list(data)[:: args.every]):
         if args.model in CLIPPED:
-            found = {index: without_intensity(evidence) for index, evidence in found.items()}
-        seen.append(found)
-        print(entry.name, flush=True)
+            seen.append(without_intensity(found))
+        else:
+            seen.append(found)
     organs = {loaded.spec.vocabulary[name].index for name in ORGANS}
     for path in args.chests:
         chests = read_datalist(path)
-        for entry in chests:
-            scan = read_labelled(entry, chests)
-            found = agreeing(model.segment(scan.volume), scan)
+        for found in found_in(model, chests, list(chests)):
             seen.append({index: evidence for index, evidence in found.items() if index not in organs})
-            print(entry.name, flush=True)
     args.output.write_text(json.dumps(facts_from(seen, loaded.spec), indent=1) + "\n")
 
 
-def without_intensity(evidence: Mapping[str, float]) -> dict[str, float]:
-    """Return evidence that does not say how bright a structure is."""
-    return {key: value for key, value in evidence.items() if key != "median_hu"}
+def found_in(model: Learns, data: DataList, entries: Sequence[Entry]) -> Iterator[Seen]:
+    """Yield what a model rightly finds in each scan, and print the name of the scan."""
+    for entry in entries:
+        scan = read_labelled(entry, data)
+        yield agreeing(model.segment(scan.volume), scan)
+        print(entry.name, flush=True)
+
+
+def without_intensity(seen: Seen) -> Seen:
+    """Return evidence that does not say how bright the structures are."""
+    dark: Seen = {}
+    for index, evidence in seen.items():
+        dark[index] = {key: value for key, value in evidence.items() if key != "median_hu"}
+    return dark
 
 
 def anything(spec: ModelSpec) -> ModelFacts:

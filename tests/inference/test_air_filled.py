@@ -147,3 +147,18 @@ def test_a_clipped_scan_an_empty_structure_and_others_stay_as_they_are() -> None
     assert follow_air(FlatCanvas(np.zeros(SHAPE, np.uint8), (LUNG,)), scan, grid, {LUNG: 0}) == {}
     np.testing.assert_array_equal(array, flat())
     assert scan.min() < AIR_HU
+
+
+def test_the_padding_of_a_scanner_is_no_air() -> None:
+    padding = np.indices(SHAPE)[0] < 12
+    scan = scan_of(LUNG_AIR)
+    scan[padding] = -3024
+    found = FOUND & ~padding
+    assert not (air_outline(found, scan, SPACING) & padding).any()
+
+
+@pytest.mark.parametrize("padding", [-2000, -1024])
+def test_a_clipped_scan_within_padding_shows_no_air_of_a_lung(padding: int) -> None:
+    scan, array = scan_of(LUNG_AIR).clip(-125, 275), flat()
+    scan[:3] = padding
+    assert follow_air(FlatCanvas(array, (LUNG, BODY)), scan, Grid(SHAPE, np.diag([*SPACING, 1])), {LUNG: BODY}) == {}

@@ -24,8 +24,12 @@ __all__ = ["AIR_HU", "follow_air"]
 
 Mask = NDArray[np.bool_]
 
-# Lung lies below this, all that borders it above. A scan without a voxel below EMPTY_HU was clipped and shows no air.
-AIR_HU, EMPTY_HU = -400.0, -600.0
+# Lung lies below this, all that borders it above.
+AIR_HU = -400.0
+# Scanners fill what lies outside their circle with -2000, -3024 or -32768: that is no air.
+PADDING_HU = -1500.0
+# Where less of what the network found lies below EMPTY_HU, the scan was clipped, or it is no lung that shows its air.
+EMPTY_HU, LEAST_EMPTY = -600.0, 1 / 3
 # A piece of which most voxels lie below this is no lung: it holds air alone. Of emphysema most lies above.
 BARE_HU = -970.0
 # How far the outline may move, outwards and inwards, and half the width of tissue that air encloses.
@@ -51,12 +55,10 @@ def follow_air(
             to in a flat map, such as the body; 0 where there is none.
 
     Returns:
-        Number of voxels gained and lost, by structure; nothing of a scan that shows no air.
+        Number of voxels gained and lost, by structure; nothing of those that do not show their air.
     """
     moved: dict[int, tuple[int, int]] = {}
     wanted = [index for index in canvas.indices if index in containers]
-    if not wanted or float(scan.min()) > EMPTY_HU:
-        return moved
     for index in wanted:
         box = canvas.box(index)
         if not box.size:
@@ -64,12 +66,20 @@ def follow_air(
         margin = math.ceil((REACH_MM + ENCLOSED_MM) / min(grid.spacing_mm)) + 1
         box = box.grown(margin) & Box((0, 0, 0), grid.shape)
         before = canvas.mask(index, box)
+        if not shows_air(before, scan[box.slices]):
+            continue
         after = air_outline(before, scan[box.slices], grid.spacing_mm)
         gained = canvas.add(index, box, after & ~before, containers[index])
         lost = before & ~after
         canvas.drop(index, box, lost, containers[index])
         moved[index] = (gained, int(np.count_nonzero(lost)))
     return moved
+
+
+def shows_air(mask: Mask, scan: NDArray[Any]) -> bool:
+    """Return whether enough of a mask (i j k) is air (HU, i j k) for its outline to follow the rest."""
+    empty = np.count_nonzero(mask & (scan < EMPTY_HU) & (scan > PADDING_HU))
+    return bool(empty >= LEAST_EMPTY * np.count_nonzero(mask))
 
 
 def air_outline(mask: Mask, scan: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Mask:
@@ -94,14 +104,19 @@ def air_outline(mask: Mask, scan: NDArray[Any], spacing_mm: tuple[float, float, 
     rows, columns = blocks[1][:, None], blocks[2][None, :]
     # Plane by plane: the bands on the voxels of the scan would need as much memory as its labels.
     for i, block in enumerate(blocks[0]):
-        outline[i] = near[block][rows, columns] & (scan[i] < AIR_HU)
+        outline[i] = near[block][rows, columns] & is_air(scan[i])
         outline[i] |= certain[block][rows, columns]
     return outline
 
 
+def is_air(scan: NDArray[Any]) -> Mask:
+    """Return which voxels are air, in a lung or elsewhere (i j k); the padding of a scanner is none."""
+    return np.asarray((scan < AIR_HU) & (scan > PADDING_HU))
+
+
 def bands(mask: Mask, scan: NDArray[Any], spacing_mm: list[float]) -> tuple[Mask, Mask]:
     """Return where air belongs to a mask, and what belongs to it, air or not (i j k)."""
-    air = scan < AIR_HU
+    air = is_air(scan)
     near = far_from(mask, spacing_mm) <= REACH_MM
     # Air that the mask does not reach is another's, such as a bubble in the stomach below a lung.
     foreign = near & air & ~ndimage.binary_propagation(mask & air, mask=near & air)

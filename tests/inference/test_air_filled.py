@@ -162,3 +162,11 @@ def test_a_clipped_scan_within_padding_shows_no_air_of_a_lung(padding: int) -> N
     scan, array = scan_of(LUNG_AIR).clip(-125, 275), flat()
     scan[:3] = padding
     assert follow_air(FlatCanvas(array, (LUNG, BODY)), scan, Grid(SHAPE, np.diag([*SPACING, 1])), {LUNG: BODY}) == {}
+
+
+def test_a_lung_that_collapsed_in_bare_air_stays() -> None:
+    rest = ball((20, 20, 20), 12)
+    scan = scan_of(LUNG_AIR)
+    scan[LUNG_AIR] = -1000
+    scan[rest] = -600
+    assert air_outline(rest, scan, SPACING)[rest].all()

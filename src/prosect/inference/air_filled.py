@@ -132,17 +132,21 @@ def bands(mask: Mask, scan: NDArray[Any], spacing_mm: list[float]) -> tuple[Mask
     # Blocks at the border of the air are of both, and their voxels of air are held already.
     enclosed = ndimage.binary_erosion(closed[inner], border_value=1)
     certain = (enclosed & near) | deep
-    bare = bare_air((near & air) | certain, scan)
+    bare = bare_air((near & air) | certain, mask, scan)
     return near & ~ndimage.binary_dilation(bare, TOUCHING), certain & ~bare
 
 
-def bare_air(mask: Mask, scan: NDArray[Any]) -> Mask:
-    """Return the pieces of a mask (i j k) that hold nothing but air, such as gut or what lies around the body."""
-    pieces, count = ndimage.label(mask, TOUCHING)
-    if not count:
-        return mask
-    numbers = np.arange(1, count + 1)
-    medians = np.asarray(ndimage.median(scan, pieces, numbers))
+def bare_air(outline: Mask, mask: Mask, scan: NDArray[Any]) -> Mask:
+    """Return the pieces of an outline (i j k) that hold nothing but air, such as gut or what lies around the body.
+
+    Of each piece only what the network found is asked: the air that it gains beside a collapsed lung is bare.
+    """
+    pieces, _ = ndimage.label(outline, TOUCHING)
+    found = np.where(mask, pieces, 0)
+    numbers = np.unique(found)[1:]
+    if not numbers.size:
+        return np.zeros_like(outline)
+    medians = np.asarray(ndimage.median(scan, found, numbers))
     return np.isin(pieces, numbers[medians < BARE_HU])
 
 

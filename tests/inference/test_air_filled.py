@@ -170,3 +170,9 @@ def test_a_lung_that_collapsed_in_bare_air_stays() -> None:
     scan[LUNG_AIR] = -1000
     scan[rest] = -600
     assert air_outline(rest, scan, SPACING)[rest].all()
+
+
+def test_a_sliver_at_the_edge_of_a_scan_that_no_block_shows_stays() -> None:
+    sliver = np.zeros(SHAPE, dtype=np.bool_)
+    sliver[10:30, 10:30, 0] = True
+    np.testing.assert_array_equal(air_outline(sliver, scan_of(sliver), (1.0, 1.0, 1.0)), sliver)

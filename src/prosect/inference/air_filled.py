@@ -96,7 +96,11 @@ def air_outline(mask: Mask, scan: NDArray[Any], spacing_mm: tuple[float, float, 
     # The voxel in the middle of each block stands for the block.
     middles = tuple(slice(step // 2, None, step) for step in steps)
     coarse_mm = [spacing * step for spacing, step in zip(spacing_mm, steps, strict=True)]
-    near, certain = bands(mask[middles], scan[middles], coarse_mm)
+    found = mask[middles]
+    if not found.any():
+        # A sliver at the edge of a scan, thinner than a block, is too little to tell.
+        return mask.copy()
+    near, certain = bands(found, scan[middles], coarse_mm)
     blocks = []
     for length, step, count in zip(mask.shape, steps, near.shape, strict=True):
         blocks.append(np.minimum(np.arange(length) // step, count - 1))

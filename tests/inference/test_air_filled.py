@@ -176,3 +176,18 @@ def test_a_sliver_at_the_edge_of_a_scan_that_no_block_shows_stays() -> None:
     sliver = np.zeros(SHAPE, dtype=np.bool_)
     sliver[10:30, 10:30, 0] = True
     np.testing.assert_array_equal(air_outline(sliver, scan_of(sliver), (1.0, 1.0, 1.0)), sliver)
+
+
+def test_foam_in_the_room_around_a_body_is_no_lung() -> None:
+    table = np.zeros(SHAPE, dtype=np.bool_)
+    table[4:36, :3, :] = True
+    scan = scan_of(LUNG_AIR)
+    outside = ~ball((20, 20, 20), 34)
+    scan[outside] = -1000
+    scan[table] = -900
+    array = np.where(outside, 0, BODY).astype(np.uint16)
+    array[LUNG_AIR | table] = LUNG
+    # Of a body as wide as a head's.
+    follow_air(FlatCanvas(array, (LUNG, BODY)), scan, Grid(SHAPE, np.diag([4.0, 4.0, 4.0, 1.0])), {LUNG: BODY})
+    assert not (array[table] == LUNG).any()
+    assert (array[LUNG_AIR] == LUNG).all()

@@ -3,7 +3,7 @@
 A network answers on voxels of 3 or 4 mm, and a lung is bordered by a step of 800 HU, which every voxel of the scan
 tells exactly. So within a few millimetres of the network's outline the air decides, and tissue that air encloses, such
 as vessels, belongs to it. Deeper inside, the network's word stands: a part full of fluid stays. A piece that holds
-nothing but air is gut, or lies outside of the body.
+nothing but air is gut, and one that lies in the room around the body is the foam of a table.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy import ndimage
 from prosect.boxes import Box
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
+from prosect.inference.room import BARE_HU, Room, room_around
 
 __all__ = ["AIR_HU", "follow_air"]
 
@@ -30,8 +31,6 @@ AIR_HU = -400.0
 PADDING_HU = -1500.0
 # Where less of what the network found lies below EMPTY_HU, the scan was clipped, or it is no lung that shows its air.
 EMPTY_HU, LEAST_EMPTY = -600.0, 1 / 3
-# A piece of which most voxels lie below this is no lung: it holds air alone. Of emphysema most lies above.
-BARE_HU = -970.0
 # How far the outline may move, outwards and inwards, and half the width of tissue that air encloses.
 REACH_MM, ENCLOSED_MM = 6.0, 4.0
 # Distances are measured on voxels of this size at most: a scan of 0.7 mm has a hundred times as many.
@@ -59,6 +58,9 @@ def follow_air(
     """
     moved: dict[int, tuple[int, int]] = {}
     wanted = [index for index in canvas.indices if index in containers]
+    if not wanted:
+        return moved
+    room = room_around(scan, grid)
     for index in wanted:
         box = canvas.box(index)
         if not box.size:
@@ -68,7 +70,7 @@ def follow_air(
         before = canvas.mask(index, box)
         if not shows_air(before, scan[box.slices]):
             continue
-        after = air_outline(before, scan[box.slices], grid.spacing_mm)
+        after = air_outline(before, scan[box.slices], grid.spacing_mm, room, box.start)
         gained = canvas.add(index, box, after & ~before, containers[index])
         lost = before & ~after
         canvas.drop(index, box, lost, containers[index])
@@ -82,13 +84,21 @@ def shows_air(mask: Mask, scan: NDArray[Any]) -> bool:
     return bool(empty >= LEAST_EMPTY * np.count_nonzero(mask))
 
 
-def air_outline(mask: Mask, scan: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Mask:
+def air_outline(
+    mask: Mask,
+    scan: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    room: Room | None = None,
+    start: tuple[int, int, int] = (0, 0, 0),
+) -> Mask:
     """Return a mask (i j k) whose outline follows the air, nowhere further than `REACH_MM` from where it was.
 
     Args:
         mask: What the network found.
         scan: Hounsfield units, of the same shape.
         spacing_mm: Of both.
+        room: What of the whole scan is the room around the body; None where that is not known.
+        start: Where in the whole scan both begin.
     """
     steps = []
     for spacing, length in zip(spacing_mm, mask.shape, strict=True):
@@ -100,11 +110,29 @@ def air_outline(mask: Mask, scan: NDArray[Any], spacing_mm: tuple[float, float, 
     if not found.any():
         # A sliver at the edge of a scan, thinner than a block, is too little to tell.
         return mask.copy()
-    near, certain = bands(found, scan[middles], coarse_mm)
+    outside = np.zeros_like(found)
+    if room:
+        places = []
+        for first, length, middle in zip(start, mask.shape, middles, strict=True):
+            places.append(first + np.arange(length)[middle])
+        outside = room.at(places)
+    near, certain = bands(found, scan[middles], coarse_mm, outside)
+    return refine(near, certain, scan, steps)
+
+
+def refine(near: Mask, certain: Mask, scan: NDArray[Any], steps: list[int]) -> Mask:
+    """Return an outline on the voxels of a scan (i j k, HU).
+
+    Args:
+        near: In which blocks air belongs to it.
+        certain: Which blocks belong to it, air or not.
+        scan: Hounsfield units.
+        steps: How many voxels a block has along each axis.
+    """
     blocks = []
-    for length, step, count in zip(mask.shape, steps, near.shape, strict=True):
+    for length, step, count in zip(scan.shape, steps, near.shape, strict=True):
         blocks.append(np.minimum(np.arange(length) // step, count - 1))
-    outline = np.empty_like(mask)
+    outline = np.empty(scan.shape, dtype=np.bool_)
     rows, columns = blocks[1][:, None], blocks[2][None, :]
     # Plane by plane: the bands on the voxels of the scan would need as much memory as its labels.
     for i, block in enumerate(blocks[0]):
@@ -118,7 +146,7 @@ def is_air(scan: NDArray[Any]) -> Mask:
     return np.asarray((scan < AIR_HU) & (scan > PADDING_HU))
 
 
-def bands(mask: Mask, scan: NDArray[Any], spacing_mm: list[float]) -> tuple[Mask, Mask]:
+def bands(mask: Mask, scan: NDArray[Any], spacing_mm: list[float], outside: Mask) -> tuple[Mask, Mask]:
     """Return where air belongs to a mask, and what belongs to it, air or not (i j k)."""
     air = is_air(scan)
     near = far_from(mask, spacing_mm) <= REACH_MM
@@ -136,12 +164,12 @@ def bands(mask: Mask, scan: NDArray[Any], spacing_mm: list[float]) -> tuple[Mask
     # Blocks at the border of the air are of both, and their voxels of air are held already.
     enclosed = ndimage.binary_erosion(closed[inner], border_value=1)
     certain = (enclosed & near) | deep
-    bare = bare_air((near & air) | certain, mask, scan)
-    return near & ~ndimage.binary_dilation(bare, TOUCHING), certain & ~bare
+    strange = strange_pieces((near & air) | certain, mask, scan, outside)
+    return near & ~ndimage.binary_dilation(strange, TOUCHING), certain & ~strange
 
 
-def bare_air(outline: Mask, mask: Mask, scan: NDArray[Any]) -> Mask:
-    """Return the pieces of an outline (i j k) that hold nothing but air, such as gut or what lies around the body.
+def strange_pieces(outline: Mask, mask: Mask, scan: NDArray[Any], outside: Mask) -> Mask:
+    """Return the pieces of an outline (i j k) that hold nothing but air, such as gut, or lie outside of the body.
 
     Of each piece only what the network found is asked: the air that it gains beside a collapsed lung is bare.
     """
@@ -151,7 +179,8 @@ def bare_air(outline: Mask, mask: Mask, scan: NDArray[Any]) -> Mask:
     if not numbers.size:
         return np.zeros_like(outline)
     medians = np.asarray(ndimage.median(scan, found, numbers))
-    return np.isin(pieces, numbers[medians < BARE_HU])
+    shares = np.asarray(ndimage.mean(outside, found, numbers))
+    return np.isin(pieces, numbers[(medians < BARE_HU) | (shares > 1 / 2)])
 
 
 def far_from(mask: Mask, spacing_mm: list[float]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from prosect import vocabulary
 from prosect.boxes import Box
 from prosect.checkpoints.offers import offering
-from prosect.errors import CheckpointError, VocabularyError
+from prosect.errors import CheckpointError, ProsectWarning, VocabularyError
 from prosect.geometry import Grid
 from prosect.inference.memory import MemoryPlan
 from prosect.inference.question import Question
@@ -331,8 +331,45 @@ class Judging(WithholdsByFacts, Painter):
 def test_all_but_the_first_are_quiet_of_what_the_first_finds_too() -> None:
     first, second = Judging("neck", ["esophagus", "larynx"]), Judging("trunk", ["esophagus", "liver"])
     models = set_of([first, second], [{}, {}])
-    assert models.members[0].spec.found_by_others == ()
-    assert set(models.members[1].spec.found_by_others) == {ESOPHAGUS, LARYNX}
+    assert [member.spec.found_by_others for member in models.members] == [(ESOPHAGUS,), (ESOPHAGUS,)]
+    assert [member.spec.speaks_first for member in models.members] == [True, False]
     assert second.spec.found_by_others == (), "the model itself is not changed"
     everything = cast(Withholds, models.members[1]).keeping_all()
     assert everything.spec.found_by_others == models.members[1].spec.found_by_others
+
+
+@dataclass
+class Withholding(Judging):
+    """A painter that has withheld what it is blind for, and has not said so."""
+
+    reason: str = "its intensities do not fit"
+
+    def segment(self, *scan: Any, **options: Any) -> LabelMap | LabelLayers:
+        """Return the planes, and 3 mL of each structure that was withheld."""
+        labels = super().segment(*scan, **options)
+        taken = [WORDS[name].index for name in self.blind]
+        said = {"withheld": dict.fromkeys(taken, self.reason), "unsaid": dict.fromkeys(taken, 3.0)}
+        rest = {"regions": [], "confidence": {}, "evidence": {}}
+        return replace(labels, provenance={**labels.provenance, **rest, **said})
+
+
+def test_a_lung_that_one_model_withholds_is_not_missed_aloud_where_another_shows_one() -> None:
+    first, second = Withholding("neck", ["esophagus"], ["esophagus"]), Withholding("trunk", ["esophagus"])
+    labels = set_of([first, second], [{}, {}]).segment(SCAN)
+    assert ESOPHAGUS in labels.present
+    assert "Withheld" not in str(labels.provenance["notes"])
+
+
+def test_what_no_model_shows_is_missed_aloud_once() -> None:
+    first, second = (Withholding(name, ["esophagus"], ["esophagus"]) for name in ("neck", "trunk"))
+    with pytest.warns(ProsectWarning, match=r"too little speaks for it: esophagus \(3.0 mL\)") as warned:
+        labels = set_of([first, second], [{}, {}]).segment(SCAN)
+    assert len(warned) == 1
+    assert str(labels.provenance["notes"]).count("Withheld") == 1
+
+
+def test_a_region_that_is_not_there_is_no_single_structure() -> None:
+    first, second = Painter("neck", ["larynx"]), Withholding("trunk", ["esophagus"], ["esophagus"])
+    second.reason = "the scan does not show the trunk"
+    labels = set_of([first, second], [{}, {}]).segment(SCAN)
+    assert "Withheld" not in str(labels.provenance["notes"])

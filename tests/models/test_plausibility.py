@@ -21,11 +21,11 @@ from prosect.models.plausibility import (
     Judgement,
     belief_in,
     judge,
-    sentences,
     support_of,
     wholes_of,
     withhold,
 )
+from prosect.models.withheld import left_unsaid, sentences
 
 WORDS = vocabulary.load("prosect")
 NAMES_USED = ("body", "lung", "larynx", "mandible", "spinal cord", "left parotid")
@@ -245,15 +245,25 @@ def test_a_warning_is_one_short_sentence_and_the_report_has_the_reasons() -> Non
 
 def test_of_what_another_model_finds_too_a_missing_region_is_not_said_and_doubts_are() -> None:
     judged = verdict({LARYNX: FALSE, MANDIBLE: FALSE, LUNG: Evidence(3000, 0.96, 800)}, 700)
+    taken = {LARYNX: 3.0, MANDIBLE: 0.5}
+    second: Any = SimpleNamespace(found_by_others=(LARYNX,), speaks_first=False)
+    assert left_unsaid(judged, taken, second) == {LARYNX: 3.0}
     with pytest.warns(ProsectWarning):
-        said = sentences(judged, {LARYNX: 3.0, MANDIBLE: 0.5}, NAMES, [LARYNX])
+        said = sentences(judged, taken, NAMES, [LARYNX])
     assert said == ["The scan shows no neck: withheld mandible (0.50 mL)"]
     assert sentences(judged, {LARYNX: 3.0}, NAMES, [LARYNX]) == []
+    first: Any = SimpleNamespace(found_by_others=(LARYNX,), speaks_first=True)
+    assert left_unsaid(judged, taken, first) == {}
+    assert left_unsaid(verdict({LARYNX: TRUE}, doubt="the scan is MR"), {LARYNX: 20}, second) == {}
+
+
+def test_of_a_structure_withheld_for_itself_no_model_speaks_that_has_others_beside_it() -> None:
     fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
-    with pytest.warns(ProsectWarning, match="too little"):
-        assert sentences(fat, {LUNG: 2000}, NAMES, [LUNG])
-    with pytest.warns(ProsectWarning, match="hardly CT"):
-        assert sentences(verdict({LARYNX: TRUE}, doubt="the scan is MR"), {LARYNX: 20}, NAMES, [LARYNX])
+    for leads in (True, False):
+        spec: Any = SimpleNamespace(found_by_others=(LUNG,), speaks_first=leads)
+        assert left_unsaid(fat, {LUNG: 2000}, spec) == {LUNG: 2000}
+    alone: Any = SimpleNamespace(found_by_others=(), speaks_first=True)
+    assert left_unsaid(fat, {LUNG: 2000}, alone) == {}
 
 
 def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> None:

@@ -28,9 +28,11 @@ from prosect.models.protocols import (
     require_weighs,
 )
 from prosect.models.set_clicks import SetResponder
-from prosect.models.set_labels import judgements_of, merge_flat, merge_layers
+from prosect.models.set_labels import judgements_of, merge_flat, merge_layers, unsaid_by_all
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
+from prosect.models.withheld import single_sentence
+from prosect.models.withholding import take_turns
 from prosect.progress import Watch, part_of
 from prosect.session import Session
 from prosect.session.protocols import Responder
@@ -323,6 +325,8 @@ class ModelSet(ShownModel):
             own = [index for index, owner in owners.items() if owner == number]
             facts = {key: each[key] for key in ("model", "weights_sha256", "windows")}
             models.append({**facts, "classes": own})
+        shown = {index for index, number in owners.items() if index in found[number].present}
+        notes += single_sentence(unsaid_by_all(said, shown), self)
         return {
             **self.identity,
             "device": str(self.device),
@@ -389,8 +393,6 @@ def set_of(members: Sequence[FindsAndTakesClicks], figures: Sequence[Mapping[str
         weights_sha256=hashlib.sha256(hashes.encode()).hexdigest(),
         label_values={},
     )
-    # What the first model finds too, the others need not miss aloud: an oesophagus of a neck is no news to an abdomen.
-    first, *rest = members
-    shared = [structure.index for structure in first.vocabulary if structure.supported]
-    quiet = [cast(FindsAndTakesClicks, each.beside(shared)) if isinstance(each, Withholds) else each for each in rest]
-    return ModelSet((first, *quiet), offers, {index: max(row.values()) for index, row in known.items()}, spec)
+    shared = [index for index, row in known.items() if len(row) > 1]
+    best = {index: max(row.values()) for index, row in known.items()}
+    return ModelSet(take_turns(members, shared), offers, best, spec)

@@ -10,7 +10,6 @@ structure is worse than to keep a little of a false one.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -18,7 +17,6 @@ import numpy as np
 
 from prosect.checkpoints.model_facts import ModelFacts, Range, StructureFacts
 from prosect.display import millilitres
-from prosect.errors import ProsectWarning
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
 from prosect.inference.gauge import Gauge
@@ -26,9 +24,17 @@ from prosect.labelmap import HasVocabulary, smallest_container
 from prosect.models.checks import not_hounsfield
 from prosect.models.evidence import Evidence, body_sections, evidence_of
 from prosect.models.spec import ModelSpec
+from prosect.models.withheld import NOT_SHOWN, left_unsaid, sentences
 from prosect.volume import Volume
 
-__all__ = ["Belief", "Judgement", "belief_in", "judge", "sentences", "take_out_implausible", "withhold"]
+__all__ = [
+    "Belief",
+    "Judgement",
+    "belief_in",
+    "judge",
+    "take_out_implausible",
+    "withhold",
+]
 
 # How much larger than in the training scans begins to count, as natural logarithms of the quotient.
 VOLUME_SCALE, SECTION_SCALE = 0.7, 0.35
@@ -47,8 +53,6 @@ LEAST_SAID, MOST_SAID, NEIGHBOURS = -1.0, 2.0, 0.5
 GIRTH_SAYS = 3.0
 # Below these a region is not shown, and a structure of a region that is shown is not there.
 REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
-# How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
-NAMED, NOT_SHOWN = 2, "the scan does not show"
 # Of a scan clipped to a narrow range this share of it is what intensities may differ by.
 CLIPPED_SHARE = 0.025
 
@@ -163,7 +167,11 @@ def take_out_implausible(
     taken_ml = {}
     for index, voxels in taken.items():
         taken_ml[index] = voxels * volume.grid.voxel_volume_ml
-    return judgement.facts(canvas.indices, taken_ml), sentences(judgement, taken_ml, spec, spec.found_by_others)
+    facts = judgement.facts(canvas.indices, taken_ml)
+    unsaid = left_unsaid(judgement, taken_ml, spec)
+    if unsaid:
+        facts["unsaid"] = unsaid
+    return facts, sentences(judgement, taken_ml, spec, unsaid)
 
 
 def wholes_of(judgement: Judgement, canvas: Canvas, spec: ModelSpec) -> dict[int, str]:
@@ -341,48 +349,3 @@ def withhold(canvas: Canvas, judgement: Judgement, names: HasVocabulary) -> dict
             taken[index] = int(np.count_nonzero(mask))
             canvas.drop(index, box, mask, smallest_container(index, canvas.indices, names))
     return taken
-
-
-def sentences(
-    judgement: Judgement, taken_ml: Mapping[int, float], names: HasVocabulary, by_others: Sequence[int] = ()
-) -> list[str]:
-    """Return, and warn of, what was withheld: a sentence on regions that are not there, one on single structures.
-
-    Args:
-        judgement: What cannot be there.
-        taken_ml: The volume of each structure that was taken out.
-        names: Their names.
-        by_others: Structures that other models find, too: of these a region that is not there is not said.
-    """
-    elsewhere: dict[int, float] = {}
-    single: dict[int, float] = {}
-    for index, volume_ml in taken_ml.items():
-        is_of_region = judgement.withheld[index].startswith(NOT_SHOWN)
-        if is_of_region and index in by_others:
-            continue
-        if judgement.doubt or is_of_region:
-            elsewhere[index] = volume_ml
-        else:
-            single[index] = volume_ml
-    said: list[str] = []
-    if elsewhere:
-        if judgement.doubt:
-            why = "The scan is hardly CT"
-        else:
-            why = f"The scan shows no {' and no '.join(judgement.missing)}"
-        said.append(f"{why}: withheld {brief(elsewhere, names)}")
-    if single:
-        said.append(f"Withheld, as too little speaks for it: {brief(single, names)}")
-    for sentence in said:
-        warnings.warn(f"{sentence}. --all shows it.", ProsectWarning, stacklevel=2)
-    return said
-
-
-def brief(taken_ml: Mapping[int, float], names: HasVocabulary) -> str:
-    """Return the largest of the structures by name, and how much all of them are."""
-    largest = sorted(taken_ml, key=taken_ml.__getitem__, reverse=True)
-    named = ", ".join(names.vocabulary[index].name for index in largest[:NAMED])
-    more = ""
-    if len(largest) > NAMED:
-        more = f" and {len(largest) - NAMED} more"
-    return f"{named}{more} ({millilitres(sum(taken_ml.values()))})"

@@ -153,8 +153,8 @@ class Withholds(LoadedModel, Protocol):
     def keeping_all(self) -> LoadedModel:
         """Return the model that withholds nothing."""
 
-    def beside(self, others: Iterable[int]) -> LoadedModel:
-        """Return the model as one of several; others find these structures, too."""
+    def beside(self, others: Iterable[int], speaks_first: bool) -> LoadedModel:
+        """Return the model as one of several, which leaves unsaid what it withholds of structures that others find."""
 
 
 @runtime_checkable

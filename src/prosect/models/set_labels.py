@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from prosect.geometry import Grid
 from prosect.labelmap import LabelArray, LabelLayers
+from prosect.models.withheld import is_of_region
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["judgements_of", "merge_flat", "merge_layers"]
+__all__ = ["judgements_of", "merge_flat", "merge_layers", "unsaid_by_all"]
 
 
 def judgements_of(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
@@ -30,6 +31,24 @@ def judgements_of(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, in
             rows |= {index: row for index, row in each[key].items() if owners.get(index) == number}
         merged[key] = rows
     return merged
+
+
+def unsaid_by_all(said: Mapping[int, Mapping[str, Any]], shown: Container[int]) -> dict[int, float]:
+    """Return how much of each structure was withheld for itself, in mL, where no model shows it or has said so.
+
+    Args:
+        said: What each model says of its result; the first speaks of regions that are not there.
+        shown: The structures that a model shows.
+    """
+    leads = said.get(0, {})
+    spoken = set(leads.get("withheld", {})) - set(leads.get("unsaid", {}))
+    unsaid: dict[int, float] = {}
+    for each in said.values():
+        for index, volume_ml in each.get("unsaid", {}).items():
+            is_known = index in shown or index in spoken or is_of_region(each["withheld"][index])
+            if not is_known:
+                unsaid[index] = max(volume_ml, unsaid.get(index, 0.0))
+    return unsaid
 
 
 def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:

@@ -120,8 +120,10 @@ class ModelSpec:
         click_scales: Working spacings at which clicks may be answered.
         appearance: How much intensities count beside the network where something is clicked; None: not at all.
         lasting: How much lasts of the answers before the last click; None: nothing.
-        found_by_others: Classes that models beside it find, too. That a scan does not show where this model knows them
-            is not said.
+        found_by_others: Classes that models beside it find, too. What it withholds of them may be shown by another, so
+            it does not say it.
+        speaks_first: Whether, of several models, it is the one that says which regions a scan does not show, of classes
+            that others find, too.
         label_values: Label value in files by class, where it is not the class itself: those of the scans that a
             finetuned model learnt from.
         fast: Whether `spacing_mm` is coarser than what it was trained at.
@@ -148,6 +150,7 @@ class ModelSpec:
     lasting: Lasting | None = None
     facts: ModelFacts = field(default_factory=ModelFacts)
     found_by_others: tuple[int, ...] = ()
+    speaks_first: bool = True
     label_values: Mapping[int, int] = field(default_factory=dict)
     fast: bool = False
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 from prosect.boxes import Box
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
-from prosect.inference.room import BARE_HU, Room, room_around
+from prosect.inference.room import BARE_HU, PADDING_HU, Room, room_around
 
 __all__ = ["AIR_HU", "follow_air"]
 
@@ -27,8 +27,6 @@ Mask = NDArray[np.bool_]
 
 # Lung lies below this, all that borders it above.
 AIR_HU = -400.0
-# Scanners fill what lies outside their circle with -2000, -3024 or -32768: that is no air.
-PADDING_HU = -1500.0
 # Where less of what the network found lies below EMPTY_HU, the scan was clipped, or it is no lung that shows its air.
 EMPTY_HU, LEAST_EMPTY = -600.0, 1 / 3
 # How far the outline may move, outwards and inwards, and half the width of tissue that air encloses.

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from prosect.geometry import Grid
 
-__all__ = ["BARE_HU", "Room", "room_around"]
+__all__ = ["BARE_HU", "PADDING_HU", "Room", "room_around"]
 
 Mask = NDArray[np.bool_]
 
@@ -26,6 +26,8 @@ COARSE_MM = 4.0
 LEAST_BODY_CM2 = 20.0
 # So much of the room is air alone. Where a scan cuts into a lung, less is of what reaches its edge.
 MOSTLY_BARE = 0.7
+# Scanners fill what lies outside their circle with -2000, -3024 or -32768; others with the lowest value of the scan.
+PADDING_HU = -1500.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ def room_around(scan: NDArray[Any], grid: Grid) -> Room:
     """Return the room around the body that a CT shows.
 
     In each axial plane it is what reaches the edge of the scan and is hardly more than air, when the body, the largest
-    piece that is no air, is taken out. So the lung of a scan that cuts into a chest is not of it.
+    piece that is no air, is taken out. So the lung of a scan that cuts into a chest is not of it. What may be padding
+    speaks for neither: a circle of it can cut a lung, too.
 
     Args:
         scan: Hounsfield units (i j k).
@@ -68,6 +71,7 @@ def room_around(scan: NDArray[Any], grid: Grid) -> Room:
     i, j, k = steps
     coarse = scan[i // 2 :: i, j // 2 :: j, k // 2 :: k]
     blocks = np.zeros(coarse.shape, dtype=np.bool_)
+    padding = max(float(scan.min()), PADDING_HU)
     axial = grid.to_ras().axes[2]
     across = [axis for axis in range(3) if axis != axial]
     block_cm2 = 0.01
@@ -75,12 +79,18 @@ def room_around(scan: NDArray[Any], grid: Grid) -> Room:
         block_cm2 *= grid.spacing_mm[axis] * steps[axis]
     # Both are views: what is written into a plane is written into the blocks.
     for plane, room in zip(np.moveaxis(coarse, axial, 0), np.moveaxis(blocks, axial, 0), strict=True):
-        room[...] = room_in(plane, LEAST_BODY_CM2 / block_cm2)
+        room[...] = room_in(plane, LEAST_BODY_CM2 / block_cm2, padding)
     return Room(blocks, (i, j, k))
 
 
-def room_in(plane: NDArray[Any], least: float) -> Mask:
-    """Return where an axial plane (i j, HU) shows the room, if it shows a body of at least so many pixels."""
+def room_in(plane: NDArray[Any], least: float, padding: float) -> Mask:
+    """Return where an axial plane shows the room (i j).
+
+    Args:
+        plane: Hounsfield units (i j).
+        least: So many pixels of a body there must be.
+        padding: What is no brighter may be padding.
+    """
     nothing = np.zeros(plane.shape, dtype=np.bool_)
     pieces, count = ndimage.label(plane > TISSUE_HU)
     if not count:
@@ -93,8 +103,10 @@ def room_in(plane: NDArray[Any], least: float) -> Mask:
     # A gap of a pixel in a thin chest wall is no way out.
     body = ndimage.binary_closing(np.pad(pieces == largest, 1))[1:-1, 1:-1]
     parts, count = ndimage.label(~body)
-    bare = np.bincount(parts.ravel(), weights=(plane < BARE_HU).ravel(), minlength=count + 1)
-    is_room = bare >= MOSTLY_BARE * np.bincount(parts.ravel(), minlength=count + 1)
+    seen = plane > padding
+    numbers = np.arange(count + 1)
+    bare = ndimage.sum_labels(seen & (plane < BARE_HU), parts, numbers)
+    is_room = (bare > 0) & (bare >= MOSTLY_BARE * ndimage.sum_labels(seen, parts, numbers))
     reaching = np.zeros(count + 1, dtype=np.bool_)
     for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         reaching[edge] = True

@@ -153,8 +153,9 @@ def test_the_padding_of_a_scanner_is_no_air() -> None:
     padding = np.indices(SHAPE)[0] < 12
     scan = scan_of(LUNG_AIR)
     scan[padding] = -3024
-    found = FOUND & ~padding
-    assert not (air_outline(found, scan, SPACING) & padding).any()
+    # What the network found may lie deep in it.
+    for found in (FOUND & ~padding, FOUND):
+        assert not (air_outline(found, scan, SPACING) & padding).any()
 
 
 @pytest.mark.parametrize("padding", [-2000, -1024])

@@ -135,7 +135,7 @@ def refine(near: Mask, certain: Mask, scan: NDArray[Any], steps: list[int]) -> M
     # Plane by plane: the bands on the voxels of the scan would need as much memory as its labels.
     for i, block in enumerate(blocks[0]):
         outline[i] = near[block][rows, columns] & is_air(scan[i])
-        outline[i] |= certain[block][rows, columns]
+        outline[i] |= certain[block][rows, columns] & (scan[i] > PADDING_HU)
     return outline
 
 

@@ -343,13 +343,15 @@ class Withholding(Judging):
     """A painter that has withheld what it is blind for, and has not said so."""
 
     reason: str = "its intensities do not fit"
+    regions: Sequence[str] = ()
+    missing: Sequence[str] = ()
 
     def segment(self, *scan: Any, **options: Any) -> LabelMap | LabelLayers:
         """Return the planes, and 3 mL of each structure that was withheld."""
         labels = super().segment(*scan, **options)
         taken = [WORDS[name].index for name in self.blind]
         said = {"withheld": dict.fromkeys(taken, self.reason), "unsaid": dict.fromkeys(taken, 3.0)}
-        rest = {"regions": [], "confidence": {}, "evidence": {}}
+        rest = {"regions": self.regions, "missing": self.missing, "confidence": {}, "evidence": {}}
         return replace(labels, provenance={**labels.provenance, **rest, **said})
 
 
@@ -373,3 +375,11 @@ def test_a_region_that_is_not_there_is_no_single_structure() -> None:
     second.reason = "the scan does not show the trunk"
     labels = set_of([first, second], [{}, {}]).segment(SCAN)
     assert "Withheld" not in str(labels.provenance["notes"])
+
+
+def test_a_region_that_one_model_misses_is_not_said_to_be_shown() -> None:
+    first = Withholding("neck", ["larynx"], regions=["neck"], missing=["trunk"])
+    second = Withholding("trunk", ["liver"], regions=["trunk", "abdomen"])
+    for members in ([first, second], [second, first]):
+        labels = set_of(members, [{}, {}]).segment(SCAN)
+        assert set(cast(list[str], labels.provenance["regions"])) == {"neck", "abdomen"}

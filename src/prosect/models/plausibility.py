@@ -132,8 +132,8 @@ class Judgement:
         evidence = {}
         for index in confidence:
             evidence[index] = asdict(self.evidence[index])
-        regions = list(self.regions)
-        return {"regions": regions, "confidence": confidence, "withheld": withheld, "evidence": evidence}
+        regions = {"regions": list(self.regions), "missing": list(self.missing)}
+        return {**regions, "confidence": confidence, "withheld": withheld, "evidence": evidence}
 
 
 def take_out_implausible(

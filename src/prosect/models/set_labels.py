@@ -18,13 +18,19 @@ __all__ = ["judgements_of", "merge_flat", "merge_layers", "unsaid_by_all"]
 def judgements_of(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
     """Return what the models say together of what can be in the scan; nothing where none of them judges.
 
-    Of each structure its owner speaks.
+    Of each structure its owner speaks. A region is shown if a model sees it and none misses it: in a thigh one saw
+    vertebrae.
     """
     judging = {number: each for number, each in said.items() if "confidence" in each}
     if not judging:
         return {}
-    regions = [region for each in judging.values() for region in each["regions"]]
-    merged: dict[str, object] = {"regions": list(dict.fromkeys(regions))}
+    regions: dict[str, bool] = {}
+    for each in judging.values():
+        for name in each["regions"]:
+            regions.setdefault(name, True)
+        for name in each["missing"]:
+            regions[name] = False
+    merged: dict[str, object] = {"regions": [name for name, is_shown in regions.items() if is_shown]}
     for key in ("confidence", "withheld", "evidence"):
         rows: dict[int, object] = {}
         for number, each in judging.items():

@@ -49,7 +49,7 @@ def follow_air(
         scan: Hounsfield units (i j k).
         grid: Of the scan.
         containers: The structures that are filled with air, each with the structure that a voxel left out of it falls
-            to in a flat map, such as the body; 0 where there is none.
+            to in a flat map, such as the body; 0 where there is none. One in the room around the body falls to none.
 
     Returns:
         Number of voxels gained and lost, by structure; nothing of those that do not show their air.
@@ -71,7 +71,11 @@ def follow_air(
         after = air_outline(before, scan[box.slices], grid.spacing_mm, room, box.start)
         gained = canvas.add(index, box, after & ~before, containers[index])
         lost = before & ~after
-        canvas.drop(index, box, lost, containers[index])
+        # What lies in the room is no body either.
+        places = [np.arange(begin, end) for begin, end in zip(box.start, box.stop, strict=True)]
+        in_room = lost & room.at(places)
+        canvas.drop(index, box, in_room, 0)
+        canvas.drop(index, box, lost & ~in_room, containers[index])
         moved[index] = (gained, int(np.count_nonzero(lost)))
     return moved
 

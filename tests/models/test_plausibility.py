@@ -149,6 +149,13 @@ def test_a_sliver_speaks_for_nothing_however_sure_the_model_is() -> None:
     assert verdict({LARYNX: TRUE, **unsure}).withheld == {}
 
 
+def test_a_sliver_that_the_edge_of_a_scan_leaves_may_be_mixed_with_what_borders_it() -> None:
+    base = Evidence(18, 0.70, 700, touches_border=True, median_hu=-480)
+    assert verdict({LUNG: base}, 700).withheld == {}
+    for other in (replace(base, touches_border=False), replace(base, volume_ml=300), replace(base, median_hu=-100)):
+        assert set(verdict({LUNG: other}, 700).withheld) == {LUNG}
+
+
 def test_a_narrow_plane_is_no_evidence_where_the_scan_cuts_the_body() -> None:
     whole, cut = (belief_in(Evidence(20, 0.92, 40, is_cut=cut), NECK, CT) for cut in (False, True))
     assert (whole.place < -0.5, cut.place) == (True, 0.0)

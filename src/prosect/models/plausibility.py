@@ -53,6 +53,8 @@ LEAST_SAID, MOST_SAID, NEIGHBOURS = -1.0, 2.0, 0.5
 GIRTH_SAYS = 3.0
 # Below these a region is not shown, and a structure of a region that is shown is not there.
 REGION_LIMIT, STRUCTURE_LIMIT = -0.8, -1.5
+# A sliver that the edge of a scan leaves is mixed with what borders it: the base of a lung had -675 HU.
+SLIVER_LEEWAY = 2.0
 # Of a scan clipped to a narrow range this share of it is what intensities may differ by.
 CLIPPED_SHARE = 0.025
 
@@ -205,11 +207,13 @@ def belief_in(evidence: Evidence, facts: StructureFacts, span: Range) -> Belief:
         # The lowest in training is the scale: how sure a model is of a structure differs from one to the other.
         share = evidence.probability / facts.probability.low
     # What a scan cuts down to a sliver may be anything: however sure the model is, that speaks for nothing.
-    most = MOST_SURE
+    most, leeway = MOST_SURE, 1.0
     if is_crumb(evidence, facts.volume_ml):
         most = 0.0
+        if evidence.touches_border:
+            leeway = SLIVER_LEEWAY
     sureness = min(max((share - EVEN) / STEP, LEAST_SURE), most)
-    intensity = intensity_says(evidence.median_hu, facts.median_hu, span)
+    intensity = intensity_says(evidence.median_hu, facts.median_hu, span, leeway)
     if not facts.fills_one_region:
         return Belief(sureness, intensity=intensity)
     return Belief(sureness, size_says(evidence, facts.volume_ml), place_says(evidence, facts.section_cm2), intensity)
@@ -245,15 +249,21 @@ def place_says(evidence: Evidence, usual: Range) -> float:
     return 0.0
 
 
-def intensity_says(median_hu: float | None, usual: Range | None, span: Range) -> float:
+def intensity_says(median_hu: float | None, usual: Range | None, span: Range, leeway: float = 1.0) -> float:
     """Return what the median intensity says: what lies further beside the usual range than this is wide counts.
 
     In a scan clipped to a narrow range, such as -125 to 275, lung lies at the very floor, and fat just above it.
+
+    Args:
+        median_hu: Of the structure.
+        usual: That of training scans.
+        span: The lowest and the highest intensity in the scan.
+        leeway: So many widths of the usual range may lie between.
     """
     if median_hu is None or usual is None:
         return 0.0
     width = usual.high - usual.low
-    low, high = usual.low - width, usual.high + width
+    low, high = usual.low - leeway * width, usual.high + leeway * width
     if high < span.low or low > span.high:
         low, high = min(low, span.high), max(high, span.low)
         width = CLIPPED_SHARE * (span.high - span.low)

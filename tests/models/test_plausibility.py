@@ -273,6 +273,16 @@ def test_of_a_structure_withheld_for_itself_no_model_speaks_that_has_others_besi
     assert left_unsaid(fat, {LUNG: 2000}, alone) == {}
 
 
+def test_of_a_few_voxels_there_is_a_note_and_no_warning() -> None:
+    judged = verdict({LARYNX: FALSE, MANDIBLE: FALSE, LUNG: Evidence(3000, 0.96, 800)}, 700)
+    assert sentences(judged, {LARYNX: 0.08}, NAMES) == ["The scan shows no neck: withheld larynx (0.08 mL)"]
+    fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
+    assert len(sentences(fat, {LUNG: 0.4}, NAMES)) == 1
+    doubted = verdict({LARYNX: TRUE}, doubt="the scan is MR")
+    with pytest.warns(ProsectWarning, match="hardly CT"):
+        sentences(doubted, {LARYNX: 0.1}, NAMES)
+
+
 def test_single_structures_and_doubted_scans_have_sentences_of_their_own() -> None:
     fat = verdict({LUNG: Evidence(2000, 0.86, 700, median_hu=-100)}, 700, CLIPPED)
     with pytest.warns(ProsectWarning, match=r"too little speaks for it: lung \(2000 mL\)"):

@@ -18,6 +18,8 @@ __all__ = ["NOT_SHOWN", "is_of_region", "left_unsaid", "sentences", "single_sent
 
 # How many of the withheld structures a warning names, and how a reason begins that is not the structure's own.
 NAMED, NOT_SHOWN = 2, "the scan does not show"
+# Of less nobody is warned: some voxels of a larynx are found in nearly every abdomen. Results and notes name them.
+LEAST_WARNED_ML = 0.5
 
 
 def is_of_region(reason: str) -> bool:
@@ -51,6 +53,8 @@ def sentences(
 ) -> list[str]:
     """Return, and warn of, what was withheld: a sentence on regions that are not there, one on single structures.
 
+    Of a few voxels there is no warning.
+
     Args:
         judgement: What cannot be there.
         taken_ml: The volume of each structure that was taken out.
@@ -73,7 +77,8 @@ def sentences(
         else:
             why = f"The scan shows no {' and no '.join(judgement.missing)}"
         said.append(f"{why}: withheld {brief(elsewhere, names)}")
-        warnings.warn(f"{said[0]}. --all shows it.", ProsectWarning, stacklevel=2)
+        if judgement.doubt or sum(elsewhere.values()) >= LEAST_WARNED_ML:
+            warnings.warn(f"{said[0]}. --all shows it.", ProsectWarning, stacklevel=2)
     return [*said, *single_sentence(single, names)]
 
 
@@ -87,7 +92,8 @@ def single_sentence(taken_ml: Mapping[int, float], names: HasVocabulary) -> list
     if not taken_ml:
         return []
     sentence = f"Withheld, as too little speaks for it: {brief(taken_ml, names)}"
-    warnings.warn(f"{sentence}. --all shows it.", ProsectWarning, stacklevel=3)
+    if sum(taken_ml.values()) >= LEAST_WARNED_ML:
+        warnings.warn(f"{sentence}. --all shows it.", ProsectWarning, stacklevel=3)
     return [sentence]
 
 

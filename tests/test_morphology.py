@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from prosect import morphology
 from prosect.morphology import (
     Components,
     border_components,
@@ -21,14 +22,18 @@ from prosect.morphology import (
 from reference import morphology as reference
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("short_run", [0, 10**6], ids=["runs are joined", "voxels are numbered"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.integers(1, 6), min_size=2, max_size=4),
-    st.floats(0.05, 0.95),
-    st.integers(0, 10**6),
-    st.integers(1, 4),
+    shape=st.lists(st.integers(1, 6), min_size=2, max_size=4),
+    density=st.floats(0.05, 0.95),
+    seed=st.integers(0, 10**6),
+    connectivity=st.integers(1, 4),
 )
-def test_components_are_those_of_scipy(shape: list[int], density: float, seed: int, connectivity: int) -> None:
+def test_components_are_those_of_scipy(
+    shape: list[int], density: float, seed: int, connectivity: int, short_run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(morphology, "SHORT_RUN", short_run)
     connectivity = min(connectivity, len(shape))
     mask = np.random.default_rng(seed).random(shape) < density
     found = Components.of(mask, connectivity)
@@ -49,6 +54,16 @@ def test_a_long_winding_component_is_one() -> None:
     mask[1::4, 40, 1] = mask[3::4, 0, 1] = True
     assert Components.of(mask).count == 1
     assert Components.of(np.asfortranarray(mask.transpose(1, 2, 0)), 1).count == 1
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_noise_has_the_same_components_either_way(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.asarray(np.random.default_rng(5).random((20, 24, 28)) < 0.1, order=order)  # type: ignore[call-overload]
+    numbered = Components.of(mask)
+    monkeypatch.setattr(morphology, "SHORT_RUN", 0)
+    joined = Components.of(mask)
+    assert joined.count > 200
+    np.testing.assert_array_equal(numbered.labels, joined.labels)
 
 
 def test_nothing_has_no_component() -> None:

@@ -26,6 +26,9 @@ __all__ = [
     "largest_component",
 ]
 
+# A mask with a run for so few voxels is noise.
+SHORT_RUN = 16
+
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 Voxel = tuple[int, ...]
@@ -57,8 +60,11 @@ class Components:
             mask: Two or more axes.
             connectivity: Along how many axes at once neighbours may differ; by default all (26 neighbours in 3D).
         """
+        hops = connectivity or mask.ndim
         lines, starts, stops = _runs(mask)
-        first, second = _touching(mask.shape, lines, starts, stops, connectivity or mask.ndim)
+        if len(lines) * SHORT_RUN > mask.size:
+            return cls(mask.shape, lines, starts, stops, _labelled(mask, lines, starts, hops))
+        first, second = _touching(mask.shape, lines, starts, stops, hops)
         return cls(mask.shape, lines, starts, stops, _joined(len(lines), first, second))
 
     @property
@@ -153,6 +159,19 @@ def _joined(count: int, first: Indices, second: Indices) -> Indices:
         while not np.array_equal(parent, shorter := parent[parent]):
             parent = shorter
     return np.asarray(np.unique(parent, return_inverse=True)[1], dtype=np.int64)
+
+
+def _labelled(mask: Mask, lines: Indices, starts: Indices, connectivity: int) -> Indices:
+    """Return for each run the number of its component (r), numbered by first run, from numbers of all voxels.
+
+    Of noise, whose runs are a few voxels long, that is several times as fast as to join runs.
+    """
+    numbers, _ = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, connectivity))
+    of_runs = numbers.reshape(-1, mask.shape[-1])[lines, starts]
+    _, first, places = np.unique(of_runs, return_index=True, return_inverse=True)
+    order = np.empty(len(first), dtype=np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(order[places], dtype=np.int64)
 
 
 def largest_component(mask: Mask) -> Mask | None:

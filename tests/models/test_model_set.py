@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -150,8 +151,10 @@ def test_what_another_model_owns_falls_to_what_contains_it() -> None:
     first = both.members[0].segment(SCAN, [ESOPHAGUS, BODY])
     assert isinstance(first, LabelMap)
     assert ESOPHAGUS in first.present
-    own = both._own_array(0, first, {ESOPHAGUS: 1, BODY: 0})
+    table = both._own_table(0, first, {ESOPHAGUS: 1, BODY: 0})
+    own = merge_flat([first.array], [BODY], [table])
     assert own[:, 0, 0].tolist() == [BODY] * SHAPE[0], "no hole is left in the body"
+    assert ESOPHAGUS in first.present, "the labels of the model itself stay"
 
 
 def test_a_model_that_owns_nothing_of_what_is_asked_is_not_run() -> None:
@@ -215,6 +218,18 @@ def test_merging_agrees_with_painting_one_structure_after_another() -> None:
     assert np.array_equal(merge_flat(arrays, ascending), slow)
     for array, before in zip(arrays, kept, strict=True):
         assert np.array_equal(array, before), "the results that are merged stay as they are"
+
+
+def test_merging_holds_no_copy_of_what_a_model_found() -> None:
+    """The plan counts the labels of each model; beside them there is the result."""
+    shape = (64, 128, 128)
+    arrays = [np.full(shape, value, np.uint16) for value in (LIVER, BODY)]
+    table = np.arange(2**16, dtype=np.uint16)
+    tracemalloc.start()
+    merge_flat(arrays, [BODY, LIVER], [table, table])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * arrays[0].nbytes
 
 
 def test_the_result_names_the_models_and_what_each_was_asked_for() -> None:

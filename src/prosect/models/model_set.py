@@ -215,8 +215,9 @@ class ModelSet(ShownModel):
         if overlap:
             layers = {number: cast(LabelLayers, each) for number, each in found.items()}
             return merge_layers(layers, owners, volume.grid, self.vocabulary, provenance), owners
-        arrays = [self._own_array(number, cast(LabelMap, each), owners) for number, each in found.items()]
-        merged = merge_flat(arrays, self._ascending(owners))
+        arrays = [cast(LabelMap, each).array for each in found.values()]
+        tables = [self._own_table(number, cast(LabelMap, each), owners) for number, each in found.items()]
+        merged = merge_flat(arrays, self._ascending(owners), tables)
         return LabelMap(merged, volume.grid, self.vocabulary, provenance), owners
 
     def draft(
@@ -283,16 +284,16 @@ class ModelSet(ShownModel):
             owners[index] = (finders or self.offers[index])[0]
         return owners
 
-    def _own_array(self, number: int, labels: LabelMap, owners: Mapping[int, int]) -> LabelArray:
-        """Return a member's labels (i j k) of its own structures; what another owns falls to what contains it."""
+    def _own_table(self, number: int, labels: LabelMap, owners: Mapping[int, int]) -> LabelArray | None:
+        """Return what each of a member's labels stands for where another owns structures: what contains them."""
         own = [index for index, owner in owners.items() if owner == number]
         others = [index for index in labels.present if index not in own]
         if not others:
-            return labels.array
+            return None
         table = np.arange(np.iinfo(labels.array.dtype).max + 1, dtype=labels.array.dtype)
         for index in others:
             table[index] = smallest_container(index, own, self)
-        return cast(LabelArray, table[labels.array])
+        return cast(LabelArray, table)
 
     def _ascending(self, owners: Mapping[int, int]) -> list[int]:
         """Return structures from the one that any other covers to the one that covers every other."""

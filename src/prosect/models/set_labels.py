@@ -57,24 +57,31 @@ def unsaid_by_all(said: Mapping[int, Mapping[str, Any]], shown: Container[int]) 
     return unsaid
 
 
-def merge_flat(arrays: Sequence[LabelArray], ascending: Sequence[int]) -> LabelArray:
+def merge_flat(
+    arrays: Sequence[LabelArray], ascending: Sequence[int], tables: Sequence[LabelArray | None] = ()
+) -> LabelArray:
     """Return one label per voxel (i j k) of several label arrays (i j k) of one shape.
 
     Args:
         arrays: Label values; 0 is background.
         ascending: Every label value once: a later one covers those before it.
+        tables: For each array what its values stand for, by value; None, or nothing at all, where for themselves.
     """
-    if len(arrays) == 1:
+    tables = tables or [None] * len(arrays)
+    if len(arrays) == 1 and tables[0] is None:
         return arrays[0]
     highest = max(ascending)
     height = np.zeros(highest + 1, dtype=np.uint16)
     height[list(ascending)] = np.arange(1, len(ascending) + 1)
-    merged: LabelArray = arrays[0].astype(np.uint8) if highest < 256 else arrays[0].astype(np.uint16)
-    for array in arrays[1:]:
-        # Plane by plane: heights of a whole scan would need as much memory again as its labels.
+    merged: LabelArray = np.zeros(arrays[0].shape, dtype=np.uint8 if highest < 256 else np.uint16)
+    # Plane by plane: heights and values of a whole scan would need as much memory again as its labels.
+    for array, table in zip(arrays, tables, strict=True):
         for plane, other in zip(merged, array, strict=True):
-            covers = height[other] > height[plane]
-            plane[covers] = other[covers]
+            values = other
+            if table is not None:
+                values = table[other]
+            covers = height[values] > height[plane]
+            plane[covers] = values[covers]
     return merged
 
 

@@ -278,7 +278,10 @@ def test_memory_is_that_of_the_neediest_beside_the_labels_of_all() -> None:
     plan = both.plan(SCAN)
     assert plan.windows == 6
     assert plan.parts["slab"] == torso.plan().parts["slab"]
-    assert plan.parts["labels"] == neck.plan().parts["labels"] + torso.plan().parts["labels"]
+    needs = [each.plan().parts["labels"] for each in (neck, torso)]
+    assert plan.parts["labels"] == sum(needs) + max(needs), "the result, too"
+    assert both.plan(SCAN, overlap=True).parts["labels"] == 2 * sum(needs)
+    assert both.plan(SCAN, ["larynx"]).parts["labels"] == needs[0]
 
 
 def test_it_finds_and_takes_clicks_but_does_not_learn() -> None:

@@ -28,7 +28,7 @@ from prosect.models.protocols import (
     require_weighs,
 )
 from prosect.models.set_clicks import SetResponder
-from prosect.models.set_labels import judgements_of, merge_flat, merge_layers, unsaid_by_all
+from prosect.models.set_labels import judgements_of, merge_flat, merge_layers, merging_bytes, unsaid_by_all
 from prosect.models.shown import ShownModel
 from prosect.models.spec import ModelSpec
 from prosect.models.withheld import single_sentence
@@ -139,7 +139,7 @@ class ModelSet(ShownModel):
     def plan(
         self, volume: Volume | Grid, classes: Sequence[str | int] | None = None, overlap: bool = False
     ) -> MemoryPlan:
-        """Return the memory a run needs: that of the neediest model, beside the labels of all.
+        """Return the memory a run needs: that of the neediest model, beside the labels of all and what they merge into.
 
         Raises:
             VocabularyError: See `segment`.
@@ -147,7 +147,8 @@ class ModelSet(ShownModel):
         shares = self._shares(self._resolve(classes))
         plans = [self.members[number].plan(volume, indices, overlap) for number, indices in shares.items()]
         neediest = max(plans, key=lambda each: each.peak)
-        parts = {**neediest.parts, "labels": sum(each.parts["labels"] for each in plans)}
+        labels = merging_bytes([each.parts["labels"] for each in plans], overlap)
+        parts = {**neediest.parts, "labels": labels}
         return replace(neediest, windows=sum(each.windows for each in plans), parts=parts)
 
     def segment(

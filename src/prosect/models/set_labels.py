@@ -12,7 +12,7 @@ from prosect.labelmap import LabelArray, LabelLayers
 from prosect.models.withheld import is_of_region
 from prosect.vocabulary import Vocabulary
 
-__all__ = ["judgements_of", "merge_flat", "merge_layers", "unsaid_by_all"]
+__all__ = ["judgements_of", "merge_flat", "merge_layers", "merging_bytes", "unsaid_by_all"]
 
 
 def judgements_of(said: Mapping[int, Mapping[str, Any]], owners: Mapping[int, int]) -> dict[str, object]:
@@ -55,6 +55,21 @@ def unsaid_by_all(said: Mapping[int, Mapping[str, Any]], shown: Container[int]) 
             if not is_known:
                 unsaid[index] = max(volume_ml, unsaid.get(index, 0.0))
     return unsaid
+
+
+def merging_bytes(labels: Sequence[int], overlap: bool) -> int:
+    """Return the bytes of what models found and of what it merges into.
+
+    Args:
+        labels: The bytes of the labels of each model.
+        overlap: Whether each structure has a layer of its own.
+    """
+    if overlap:
+        return 2 * sum(labels)
+    if len(labels) == 1:
+        # The labels of one model are the result.
+        return labels[0]
+    return sum(labels) + max(labels)
 
 
 def merge_flat(

@@ -2,7 +2,8 @@
 
 `python benches/automatic.py --width 48 --size 160 --classes 117 --runs 2` interleaves the two and prints wall and CPU
 seconds, peak memory above the loaded model, the ratio run by run, and how many voxels agree. `--precisions float32
-bfloat16` runs ours in both, by the engine that a model takes itself. Needs `official`.
+bfloat16` runs ours in both, by the engine that a model takes itself; `--busy 2` has so many neighbours compute
+meanwhile. Needs `official`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benches.engine import neighbours
 
 
 def make_scan(path: Path, size: int) -> None:
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=128)
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--precisions", nargs="+", default=["float32"], choices=["float32", "bfloat16"])
+    parser.add_argument("--busy", type=int, default=0, help="neighbours that compute meanwhile")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
@@ -121,7 +124,7 @@ def main() -> None:
     if args.child:
         child(args.child, args.folder, classes, args.patch)
         return
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, neighbours(args.busy):
         folder = Path(name)
         make_scan(folder / "scan.nii.gz", args.size)
         make_weights(folder / "weights.pt", args.width)

@@ -43,7 +43,9 @@ def keep_to_air(canvas: Canvas, volume: Volume, spec: ModelSpec, profile: Profil
         if gained or lost:
             more = millilitres(gained * volume.grid.voxel_volume_ml)
             less = millilitres(lost * volume.grid.voxel_volume_ml)
-            notes.append(f"{name_of(index, spec)}: its outline follows the air of the scan ({more} more, {less} less)")
+            notes.append(
+                f"{spec.vocabulary[index].name}: its outline follows the air of the scan ({more} more, {less} less)"
+            )
     return notes
 
 
@@ -70,12 +72,7 @@ def keep_pieces(canvas: Canvas, grid: Grid, spec: ModelSpec, profile: Profile) -
         if count == 1:
             verb = "was"
         notes.append(
-            f"{name_of(index, spec)}: it is one piece in everybody, "
+            f"{spec.vocabulary[index].name}: it is one piece in everybody, "
             f"so {count} far smaller ({millilitres(volume_ml)}) {verb} left out"
         )
     return notes
-
-
-def name_of(index: int, spec: ModelSpec) -> str:
-    """Return the name of a structure."""
-    return next(structure.name for structure in spec.vocabulary if structure.index == index)

@@ -19,7 +19,7 @@ from scipy import ndimage
 from prosect.boxes import Box
 from prosect.geometry import Grid
 from prosect.inference.canvas import Canvas
-from prosect.inference.room import BARE_HU, PADDING_HU, Room, room_around
+from prosect.inference.room import BARE_HU, PADDING_HU, Room, block_steps, room_around
 
 __all__ = ["AIR_HU", "follow_air"]
 
@@ -31,8 +31,6 @@ AIR_HU = -400.0
 EMPTY_HU, LEAST_EMPTY = -600.0, 1 / 3
 # How far the outline may move, outwards and inwards, and half the width of tissue that air encloses.
 REACH_MM, ENCLOSED_MM = 6.0, 4.0
-# Distances are measured on voxels of this size at most: a scan of 0.7 mm has a hundred times as many.
-COARSE_MM = 4.0
 # Voxels that share a corner belong to one piece.
 TOUCHING = np.ones((3, 3, 3), dtype=np.bool_)
 
@@ -55,27 +53,27 @@ def follow_air(
         Number of voxels gained and lost, by structure; nothing of those that do not show their air.
     """
     moved: dict[int, tuple[int, int]] = {}
-    wanted = [index for index in canvas.indices if index in containers]
-    if not wanted:
+    boxes: dict[int, Box] = {}
+    for index in canvas.indices:
+        if index in containers and (box := canvas.box(index)).size:
+            boxes[index] = box
+    if not boxes:
         return moved
     room = room_around(scan, grid)
-    for index in wanted:
-        box = canvas.box(index)
-        if not box.size:
-            continue
+    for index, box in boxes.items():
         margin = math.ceil((REACH_MM + ENCLOSED_MM) / min(grid.spacing_mm)) + 1
-        box = box.grown(margin) & Box((0, 0, 0), grid.shape)
-        before = canvas.mask(index, box)
-        if not shows_air(before, scan[box.slices]):
+        around = box.grown(margin) & Box((0, 0, 0), grid.shape)
+        before = canvas.mask(index, around)
+        if not shows_air(before, scan[around.slices]):
             continue
-        after = air_outline(before, scan[box.slices], grid.spacing_mm, room, box.start)
-        gained = canvas.add(index, box, after & ~before, containers[index])
+        after = air_outline(before, scan[around.slices], grid.spacing_mm, room, around.start)
+        gained = canvas.add(index, around, after & ~before, containers[index])
         lost = before & ~after
         # What lies in the room is no body either.
-        places = [np.arange(begin, end) for begin, end in zip(box.start, box.stop, strict=True)]
+        places = [np.arange(begin, end) for begin, end in zip(around.start, around.stop, strict=True)]
         in_room = lost & room.at(places)
-        canvas.drop(index, box, in_room, 0)
-        canvas.drop(index, box, lost & ~in_room, containers[index])
+        canvas.drop(index, around, in_room, 0)
+        canvas.drop(index, around, lost & ~in_room, containers[index])
         moved[index] = (gained, int(np.count_nonzero(lost)))
     return moved
 
@@ -102,9 +100,7 @@ def air_outline(
         room: What of the whole scan is the room around the body; None where that is not known.
         start: Where in the whole scan both begin.
     """
-    steps = []
-    for spacing, length in zip(spacing_mm, mask.shape, strict=True):
-        steps.append(min(max(1, int(COARSE_MM / spacing)), length))
+    steps = block_steps(mask.shape, spacing_mm)
     # The voxel in the middle of each block stands for the block.
     middles = tuple(slice(step // 2, None, step) for step in steps)
     coarse_mm = [spacing * step for spacing, step in zip(spacing_mm, steps, strict=True)]
